@@ -1,0 +1,117 @@
+//! What the rest of keyless may ask of Azure Resource Manager: reading and writing as two traits,
+//! so that `plan` is handed no writer.
+//!
+//! All values are keyless-core's; nothing of ARM's JSON, URLs or status codes crosses this edge.
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use keyless_core::desired::AuthMode;
+use keyless_core::id::{
+    ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
+};
+use keyless_core::observed::{
+    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, PrincipalType, RoleAssignment, RoleDefinition,
+    Workspace,
+};
+
+use crate::error::{ArmError, WriteError};
+
+/// A value and what the answer said about itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer<T> {
+    /// The value.
+    pub value: T,
+    /// The server's clock (`Date` header); of the first page where there are several.
+    pub at: Timestamp,
+    /// `x-ms-request-id` of the last response, for support cases.
+    pub request_id: Option<String>,
+}
+
+/// The answer to a read.
+pub type Read<T> = Result<Answer<T>, ArmError>;
+
+/// Everything keyless reads. A list is complete (all pages) or an error; a 404 on a single resource is `None`.
+#[async_trait]
+pub trait ReadArm: Send + Sync {
+    /// The subscriptions the controller's identity can see.
+    async fn subscriptions(&self) -> Read<Vec<SubscriptionId>>;
+    /// All workspaces, hubs and projects of a subscription. Never the last word before a write.
+    async fn workspaces(&self, subscription: SubscriptionId) -> Read<Vec<Workspace>>;
+    /// One workspace by a direct read.
+    async fn workspace(&self, id: &WorkspaceId) -> Read<Option<Workspace>>;
+    /// The datastores of a workspace.
+    async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>>;
+    /// The computes of a workspace.
+    async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>>;
+    /// One storage account.
+    async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>>;
+    /// The role assignments that apply at `scope`: made there or inherited (`$filter=atScope()`).
+    async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>>;
+    /// One role definition, as seen from `scope`.
+    async fn role_definition(&self, scope: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>>;
+    /// The deny assignments that apply at `scope`.
+    async fn deny_assignments(&self, scope: &ArmId) -> Read<Vec<DenyAssignment>>;
+    /// The locks that apply at `scope`, inherited ones included.
+    async fn locks(&self, scope: &ArmId) -> Read<Vec<Lock>>;
+    /// The metric `Transactions` by `Authentication` and `ResponseType` over exactly `from..to`.
+    async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage>;
+    /// The object id of a user-assigned managed identity.
+    async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>>;
+}
+
+/// A grant to be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Grant {
+    /// Where: the account or its resource group.
+    pub scope: ArmId,
+    /// The deterministic name.
+    pub name: AssignmentName,
+    /// Who.
+    pub principal: PrincipalId,
+    /// Always sent: it spares Azure a directory look-up that fails for fresh identities.
+    pub principal_type: PrincipalType,
+    /// Which role.
+    pub role: RoleId,
+    /// Names the owner; written once, never compared.
+    pub description: String,
+}
+
+/// What a write did, when Azure said so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Written {
+    /// Azure changed something.
+    Changed,
+    /// It was so already (200 on a PUT, 204 on a DELETE, 409 `RoleAssignmentExists`).
+    AlreadySo,
+}
+
+/// The answer to a write: settled either way, or an error that says whether it may still land.
+pub type Write = Result<Answer<Written>, WriteError>;
+
+/// A place in the write quota, taken before the gates are read afresh, so that nothing waits between confirm and send.
+#[derive(Debug)]
+pub struct WritePermit {
+    /// The subscription the place was taken in.
+    pub subscription: SubscriptionId,
+}
+
+/// Everything keyless writes. No call is repeated after a request that Azure may have acted on; a call returns only
+/// when the outcome is settled (long-running operations polled to their end) or cannot be known.
+#[async_trait]
+pub trait WriteArm: Send + Sync {
+    /// Waits for a place in the subscription's write quota.
+    ///
+    /// # Errors
+    /// [`ArmError`] if Azure has told this client to wait longer than is worth waiting (`retry_after` is set).
+    async fn reserve_write(&self, subscription: SubscriptionId) -> Result<WritePermit, ArmError>;
+    /// PUT of one role assignment.
+    async fn grant_role(&self, permit: WritePermit, grant: &Grant) -> Write;
+    /// DELETE of one role assignment.
+    async fn revoke_role(&self, permit: WritePermit, assignment: &ArmId) -> Write;
+    /// PATCH of `systemDatastoresAuthMode`, polled to its end.
+    async fn set_auth_mode(&self, permit: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write;
+    /// PATCH of `allowSharedKeyAccess`.
+    async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write;
+    /// POST `resyncKeys`, polled to its end.
+    async fn resync_workspace_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write;
+}

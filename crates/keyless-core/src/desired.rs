@@ -1,0 +1,392 @@
+//! What the files ask for, checked and resolved: profiles merged, scenarios expanded, defaults filled in.
+//!
+//! [`crate::manifest`] turns texts into a [`Desired`]; [`crate::plan`] compares one key's part of it with Azure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
+use crate::observed::PrincipalType;
+
+/// One accepted revision of the desired state, as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Desired {
+    /// A short hash over the content of all files; equal content in any order of files gives an equal revision.
+    pub revision: Revision,
+    /// Fleet-wide defaults and limits.
+    pub fleet: Fleet,
+    /// The declared workspaces by id.
+    pub workspaces: BTreeMap<WorkspaceId, DesiredWorkspace>,
+    /// The declared accounts by id.
+    pub accounts: BTreeMap<StorageAccountId, DesiredAccount>,
+}
+
+/// Names one content of the desired state.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Revision(pub String);
+
+impl fmt::Display for Revision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The `Fleet` object; all defaults if the files have none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fleet {
+    /// Names this installation in every grant it makes.
+    pub owner: String,
+    /// Where workspaces on the same accounts are searched for.
+    pub scope: Scope,
+    /// The durations that gates use.
+    pub waits: Waits,
+    /// What applies to workspaces and accounts that do not say.
+    pub enforcement: Enforcement,
+    /// Whether own grants of principals that left every document are revoked.
+    pub prune: bool,
+    /// When changes that tighten or loosen may be made; empty means always.
+    pub change_windows: Vec<ChangeWindow>,
+    /// The kill switch: nothing is written anywhere while it is set.
+    pub paused: bool,
+}
+
+impl Default for Fleet {
+    fn default() -> Self {
+        Self {
+            owner: "keyless".to_owned(),
+            scope: Scope::default(),
+            waits: Waits::default(),
+            enforcement: Enforcement::Observe,
+            prune: false,
+            change_windows: Vec::new(),
+            paused: false,
+        }
+    }
+}
+
+/// Which subscriptions are searched for workspaces on the same accounts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// The subscriptions; `None` means every one the controller's identity can see.
+    pub subscriptions: Option<BTreeSet<SubscriptionId>>,
+    /// Subscriptions, resource groups or resources that are left out of the search.
+    pub exclude: BTreeSet<ArmId>,
+}
+
+/// The durations that gates use. Defaults: design decisions, sources on each field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Waits {
+    /// How old a direct grant must be. Default 15 min; documented: up to 10 min.
+    /// Source: <https://learn.microsoft.com/azure/role-based-access-control/troubleshooting>.
+    pub role_propagation: Duration,
+    /// How old a grant at management-group scope, or to a managed identity through a group, must be. Default 24 h.
+    pub group_propagation: Duration,
+    /// How long nobody may have signed with the key. Default 7 d.
+    pub key_idle: Duration,
+    /// How long the key must have been back on before a workspace uses it. Default 2 min; no public number.
+    pub key_effect: Duration,
+    /// How far metrics may lag. Default 15 min.
+    pub metrics_lag: Duration,
+    /// How long a write whose outcome is unknown may still land. Default 5 min; no public number.
+    pub late_write: Duration,
+    /// How long an account is watched after its key went off. Default 24 h.
+    pub watch: Duration,
+}
+
+impl Default for Waits {
+    fn default() -> Self {
+        const MINUTE: u64 = 60;
+        const HOUR: u64 = 60 * MINUTE;
+        Self {
+            role_propagation: Duration::from_secs(15 * MINUTE),
+            group_propagation: Duration::from_secs(24 * HOUR),
+            key_idle: Duration::from_secs(7 * 24 * HOUR),
+            key_effect: Duration::from_secs(2 * MINUTE),
+            metrics_lag: Duration::from_secs(15 * MINUTE),
+            late_write: Duration::from_secs(5 * MINUTE),
+            watch: Duration::from_secs(24 * HOUR),
+        }
+    }
+}
+
+/// Whether drift is acted on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Enforcement {
+    /// Plan and alert, never write.
+    Observe,
+    /// Converge.
+    Enforce,
+}
+
+/// A pause of one document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspend {
+    /// Why, for people.
+    pub reason: String,
+    /// When it ends.
+    pub until: Timestamp,
+    /// What happens then.
+    pub then: AfterSuspend,
+}
+
+impl Suspend {
+    /// Whether the document is suspended at `now`.
+    #[must_use]
+    pub fn is_active(&self, now: Timestamp) -> bool {
+        now < self.until || self.then == AfterSuspend::Stay
+    }
+}
+
+/// What happens when a suspension ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AfterSuspend {
+    /// It stays suspended until the file changes.
+    Stay,
+    /// It is acted on again.
+    Resume,
+}
+
+/// When changes that tighten or loosen may be made, in UTC.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChangeWindow {
+    /// On which days it opens; Monday is 1, Sunday is 7; empty means every day.
+    pub days: BTreeSet<u8>,
+    /// When it opens, in minutes after midnight, 0 to 1439.
+    pub from: u16,
+    /// When it closes, in minutes after midnight, 1 to 1440; always later than `from`.
+    pub to: u16,
+}
+
+/// The mode the files ask for. Azure's third value is reported, never set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum AuthMode {
+    /// Identity-based access.
+    Identity,
+    /// Account keys: revert, or stay.
+    AccessKey,
+}
+
+impl fmt::Display for AuthMode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Identity => "identity",
+            Self::AccessKey => "accesskey",
+        })
+    }
+}
+
+/// A declared workspace, hub or project.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredWorkspace {
+    /// `metadata.name`.
+    pub name: String,
+    /// Its id.
+    pub id: WorkspaceId,
+    /// The mode asked for.
+    pub auth_mode: AuthMode,
+    /// Whether drift is acted on.
+    pub enforcement: Enforcement,
+    /// A pause, if one is written down.
+    pub suspend: Option<Suspend>,
+    /// Who needs what, profiles merged in, each need once.
+    pub needs: Vec<Need>,
+    /// What to do about the grant that the service makes to the workspace's own identity.
+    pub service_grants: ServiceGrants,
+    /// Where the document stands.
+    pub location: Location,
+}
+
+/// What to do when the grant that the service makes to the workspace's identity is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum ServiceGrants {
+    /// Hold the switch shut until it appears.
+    #[default]
+    Wait,
+    /// Make it.
+    Grant,
+    /// Go on without it.
+    Accept,
+}
+
+/// One principal's need of one role's data actions.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Need {
+    /// Who.
+    pub principal: PrincipalRef,
+    /// The catalog role whose data actions are needed.
+    pub role: RoleId,
+    /// At which scope a missing grant is made.
+    pub grant_scope: GrantScope,
+    /// Which levels and scenarios of the file ask for it, such as `level readWrite`, `scenario training`.
+    pub because: BTreeSet<String>,
+}
+
+/// Where a missing grant is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum GrantScope {
+    /// At the storage account.
+    #[default]
+    Account,
+    /// At its resource group, for subscriptions near the ceiling of 4,000 assignments.
+    ResourceGroup,
+}
+
+/// A principal as the files name it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum PrincipalRef {
+    /// A person, group or service principal by object id.
+    Object {
+        /// What kind of principal.
+        kind: PrincipalType,
+        /// Its object id.
+        id: PrincipalId,
+        /// A name for people, if the file gives one.
+        name: Option<String>,
+    },
+    /// A user-assigned managed identity, resolved on every pass.
+    ManagedIdentity(ManagedIdentityId),
+    /// The identities of a compute of this workspace, resolved on every pass.
+    Compute(String),
+    /// The workspace's own system-assigned identity, resolved on every pass.
+    WorkspaceSystem,
+}
+
+impl fmt::Display for PrincipalRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Object { kind, id, name } => {
+                let kind = match kind {
+                    PrincipalType::User => "user",
+                    PrincipalType::Group => "group",
+                    PrincipalType::ServicePrincipal => "service principal",
+                    PrincipalType::ForeignGroup => "foreign group",
+                    PrincipalType::Device => "device",
+                };
+                match name {
+                    Some(name) => write!(f, "{kind} {name} ({id})"),
+                    None => write!(f, "{kind} {id}"),
+                }
+            }
+            Self::ManagedIdentity(id) => write!(f, "managed identity {}", id.name()),
+            Self::Compute(name) => write!(f, "compute {name}"),
+            Self::WorkspaceSystem => f.write_str("the workspace's own identity"),
+        }
+    }
+}
+
+/// A declared storage account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DesiredAccount {
+    /// `metadata.name`.
+    pub name: String,
+    /// Its id.
+    pub id: StorageAccountId,
+    /// What is asked of the flag.
+    pub shared_key_access: DesiredSharedKey,
+    /// Overrides the fleet's enforcement for account-wide steps.
+    pub enforcement: Option<Enforcement>,
+    /// A pause, if one is written down.
+    pub suspend: Option<Suspend>,
+    /// Overrides the fleet's `keyIdle`.
+    pub key_idle: Option<Duration>,
+    /// SAS traffic is known and accepted until then.
+    pub accept_sas: Option<Acceptance>,
+    /// Missing evidence of key use is accepted until then.
+    pub accept_unknown_key_use: Option<Acceptance>,
+    /// Steps whose undo is barred are accepted until then.
+    pub accept_one_way: Option<Acceptance>,
+    /// Where the document stands.
+    pub location: Location,
+}
+
+/// What the files ask of `allowSharedKeyAccess`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum DesiredSharedKey {
+    /// Off.
+    Disabled,
+    /// On.
+    Enabled,
+    /// Hands off.
+    Unmanaged,
+}
+
+/// A risk that a named person accepted until a date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Acceptance {
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Until when it holds.
+    pub until: Timestamp,
+}
+
+impl Acceptance {
+    /// Whether it still holds at `now`.
+    #[must_use]
+    pub fn holds(&self, now: Timestamp) -> bool {
+        now < self.until
+    }
+}
+
+/// A place in the files.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Location {
+    /// The file's path as given.
+    pub path: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+}
+
+impl fmt::Display for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.path, self.line, self.column)
+    }
+}
+
+/// The part of the desired state that one pass is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct KeyDesired {
+    /// The revision it was cut from.
+    pub revision: Revision,
+    /// Fleet-wide settings.
+    pub fleet: Fleet,
+    /// The account.
+    pub account_id: StorageAccountId,
+    /// The account's own document, if there is one.
+    pub account: Option<DesiredAccount>,
+    /// The declared workspaces on the account.
+    pub workspaces: BTreeMap<WorkspaceId, DesiredWorkspace>,
+    /// Declared workspaces elsewhere whose account could not be found out: any of them may stand on this account.
+    pub unplaced: BTreeSet<WorkspaceId>,
+}
+
+impl Desired {
+    /// Cuts out the part for one account. Which workspaces stand on it only Azure knows, so the caller tells.
+    #[must_use]
+    pub fn for_key(
+        &self,
+        account_id: &StorageAccountId,
+        on_account: impl Fn(&WorkspaceId) -> bool,
+        unplaced: BTreeSet<WorkspaceId>,
+    ) -> KeyDesired {
+        KeyDesired {
+            revision: self.revision.clone(),
+            fleet: self.fleet.clone(),
+            account_id: account_id.clone(),
+            account: self.accounts.get(account_id).cloned(),
+            workspaces: self
+                .workspaces
+                .iter()
+                .filter(|(id, _)| on_account(id))
+                .map(|(id, workspace)| (id.clone(), workspace.clone()))
+                .collect(),
+            unplaced,
+        }
+    }
+}

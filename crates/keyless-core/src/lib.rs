@@ -1,0 +1,8 @@
+//! The deciding part of keyless: what the files ask, what Azure shows, and the ordered plan between the two.
+//!
+//! Pure: no async, no clock, no network, no files. Time, settings and observations come in as values.
+
+pub mod catalog;
+pub mod desired;
+pub mod id;
+pub mod observed;
