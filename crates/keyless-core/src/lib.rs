@@ -2,7 +2,12 @@
 //!
 //! Pure: no async, no clock, no network, no files. Time, settings and observations come in as values.
 
+pub mod access;
+pub mod action;
 pub mod catalog;
 pub mod desired;
+pub mod gate;
 pub mod id;
 pub mod observed;
+pub mod pass;
+pub mod plan;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::gate::ReadSet;
 use crate::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
@@ -55,6 +56,13 @@ impl<T> Reading<T> {
         match self {
             Self::Known { at, .. } => Some(*at),
             Self::NotRead | Self::Unknown { .. } => None,
+        }
+    }
+
+    /// Takes the newer reading, unless nobody made one.
+    fn absorb(&mut self, newer: Self) {
+        if !matches!(newer, Self::NotRead) {
+            *self = newer;
         }
     }
 
@@ -114,6 +122,97 @@ impl Observed {
             key_usage: Reading::NotRead,
             identities: BTreeMap::new(),
             history: History::default(),
+        }
+    }
+
+    /// Takes in what another read brought. A read of the listings also settles which workspaces stand on the account.
+    pub fn absorb(&mut self, part: Self) {
+        let Self {
+            account_id: _,
+            now,
+            account,
+            listings,
+            workspaces,
+            assignments,
+            roles,
+            denies,
+            locks,
+            key_usage,
+            identities,
+            history,
+        } = part;
+        self.now = self.now.max(now);
+        self.account.absorb(account);
+        if !listings.is_empty() {
+            self.listings = listings;
+            self.workspaces.retain(|id, _| workspaces.contains_key(id));
+        }
+        for (id, entry) in workspaces {
+            let ObservedWorkspace { workspace, datastores, computes } = entry;
+            let known = self.workspaces.entry(id).or_insert_with(ObservedWorkspace::unread);
+            known.workspace.absorb(workspace);
+            known.datastores.absorb(datastores);
+            known.computes.absorb(computes);
+        }
+        self.assignments.absorb(assignments);
+        for (id, role) in roles {
+            self.roles.entry(id).or_insert(Reading::NotRead).absorb(role);
+        }
+        self.denies.absorb(denies);
+        self.locks.absorb(locks);
+        self.key_usage.absorb(key_usage);
+        for (id, identity) in identities {
+            self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
+        }
+        self.history = history;
+    }
+
+    /// Forgets what `reads` names, so that nothing rests on it until it is read again.
+    pub fn forget(&mut self, reads: &ReadSet) {
+        let ReadSet {
+            account,
+            listings,
+            workspaces,
+            datastores,
+            computes,
+            assignments,
+            denies,
+            locks,
+            key_usage,
+            identities,
+        } = reads;
+        if *account {
+            self.account = Reading::NotRead;
+        }
+        if *listings {
+            self.listings.clear();
+        }
+        for (id, entry) in &mut self.workspaces {
+            if workspaces.contains(id) {
+                entry.workspace = Reading::NotRead;
+            }
+            if datastores.contains(id) {
+                entry.datastores = Reading::NotRead;
+            }
+            if computes.contains(id) {
+                entry.computes = Reading::NotRead;
+            }
+        }
+        if *assignments {
+            self.assignments = Reading::NotRead;
+            self.roles.clear();
+        }
+        if *denies {
+            self.denies = Reading::NotRead;
+        }
+        if *locks {
+            self.locks = Reading::NotRead;
+        }
+        if *key_usage {
+            self.key_usage = Reading::NotRead;
+        }
+        for id in identities {
+            self.identities.remove(id);
         }
     }
 }

@@ -1,1 +1,3 @@
+//! The keyless binary.
+
 fn main() {}

@@ -1,0 +1,145 @@
+//! One idempotent change to one resource.
+
+use std::fmt;
+
+use uuid::{Uuid, uuid};
+
+use crate::catalog;
+use crate::desired::AuthMode;
+use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
+use crate::observed::PrincipalType;
+
+/// One change. Equal actions change the same thing in the same way.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Action {
+    /// Give a principal a role.
+    GrantRole(Grant),
+    /// Set `systemDatastoresAuthMode`.
+    SetAuthMode {
+        /// Of which workspace.
+        workspace: WorkspaceId,
+        /// To what.
+        mode: AuthMode,
+    },
+    /// Set `allowSharedKeyAccess`.
+    SetSharedKeyAccess {
+        /// Of which account.
+        account: StorageAccountId,
+        /// To what.
+        allowed: bool,
+    },
+    /// Take back a grant that this installation made.
+    RevokeRole {
+        /// The assignment.
+        assignment: ArmId,
+        /// Who had it.
+        principal: PrincipalId,
+        /// Which role.
+        role: RoleId,
+    },
+}
+
+/// A role for a principal at a scope.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Grant {
+    /// The account or its resource group.
+    pub scope: ArmId,
+    /// Who.
+    pub principal: PrincipalId,
+    /// What kind of principal.
+    pub principal_type: PrincipalType,
+    /// Which role.
+    pub role: RoleId,
+    /// The assignment's name: the same grant by the same owner always has the same.
+    pub name: AssignmentName,
+}
+
+impl Grant {
+    /// A grant with its deterministic name.
+    #[must_use]
+    pub fn new(owner: &str, scope: ArmId, principal: PrincipalId, principal_type: PrincipalType, role: RoleId) -> Self {
+        let name = assignment_name(owner, &scope, principal, role);
+        Self { scope, principal, principal_type, role, name }
+    }
+
+    /// The description every grant of this owner carries.
+    #[must_use]
+    pub fn description(owner: &str) -> String {
+        format!("granted by keyless, owner {owner}")
+    }
+}
+
+/// The name of the unconditional grant of a role to a principal at a scope by an owner: a UUIDv5 over the four.
+#[must_use]
+pub fn assignment_name(owner: &str, scope: &ArmId, principal: PrincipalId, role: RoleId) -> AssignmentName {
+    const NAMESPACE: Uuid = uuid!("6c1f6d0e-2f0b-5d0a-9a51-7b9a1c0e4b58");
+    // The last part is the condition's place; an unconditional grant has none.
+    let text = format!("{owner}\n{}\n{principal}\n{role}\n", scope.folded());
+    AssignmentName(Uuid::new_v5(&NAMESPACE, text.as_bytes()))
+}
+
+/// What a change does to the people at work. Windows and budgets stop tightening and loosening; repair goes on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Effort {
+    /// Takes a way in: mode to identity, key off.
+    Tighten,
+    /// Opens a way in, or takes back a grant.
+    Loosen,
+    /// Mends: a grant, a workspace that is broken now.
+    Repair,
+}
+
+impl Effort {
+    /// The word in output and events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tighten => "tighten",
+            Self::Loosen => "loosen",
+            Self::Repair => "repair",
+        }
+    }
+}
+
+impl Action {
+    /// The name of the kind of action in output and events.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::GrantRole(_) => "GrantRole",
+            Self::SetAuthMode { .. } => "SetAuthMode",
+            Self::SetSharedKeyAccess { .. } => "SetSharedKeyAccess",
+            Self::RevokeRole { .. } => "RevokeRole",
+        }
+    }
+
+    /// The resource that is changed.
+    #[must_use]
+    pub fn target(&self) -> &ArmId {
+        match self {
+            Self::GrantRole(grant) => &grant.scope,
+            Self::SetAuthMode { workspace, .. } => workspace.arm(),
+            Self::SetSharedKeyAccess { account, .. } => account.arm(),
+            Self::RevokeRole { assignment, .. } => assignment,
+        }
+    }
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GrantRole(Grant { scope, principal, principal_type, role, name: _ }) => {
+                let (role, kind) = (catalog::role_name(*role), principal_type.as_wire());
+                write!(f, "GrantRole {role} to {kind} {principal} at {}", scope.name())
+            }
+            Self::SetAuthMode { workspace, mode } => write!(f, "SetAuthMode {mode} on {}", workspace.name()),
+            Self::SetSharedKeyAccess { account, allowed } => {
+                let state = if *allowed { "enabled" } else { "disabled" };
+                write!(f, "SetSharedKeyAccess {state} on {}", account.name())
+            }
+            Self::RevokeRole { assignment: _, principal, role } => {
+                write!(f, "RevokeRole {} from {principal}", catalog::role_name(*role))
+            }
+        }
+    }
+}

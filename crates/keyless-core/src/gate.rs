@@ -1,0 +1,192 @@
+//! Facts that must hold in the moment an action is sent, and how they are told when they do not.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::id::{ManagedIdentityId, WorkspaceId};
+
+/// A fact an action waits for. The names are API: events and `plan` carry them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Gate {
+    /// Every declared need of the workspace is met by an unconditional grant that nothing denies.
+    NeedsCovered,
+    /// Those grants are old enough to work.
+    NeedsAged,
+    /// The service's own grant to the workspace's identity is there.
+    ServiceGrant,
+    /// No compute of the workspace is known not to work with identity-based access.
+    Compatible,
+    /// The workspace's mode is known, is one that may be overwritten, and no other operation runs on it.
+    ModeKnown,
+    /// The key is on, so that a workspace in access-key mode can use it.
+    KeyOn,
+    /// The key has been on long enough to work.
+    KeyEffective,
+    /// Every subscription in scope was listed completely in this pass.
+    Listed,
+    /// Every workspace on the account, declared or not, is on identity.
+    AllOnIdentity,
+    /// No datastore holds a key or SAS for the account.
+    NoStoredKeys,
+    /// Nobody has signed with the key for `keyIdle`.
+    KeyIdle,
+    /// Files do not contradict each other about this step.
+    Agreed,
+    /// No lock bars the change.
+    Unlocked,
+    /// The principal of a grant is known and the grant would change something.
+    PrincipalKnown,
+    /// The documents say `enforce`, nothing is suspended, the kill switch is off.
+    Active,
+    /// A change window is open.
+    Window,
+    /// No write of ours whose outcome is unknown may still land.
+    Settled,
+    /// The wait after start or take-over is over.
+    Booted,
+    /// Azure has not lately refused just this action for a reason that only a person can lift.
+    NotRefused,
+}
+
+impl Gate {
+    /// The name in events and output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NeedsCovered => "needs_covered",
+            Self::NeedsAged => "needs_aged",
+            Self::ServiceGrant => "service_grant",
+            Self::Compatible => "compatible",
+            Self::ModeKnown => "mode_known",
+            Self::KeyOn => "key_on",
+            Self::KeyEffective => "key_effective",
+            Self::Listed => "listed",
+            Self::AllOnIdentity => "all_on_identity",
+            Self::NoStoredKeys => "no_stored_keys",
+            Self::KeyIdle => "key_idle",
+            Self::Agreed => "agreed",
+            Self::Unlocked => "unlocked",
+            Self::PrincipalKnown => "principal_known",
+            Self::Active => "active",
+            Self::Window => "window",
+            Self::Settled => "settled",
+            Self::Booted => "booted",
+            Self::NotRefused => "not_refused",
+        }
+    }
+}
+
+impl fmt::Display for Gate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How a gate stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GateState {
+    /// The fact holds.
+    Open,
+    /// It will hold by itself.
+    Waiting {
+        /// When, by the server's clock, if nothing changes.
+        until: Timestamp,
+        /// What is waited for.
+        why: String,
+    },
+    /// It does not hold, and something or somebody has to change that.
+    Unmet {
+        /// Why.
+        why: String,
+        /// What would lift it.
+        lift: String,
+    },
+    /// It was not looked at, because an earlier gate of the step is shut or the read has not been made yet.
+    NotLooked,
+}
+
+impl GateState {
+    /// Whether the gate is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        *self == Self::Open
+    }
+
+    pub(crate) fn unmet(why: impl Into<String>, lift: impl Into<String>) -> Self {
+        Self::Unmet { why: why.into(), lift: lift.into() }
+    }
+
+    pub(crate) fn unknown(what: &str, why: &str) -> Self {
+        Self::Unmet { why: format!("{what} could not be read: {why}"), lift: "a complete read".to_owned() }
+    }
+}
+
+/// One gate of one step and how it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GateCheck {
+    /// Which gate.
+    pub gate: Gate,
+    /// How it stands.
+    pub state: GateState,
+}
+
+/// Which reads a pass needs: what to observe, what a gate lacks, what to read again before a write.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ReadSet {
+    /// The storage account.
+    pub account: bool,
+    /// The workspace lists of every subscription in scope, and with them which workspaces stand on the account.
+    pub listings: bool,
+    /// These workspaces, by direct reads.
+    pub workspaces: BTreeSet<WorkspaceId>,
+    /// The datastores of these workspaces.
+    pub datastores: BTreeSet<WorkspaceId>,
+    /// The computes of these workspaces.
+    pub computes: BTreeSet<WorkspaceId>,
+    /// The role assignments at the account, and the definitions of the roles in them.
+    pub assignments: bool,
+    /// Deny assignments at the account.
+    pub denies: bool,
+    /// Locks at the account.
+    pub locks: bool,
+    /// The key-usage metric.
+    pub key_usage: bool,
+    /// These user-assigned identities.
+    pub identities: BTreeSet<ManagedIdentityId>,
+}
+
+impl ReadSet {
+    /// Whether nothing is asked for.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Adds what `other` asks for.
+    pub fn add(&mut self, other: Self) {
+        let Self {
+            account,
+            listings,
+            workspaces,
+            datastores,
+            computes,
+            assignments,
+            denies,
+            locks,
+            key_usage,
+            identities,
+        } = other;
+        self.account |= account;
+        self.listings |= listings;
+        self.workspaces.extend(workspaces);
+        self.datastores.extend(datastores);
+        self.computes.extend(computes);
+        self.assignments |= assignments;
+        self.denies |= denies;
+        self.locks |= locks;
+        self.key_usage |= key_usage;
+        self.identities.extend(identities);
+    }
+}

@@ -1,0 +1,308 @@
+//! The full ordered way from what is observed to what is desired, each step behind its gates.
+//!
+//! Pure, total and deterministic: equal arguments give equal plans, and time comes in with the observation. A plan is
+//! recomputed from fresh facts after each step; nothing resumes one. Read [`steps`] for the order, [`gates`] for the rules.
+
+mod gates;
+mod needs;
+mod reads;
+mod steps;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::action::{Action, Effort};
+use crate::desired::{AuthMode, KeyDesired, Revision};
+use crate::gate::{GateCheck, GateState, ReadSet};
+use crate::id::{ArmId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
+use crate::observed::{Observed, ObservedAuthMode, SharedKeyAccess};
+
+pub use reads::{base_reads, confirm_reads, target_reads};
+
+/// What this process knows that neither files nor Azure tell.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Until when nothing is written after start or take-over, because a write of a dead process may still land.
+    pub boot_until: Option<Timestamp>,
+    /// Until when nothing is written to this account, because a write of this process may still land.
+    pub unsettled_until: Option<Timestamp>,
+    /// Actions that Azure refused for a reason only a person can lift, and until when they are not tried again.
+    pub refused: BTreeMap<Action, Refusal>,
+}
+
+/// A refusal that trying again will not lift.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// When it is tried again.
+    pub until: Timestamp,
+    /// Azure's words.
+    pub why: String,
+}
+
+/// How much a plan asks to be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Only what decides the next step: spares the quota.
+    WhatMatters,
+    /// All gates of all steps: for people.
+    Everything,
+}
+
+/// The way from here to there.
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The account it is about.
+    pub account_id: StorageAccountId,
+    /// The revision of the files it serves.
+    pub revision: Revision,
+    /// The server's time of the observation.
+    pub at: Timestamp,
+    /// What differs, sorted.
+    pub drift: BTreeSet<Drift>,
+    /// The changes, in the order in which they are to be made.
+    pub steps: Vec<Step>,
+    /// What people should know and no step mends, sorted.
+    pub findings: BTreeSet<Finding>,
+    /// What has to be read before all gates that matter can be judged.
+    pub wants: ReadSet,
+}
+
+/// One action and what it waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Step {
+    /// The change.
+    pub action: Action,
+    /// What it does to the people at work.
+    pub effort: Effort,
+    /// The declared workspaces on whose account it is made; empty for account-wide steps.
+    pub workspaces: BTreeSet<WorkspaceId>,
+    /// Its gates, in the order in which they are looked at.
+    pub gates: Vec<GateCheck>,
+}
+
+impl Step {
+    /// Whether every gate is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.gates.iter().all(|check| check.state.is_open())
+    }
+
+    /// When the step may open by itself: the latest of its waits, unless a gate is unmet.
+    #[must_use]
+    pub fn opens_at(&self) -> Option<Timestamp> {
+        let mut latest = None;
+        for check in &self.gates {
+            match &check.state {
+                GateState::Open | GateState::NotLooked => {}
+                GateState::Waiting { until, .. } => latest = latest.max(Some(*until)),
+                GateState::Unmet { .. } => return None,
+            }
+        }
+        latest
+    }
+}
+
+/// One difference between files and Azure.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Drift {
+    /// A principal lacks what a role stands for.
+    RoleMissing {
+        /// The workspace whose document asks for it.
+        workspace: WorkspaceId,
+        /// Who lacks it.
+        principal: PrincipalId,
+        /// Which role.
+        role: RoleId,
+    },
+    /// A workspace is in another mode.
+    AuthMode {
+        /// Which.
+        workspace: WorkspaceId,
+        /// What the files ask.
+        desired: AuthMode,
+        /// What Azure shows.
+        observed: ObservedAuthMode,
+    },
+    /// The account's flag is in another state.
+    SharedKey {
+        /// Whether the files ask for the key to be on.
+        desired_on: bool,
+        /// What Azure shows.
+        observed: SharedKeyAccess,
+    },
+}
+
+impl Drift {
+    /// The workspace it is about, if it is about one.
+    #[must_use]
+    pub fn workspace(&self) -> Option<&WorkspaceId> {
+        match self {
+            Self::RoleMissing { workspace, .. } | Self::AuthMode { workspace, .. } => Some(workspace),
+            Self::SharedKey { .. } => None,
+        }
+    }
+}
+
+impl fmt::Display for Drift {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RoleMissing { workspace, principal, role } => {
+                write!(f, "{}: {principal} lacks {}", workspace.name(), crate::catalog::role_name(*role))
+            }
+            Self::AuthMode { workspace, desired, observed } => {
+                write!(f, "{}: mode is {observed}, files ask {desired}", workspace.name())
+            }
+            Self::SharedKey { desired_on, observed } => {
+                let word = |on: bool| if on { "enabled" } else { "disabled" };
+                write!(f, "shared key access is {}, files ask {}", word(observed.is_on()), word(*desired_on))
+            }
+        }
+    }
+}
+
+/// Something people should know that no step of this plan mends.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Finding {
+    /// The account does not exist.
+    AccountMissing,
+    /// A declared workspace does not exist.
+    WorkspaceMissing {
+        /// Which.
+        workspace: WorkspaceId,
+    },
+    /// A read that this plan needed failed or was partial.
+    Incomplete {
+        /// What was read.
+        what: String,
+        /// What happened.
+        why: String,
+    },
+    /// A workspace in access-key mode stands on an account whose key is off: broken now.
+    BrokenNow {
+        /// Which.
+        workspace: WorkspaceId,
+    },
+    /// The grant that the service makes to the workspace's own identity is not there.
+    ServiceGrantMissing {
+        /// Which workspace.
+        workspace: WorkspaceId,
+        /// Its identity.
+        principal: PrincipalId,
+    },
+    /// A grant of this installation that no document asks for any more.
+    GrantUnwanted {
+        /// The assignment.
+        assignment: ArmId,
+        /// Who has it.
+        principal: PrincipalId,
+        /// Which role.
+        role: RoleId,
+    },
+    /// Documents contradict each other about the key.
+    Contradiction {
+        /// What, with the names on both sides.
+        what: String,
+    },
+    /// A principal of the files cannot be resolved.
+    PrincipalMissing {
+        /// The workspace whose document names it.
+        workspace: WorkspaceId,
+        /// The principal as the file names it.
+        principal: String,
+        /// Why.
+        why: String,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AccountMissing => f.write_str("the storage account does not exist"),
+            Self::WorkspaceMissing { workspace } => write!(f, "workspace {} does not exist", workspace.name()),
+            Self::Incomplete { what, why } => write!(f, "{what} could not be read: {why}"),
+            Self::BrokenNow { workspace } => {
+                write!(f, "{} wants the account key, which is off: broken now", workspace.name())
+            }
+            Self::ServiceGrantMissing { workspace, principal } => {
+                write!(f, "the service's grant to the identity of {} ({principal}) is missing", workspace.name())
+            }
+            Self::GrantUnwanted { assignment: _, principal, role } => {
+                write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
+            }
+            Self::Contradiction { what } => f.write_str(what),
+            Self::PrincipalMissing { workspace, principal, why } => {
+                write!(f, "{}: {principal}: {why}", workspace.name())
+            }
+        }
+    }
+}
+
+/// How a plan stands as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Standing {
+    /// Nothing to do, and everything that decides it was read.
+    Converged,
+    /// A step can be taken now.
+    Ready,
+    /// Steps are left, and time alone will open one.
+    Waiting,
+    /// Steps are left, or something could not be read, and time alone will not help.
+    Blocked,
+}
+
+impl Standing {
+    /// The word in output and events.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Converged => "converged",
+            Self::Ready => "ready",
+            Self::Waiting => "waiting",
+            Self::Blocked => "blocked",
+        }
+    }
+}
+
+impl Plan {
+    /// The step to take now: the first whose gates are all open.
+    #[must_use]
+    pub fn next(&self) -> Option<&Step> {
+        self.steps.iter().find(|step| step.is_open())
+    }
+
+    /// How the plan stands.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let blocking = self.findings.iter().any(|finding| match finding {
+            Finding::AccountMissing
+            | Finding::WorkspaceMissing { .. }
+            | Finding::Incomplete { .. }
+            | Finding::Contradiction { .. }
+            | Finding::PrincipalMissing { .. } => true,
+            Finding::BrokenNow { .. } | Finding::ServiceGrantMissing { .. } | Finding::GrantUnwanted { .. } => false,
+        });
+        if self.next().is_some() {
+            Standing::Ready
+        } else if self.steps.iter().any(|step| step.opens_at().is_some()) {
+            Standing::Waiting
+        } else if self.steps.is_empty() && !blocking {
+            Standing::Converged
+        } else {
+            Standing::Blocked
+        }
+    }
+
+    /// When the first waiting step may open.
+    #[must_use]
+    pub fn wakes_at(&self) -> Option<Timestamp> {
+        self.steps.iter().filter_map(Step::opens_at).min()
+    }
+}
+
+/// Plans the way from `observed` to `desired`.
+pub fn plan(desired: &KeyDesired, observed: &Observed, limits: &Limits, look: Look) -> Plan {
+    steps::Planner::new(desired, observed, limits, look).plan()
+}

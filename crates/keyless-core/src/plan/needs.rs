@@ -1,0 +1,175 @@
+//! Who the principals of the files are on this pass, and whether each need of a workspace is met.
+
+use std::collections::BTreeSet;
+
+use crate::access::{self, Cover};
+use crate::catalog::{self, CatalogRole};
+use crate::desired::{DesiredWorkspace, Need, PrincipalRef, ServiceGrants};
+use crate::gate::ReadSet;
+use crate::id::{ManagedIdentityId, PrincipalId, WorkspaceId};
+use crate::observed::{Identity, Observed, PrincipalType, Reading, Workspace, WorkspaceKind};
+
+/// A principal of the files, resolved.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Resolved {
+    /// These object ids.
+    Known(Vec<(PrincipalId, PrincipalType)>),
+    /// Azure says there is none.
+    Missing(String),
+    /// It could not be read.
+    Unknown(String),
+    /// These reads tell.
+    NotRead(ReadSet),
+}
+
+/// One need of one workspace: the role and who holds it how.
+pub(super) struct NeedView<'a> {
+    /// The need.
+    pub(super) need: &'a Need,
+    /// The catalog's entry of its role.
+    pub(super) role: &'static CatalogRole,
+    /// Its principals.
+    pub(super) holders: Resolved,
+}
+
+/// The needs of a workspace, with the service's own grant added where the file says `serviceGrants: grant`.
+pub(super) fn views<'a>(
+    workspace: &'a DesiredWorkspace,
+    service_need: Option<&'a Need>,
+    observed: &Observed,
+) -> Vec<NeedView<'a>> {
+    workspace
+        .needs
+        .iter()
+        .chain(service_need)
+        // The manifest admits only roles of the catalog.
+        .filter_map(|need| catalog::find_role(need.role).map(|role| (need, role)))
+        .map(|(need, role)| NeedView { need, role, holders: resolve(&need.principal, &workspace.id, observed) })
+        .collect()
+}
+
+/// The need that stands for the service's own grant, if the file asks for it to be made.
+pub(super) fn service_need(workspace: &DesiredWorkspace) -> Option<Need> {
+    (workspace.service_grants == ServiceGrants::Grant).then(|| Need {
+        principal: PrincipalRef::WorkspaceSystem,
+        role: catalog::BLOB_CONTRIBUTOR,
+        grant_scope: crate::desired::GrantScope::Account,
+        because: BTreeSet::from(["serviceGrants: grant".to_owned()]),
+    })
+}
+
+fn resolve(principal: &PrincipalRef, workspace: &WorkspaceId, observed: &Observed) -> Resolved {
+    match principal {
+        PrincipalRef::Object { kind, id, name: _ } => Resolved::Known(vec![(*id, *kind)]),
+        PrincipalRef::ManagedIdentity(id) => resolve_identity(id, observed),
+        PrincipalRef::WorkspaceSystem => match own(workspace, observed) {
+            Ok(own) => match own.identity.system {
+                Some(id) => Resolved::Known(vec![(id, PrincipalType::ServicePrincipal)]),
+                None => Resolved::Missing("the workspace has no system-assigned identity".to_owned()),
+            },
+            Err(resolved) => resolved,
+        },
+        PrincipalRef::Compute(name) => resolve_compute(name, workspace, observed),
+    }
+}
+
+fn own<'a>(workspace: &WorkspaceId, observed: &'a Observed) -> Result<&'a Workspace, Resolved> {
+    let wanted =
+        || Resolved::NotRead(ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() });
+    match observed.workspaces.get(workspace).map(|entry| &entry.workspace) {
+        None | Some(Reading::NotRead) => Err(wanted()),
+        Some(Reading::Unknown { why }) => Err(Resolved::Unknown(why.clone())),
+        Some(Reading::Known { value: None, .. }) => Err(Resolved::Missing("the workspace does not exist".to_owned())),
+        Some(Reading::Known { value: Some(own), .. }) => Ok(own),
+    }
+}
+
+fn resolve_compute(name: &str, workspace: &WorkspaceId, observed: &Observed) -> Resolved {
+    let wanted = || Resolved::NotRead(ReadSet { computes: BTreeSet::from([workspace.clone()]), ..ReadSet::default() });
+    let computes = match observed.workspaces.get(workspace).map(|entry| &entry.computes) {
+        None | Some(Reading::NotRead) => return wanted(),
+        Some(Reading::Unknown { why }) => return Resolved::Unknown(why.clone()),
+        Some(Reading::Known { value, .. }) => value,
+    };
+    let Some(compute) = computes.iter().find(|compute| compute.name.eq_ignore_ascii_case(name)) else {
+        return Resolved::Missing("the workspace has no compute of this name".to_owned());
+    };
+    resolve_block(&compute.identity, observed)
+}
+
+fn resolve_block(identity: &Identity, observed: &Observed) -> Resolved {
+    let mut ids: Vec<(PrincipalId, PrincipalType)> =
+        identity.system.into_iter().map(|id| (id, PrincipalType::ServicePrincipal)).collect();
+    let mut wanted = ReadSet::default();
+    for (identity, told) in &identity.user_assigned {
+        match told {
+            Some(id) => ids.push((*id, PrincipalType::ServicePrincipal)),
+            None => match resolve_identity(identity, observed) {
+                Resolved::Known(more) => ids.extend(more),
+                Resolved::NotRead(reads) => wanted.add(reads),
+                other => return other,
+            },
+        }
+    }
+    if !wanted.is_empty() {
+        return Resolved::NotRead(wanted);
+    }
+    if ids.is_empty() {
+        return Resolved::Missing("the compute has no managed identity".to_owned());
+    }
+    Resolved::Known(ids)
+}
+
+fn resolve_identity(id: &ManagedIdentityId, observed: &Observed) -> Resolved {
+    match observed.identities.get(id) {
+        None | Some(Reading::NotRead) => {
+            Resolved::NotRead(ReadSet { identities: BTreeSet::from([id.clone()]), ..ReadSet::default() })
+        }
+        Some(Reading::Unknown { why }) => Resolved::Unknown(why.clone()),
+        Some(Reading::Known { value: None, .. }) => Resolved::Missing("the managed identity does not exist".to_owned()),
+        Some(Reading::Known { value: Some(principal), .. }) => {
+            Resolved::Known(vec![(*principal, PrincipalType::ServicePrincipal)])
+        }
+    }
+}
+
+/// How the service's own grant to the workspace's identity stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum ServiceGrant {
+    /// There, in the form that is right for this kind of workspace, or not asked of it.
+    Present,
+    /// Not there.
+    Missing(PrincipalId),
+    /// The workspace has neither a system-assigned nor a primary user-assigned identity.
+    NoIdentity,
+    /// It could not be read.
+    Unknown(String),
+    /// It has not been read.
+    NotRead,
+}
+
+/// Judges the grant that the service makes to a workspace's system-assigned identity.
+///
+/// On hub projects and data-isolated workspaces the service makes it with a condition, and that is the right form.
+/// Source: "What is an Azure Machine Learning hub workspace?", MicrosoftDocs/azure-ai-docs `concept-hub-workspace.md`.
+/// A user-assigned primary identity is the customer's to grant, hence an ordinary declared need.
+pub(super) fn service_grant(workspace: &Workspace, observed: &Observed, waits: &crate::desired::Waits) -> ServiceGrant {
+    if workspace.primary_identity.is_some() {
+        return ServiceGrant::Present;
+    }
+    let Some(principal) = workspace.identity.system else {
+        return ServiceGrant::NoIdentity;
+    };
+    let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else {
+        return ServiceGrant::Unknown("the catalog lacks the role".to_owned());
+    };
+    let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
+    match access::cover(role, principal, observed, waits) {
+        Cover::Covered { .. } => ServiceGrant::Present,
+        Cover::Missing { conditional: true, .. } if conditioned_is_right => ServiceGrant::Present,
+        Cover::Missing { .. } => ServiceGrant::Missing(principal),
+        Cover::Denied { by } => ServiceGrant::Unknown(format!("deny assignment {by}")),
+        Cover::Unknown { why } => ServiceGrant::Unknown(why),
+        Cover::NotRead => ServiceGrant::NotRead,
+    }
+}

@@ -1,0 +1,101 @@
+//! What a pass reads: at its start, before a write, and after it.
+
+use std::collections::BTreeSet;
+
+use crate::action::Action;
+use crate::desired::{KeyDesired, PrincipalRef};
+use crate::gate::ReadSet;
+use crate::id::WorkspaceId;
+use crate::observed::Observed;
+
+use super::Step;
+
+/// What every pass reads first: enough to tell drift.
+#[must_use]
+pub fn base_reads(desired: &KeyDesired) -> ReadSet {
+    let mut reads = ReadSet { account: true, assignments: true, ..ReadSet::default() };
+    for id in desired.workspaces.keys() {
+        reads.add(principal_reads(desired, id));
+    }
+    reads
+}
+
+/// The reads that resolve the principals of one workspace's document, and the workspace itself.
+fn principal_reads(desired: &KeyDesired, id: &WorkspaceId) -> ReadSet {
+    let mut reads = ReadSet { workspaces: BTreeSet::from([id.clone()]), ..ReadSet::default() };
+    for need in desired.workspaces.get(id).into_iter().flat_map(|workspace| &workspace.needs) {
+        match &need.principal {
+            PrincipalRef::ManagedIdentity(identity) => {
+                reads.identities.insert(identity.clone());
+            }
+            PrincipalRef::Compute(_) => {
+                reads.computes.insert(id.clone());
+            }
+            PrincipalRef::Object { .. } | PrincipalRef::WorkspaceSystem => {}
+        }
+    }
+    reads
+}
+
+/// What is read again, after planning and right before the write, so that every gate of the step is judged afresh.
+#[must_use]
+pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> ReadSet {
+    let mut reads = ReadSet { account: true, locks: true, ..ReadSet::default() };
+    for id in &step.workspaces {
+        reads.add(principal_reads(desired, id));
+    }
+    match &step.action {
+        Action::GrantRole(_) => reads.assignments = true,
+        Action::SetAuthMode { workspace, mode } => {
+            reads.workspaces.insert(workspace.clone());
+            if *mode == crate::desired::AuthMode::Identity {
+                reads.assignments = true;
+                reads.denies = true;
+                reads.computes.insert(workspace.clone());
+                reads.identities.extend(identities_of_computes(observed, workspace));
+            }
+        }
+        Action::SetSharedKeyAccess { allowed: false, .. } => {
+            reads.listings = true;
+            reads.key_usage = true;
+            reads.workspaces.extend(observed.workspaces.keys().cloned());
+            reads.datastores.extend(observed.workspaces.keys().cloned());
+        }
+        Action::SetSharedKeyAccess { allowed: true, .. } => {}
+        Action::RevokeRole { .. } => {
+            reads.assignments = true;
+            reads.listings = true;
+            for id in desired.workspaces.keys() {
+                reads.add(principal_reads(desired, id));
+                reads.identities.extend(identities_of_computes(observed, id));
+            }
+        }
+    }
+    reads
+}
+
+/// User-assigned identities of computes whose object id only a read of their own tells.
+fn identities_of_computes(observed: &Observed, workspace: &WorkspaceId) -> BTreeSet<crate::id::ManagedIdentityId> {
+    observed
+        .workspaces
+        .get(workspace)
+        .and_then(|entry| entry.computes.value())
+        .into_iter()
+        .flatten()
+        .flat_map(|compute| &compute.identity.user_assigned)
+        .filter(|(id, told)| told.is_none() && observed.identities.contains_key(*id))
+        .map(|(id, _)| id.clone())
+        .collect()
+}
+
+/// What shows whether a write took: the changed resource itself.
+#[must_use]
+pub fn target_reads(action: &Action) -> ReadSet {
+    match action {
+        Action::GrantRole(_) | Action::RevokeRole { .. } => ReadSet { assignments: true, ..ReadSet::default() },
+        Action::SetAuthMode { workspace, .. } => {
+            ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() }
+        }
+        Action::SetSharedKeyAccess { .. } => ReadSet { account: true, ..ReadSet::default() },
+    }
+}
