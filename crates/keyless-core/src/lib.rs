@@ -5,4 +5,5 @@
 pub mod catalog;
 pub mod desired;
 pub mod id;
+pub mod manifest;
 pub mod observed;
