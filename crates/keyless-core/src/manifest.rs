@@ -60,7 +60,7 @@ pub fn load(root: &str, files: &[SourceFile]) -> Result<Accepted, Rejected> {
     if files.is_empty() {
         report.problem(
             source::whole_file(root),
-            "holds no desired state: there is no YAML or JSON file",
+            "there is no desired state: no YAML or JSON file was found",
             Some("point at the directory or file that holds the documents".to_owned()),
         );
     }
@@ -74,7 +74,7 @@ pub fn load(root: &str, files: &[SourceFile]) -> Result<Accepted, Rejected> {
         // Read as an answer, this would silently stop managing everything: a truncated checkout is likelier.
         report.problem(
             source::whole_file(root),
-            "holds no desired state: no file has a document",
+            "there is no desired state: no file holds a document",
             Some("a `Fleet` document alone is enough to say that nothing is managed".to_owned()),
         );
     }

@@ -99,7 +99,7 @@ pub(super) fn read_file(file: &SourceFile, documents: &mut Documents, report: &m
         return;
     };
     if parts.is_empty() {
-        report.warning(source::whole_file(file.path()), "holds no document", None);
+        report.warning(source::whole_file(file.path()), "the file holds no document", None);
     }
     for part in parts {
         read_part(file.path(), part, documents, report);
@@ -163,17 +163,8 @@ fn kind_of(node: &Node, reader: &mut Reader<'_>) -> Option<Kind> {
         }
         return None;
     };
-    let found = match &kind.value {
-        Value::Text(text) => Kind::ALL.into_iter().find(|known| known.word() == text),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => None,
-    };
-    if found.is_none() {
-        let near = match &kind.value {
-            Value::Text(text) => hint::nearest(text, words).map(|near| format!("did you mean `{near}`?")),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => None,
-        };
-        let message = format!("`kind` must be one of {}; found {}", hint::list(words), kind.value.describe());
-        reader.problem(kind.at, message, near);
-    }
-    found
+    reader.within("kind", |reader| {
+        let word = reader.word(kind, &words, &[])?;
+        Kind::ALL.into_iter().find(|known| known.word() == word)
+    })
 }

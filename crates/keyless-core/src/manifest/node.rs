@@ -179,14 +179,12 @@ fn options() -> Options {
 fn fault(text: &str, lines_before: u32, error: &serde_saphyr::Error) -> Fault {
     if let Some(mark) = super::source::lines(text).position(is_merge_conflict) {
         let line = u32::try_from(mark).unwrap_or(u32::MAX).saturating_add(1).saturating_add(lines_before);
-        let message = "is a mark of an unresolved merge conflict".to_owned();
+        let message = "this line marks an unresolved merge conflict".to_owned();
         return Fault { at: Place { line, column: 1 }, message, hint: None };
     }
     let location = error.location();
     let line = location.map_or(1, |l| u32::try_from(l.line()).unwrap_or(u32::MAX)).max(1);
     let column = location.map_or(1, |l| u32::try_from(l.column()).unwrap_or(u32::MAX)).max(1);
-    let source = super::source::lines(text).nth(usize::try_from(line - 1).unwrap_or(usize::MAX)).unwrap_or_default();
-    let indent = source.len() - source.trim_start().len();
     let (message, hint) = match error.without_snippet() {
         serde_saphyr::Error::Budget { breach: BudgetBreach::Anchors { .. } | BudgetBreach::Aliases { .. }, .. }
         | serde_saphyr::Error::UnknownAnchor { .. }
@@ -198,25 +196,37 @@ fn fault(text: &str, lines_before: u32, error: &serde_saphyr::Error) -> Fault {
             ),
         ),
         serde_saphyr::Error::Budget { breach: BudgetBreach::Depth { .. }, .. } => {
-            (format!("is nested deeper than {MAX_DEPTH} levels"), None)
+            (format!("the document is nested deeper than {MAX_DEPTH} levels"), None)
         }
         serde_saphyr::Error::Budget { .. } => {
-            ("is too large for one document".to_owned(), Some("spread it over several documents".to_owned()))
+            ("the document is too large".to_owned(), Some("spread it over several documents".to_owned()))
         }
         other => {
-            let text = other.to_string();
+            let what = other.to_string();
             // The parser repeats the place, which the problem already carries.
-            let text = text.split(" at line ").next().unwrap_or(&text);
-            if text.contains("recursion limit") {
-                (format!("is nested deeper than {MAX_DEPTH} levels"), None)
-            } else if source.get(..indent).is_some_and(|indent| indent.contains('\t')) {
-                ("a tab indents this line".to_owned(), Some("YAML is indented with spaces".to_owned()))
+            let what = what.split(" at line ").next().unwrap_or(&what);
+            if what.contains("recursion limit") {
+                (format!("the document is nested deeper than {MAX_DEPTH} levels"), None)
+            } else if let Some(tabbed) = tabbed_line(text, line).filter(|_| what.contains("tab")) {
+                let at = Place { line: tabbed.saturating_add(lines_before), column: 1 };
+                let hint = Some("YAML is indented with spaces".to_owned());
+                return Fault { at, message: "a tab indents this line".to_owned(), hint };
             } else {
-                (format!("is not YAML: {text}"), None)
+                (format!("the document is not YAML: {what}"), None)
             }
         }
     };
     Fault { at: Place { line: line.saturating_add(lines_before), column }, message, hint }
+}
+
+/// The line itself or the next one, if a tab indents it: the parser may stop at the text before the tab.
+fn tabbed_line(text: &str, line: u32) -> Option<u32> {
+    let skip = usize::try_from(line.saturating_sub(1)).unwrap_or(usize::MAX);
+    let (offset, _) = super::source::lines(text).skip(skip).take(2).enumerate().find(|(_, source)| {
+        let indent = source.len() - source.trim_start().len();
+        source.get(..indent).is_some_and(|indent| indent.contains('\t'))
+    })?;
+    line.checked_add(u32::try_from(offset).ok()?)
 }
 
 fn is_merge_conflict(line: &str) -> bool {

@@ -142,7 +142,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
         late_write: duration(|d| &d.late_write, standard.waits.late_write),
         watch: duration(|d| &d.watch, standard.waits.watch),
     };
-    if spec.owner.is_none() && report.is_clean() {
+    if spec.owner.is_none() {
         let message = "the Fleet has no `owner`, so grants are marked as made by `keyless`";
         let hint = "two installations with the same owner take each other's grants for their own".to_owned();
         report.warning(document.location.clone(), message, Some(hint));

@@ -9,7 +9,6 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 use crate::catalog::{LEVELS, Level, SCENARIOS, ScenarioIdentity, find_scenarios};
 use crate::id::{ArmId, IdError, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 
-use super::hint;
 use super::node::{Node, Value};
 use super::problem::shorten;
 use super::wire::{Reader, Wire};
@@ -214,15 +213,9 @@ impl Wire for &'static Level {
     const NAME: &'static str = "Level";
 
     fn decode(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = reader.text(node)?;
-        let found = LEVELS.iter().find(|level| level.name == text);
-        if found.is_none() {
-            let known = LEVELS.iter().map(|level| level.name);
-            let valid = hint::list(known.clone());
-            let hint = hint::nearest(text, known).map(|near| format!("did you mean `{near}`?"));
-            reader.wrong(node.at, format_args!("must be one of {valid}; found `{}`", shorten(text)), hint);
-        }
-        found
+        let known: Vec<&str> = LEVELS.iter().map(|level| level.name).collect();
+        let word = reader.word(node, &known, &[])?;
+        LEVELS.iter().find(|level| level.name == word)
     }
 
     fn describe(_: &mut SchemaGenerator) -> Schema {
@@ -250,24 +243,20 @@ impl Wire for ScenarioName {
     const NAME: &'static str = "Scenario";
 
     fn decode(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let text = reader.text(node)?;
-        let offered = Self::offered();
-        if let Some((name, _)) = offered.get_key_value(text) {
-            return Some(Self(name));
-        }
-        if find_scenarios(text).next().is_some() {
+        if let Value::Text(text) = &node.value
+            && find_scenarios(text).any(|row| row.identity == ScenarioIdentity::Service)
+        {
             let hint = "leave it out; `serviceGrants` says what to do while that grant is missing".to_owned();
             reader.wrong(
                 node.at,
                 format_args!("is `{text}`, for which the service itself makes the grant"),
                 Some(hint),
             );
-        } else {
-            let valid = hint::list(offered.keys().copied());
-            let hint = hint::nearest(text, offered.keys().copied()).map(|near| format!("did you mean `{near}`?"));
-            reader.wrong(node.at, format_args!("is not a scenario: `{}`; known are {valid}", shorten(text)), hint);
+            return None;
         }
-        None
+        let known: Vec<&str> = Self::offered().into_keys().collect();
+        let word = reader.word(node, &known, &[])?;
+        known.into_iter().find(|known| *known == word).map(Self)
     }
 
     fn describe(_: &mut SchemaGenerator) -> Schema {

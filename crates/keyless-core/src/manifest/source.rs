@@ -57,7 +57,11 @@ impl SourceFile {
             return None;
         }
         if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-            report.problem(whole_file(&self.path), "is UTF-16, which is not read", Some("save it as UTF-8".to_owned()));
+            report.problem(
+                whole_file(&self.path),
+                "the file is UTF-16, which is not read",
+                Some("save it as UTF-8".to_owned()),
+            );
             return None;
         }
         let bytes = bytes.strip_prefix("\u{feff}".as_bytes()).unwrap_or(bytes);
@@ -69,7 +73,7 @@ impl SourceFile {
                 let byte = bad.first().copied().unwrap_or_default();
                 report.problem(
                     end_of(&self.path, good),
-                    format!("is not UTF-8 text: byte 0x{byte:02x}"),
+                    format!("the file is not UTF-8 text: byte 0x{byte:02x}"),
                     Some("only YAML and JSON documents belong here".to_owned()),
                 );
                 return None;
@@ -79,7 +83,7 @@ impl SourceFile {
             let before = text.get(..offset).unwrap_or_default();
             report.problem(
                 end_of(&self.path, before),
-                format!("holds the control character U+{:04X}", u32::from(c)),
+                format!("the file holds the control character U+{:04X}", u32::from(c)),
                 Some(
                     "in a quoted text, `\\n` is written as two characters; other controls have no place here"
                         .to_owned(),
@@ -92,7 +96,7 @@ impl SourceFile {
 }
 
 fn too_large(size: u64) -> String {
-    format!("is too large: {size} bytes, at most {MAX_FILE_BYTES} are read")
+    format!("the file is too large: {size} bytes, at most {MAX_FILE_BYTES} are read")
 }
 
 /// The place that stands for a file or directory as a whole.
@@ -163,7 +167,7 @@ pub(super) fn parts<'t>(path: &str, text: &'t str, report: &mut Report) -> Optio
     if parts.len() > MAX_DOCUMENTS {
         report.problem(
             whole_file(path),
-            format!("has {} documents, at most {MAX_DOCUMENTS} are read from one file", parts.len()),
+            format!("the file has {} documents, at most {MAX_DOCUMENTS} are read from one file", parts.len()),
             Some("spread them over several files".to_owned()),
         );
         return None;
@@ -251,7 +255,7 @@ mod tests {
         let (problems, _) = report.into_sorted();
         assert_eq!(
             problems[0].to_string(),
-            "f:2:4: is not UTF-8 text: byte 0xff (hint: only YAML and JSON documents belong here)"
+            "f:2:4: the file is not UTF-8 text: byte 0xff (hint: only YAML and JSON documents belong here)"
         );
     }
 }

@@ -103,7 +103,15 @@ impl<'r> Reader<'r> {
         if self.partial && node.value == Value::Null {
             return;
         }
-        self.wrong(node.at, format_args!("must be {expected}, found {}", node.value.describe()), hint);
+        self.wrong(node.at, format_args!("must be {expected}; found {}", node.value.describe()), hint);
+    }
+
+    /// Reads something as the value of a field.
+    pub(super) fn within<T>(&mut self, field: &'static str, read: impl FnOnce(&mut Self) -> T) -> T {
+        self.trail.push(Step::Field(field));
+        let value = read(self);
+        self.trail.pop();
+        value
     }
 
     /// The field that is being read: `spec.access[2].level`.
@@ -121,6 +129,25 @@ impl<'r> Reader<'r> {
             }
         }
         name
+    }
+
+    /// One of a few words; `why` explains words that people may expect to be among them.
+    pub(super) fn word<'n>(&mut self, node: &'n Node, known: &[&str], why: &[(&str, &str)]) -> Option<&'n str> {
+        let near = match &node.value {
+            Value::Text(text) if known.contains(&text.as_str()) => return Some(text),
+            Value::Text(text) => match why.iter().find(|(wrong, _)| wrong.eq_ignore_ascii_case(text)) {
+                Some((_, why)) => Some((*why).to_owned()),
+                None => hint::nearest(text, known.iter().copied()).map(|near| format!("did you mean `{near}`?")),
+            },
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::List(_) | Value::Map(_) => None,
+        };
+        let known = known.iter().copied();
+        let expected = match known.len() {
+            1 => format!("`{}`", hint::list(known)),
+            _ => format!("one of {}", hint::list(known)),
+        };
+        self.wrong_type(node, &expected, near);
+        None
     }
 
     /// A text that is not empty and holds nothing but what a line can show.
@@ -184,17 +211,16 @@ impl<'n> Fields<'n> {
             return None;
         };
         self.present.push(name);
-        reader.trail.push(Step::Field(name));
-        let value = if node.value == Value::Null {
+        let value = reader.within(name, |reader| {
+            if node.value != Value::Null {
+                return T::decode(node, reader);
+            }
             if !reader.partial {
                 let hint = if required { None } else { Some("give it a value, or leave it out".to_owned()) };
                 reader.wrong(node.at, "has no value", hint);
             }
             None
-        } else {
-            T::decode(node, reader)
-        };
-        reader.trail.pop();
+        });
         value.map(|value| At { value, at: node.at })
     }
 
@@ -392,17 +418,8 @@ macro_rules! words {
                 node: &$crate::manifest::node::Node,
                 reader: &mut $crate::manifest::wire::Reader<'_>,
             ) -> Option<Self> {
-                let text = reader.text(node)?;
-                $( if text == $word { return Some($value); } )+
-                let known = [$($word),+];
-                let why: &[(&str, &str)] = &[$($(($wrong, $why),)+)?];
-                let hint = match why.iter().find(|(wrong, _)| wrong.eq_ignore_ascii_case(text)) {
-                    Some((_, why)) => Some((*why).to_owned()),
-                    None => $crate::manifest::hint::nearest(text, known).map(|near| format!("did you mean `{near}`?")),
-                };
-                let valid = $crate::manifest::hint::list(known);
-                let found = $crate::manifest::problem::shorten(text);
-                reader.wrong(node.at, format_args!("must be one of {valid}; found `{found}`"), hint);
+                let word = reader.word(node, &[$($word),+], &[$($(($wrong, $why),)+)?])?;
+                $( if word == $word { return Some($value); } )+
                 None
             }
 
