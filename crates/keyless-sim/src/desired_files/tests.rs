@@ -91,7 +91,7 @@ fn a_workspace_reads_as_people_write_it() {
                 principal: Principal::Compute("cpu-cluster".to_owned()),
                 asked: Asked::Scenarios(vec!["training"]),
             },
-            Access { principal: Principal::WorkspaceSystem, asked: Asked::Scenarios(vec!["workspaceIdentity"]) },
+            Access { principal: Principal::WorkspaceSystem, asked: Asked::Scenarios(vec!["training"]) },
         ],
         profiles: vec!["org-readers".to_owned()],
     };
@@ -124,7 +124,7 @@ spec:
     - principal:
         workspace: system
       scenarios:
-        - workspaceIdentity
+        - training
   profiles:
     - org-readers
 ";

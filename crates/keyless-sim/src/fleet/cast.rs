@@ -114,7 +114,7 @@ impl Casting<'_> {
             if self.dice.percent(8) {
                 part.take(
                     Principal::WorkspaceSystem,
-                    Asked::Scenarios(vec!["workspaceIdentity"]),
+                    Asked::Level("readOnly"),
                     &[(workspace.system_identity.clone(), "ServicePrincipal")],
                 );
             }

@@ -112,7 +112,8 @@ impl Ledger {
         for ((account, need), shared_by) in counted {
             ledger.by_principal.entry(need.principal_id.clone()).or_default().push(ledger.wanted.len());
             // What the service itself grants to a workspace's identity is there from the first day.
-            let met = estate.workspaces().any(|workspace| workspace.system_identity == need.principal_id);
+            let met = Role::BlobContributor.covers(need.role)
+                && estate.workspaces().any(|workspace| workspace.system_identity == need.principal_id);
             if met {
                 ledger.met += 1;
                 ledger.met_shared += shared_by;

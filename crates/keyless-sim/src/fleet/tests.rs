@@ -61,8 +61,7 @@ fn roles_of_word(word: &str) -> &'static [&'static str] {
         | "ownData"
         | "modelRegistry"
         | "monitoring"
-        | "fineTuning"
-        | "workspaceIdentity" => &[CONTRIBUTOR],
+        | "fineTuning" => &[CONTRIBUTOR],
         other => panic!("unknown word {other}"),
     }
 }
