@@ -2,9 +2,9 @@
 //!
 //! A fleet depends on its size, its seed and the time it is made at, on nothing else. Whatever it declares can be
 //! reached: no lock, deny assignment or unsupported compute stands in the way, and no declared need is met through
-//! one of the paths that take a day to propagate. What the generated parts are is in [`blueprint`] (which accounts
-//! and workspaces), [`cast`] (who is declared and who works), [`covers`] (which grants exist beforehand) and
-//! [`render`] (the JSON); [`crate::desired_files`] writes the declared part as files.
+//! one of the paths that take a day to propagate. What the generated parts are is in `blueprint` (which accounts
+//! and workspaces), `cast` (who is declared and who works), `covers` (which grants exist beforehand) and
+//! `render` (the JSON); [`crate::desired_files`] writes the declared part as files.
 
 mod blueprint;
 mod cast;

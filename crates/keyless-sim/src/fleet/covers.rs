@@ -3,7 +3,7 @@
 //! Less than half of the needs are met, and all of them by old, unconditional grants: at the account, inherited from
 //! its resource group or subscription, or by a stronger role.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::cast::{Cast, Need};
 use super::dice::Dice;
@@ -109,11 +109,11 @@ impl Ledger {
             met: 0,
             met_shared: 0,
         };
+        let own: BTreeSet<&str> = estate.workspaces().map(|workspace| workspace.system_identity.as_str()).collect();
         for ((account, need), shared_by) in counted {
             ledger.by_principal.entry(need.principal_id.clone()).or_default().push(ledger.wanted.len());
             // What the service itself grants to a workspace's identity is there from the first day.
-            let met = Role::BlobContributor.covers(need.role)
-                && estate.workspaces().any(|workspace| workspace.system_identity == need.principal_id);
+            let met = Role::BlobContributor.covers(need.role) && own.contains(need.principal_id.as_str());
             if met {
                 ledger.met += 1;
                 ledger.met_shared += shared_by;
