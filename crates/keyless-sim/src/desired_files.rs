@@ -81,6 +81,18 @@ const GATE_DURATIONS: &[(&str, u64)] = &[
     ("watch", 24 * HOUR),
 ];
 
+/// Azure's request quotas: the setting, how many calls may come at once, and how many are added each second.
+///
+/// Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>.
+const QUOTAS: &[(&str, f64, f64)] = &[
+    ("reads", 250.0, 25.0),
+    ("writes", 200.0, 10.0),
+    ("deletes", 200.0, 10.0),
+    ("storageReads", 800.0, 800.0 / 300.0),
+    ("storageLists", 100.0, 100.0 / 300.0),
+    ("storageWrites", 1200.0, 1200.0 / 3600.0),
+];
+
 /// Writes `dir/desired/*.yaml` and `dir/keyless.yaml`.
 ///
 /// Desired-state files of an earlier run that are no longer wanted are removed; whatever else lies in the folder stays.
@@ -214,15 +226,27 @@ fn settings(dir: &Path, options: &WriteOptions) -> io::Result<String> {
             ]),
         )]),
     };
-    let settings = Yaml::Map(vec![
+    let mut settings = vec![
         ("cloud", Yaml::Map(vec![("custom", Yaml::Map(cloud))])),
         ("credential", credential),
         ("desiredState", Yaml::text("desired")),
         ("interval", Yaml::text("1s")),
         ("stateDir", Yaml::text("state")),
         ("listen", Yaml::text("127.0.0.1:0")),
-    ]);
-    Ok(format!("{HEADER}{}", settings.document()))
+    ];
+    // The simulator refills its buckets faster by its speed; a client that kept to Azure's pace would gain nothing.
+    #[expect(clippy::float_cmp, reason = "only the exact pace of Azure needs no word")]
+    if options.speed != 1.0 {
+        settings.push(("limits", limits(options.speed)));
+    }
+    Ok(format!("{HEADER}{}", Yaml::Map(settings).document()))
+}
+
+fn limits(speed: f64) -> Yaml {
+    let rate = |burst: f64, per_second: f64| {
+        Yaml::Map(vec![("burst", Yaml::Number(burst)), ("perSecond", Yaml::Number(per_second * speed))])
+    };
+    Yaml::Map(QUOTAS.iter().map(|&(name, burst, per_second)| (name, rate(burst, per_second))).collect())
 }
 
 /// The path as the settings in `dir` have to name it: short where the file lies there, absolute otherwise.

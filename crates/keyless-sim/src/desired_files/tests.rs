@@ -190,6 +190,33 @@ listen: 127.0.0.1:0
 }
 
 #[test]
+fn settings_at_another_speed_widen_the_request_quotas_by_it() {
+    let text = settings(Path::new("/d"), &plain_http(600.0)).unwrap();
+    let expected = "\
+limits:
+  reads:
+    burst: 250
+    perSecond: 15000
+  writes:
+    burst: 200
+    perSecond: 6000
+  deletes:
+    burst: 200
+    perSecond: 6000
+  storageReads:
+    burst: 800
+    perSecond: 1600
+  storageLists:
+    burst: 100
+    perSecond: 200
+  storageWrites:
+    burst: 1200
+    perSecond: 200
+";
+    assert!(text.ends_with(expected), "{text}");
+}
+
+#[test]
 fn settings_for_tls_need_nothing_but_the_files_and_are_private() {
     let dir = tempfile::tempdir().unwrap();
     let options = WriteOptions {

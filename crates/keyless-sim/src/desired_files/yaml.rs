@@ -6,10 +6,11 @@
 use std::fmt::Write;
 
 /// A value to print; mappings keep their order.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Yaml {
     Text(String),
     Flag(bool),
+    Number(f64),
     List(Vec<Yaml>),
     Map(Vec<(&'static str, Yaml)>),
     /// A mapping whose keys come from outside.
@@ -61,6 +62,9 @@ impl Yaml {
             Self::Flag(flag) => {
                 let _ = writeln!(out, "{flag}");
             }
+            Self::Number(number) => {
+                let _ = writeln!(out, "{number}");
+            }
             Self::Text(text) => {
                 out.push_str(&scalar(text));
                 out.push('\n');
@@ -73,7 +77,7 @@ impl Yaml {
             Self::Map(entries) => !entries.is_empty(),
             Self::Labels(entries) => !entries.is_empty(),
             Self::List(items) => !items.is_empty(),
-            Self::Text(_) | Self::Flag(_) => false,
+            Self::Text(_) | Self::Flag(_) | Self::Number(_) => false,
         };
         out.push(':');
         if nested {
@@ -220,6 +224,8 @@ mod tests {
                 ]),
             ),
             ("prune", Yaml::Flag(false)),
+            ("burst", Yaml::Number(250.0)),
+            ("perSecond", Yaml::Number(0.5)),
             ("none", Yaml::List(Vec::new())),
             ("empty", Yaml::Map(Vec::new())),
         ]);
@@ -236,6 +242,8 @@ access:
       - modelRegistry
   - level: readOnly
 prune: false
+burst: 250
+perSecond: 0.5
 none: []
 empty: {}
 ";
