@@ -1,5 +1,7 @@
 //! Texts of files become one desired state: what is kept, what is filled in, what is refused as a whole.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::fmt::Write as _;
 
 use keyless_core::desired::{Desired, GrantScope, ServiceGrants};
