@@ -56,7 +56,9 @@ impl Azure {
         let mut body = call.json()?;
         check_flags(&body)?;
         let name = arm_id::name(key).to_owned();
-        if !(3..=24).contains(&name.len()) || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit()) {
+        if !(3..=24).contains(&name.len())
+            || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        {
             let message = format!("{name} is not a valid storage account name.");
             return Err(Answer::error(400, "StorageAccountNameNotValid", message));
         }
@@ -107,9 +109,8 @@ impl Azure {
         let actor = Actor { oid: caller, correlation: call.correlation() };
         self.record(&actor, "Microsoft.Storage/storageAccounts/listKeys/action", &path, 200);
         let created = time::stamp(self.started);
-        let keys = ["key1", "key2"].map(|name| {
-            json!({"keyName": name, "value": "AAAA", "permissions": "FULL", "creationTime": created})
-        });
+        let keys = ["key1", "key2"]
+            .map(|name| json!({"keyName": name, "value": "AAAA", "permissions": "FULL", "creationTime": created}));
         Ok(Answer::ok(json!({"keys": keys})))
     }
 

@@ -41,9 +41,10 @@ impl Azure {
             (_, [tenant, "oauth2", "v2.0", "token"] | [tenant, "oauth2", "token"]) => {
                 Some(self.entra_token(&call, tenant))
             }
-            ("GET", [tenant, ".well-known", "openid-configuration"] | [tenant, _, ".well-known", "openid-configuration"]) => {
-                Some(Ok(crate::metadata::openid(&call, tenant)))
-            }
+            (
+                "GET",
+                [tenant, ".well-known", "openid-configuration"] | [tenant, _, ".well-known", "openid-configuration"],
+            ) => Some(Ok(crate::metadata::openid(&call, tenant))),
             ("GET", ["common", "discovery", "instance"]) => Some(Ok(crate::metadata::instance(&call))),
             ("GET", [_, "discovery", "keys"] | [_, "discovery", "v2.0", "keys"]) => {
                 Some(Ok(Answer::ok(serde_json::json!({"keys": []}))))
@@ -157,10 +158,13 @@ impl Azure {
             (true, Class::Writes) => {
                 ("x-ms-ratelimit-remaining-subscription-writes", "x-ms-ratelimit-remaining-subscription-global-writes")
             }
-            (true, Class::Deletes) => {
-                ("x-ms-ratelimit-remaining-subscription-deletes", "x-ms-ratelimit-remaining-subscription-global-deletes")
+            (true, Class::Deletes) => (
+                "x-ms-ratelimit-remaining-subscription-deletes",
+                "x-ms-ratelimit-remaining-subscription-global-deletes",
+            ),
+            (false, Class::Reads) => {
+                return Ok(vec![("x-ms-ratelimit-remaining-tenant-reads", left.principal.to_string())]);
             }
-            (false, Class::Reads) => return Ok(vec![("x-ms-ratelimit-remaining-tenant-reads", left.principal.to_string())]),
             (false, Class::Writes) => {
                 return Ok(vec![("x-ms-ratelimit-remaining-tenant-writes", left.principal.to_string())]);
             }
@@ -215,7 +219,8 @@ fn check_version(call: &Call) -> Result<(), Answer> {
     if date && tail {
         return Ok(());
     }
-    let message = format!("The api-version '{version}' is invalid. The supported versions are dates, such as '2023-05-01'.");
+    let message =
+        format!("The api-version '{version}' is invalid. The supported versions are dates, such as '2023-05-01'.");
     Err(Answer::error(400, "InvalidApiVersionParameter", message))
 }
 

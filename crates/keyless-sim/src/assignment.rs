@@ -94,11 +94,9 @@ impl Azure {
         let name = arm_id::name(&key);
         match self.world.typed(ASSIGNMENT, &key) {
             Some(assignment) => Ok(Answer::ok(self.shown(call, assignment))),
-            None => Err(Answer::error(
-                404,
-                "RoleAssignmentNotFound",
-                format!("The role assignment '{name}' is not found."),
-            )),
+            None => {
+                Err(Answer::error(404, "RoleAssignmentNotFound", format!("The role assignment '{name}' is not found.")))
+            }
         }
     }
 
@@ -108,7 +106,8 @@ impl Azure {
         let key = call.key();
         let name = arm_id::name(&key).to_owned();
         if uuid::Uuid::try_parse(&name).is_err() {
-            let message = format!("The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID.");
+            let message =
+                format!("The role assignment ID '{name}' is not valid. The role assignment ID must be a GUID.");
             return Err(Answer::error(400, "InvalidRoleAssignmentId", message));
         }
         let body = call.json()?;
@@ -157,7 +156,14 @@ impl Azure {
     }
 
     /// The same assignment under the same name; another of the name, or another name for the same, is an error.
-    fn standing(&self, call: &Call, key: &str, scope: &str, principal: &str, role: &str) -> Result<Option<Value>, Answer> {
+    fn standing(
+        &self,
+        call: &Call,
+        key: &str,
+        scope: &str,
+        principal: &str,
+        role: &str,
+    ) -> Result<Option<Value>, Answer> {
         let same = |value: &Value| {
             json::text(value, &["properties", "principalId"]).is_some_and(|id| id.eq_ignore_ascii_case(principal))
                 && json::text(value, &["properties", "roleDefinitionId"])
@@ -229,7 +235,13 @@ impl Azure {
                 (Some(name), _) => wanted.push(("roleName", name.to_owned())),
                 (_, Some(kind)) => wanted.push(("type", kind.to_owned())),
                 _ if argument(&clause, "atScopeAndBelow").is_some() => {}
-                _ => return Err(Answer::error(400, "UnsupportedQuery", format!("The filter '{clause}' is not supported."))),
+                _ => {
+                    return Err(Answer::error(
+                        400,
+                        "UnsupportedQuery",
+                        format!("The filter '{clause}' is not supported."),
+                    ));
+                }
             }
         }
         let subscription = arm_id::subscription(scope);
@@ -278,9 +290,10 @@ impl Azure {
             .filter(|(_, value)| {
                 let principals = json::at(value, &["properties", "principals"]).and_then(Value::as_array);
                 let named = |wanted: &String| {
-                    principals.into_iter().flatten().any(|entry| {
-                        json::text(entry, &["id"]).is_some_and(|id| id.eq_ignore_ascii_case(wanted))
-                    })
+                    principals
+                        .into_iter()
+                        .flatten()
+                        .any(|entry| json::text(entry, &["id"]).is_some_and(|id| id.eq_ignore_ascii_case(wanted)))
                 };
                 let own_name = json::text(value, &["properties", "denyAssignmentName"]);
                 principal.as_ref().is_none_or(named)

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use jiff::Timestamp;
-use rand::SeedableRng;
 use rand::RngCore;
+use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
@@ -150,8 +150,11 @@ impl Azure {
     fn fire(&mut self, timer: Timer) {
         match timer {
             Timer::KeyEffect { account, refused } => {
-                let changed =
-                    if refused { self.keys_refused.insert(account.clone()) } else { self.keys_refused.remove(&account) };
+                let changed = if refused {
+                    self.keys_refused.insert(account.clone())
+                } else {
+                    self.keys_refused.remove(&account)
+                };
                 if changed {
                     self.reconsider_account(&account);
                 }
@@ -227,7 +230,8 @@ impl Azure {
     /// Schedules the instants at which an assignment begins to count.
     fn await_grant(&mut self, key: &str) {
         let Some(assignment) = self.world.get(key) else { return };
-        let instants = BTreeSet::from([self.counts_from(key, assignment, false), self.counts_from(key, assignment, true)]);
+        let instants =
+            BTreeSet::from([self.counts_from(key, assignment, false), self.counts_from(key, assignment, true)]);
         let scope = arm_id::extension_scope(key).to_owned();
         for at in instants {
             if at > self.now {

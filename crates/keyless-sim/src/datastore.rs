@@ -49,7 +49,8 @@ impl Azure {
             return Err(Answer::error(400, "ValidationError", message));
         }
         let existed = self.datastores(workspace).contains_key(&key);
-        let default = self.datastores(workspace).get(&key).and_then(|old| json::at(old, &["properties", "isDefault"]).cloned());
+        let default =
+            self.datastores(workspace).get(&key).and_then(|old| json::at(old, &["properties", "isDefault"]).cloned());
         let own = json::into_object(&mut body);
         own.insert("id".to_owned(), json!(self.written_id(&key).unwrap_or_else(|| call.path())));
         own.insert("name".to_owned(), json!(call.segments.last()));
@@ -90,7 +91,9 @@ impl Azure {
     fn datastores(&self, workspace: &str) -> BTreeMap<String, Value> {
         let mut stores: BTreeMap<String, Value> = SYSTEM
             .into_iter()
-            .filter_map(|name| Some((format!("{workspace}/datastores/{name}"), self.system_datastore(workspace, name)?)))
+            .filter_map(|name| {
+                Some((format!("{workspace}/datastores/{name}"), self.system_datastore(workspace, name)?))
+            })
             .collect();
         for store in self.stored_datastores(workspace) {
             if let Some(id) = store.get("id").and_then(Value::as_str) {

@@ -48,5 +48,5 @@ pub use simulator::{ConnectionReset, SimError, Simulator};
 pub use token::{
     CLIENT_ID, CLIENT_OBJECT_ID, MANAGED_CLIENT_ID, MANAGED_OBJECT_ID, SERVICE_OBJECT_ID, Secret, TENANT_ID,
 };
-pub use workload::{Denied, DenialEvent, OracleReport};
+pub use workload::{DenialEvent, Denied, OracleReport};
 pub use world::World;

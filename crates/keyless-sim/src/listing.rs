@@ -58,9 +58,10 @@ impl Azure {
         show: impl Fn(&str) -> Option<Value>,
     ) -> Reply {
         let token = match call.query("$skiptoken") {
-            Some(token) => Some(decode(token).ok_or_else(|| {
-                Answer::error(400, "InvalidSkipToken", "The provided skip token is invalid.")
-            })?),
+            Some(token) => Some(
+                decode(token)
+                    .ok_or_else(|| Answer::error(400, "InvalidSkipToken", "The provided skip token is invalid."))?,
+            ),
             None => None,
         };
         if token.is_none() && self.knobs.empty_first_page {
@@ -214,7 +215,9 @@ fn next_link(call: &Call, last: &str) -> String {
     let path: String = call
         .segments
         .iter()
-        .map(|segment| format!("/{}", segment.replace('%', "%25").replace(' ', "%20").replace('?', "%3F").replace('#', "%23")))
+        .map(|segment| {
+            format!("/{}", segment.replace('%', "%25").replace(' ', "%20").replace('?', "%3F").replace('#', "%23"))
+        })
         .collect();
     format!("{}{path}?{}", call.origin, query.finish())
 }

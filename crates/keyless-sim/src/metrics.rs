@@ -9,9 +9,9 @@ use crate::assignment::clauses;
 use crate::azure::Azure;
 use crate::options::MetricAnswer;
 use crate::request::{Answer, Call, Reply, percent_decoded};
+use crate::time;
 use crate::traffic::{Look, Segment};
 use crate::world::ACCOUNT;
-use crate::time;
 
 /// Points that one answer may hold.
 const MOST_POINTS: i64 = 100_000;
@@ -44,7 +44,8 @@ impl Azure {
             MetricAnswer::Empty => (Vec::new(), "Success"),
             MetricAnswer::Error(code) => (Vec::new(), code.as_str()),
         };
-        let region = self.world.get(account).and_then(|account| account.get("location")?.as_str()).unwrap_or("westeurope");
+        let region =
+            self.world.get(account).and_then(|account| account.get("location")?.as_str()).unwrap_or("westeurope");
         let namespace = call.query("metricnamespace").unwrap_or("Microsoft.Storage/storageAccounts");
         Ok(Answer::ok(json!({
             "cost": 59, "timespan": query.timespan, "interval": query.interval,
@@ -76,7 +77,9 @@ impl Query {
         let bad = |message: String| Answer::bare_error(400, "BadRequest", message);
         let names = call.query("metricnames").unwrap_or("Transactions");
         if !names.eq_ignore_ascii_case("Transactions") {
-            return Err(bad(format!("Failed to find metric configuration for provider: Microsoft.Storage, metric: {names}")));
+            return Err(bad(format!(
+                "Failed to find metric configuration for provider: Microsoft.Storage, metric: {names}"
+            )));
         }
         let timespan = call.query("timespan").map(percent_decoded);
         let (from, to) = match &timespan {

@@ -218,11 +218,7 @@ pub(crate) const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         id: "18d7d88d-d35e-4fb5-a5c3-7773c20a72d9",
         name: "User Access Administrator",
-        actions: &[
-            "*/read",
-            "Microsoft.Authorization/*",
-            "Microsoft.Support/*",
-        ],
+        actions: &["*/read", "Microsoft.Authorization/*", "Microsoft.Support/*"],
         not_actions: &[],
         data_actions: &[],
     },
@@ -341,11 +337,7 @@ pub(crate) const BUILT_IN: &[BuiltIn] = &[
     BuiltIn {
         id: "43d0d8ad-25c7-4714-9337-8ba259a9fe05",
         name: "Monitoring Reader",
-        actions: &[
-            "*/read",
-            "Microsoft.OperationalInsights/workspaces/search/action",
-            "Microsoft.Support/*",
-        ],
+        actions: &["*/read", "Microsoft.OperationalInsights/workspaces/search/action", "Microsoft.Support/*"],
         not_actions: &[],
         data_actions: &[],
     },
@@ -374,7 +366,11 @@ mod tests {
         ids.dedup();
         assert_eq!(ids.len(), BUILT_IN.len());
         for role in BUILT_IN.iter().filter(|role| !role.data_actions.is_empty()) {
-            assert!(role.actions.iter().all(|action| !action.to_ascii_lowercase().contains("listkeys")), "{}", role.name);
+            assert!(
+                role.actions.iter().all(|action| !action.to_ascii_lowercase().contains("listkeys")),
+                "{}",
+                role.name
+            );
         }
     }
 }

@@ -39,17 +39,21 @@ impl Azure {
                 ["subscriptions", _, "providers", STORAGE, "storageaccounts"]
                 | ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts"],
             ) if method == Method::GET => self.list(caller, call, ACCOUNT, "Microsoft.Storage/storageAccounts/read"),
-            (method, ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts", _]) => match *method {
-                Method::GET => self.get_account(caller, call, &key),
-                Method::PATCH => self.patch_account(caller, call, &key),
-                Method::PUT => self.put_account(caller, call, &key),
-                Method::DELETE => self.delete_account(caller, &key),
-                _ => Err(not_allowed(call)),
-            },
-            (
-                &Method::POST,
-                [account @ .., "listkeys"],
-            ) if matches!(account, ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts", _]) => {
+            (method, ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts", _]) => {
+                match *method {
+                    Method::GET => self.get_account(caller, call, &key),
+                    Method::PATCH => self.patch_account(caller, call, &key),
+                    Method::PUT => self.put_account(caller, call, &key),
+                    Method::DELETE => self.delete_account(caller, &key),
+                    _ => Err(not_allowed(call)),
+                }
+            }
+            (&Method::POST, [account @ .., "listkeys"])
+                if matches!(
+                    account,
+                    ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts", _]
+                ) =>
+            {
                 self.list_account_keys(caller, call)
             }
             (
@@ -71,12 +75,29 @@ impl Azure {
             }
             (
                 &Method::GET,
-                ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.managedidentity", "userassignedidentities", _],
+                [
+                    "subscriptions",
+                    _,
+                    "resourcegroups",
+                    _,
+                    "providers",
+                    "microsoft.managedidentity",
+                    "userassignedidentities",
+                    _,
+                ],
             ) => self.get_plain(caller, call, IDENTITY, "Microsoft.ManagedIdentity/userAssignedIdentities/read"),
             (
                 &Method::GET,
                 ["subscriptions", _, "providers", "microsoft.managedidentity", "userassignedidentities"]
-                | ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.managedidentity", "userassignedidentities"],
+                | [
+                    "subscriptions",
+                    _,
+                    "resourcegroups",
+                    _,
+                    "providers",
+                    "microsoft.managedidentity",
+                    "userassignedidentities",
+                ],
             ) => self.list(caller, call, IDENTITY, "Microsoft.ManagedIdentity/userAssignedIdentities/read"),
             _ => Err(unknown(call)),
         }
@@ -123,14 +144,18 @@ impl Azure {
     fn extension(&mut self, caller: &str, call: &Call, scope: &str, written: &str, rest: &[&str]) -> Reply {
         let method = &call.method;
         match (method, rest) {
-            (&Method::GET, ["microsoft.authorization", "roleassignments"]) => self.list_assignments(caller, call, scope),
+            (&Method::GET, ["microsoft.authorization", "roleassignments"]) => {
+                self.list_assignments(caller, call, scope)
+            }
             (_, ["microsoft.authorization", "roleassignments", _]) => match *method {
                 Method::GET => self.get_assignment(caller, call, scope),
                 Method::PUT => self.put_assignment(caller, call, scope, written),
                 Method::DELETE => self.delete_assignment(caller, call, scope),
                 _ => Err(not_allowed(call)),
             },
-            (&Method::GET, ["microsoft.authorization", "roledefinitions"]) => self.list_definitions(caller, call, scope),
+            (&Method::GET, ["microsoft.authorization", "roledefinitions"]) => {
+                self.list_definitions(caller, call, scope)
+            }
             (&Method::GET, ["microsoft.authorization", "roledefinitions", guid]) => {
                 self.get_definition(caller, scope, guid)
             }

@@ -245,7 +245,9 @@ impl Door {
         let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
         let origin = format!("{}://{}", self.scheme, host.unwrap_or(&self.own));
         let path = request.uri().path();
-        if self.serves == Serves::IdentityOnly && !matches!(path, "/" | "/msi/token" | "/metadata/identity/oauth2/token") {
+        if self.serves == Serves::IdentityOnly
+            && !matches!(path, "/" | "/msi/token" | "/metadata/identity/oauth2/token")
+        {
             let answer = Answer::error(404, "NotFound", "only identity tokens are served here");
             return Ok(answer.into_response().map(Full::new));
         }

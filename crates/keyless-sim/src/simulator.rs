@@ -68,7 +68,11 @@ impl Simulator {
         self.answer(&origin, request).await
     }
 
-    pub(crate) async fn answer(&self, origin: &str, request: Request<Bytes>) -> Result<Response<Bytes>, ConnectionReset> {
+    pub(crate) async fn answer(
+        &self,
+        origin: &str,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, ConnectionReset> {
         if request.uri().path() == "/sim/advance" && request.method() == http::Method::POST {
             return Ok(self.advance_on_request(request.body()).into_response());
         }

@@ -127,7 +127,8 @@ impl Buckets {
     ) -> Result<Remaining, Throttled> {
         let subscription_name = subscription.unwrap_or_default().to_owned();
         let size = class.size();
-        let principal = Name::Principal { subscription: subscription_name.clone(), principal: principal.to_owned(), class };
+        let principal =
+            Name::Principal { subscription: subscription_name.clone(), principal: principal.to_owned(), class };
         let global = Name::Global { subscription: subscription_name.clone(), class };
         let mut wanted = vec![
             (principal.clone(), size),
@@ -154,10 +155,11 @@ impl Buckets {
     /// Brings the bucket up to date; the wait until it has a token, if it has none.
     fn refill(&mut self, now: Timestamp, name: &Name, size: Size) -> Option<Duration> {
         let per_second = size.per_second * self.speed.factor();
-        let bucket = self
-            .buckets
-            .entry(name.clone())
-            .or_insert_with(|| Bucket { tokens: size.capacity, at: now, closed_until: Timestamp::MIN });
+        let bucket = self.buckets.entry(name.clone()).or_insert_with(|| Bucket {
+            tokens: size.capacity,
+            at: now,
+            closed_until: Timestamp::MIN,
+        });
         let passed = time::between(bucket.at, now).as_secs_f64();
         bucket.tokens = (bucket.tokens + passed * per_second).min(size.capacity);
         bucket.at = bucket.at.max(now);

@@ -128,7 +128,9 @@ impl Azure {
                 ("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
             }
             Bearer::Unknown => ("InvalidAuthenticationToken", "The access token is invalid."),
-            Bearer::Expired => ("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current."),
+            Bearer::Expired => {
+                ("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current.")
+            }
         };
         let challenge = format!(
             "Bearer authorization_uri=\"{}/{TENANT_ID}\", error=\"invalid_token\", error_description=\"{message}\"",
@@ -189,7 +191,12 @@ impl Azure {
         }
         let audience = field("scope").trim_end_matches("/.default");
         if audience.is_empty() || !field("scope").ends_with("/.default") {
-            return fail(400, "invalid_scope", 70011, "The provided value for the input parameter 'scope' is not valid.");
+            return fail(
+                400,
+                "invalid_scope",
+                70011,
+                "The provided value for the input parameter 'scope' is not valid.",
+            );
         }
         let client = field("client_id");
         let Some(oid) = self.principal_of_client(client) else {
@@ -233,9 +240,11 @@ impl Azure {
     /// Source: sections 5 and 6.
     pub(crate) fn identity_token(&mut self, call: &Call) -> Reply {
         let machine = call.segments.first().is_some_and(|first| first.eq_ignore_ascii_case("metadata"));
-        let fail = |status: u16, message: &str| Answer::new(status, Some(json!({"statusCode": status, "message": message})));
+        let fail =
+            |status: u16, message: &str| Answer::new(status, Some(json!({"statusCode": status, "message": message})));
         if machine && !call.header("metadata").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
-            let body = json!({"error": "bad_request_102", "error_description": "Required metadata header not specified"});
+            let body =
+                json!({"error": "bad_request_102", "error_description": "Required metadata header not specified"});
             return Err(Answer::new(400, Some(body)));
         }
         if !machine && call.header("x-identity-header") != Some(self.identities.identity_header.reveal()) {
@@ -282,15 +291,13 @@ impl Azure {
         let mut answer = answer
             .header("x-ms-request-id", request.clone())
             .header("x-ms-correlation-request-id", correlation)
-            .header(
-                "x-ms-routing-request-id",
-                format!("WESTEUROPE:{}:{request}", self.now.strftime("%Y%m%dT%H%M%SZ")),
-            )
+            .header("x-ms-routing-request-id", format!("WESTEUROPE:{}:{request}", self.now.strftime("%Y%m%dT%H%M%SZ")))
             .header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
             .header("X-Content-Type-Options", "nosniff")
             .header("Cache-Control", "no-cache")
             .header("Pragma", "no-cache");
-        let wants_echo = call.header("x-ms-return-client-request-id").is_some_and(|echo| echo.eq_ignore_ascii_case("true"));
+        let wants_echo =
+            call.header("x-ms-return-client-request-id").is_some_and(|echo| echo.eq_ignore_ascii_case("true"));
         if let (true, Some(id)) = (wants_echo, call.header("x-ms-client-request-id")) {
             answer = answer.header("x-ms-client-request-id", id.to_owned());
         }

@@ -26,7 +26,9 @@ impl Azure {
     pub(crate) fn existing_workspace(&self, key: &str, name: &str) -> Result<&Value, Answer> {
         self.world.typed(WORKSPACE, key).ok_or_else(|| {
             let missing = self.not_found(key);
-            if json::text(missing.body.as_ref().unwrap_or(&Value::Null), &["error", "code"]) == Some("ResourceGroupNotFound") {
+            if json::text(missing.body.as_ref().unwrap_or(&Value::Null), &["error", "code"])
+                == Some("ResourceGroupNotFound")
+            {
                 return missing;
             }
             let message = format!(
@@ -88,15 +90,13 @@ impl Azure {
 
     fn write_workspace(&mut self, caller: &str, call: &Call, key: &str, write: Write) -> Reply {
         if self.operations.values().any(|operation| operation.holds(key)) {
-            let message = format!("another operation on same entity is already running in workspace {}", arm_id::name(key));
+            let message =
+                format!("another operation on same entity is already running in workspace {}", arm_id::name(key));
             return Err(Answer::error(409, "Conflict", message));
         }
         let actor = Actor { oid: caller, correlation: call.correlation() };
-        let action = if matches!(write, Write::Delete) {
-            "Microsoft.MachineLearningServices/workspaces/delete"
-        } else {
-            WRITE
-        };
+        let action =
+            if matches!(write, Write::Delete) { "Microsoft.MachineLearningServices/workspaces/delete" } else { WRITE };
         if self.knobs.workspace_write == WorkspaceWrite::Sync && !write.is_doomed() {
             self.record(&actor, action, &call.path(), 200);
             self.apply(key, &call.path(), write);
@@ -148,10 +148,12 @@ impl Azure {
     fn apply_put(&mut self, key: &str, path: &str, mut body: Value) {
         let before = self.world.typed(WORKSPACE, key).cloned();
         let identity = json::text(&body, &["identity", "type"]).unwrap_or("SystemAssigned").to_owned();
-        let principal = before.as_ref().and_then(|old| json::text(old, &["identity", "principalId"])).map(str::to_owned);
+        let principal =
+            before.as_ref().and_then(|old| json::text(old, &["identity", "principalId"])).map(str::to_owned);
         let principal = principal.unwrap_or_else(|| self.guid());
+        let fresh = self.guid();
         let kept = |path: &[&str]| before.as_ref().and_then(|old| json::at(old, path)).cloned();
-        let workspace_id = kept(&["properties", "workspaceId"]).unwrap_or_else(|| json!(self.rng_guid()));
+        let workspace_id = kept(&["properties", "workspaceId"]).unwrap_or_else(|| json!(fresh));
         let created = kept(&["systemData", "createdAt"]).unwrap_or_else(|| json!(time::stamp(self.now)));
         let own = json::into_object(&mut body);
         let id = kept(&["id"]).unwrap_or_else(|| json!(path));
@@ -194,13 +196,6 @@ impl Azure {
         }
         let at = time::after(self.now, self.speed.shorten(self.knobs.service_grant_delay));
         self.schedule(at, Timer::ServiceGrants { workspace: key.to_owned() });
-    }
-
-    fn rng_guid(&self) -> String {
-        use rand::RngCore;
-        let mut bytes = [0_u8; 16];
-        self.rng.clone().fill_bytes(&mut bytes);
-        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
     }
 
     /// Fetches keys anew; nothing here depends on which key it is. Source: section 3.

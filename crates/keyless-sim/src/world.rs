@@ -22,8 +22,20 @@ pub(crate) const WORKLOAD: &str = "keyless.sim/workloads";
 pub(crate) const KEY_USER: &str = "keyless.sim/keyusers";
 const DIRECTORY: [&str; 3] = ["microsoft.graph/users", "microsoft.graph/groups", "microsoft.graph/serviceprincipals"];
 const KNOWN: [&str; 14] = [
-    WORKSPACE, DATASTORE, COMPUTE, ENDPOINT, ACCOUNT, ASSIGNMENT, DEFINITION, DENY, LOCK, IDENTITY, GROUP, SUBSCRIPTION,
-    WORKLOAD, KEY_USER,
+    WORKSPACE,
+    DATASTORE,
+    COMPUTE,
+    ENDPOINT,
+    ACCOUNT,
+    ASSIGNMENT,
+    DEFINITION,
+    DENY,
+    LOCK,
+    IDENTITY,
+    GROUP,
+    SUBSCRIPTION,
+    WORKLOAD,
+    KEY_USER,
 ];
 
 /// The resources of a simulated cloud, each kept as the JSON it was given as.
@@ -191,7 +203,8 @@ impl World {
     pub(crate) fn account_of(&self, workspace: &str) -> Option<String> {
         let mut workspace = self.typed(WORKSPACE, workspace)?;
         for _ in 0..4 {
-            if let Some(account) = json::text(workspace, &["properties", "storageAccount"]).filter(|id| !id.is_empty()) {
+            if let Some(account) = json::text(workspace, &["properties", "storageAccount"]).filter(|id| !id.is_empty())
+            {
                 return Some(arm_id::key(account));
             }
             let hub = json::text(workspace, &["properties", "hubResourceId"])?;
