@@ -8,29 +8,29 @@ use jiff::Timestamp;
 use keyless_sim::{CLIENT_OBJECT_ID, ClockMode, Drift, Knobs, SimOptions, Simulator, World};
 use serde_json::{Value, json};
 
-pub const SUB: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90";
-pub const RG: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml-prod";
-pub const DANA: &str = "11111111-aaaa-4aaa-8aaa-000000000001";
-pub const GROUP: &str = "11111111-aaaa-4aaa-8aaa-00000000000f";
-pub const JOB: &str = "22222222-bbbb-4bbb-8bbb-000000000001";
-pub const BLOB_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
-pub const BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
-pub const READ_BLOBS: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read";
+pub(crate) const SUB: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90";
+pub(crate) const RG: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml-prod";
+pub(crate) const DANA: &str = "11111111-aaaa-4aaa-8aaa-000000000001";
+pub(crate) const GROUP: &str = "11111111-aaaa-4aaa-8aaa-00000000000f";
+pub(crate) const JOB: &str = "22222222-bbbb-4bbb-8bbb-000000000001";
+pub(crate) const BLOB_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+pub(crate) const BLOB_READER: &str = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1";
+pub(crate) const READ_BLOBS: &str = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read";
 
-pub fn account() -> String {
+pub(crate) fn account() -> String {
     format!("{RG}/providers/Microsoft.Storage/storageAccounts/stmlchurnprod")
 }
 
-pub fn workspace(name: &str) -> String {
+pub(crate) fn workspace(name: &str) -> String {
     format!("{RG}/providers/Microsoft.MachineLearningServices/workspaces/{name}")
 }
 
-pub fn role(guid: &str) -> String {
+pub(crate) fn role(guid: &str) -> String {
     format!("{SUB}/providers/Microsoft.Authorization/roleDefinitions/{guid}")
 }
 
 /// One workspace on one account, Dana at work in it through keys.
-pub fn small_world() -> Vec<Value> {
+pub(crate) fn small_world() -> Vec<Value> {
     vec![
         json!({"id": account(), "name": "stmlchurnprod", "type": "Microsoft.Storage/storageAccounts",
             "location": "westeurope", "kind": "StorageV2", "properties": {"provisioningState": "Succeeded"}}),
@@ -46,115 +46,117 @@ pub fn small_world() -> Vec<Value> {
     ]
 }
 
-pub fn workload(name: &str, principal: &str) -> Value {
+pub(crate) fn workload(name: &str, principal: &str) -> Value {
     json!({"type": "Keyless.Sim/workloads",
         "id": format!("{}/providers/Keyless.Sim/workloads/{principal}", workspace(name)),
         "properties": {"workspace": workspace(name), "principalId": principal, "dataActions": [READ_BLOBS],
             "triesPerHour": 360}})
 }
 
-pub fn grant_entry(scope: &str, name: &str, principal: &str, role_guid: &str) -> Value {
+pub(crate) fn grant_entry(scope: &str, name: &str, principal: &str, role_guid: &str) -> Value {
     json!({"id": format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"), "name": name,
         "type": "Microsoft.Authorization/roleAssignments",
         "properties": {"roleDefinitionId": role(role_guid), "principalId": principal, "principalType": "User",
             "scope": scope, "createdOn": "2024-01-01T00:00:00Z"}})
 }
 
-pub struct Cloud {
-    pub sim: Simulator,
-    pub token: String,
+/// Asks as one caller, with a fresh token each time unless one is given.
+pub(crate) struct Cloud {
+    pub(crate) sim: Simulator,
+    caller: String,
+    pub(crate) token: Option<String>,
 }
 
 #[derive(Debug)]
-pub struct Reply {
-    pub status: u16,
-    pub headers: http::HeaderMap,
-    pub body: Value,
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: Value,
 }
 
 impl Reply {
-    pub fn code(&self) -> &str {
+    pub(crate) fn code(&self) -> &str {
         self.body["error"]["code"].as_str().unwrap_or_default()
     }
 
-    pub fn header(&self, name: &str) -> &str {
+    pub(crate) fn header(&self, name: &str) -> &str {
         self.headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default()
     }
 }
 
 impl Cloud {
-    pub fn new(world: Vec<Value>, knobs: Knobs) -> Self {
+    pub(crate) fn new(world: Vec<Value>, knobs: Knobs) -> Self {
         Self::with(world, SimOptions { knobs, ..SimOptions::default() })
     }
 
-    pub fn with(world: Vec<Value>, options: SimOptions) -> Self {
+    pub(crate) fn with(world: Vec<Value>, options: SimOptions) -> Self {
         let start = Timestamp::from_second(1_800_000_000).unwrap();
         let options = SimOptions { clock: ClockMode::Simulated(start), ..options };
         let (world, ignored) = World::from_resources(world);
         assert_eq!(ignored, 0);
         let sim = Simulator::new(world, &options).unwrap();
-        let token = sim.token(CLIENT_OBJECT_ID).reveal().to_owned();
-        Self { sim, token }
+        Self { sim, caller: CLIENT_OBJECT_ID.to_owned(), token: None }
     }
 
-    pub fn immediate() -> Self {
+    pub(crate) fn immediate() -> Self {
         Self::new(small_world(), Knobs::immediate())
     }
 
-    pub fn act_as(&mut self, object_id: &str) {
-        self.token = self.sim.token(object_id).reveal().to_owned();
+    pub(crate) fn act_as(&mut self, object_id: &str) {
+        self.caller = object_id.to_owned();
     }
 
-    pub fn request(&self, method: &str, path: &str, body: Option<Value>) -> Request<Bytes> {
+    pub(crate) fn request(&self, method: &str, path: &str, body: Option<Value>) -> Request<Bytes> {
         let path = path.replace(' ', "%20").replace('\'', "%27");
         let uri = if path.starts_with("http") { path } else { format!("https://arm.test{path}") };
+        let token = self.token.clone().unwrap_or_else(|| self.sim.token(&self.caller).reveal().to_owned());
         Request::builder()
             .method(method)
             .uri(uri)
-            .header("authorization", format!("Bearer {}", self.token))
+            .header("authorization", format!("Bearer {token}"))
             .body(body.map(|body| Bytes::from(body.to_string())).unwrap_or_default())
             .unwrap()
     }
 
-    pub async fn send(&self, request: Request<Bytes>) -> Reply {
+    pub(crate) async fn send(&self, request: Request<Bytes>) -> Reply {
         read(self.sim.call(request).await.unwrap())
     }
 
-    pub async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
+    pub(crate) async fn ask(&self, method: &str, path: &str, body: Option<Value>) -> Reply {
         self.send(self.request(method, path, body)).await
     }
 
-    pub async fn get(&self, path: &str) -> Reply {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
         self.ask("GET", path, None).await
     }
 
-    pub async fn flag(&self, allowed: bool) -> Reply {
+    pub(crate) async fn flag(&self, allowed: bool) -> Reply {
         let body = json!({"properties": {"allowSharedKeyAccess": allowed}});
         self.ask("PATCH", &format!("{}?api-version=2023-05-01", account()), Some(body)).await
     }
 
-    pub async fn mode(&self, name: &str, mode: &str) -> Reply {
+    pub(crate) async fn mode(&self, name: &str, mode: &str) -> Reply {
         let body = json!({"properties": {"systemDatastoresAuthMode": mode}});
         self.ask("PATCH", &format!("{}?api-version=2025-09-01", workspace(name)), Some(body)).await
     }
 
-    pub async fn grant(&self, scope: &str, name: &str, principal: &str, role_guid: &str) -> Reply {
+    pub(crate) async fn grant(&self, scope: &str, name: &str, principal: &str, role_guid: &str) -> Reply {
         let body = json!({"properties": {"roleDefinitionId": role(role_guid), "principalId": principal}});
         let path = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}?api-version=2022-04-01");
         self.ask("PUT", &path, Some(body)).await
     }
 
-    pub fn drift(&self, change: &str, target: &str, value: Value) {
+    pub(crate) fn drift(&self, change: &str, target: &str, value: Value) {
         let drift: Drift = serde_json::from_value(json!({"change": change, "target": target, "value": value})).unwrap();
         self.sim.drift(drift).unwrap();
     }
 
-    pub fn pass(&self, seconds: u64) {
+    pub(crate) fn pass(&self, seconds: u64) {
         self.sim.advance(Duration::from_secs(seconds)).unwrap();
     }
 }
 
-pub fn read(response: Response<Bytes>) -> Reply {
+pub(crate) fn read(response: Response<Bytes>) -> Reply {
     let (parts, body) = response.into_parts();
     let body = if body.is_empty() { Value::Null } else { serde_json::from_slice(&body).unwrap() };
     Reply { status: parts.status.as_u16(), headers: parts.headers, body }

@@ -21,7 +21,7 @@ async fn identity(cloud: &Cloud, path: &str, header: (&str, &str)) -> Reply {
 }
 
 async fn status_with(cloud: &mut Cloud, token: &str) -> u16 {
-    cloud.token = token.to_owned();
+    cloud.token = Some(token.to_owned());
     cloud.get(&format!("{}?api-version=2023-05-01", account())).await.status
 }
 
@@ -116,7 +116,7 @@ async fn a_user_assigned_identity_is_chosen_by_its_client_id() {
 #[tokio::test]
 async fn missing_and_foreign_tokens_get_401() {
     let mut cloud = Cloud::immediate();
-    let good = cloud.token.clone();
+    let good = cloud.sim.token("someone").reveal().to_owned();
     for bad in ["", "x", "a.b.c", &format!("{}x", good)] {
         assert_eq!(status_with(&mut cloud, bad).await, 401, "{bad}");
     }
