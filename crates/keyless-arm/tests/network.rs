@@ -1,5 +1,7 @@
 //! The real transport over loopback sockets, in real time.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
 use std::io::Write;
 use std::net::SocketAddr;
 

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use keyless_arm::api::ReadArm;
-use keyless_arm::error::{ArmError, ErrorClass};
+use keyless_arm::api::{ReadArm, WriteArm};
+use keyless_arm::cloud::Cloud;
+use keyless_arm::error::{ArmError, ErrorClass, Landed};
+use keyless_core::desired::AuthMode;
 use keyless_core::id::{ArmId, StorageAccountId, WorkspaceId};
 use serde_json::Value;
 
-use crate::fake::{GUID, SUBSCRIPTION, account_id, client, reply, workspace_id};
+use crate::fake::{GUID, SUBSCRIPTION, account_id, client, client_with, reply, workspace_id};
 
 struct Recorded {
     file: String,
@@ -17,6 +19,7 @@ struct Recorded {
     method: String,
     path: String,
     status: u16,
+    headers: Vec<(String, String)>,
     body: Value,
 }
 
@@ -54,6 +57,7 @@ fn topic(name: &str) -> Vec<Recorded> {
                 method: one["request"]["method"].as_str().unwrap_or_default().to_owned(),
                 path: path_of.split('?').next().unwrap_or_default().to_ascii_lowercase(),
                 status: u16::try_from(status).unwrap(),
+                headers: headers(&one["response"]["headers"]),
                 body,
             });
         }
@@ -62,13 +66,30 @@ fn topic(name: &str) -> Vec<Recorded> {
     found
 }
 
-fn client_answering(status: u16, body: &Value) -> keyless_arm::client::Client {
-    // What is no JSON is recorded as text.
-    let text = Arc::new(match body {
+/// The headers that lead through an operation; they were recorded as one value or a list.
+fn headers(recorded: &Value) -> Vec<(String, String)> {
+    let Some(object) = recorded.as_object() else { return Vec::new() };
+    object
+        .iter()
+        .filter_map(|(name, value)| {
+            let value = value.as_str().or_else(|| value.get(0)?.as_str())?;
+            Some((name.to_ascii_lowercase(), value.to_owned()))
+        })
+        .filter(|(name, _)| matches!(name.as_str(), "location" | "azure-asyncoperation" | "retry-after"))
+        .collect()
+}
+
+fn text_of(body: &Value) -> String {
+    match body {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),
-    });
+    }
+}
+
+fn client_answering(status: u16, body: &Value) -> keyless_arm::client::Client {
+    // What is no JSON is recorded as text.
+    let text = Arc::new(text_of(body));
     client(move |_, _| {
         let text = Arc::clone(&text);
         async move { reply(status, &[], text) }
@@ -251,4 +272,49 @@ async fn no_recorded_body_of_another_kind_breaks_a_read() {
         }
     }
     eprintln!("foreign bodies: {count}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn recorded_operations_end_as_they_ended() {
+    let mut exchanges: Vec<Vec<Recorded>> = Vec::new();
+    for one in topic("lro") {
+        match exchanges.last_mut() {
+            Some(exchange) if exchange[0].file == one.file => exchange.push(one),
+            _ => exchanges.push(vec![one]),
+        }
+    }
+    let (mut succeeded, mut failed) = (0, Vec::new());
+    for exchange in exchanges {
+        let file = exchange[0].file.clone();
+        let answers: Vec<_> =
+            exchange.iter().map(|one| (one.status, one.headers.clone(), text_of(&one.body))).collect();
+        let fault_recorded = exchange.iter().any(|one| {
+            one.status >= 400 || text_of(&one.body).contains("\"Failed\"") || text_of(&one.body).contains("Canceled")
+        });
+        let (client, _) = client_with(
+            move |number, _| {
+                let (status, headers, body) = answers[number.min(answers.len()) - 1].clone();
+                async move {
+                    let headers: Vec<(&str, &str)> =
+                        headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+                    reply(status, &headers, body)
+                }
+            },
+            |options| {
+                let public = "https://management.azure.com";
+                options.cloud = Cloud::custom(public, "https://login.example", "s", None).unwrap();
+            },
+        );
+        let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
+        let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+        match client.set_auth_mode(permit, &workspace, AuthMode::Identity).await {
+            Ok(_) => succeeded += 1,
+            Err(error) => {
+                assert!(fault_recorded || error.landed == Landed::Unknown, "{file}: {error}");
+                failed.push(format!("{file}: {error} (fault recorded: {fault_recorded})"));
+            }
+        }
+    }
+    eprintln!("operations: {succeeded} succeeded, {} failed: {failed:#?}", failed.len());
+    assert!(succeeded + failed.len() == 0 || succeeded > 60, "{succeeded}");
 }

@@ -244,6 +244,17 @@ async fn a_failure_inside_a_200_is_a_failure_with_its_code() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_operation_that_ends_in_a_refusal_waits_for_a_person() {
+    let (client, _) = client(|number, _| async move {
+        match number {
+            1 => reply(202, &[("location", POLL)], ""),
+            _ => reply(200, &[], json!({"status": "Failed", "error": {"code": "RequestDisallowedByPolicy"}})),
+        }
+    });
+    assert_eq!(set_mode(&client, AuthMode::Identity).await.unwrap_err().error.class, ErrorClass::Refused);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_workspace_that_is_still_updating_is_waited_for() {
     let (client, asks) = client(|number, _| async move {
         reply(200, &[], workspace_body(if number < 3 { "Updating" } else { "Succeeded" }))
