@@ -66,8 +66,9 @@ pub enum Passed {
     },
 }
 
-/// Runs one pass to its end. `observed` says which workspaces stand on the account.
-pub async fn run_pass(job: Job, observed: Observed, around: &Surroundings<'_>) -> Passed {
+/// Runs one pass to its end, and returns beside its outcome everything that was read. `observed` says which workspaces
+/// stand on the account.
+pub async fn run_pass(job: Job, observed: Observed, around: &Surroundings<'_>) -> (Passed, Observed) {
     let mut pass = Pass { seen: observed.clone(), around, permit: None, target_began: None, deferred: None };
     let mut state = State::new(job.clone(), observed);
     let mut event = Event::Begin;
@@ -79,10 +80,11 @@ pub async fn run_pass(job: Job, observed: Observed, around: &Surroundings<'_>) -
             Effect::Unmark => Event::Unmarked(pass.unmark()),
             Effect::Send(action) => pass.send(&job, &action).await,
             Effect::Finish(report) => {
-                return match pass.deferred {
+                let passed = match pass.deferred {
                     Some((plan, why, retry_after)) => Passed::Deferred { plan, why, retry_after },
                     None => Passed::Finished(report),
                 };
+                return (passed, pass.seen);
             }
         };
     }
@@ -111,12 +113,8 @@ impl Pass<'_> {
                 }
             }
         }
-        let ask = Ask {
-            desired: &job.desired,
-            reads: &reads,
-            confirming: confirming.as_ref(),
-            known: self.around.known,
-        };
+        let ask =
+            Ask { desired: &job.desired, reads: &reads, confirming: confirming.as_ref(), known: self.around.known };
         let Seen { part, began, target_began } = tokio::select! {
             biased;
             () = self.around.cancel.cancelled() => return Event::Stop,

@@ -5,11 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
 use keyless_arm::api::ReadArm;
-use keyless_core::desired::{Desired, KeyDesired};
+use keyless_core::desired::Desired;
 use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
-use keyless_core::observed::{Observed, ObservedWorkspace, Reading};
+use keyless_core::observed::Reading;
 
 use crate::clock::ServerClock;
 use crate::search::{Place, Searcher, excluded};
@@ -91,33 +90,5 @@ impl Index {
             self.placed.iter().filter(|(_, on)| declared(on)).map(|(account, _)| account.clone()).collect();
         keys.extend(desired.accounts.keys().cloned());
         keys
-    }
-
-    /// The files' part for one account.
-    #[must_use]
-    pub fn desired_for(&self, key: &StorageAccountId, desired: &Desired) -> KeyDesired {
-        let mut unplaced: BTreeSet<WorkspaceId> = self.unplaced.keys().cloned().collect();
-        // Declared since the last look over the fleet.
-        let all: BTreeSet<&WorkspaceId> = self.placed.values().flatten().collect();
-        unplaced.extend(
-            desired
-                .workspaces
-                .keys()
-                .filter(|id| !all.contains(id) && !self.missing.contains(*id) && !self.nowhere.contains(*id))
-                .cloned(),
-        );
-        let on_account = self.placed.get(key);
-        desired.for_key(key, |id| on_account.is_some_and(|on| on.contains(id)), unplaced)
-    }
-
-    /// What a pass over one account starts from: which workspaces are there, and nothing read of them.
-    #[must_use]
-    pub fn observed_for(&self, key: &StorageAccountId, now: Timestamp) -> Observed {
-        let on_account = self.placed.get(key).into_iter().flatten();
-        Observed {
-            listings: self.listings.clone(),
-            workspaces: on_account.map(|id| (id.clone(), ObservedWorkspace::unread())).collect(),
-            ..Observed::unread(key.clone(), now)
-        }
     }
 }

@@ -135,9 +135,9 @@ impl Observer {
             first.push(Box::pin(self.search(ask)));
         }
         for id in datastores {
-            first.push(Box::pin(async move {
-                Piece::Datastores(id.clone(), self.reading(self.read.datastores(id).await))
-            }));
+            first.push(Box::pin(
+                async move { Piece::Datastores(id.clone(), self.reading(self.read.datastores(id).await)) },
+            ));
         }
         for id in computes {
             first.push(Box::pin(async move {

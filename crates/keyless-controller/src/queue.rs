@@ -235,7 +235,10 @@ mod tests {
         let at_most = Duration::from_secs(60);
         for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
             let wait = queue.backoff(&key(1), at_most).as_secs_f64();
-            assert!((f64::from(expected) * 0.75..=f64::from(expected)).contains(&wait), "{wait} is not near {expected}");
+            assert!(
+                (f64::from(expected) * 0.75..=f64::from(expected)).contains(&wait),
+                "{wait} is not near {expected}"
+            );
         }
         queue.succeeded(&key(1));
         assert!(queue.backoff(&key(1), at_most) <= Duration::from_secs(1));

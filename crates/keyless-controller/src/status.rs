@@ -130,6 +130,10 @@ impl Status {
         self.changed.subscribe()
     }
 
+    pub(crate) fn snapshot_in_flight(&self) -> usize {
+        self.lock().in_flight
+    }
+
     pub(crate) fn update(&self, change: impl FnOnce(&mut Snapshot)) {
         change(&mut self.lock());
         self.changed.send_modify(|count| *count = count.wrapping_add(1));
