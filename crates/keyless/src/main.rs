@@ -1,3 +1,3 @@
 //! The keyless binary.
-
+mod settings;
 fn main() {}
