@@ -1,3 +1,5 @@
 //! The keyless binary.
+mod logging;
+mod render;
 mod settings;
 fn main() {}
