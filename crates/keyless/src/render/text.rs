@@ -28,7 +28,7 @@ fn write_fleet(text: &mut String, fleet: &Fleet, now: Option<Timestamp>) -> std:
     if !fleet.problems.is_empty() {
         writeln!(text, "{BOLD}not placed on any account{BOLD:#}")?;
         for problem in &fleet.problems {
-            writeln!(text, "  {BAD}!{BAD:#} {problem}")?;
+            writeln!(text, "  {BAD}!{BAD:#} {}", plain(problem))?;
         }
         writeln!(text)?;
     }
@@ -66,7 +66,7 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
     if !account.drift.is_empty() {
         writeln!(text, "  drift")?;
         for drift in &account.drift {
-            writeln!(text, "    - {}", drift.message)?;
+            writeln!(text, "    - {}", plain(&drift.message))?;
         }
     }
     if !account.steps.is_empty() {
@@ -78,14 +78,14 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
     if !account.findings.is_empty() {
         writeln!(text, "  findings")?;
         for finding in &account.findings {
-            writeln!(text, "    {WAIT}!{WAIT:#} {}", finding.message)?;
+            writeln!(text, "    {WAIT}!{WAIT:#} {}", plain(&finding.message))?;
         }
     }
     Ok(())
 }
 
 fn write_step(text: &mut String, number: usize, step: &PlannedStep, now: Option<Timestamp>) -> std::fmt::Result {
-    writeln!(text, "    {number}. {} [{}]", step.message, step.effort)?;
+    writeln!(text, "    {number}. {} [{}]", plain(&step.message), step.effort)?;
     let open: Vec<&str> = step.gates.iter().filter(|gate| gate.state == "open").map(|gate| gate.gate).collect();
     if !open.is_empty() {
         writeln!(text, "       {GOOD}✓{GOOD:#} {}", open.join(", "))?;
@@ -98,7 +98,7 @@ fn write_step(text: &mut String, number: usize, step: &PlannedStep, now: Option<
 
 fn write_gate(text: &mut String, gate: &CheckedGate, now: Option<Timestamp>) -> std::fmt::Result {
     let CheckedGate { gate: name, state, until, why, lift, at } = gate;
-    let why = why.as_deref().unwrap_or_default();
+    let why = plain(why.as_deref().unwrap_or_default());
     match *state {
         "waiting" => {
             let until = until.as_deref().unwrap_or_default();
@@ -107,7 +107,7 @@ fn write_gate(text: &mut String, gate: &CheckedGate, now: Option<Timestamp>) -> 
         }
         "unmet" => {
             writeln!(text, "       {BAD}✗{BAD:#} {name}: {why}")?;
-            writeln!(text, "         lifted by: {}", lift.as_deref().unwrap_or_default())
+            writeln!(text, "         lifted by: {}", plain(lift.as_deref().unwrap_or_default()))
         }
         "notLooked" => writeln!(text, "       · {name}: not looked at yet"),
         _ => Ok(()),
@@ -120,4 +120,9 @@ fn style_of(standing: &str) -> Style {
         "waiting" => WAIT,
         _ => BAD,
     }
+}
+
+/// Text of Azure or of the files without what would move a terminal's cursor.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
