@@ -62,3 +62,20 @@ pub struct WriteError {
     /// Whether it may still land.
     pub landed: Landed,
 }
+
+/// Why the client cannot be built from its settings.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SetupError {
+    /// An address of the cloud.
+    #[error("cloud: {0}")]
+    Cloud(String),
+    /// The transport.
+    #[error("transport: {0}")]
+    Wire(String),
+    /// The credential.
+    #[error("credential: {0}")]
+    Credential(String),
+    /// The limits.
+    #[error("limits: {0}")]
+    Limits(String),
+}

@@ -1,4 +1,32 @@
 //! The speaking part of keyless: the only crate that knows ARM and Entra JSON, URLs, status codes and retries.
+//!
+//! [`client::Client`] implements the two traits of [`api`]. Every request takes one way, the pipeline: token, client
+//! request id, quota, send over the injected [`wire::Wire`], judge, repeat reads, trace, count.
+
+#![expect(
+    clippy::result_large_err,
+    reason = "an error tells the whole failed call; it is rare beside a network round trip"
+)]
 
 pub mod api;
+mod classify;
+pub mod client;
+pub mod clock;
+pub mod cloud;
+pub mod counts;
+mod envelope;
 pub mod error;
+mod headers;
+mod lro;
+mod paging;
+pub mod pipeline;
+pub mod quota;
+mod read;
+mod redact;
+pub mod reqwest_wire;
+pub mod secret;
+mod storage;
+pub mod token;
+mod view;
+pub mod wire;
+mod write;

@@ -1,1 +1,5 @@
 //! sim
+
+pub mod desired_files;
+pub mod fleet;
+pub mod load;

@@ -194,8 +194,10 @@ pub(super) fn key_on(observed: &Observed, back_is_asked: bool) -> Judged {
 /// [`crate::gate::Gate::KeyEffective`]. A flag that was never set has always been on.
 pub(super) fn key_effective(observed: &Observed, desired: &KeyDesired) -> Judged {
     let Some(account) = observed.account.value().and_then(Option::as_ref) else { return told(GateState::NotLooked) };
-    if account.shared_key == SharedKeyAccess::Absent {
-        return told(GateState::Open);
+    match account.shared_key {
+        SharedKeyAccess::Absent => return told(GateState::Open),
+        SharedKeyAccess::Disallowed => return told(GateState::NotLooked),
+        SharedKeyAccess::Null | SharedKeyAccess::Allowed => {}
     }
     let since = observed.history.key_on_since.unwrap_or(observed.now);
     match after(since, desired.fleet.waits.key_effect) {

@@ -1,0 +1,335 @@
+//! The one way a request takes: token, client request id, quota, send, judge, repeat reads, trace, count.
+//!
+//! Writes are sent once. The only repetition of a write is after a 401, which is a refusal before any effect.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
+use jiff::Timestamp;
+use tokio::time::Instant;
+use tracing::{debug, trace};
+use url::Url;
+
+use crate::classify::{Kind, Verdict, classify, exhausts_quota};
+use crate::clock::{Clock, Ids, fraction};
+use crate::cloud::Cloud;
+use crate::counts::Counts;
+use crate::envelope::{self, Fault};
+use crate::error::{ArmError, ErrorClass, Landed, WriteError};
+use crate::headers;
+use crate::quota::{Class, Governor, Quota, Throttle};
+use crate::redact;
+use crate::secret::Secret;
+use crate::token::TokenSource;
+use crate::wire::{Wire, WireError};
+
+/// How long things may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Timeouts {
+    /// One attempt, from send to the last byte of the answer.
+    pub attempt: Duration,
+    /// One read with all its repetitions.
+    pub read: Duration,
+    /// Attempts per read.
+    pub attempts: u32,
+    /// One long-running operation, polls included.
+    pub operation: Duration,
+    /// The longest closure of a quota that is waited out; longer ones are told to the caller.
+    pub quota: Duration,
+    /// One token, repetitions included.
+    pub token: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            attempt: Duration::from_secs(8),
+            read: Duration::from_secs(60),
+            attempts: 4,
+            operation: Duration::from_secs(30 * 60),
+            quota: Duration::from_secs(60),
+            token: Duration::from_secs(20),
+        }
+    }
+}
+
+/// The pause before the second attempt; doubles up to the ceiling.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// How long a quota is left alone that was refused without `Retry-After`.
+const UNTOLD_RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// One request to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) operation: &'static str,
+    pub(crate) resource: String,
+    pub(crate) kind: Kind,
+    pub(crate) quota: Quota,
+    pub(crate) method: Method,
+    pub(crate) url: Url,
+    pub(crate) body: Option<Bytes>,
+}
+
+impl Call {
+    /// An error of this call before or besides any answer.
+    pub(crate) fn error(&self, class: ErrorClass, message: impl Into<String>) -> ArmError {
+        ArmError {
+            operation: self.operation,
+            resource: self.resource.clone(),
+            class,
+            status: None,
+            code: None,
+            message: message.into(),
+            request_id: None,
+            retry_after: None,
+        }
+    }
+
+    /// An error of this call about an answer.
+    pub(crate) fn error_of(&self, reply: &Reply, class: ErrorClass, message: impl Into<String>) -> ArmError {
+        ArmError {
+            status: Some(reply.status.as_u16()),
+            request_id: reply.request_id.clone(),
+            ..self.error(class, message)
+        }
+    }
+}
+
+/// One answer, whole.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+    pub(crate) at: Timestamp,
+    pub(crate) request_id: Option<String>,
+}
+
+/// Why there is no answer worth judging.
+struct Miss {
+    error: ArmError,
+    landed: Landed,
+    /// Whether the next attempt may fare better.
+    passing: bool,
+}
+
+pub(crate) struct Pipeline {
+    pub(crate) cloud: Cloud,
+    pub(crate) wire: Arc<dyn Wire>,
+    pub(crate) tokens: Arc<dyn TokenSource>,
+    pub(crate) governor: Governor,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) ids: Ids,
+    pub(crate) timeouts: Timeouts,
+    pub(crate) counts: Counts,
+}
+
+impl Pipeline {
+    /// Sends a read, repeating it within the limits; `None` if the resource does not exist.
+    pub(crate) async fn read(&self, call: &Call) -> Result<Option<Reply>, ArmError> {
+        let start = Instant::now();
+        let mut attempt = 1;
+        let mut renewed = false;
+        loop {
+            self.governor.acquire(call.quota, self.timeouts.quota).await.map_err(|wait| throttled(call, wait))?;
+            let (error, passing) = match self.attempt(call, attempt).await {
+                Err(miss) => (miss.error, miss.passing),
+                Ok((reply, token)) => {
+                    let fault = fault_of(&reply);
+                    match classify(call.kind, reply.status, fault.code.as_deref()) {
+                        Verdict::Done | Verdict::AlreadySo => return Ok(Some(reply)),
+                        Verdict::Absent => return Ok(None),
+                        Verdict::Unauthorized => {
+                            let error = refusal(call, &reply, fault, ErrorClass::Authentication);
+                            if renewed {
+                                return Err(error);
+                            }
+                            renewed = true;
+                            self.tokens.renew(&token).await;
+                            continue;
+                        }
+                        Verdict::Failed(class, _) => {
+                            let passing = matches!(class, ErrorClass::Transient | ErrorClass::Throttled);
+                            (refusal(call, &reply, fault, class), passing)
+                        }
+                    }
+                }
+            };
+            let pause = error.retry_after.unwrap_or_else(|| self.pause(attempt));
+            let too_late = start.elapsed().saturating_add(pause) > self.timeouts.read;
+            if !passing || attempt >= self.timeouts.attempts || too_late {
+                return Err(error);
+            }
+            tokio::time::sleep(pause).await;
+            attempt += 1;
+        }
+    }
+
+    /// Sends a write once. The caller holds a reservation in the resource manager's write quota.
+    pub(crate) async fn write(&self, call: &Call) -> Result<(Reply, Verdict), WriteError> {
+        let not_sent = |error| WriteError { error, landed: Landed::No };
+        self.governor.spend_reserved(call.quota).map_err(|wait| not_sent(throttled(call, wait)))?;
+        let mut renewed = false;
+        loop {
+            let (reply, token) = self
+                .attempt(call, if renewed { 2 } else { 1 })
+                .await
+                .map_err(|miss| WriteError { error: miss.error, landed: miss.landed })?;
+            let fault = fault_of(&reply);
+            return match classify(call.kind, reply.status, fault.code.as_deref()) {
+                verdict @ (Verdict::Done | Verdict::AlreadySo) => Ok((reply, verdict)),
+                Verdict::Unauthorized if !renewed => {
+                    renewed = true;
+                    self.tokens.renew(&token).await;
+                    continue;
+                }
+                Verdict::Unauthorized => Err(not_sent(refusal(call, &reply, fault, ErrorClass::Authentication))),
+                Verdict::Absent => Err(not_sent(refusal(call, &reply, fault, ErrorClass::Refused))),
+                Verdict::Failed(class, landed) => {
+                    Err(WriteError { error: refusal(call, &reply, fault, class), landed })
+                }
+            };
+        }
+    }
+
+    fn pause(&self, attempt: u32) -> Duration {
+        let full = FIRST_PAUSE.saturating_mul(1 << attempt.saturating_sub(1).min(8)).min(LONGEST_PAUSE);
+        full.mul_f64(0.5 + fraction(&self.ids) / 2.0)
+    }
+
+    /// Sends once and returns whatever was answered, with the token that was used.
+    async fn attempt(&self, call: &Call, attempt: u32) -> Result<(Reply, Secret), Miss> {
+        let before = |error, passing| Miss { error, landed: Landed::No, passing };
+        if !self.cloud.owns(&call.url) {
+            let message = "the address is not the resource manager's; no token is sent there";
+            return Err(before(call.error(ErrorClass::Bug, message), false));
+        }
+        let token = self
+            .tokens
+            .token()
+            .await
+            .map_err(|error| before(call.error(ErrorClass::Authentication, error.to_string()), false))?;
+        let client_request_id = (self.ids)().to_string();
+        let request = build(call, &token, &client_request_id)
+            .map_err(|error| before(call.error(ErrorClass::Bug, error.to_string()), false))?;
+        let url = redact::url(&call.url);
+        trace!(
+            method = %call.method, url, client_request_id,
+            body = redact::body(call.body.as_deref().unwrap_or_default()), "request_body"
+        );
+        let start = Instant::now();
+        let sent = tokio::time::timeout(self.timeouts.attempt, self.wire.send(request)).await;
+        let elapsed_ms = u64::try_from(start.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let answer =
+            sent.unwrap_or_else(|_| Err(WireError::Unknown(format!("no answer within {:?}", self.timeouts.attempt))));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(lost) => {
+                self.counts.add(call.operation, None);
+                let message = token.scrub(&lost.to_string());
+                debug!(
+                    operation = call.operation, method = %call.method, url, client_request_id, attempt, elapsed_ms,
+                    error = message, "request"
+                );
+                let landed = match lost {
+                    WireError::NotSent(_) => Landed::No,
+                    WireError::Unknown(_) => Landed::Unknown,
+                };
+                return Err(Miss { error: call.error(ErrorClass::Transient, message), landed, passing: true });
+            }
+        };
+        let (parts, body) = answer.into_parts();
+        let now = self.clock.now();
+        let reply = Reply {
+            status: parts.status,
+            at: headers::date(&parts.headers).unwrap_or(now),
+            request_id: headers::text(&parts.headers, "x-ms-request-id"),
+            headers: parts.headers,
+            body,
+        };
+        self.counts.add(call.operation, Some(reply.status.as_u16()));
+        debug!(
+            operation = call.operation, method = %call.method, url, http_status = reply.status.as_u16(),
+            request_id = reply.request_id, client_request_id, attempt, elapsed_ms, "request"
+        );
+        trace!(client_request_id, body = redact::body(&reply.body), "response_body");
+        self.learn_quota(call, &reply);
+        Ok((reply, token))
+    }
+
+    fn learn_quota(&self, call: &Call, reply: &Reply) {
+        let word = match call.quota.class {
+            Class::Read | Class::List => "reads",
+            Class::Write => "writes",
+            Class::Delete => "deletes",
+        };
+        let scope = if call.quota.subscription.is_some() { "subscription" } else { "tenant" };
+        for (from, name) in [
+            (Throttle::ResourceManager, format!("x-ms-ratelimit-remaining-{scope}-{word}")),
+            (Throttle::ResourceManager, format!("x-ms-ratelimit-remaining-{scope}-global-{word}")),
+            (Throttle::Provider, format!("x-ms-ratelimit-remaining-{scope}-resource-requests")),
+        ] {
+            if let Some(left) = headers::text(&reply.headers, &name).and_then(|text| text.parse::<f64>().ok()) {
+                self.governor.remaining(call.quota, from, left);
+            }
+        }
+        let code = (!reply.status.is_success()).then(|| fault_of(reply).code).flatten();
+        if exhausts_quota(reply.status, code.as_deref()) {
+            let wait = headers::retry_after(&reply.headers, reply.at).unwrap_or(UNTOLD_RETRY_AFTER);
+            let gateway = headers::text(&reply.headers, "x-ms-failure-cause")
+                .is_some_and(|cause| cause.eq_ignore_ascii_case("gateway"))
+                || code.is_some_and(|code| {
+                    let code = code.to_ascii_lowercase();
+                    code.starts_with("subscriptionrequests") || code.starts_with("tenantrequests")
+                });
+            let from = if gateway { Throttle::ResourceManager } else { Throttle::Provider };
+            self.governor.close(call.quota, from, wait);
+        }
+    }
+}
+
+fn build(call: &Call, token: &Secret, client_request_id: &str) -> Result<Request<Bytes>, http::Error> {
+    let mut bearer = HeaderValue::try_from(format!("Bearer {}", token.expose()))?;
+    bearer.set_sensitive(true);
+    let mut request = Request::builder()
+        .method(call.method.clone())
+        .uri(call.url.as_str())
+        .header(AUTHORIZATION, bearer)
+        .header("accept", "application/json")
+        .header("x-ms-client-request-id", client_request_id)
+        .header("x-ms-return-client-request-id", "true");
+    if call.body.is_some() {
+        request = request.header(CONTENT_TYPE, "application/json");
+    } else if call.method == Method::POST {
+        request = request.header("content-length", "0");
+    }
+    request.body(call.body.clone().unwrap_or_default())
+}
+
+fn fault_of(reply: &Reply) -> Fault {
+    if reply.status.is_success() { Fault::default() } else { envelope::read(&reply.body) }
+}
+
+fn throttled(call: &Call, wait: Duration) -> ArmError {
+    ArmError {
+        retry_after: Some(wait),
+        ..call.error(ErrorClass::Throttled, "Azure asked for a longer pause than is worth waiting")
+    }
+}
+
+fn refusal(call: &Call, reply: &Reply, fault: Fault, class: ErrorClass) -> ArmError {
+    let message = match (fault.message.is_empty(), reply.status.canonical_reason()) {
+        (true, reason) => format!("status {} {}", reply.status.as_u16(), reason.unwrap_or_default()),
+        (false, _) => fault.message,
+    };
+    ArmError {
+        code: fault.code,
+        retry_after: headers::retry_after(&reply.headers, reply.at),
+        ..call.error_of(reply, class, message.trim_end())
+    }
+}

@@ -1,0 +1,236 @@
+//! The storage metric `Transactions`, split by how requests were authorised and how they ended.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use keyless_core::observed::{KeyUsage, Traffic};
+
+use super::node::{Node, Result, parse_time};
+
+/// What was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question {
+    pub(crate) from: Timestamp,
+    pub(crate) to: Timestamp,
+    pub(crate) grain: Duration,
+    pub(crate) top: usize,
+}
+
+/// Ways to authorise that certainly do not involve the account key.
+const KEYLESS: &[&str] = &["oauth", "anonymous", "anonymouspreflight"];
+
+/// Who used the account in the window.
+pub(crate) fn key_usage(node: &Node<'_>, question: Question) -> Result<KeyUsage> {
+    let mut usage = KeyUsage {
+        from: question.from,
+        to: question.to,
+        complete: covers(node.opt_text("timespan")?, question),
+        alive: false,
+        account_key: Traffic::default(),
+        account_key_failed: Traffic::default(),
+        sas: Traffic::default(),
+    };
+    let grain = match node.opt_text("interval")? {
+        None => question.grain,
+        Some(text) => match text.parse::<SignedDuration>().ok().and_then(|grain| Duration::try_from(grain).ok()) {
+            Some(grain) => grain,
+            None => return node.fail("`interval` is not a duration"),
+        },
+    };
+    if !node.has("value") {
+        return node.fail("`value` is missing");
+    }
+    let mut found = false;
+    for metric in node.items("value")? {
+        let name = metric.object("name")?;
+        if !name.text("value")?.eq_ignore_ascii_case("Transactions") {
+            continue;
+        }
+        found = true;
+        let success = metric.opt_text("errorCode")?.is_some_and(|code| code.eq_ignore_ascii_case("Success"));
+        usage.complete &= success && metric.opt("timeseries").is_some();
+        let series = metric.items("timeseries")?;
+        usage.complete &= series.len() < question.top;
+        for one in &series {
+            add_series(one, grain, &mut usage)?;
+        }
+    }
+    usage.complete &= found;
+    Ok(usage)
+}
+
+/// Whether the answer is about the whole window. Azure cuts the ends to whole seconds.
+fn covers(timespan: Option<&str>, question: Question) -> bool {
+    let Some((from, to)) = timespan.and_then(|text| text.split_once('/')) else { return false };
+    match (parse_time(from), parse_time(to)) {
+        (Some(from), Some(to)) => from <= question.from && to.as_second() >= question.to.as_second(),
+        _ => false,
+    }
+}
+
+fn add_series(series: &Node<'_>, grain: Duration, usage: &mut KeyUsage) -> Result<()> {
+    let mut authentication = None;
+    let mut response_type = None;
+    for dimension in series.items("metadatavalues")? {
+        let value = dimension.opt_text("value")?.map(str::to_ascii_lowercase);
+        match dimension.object("name")?.text("value")?.to_ascii_lowercase().as_str() {
+            "authentication" => authentication = value,
+            "responsetype" => response_type = value,
+            _ => {}
+        }
+    }
+    let traffic = traffic(series, grain, usage)?;
+    // Only what was clearly refused for lack of rights did not get at the data.
+    let refused = response_type.is_some_and(|word| word.contains("authorization") || word.contains("authentication"));
+    match (authentication.as_deref(), refused) {
+        (Some("accountkey"), false) => merge(&mut usage.account_key, traffic),
+        (Some("accountkey"), true) => merge(&mut usage.account_key_failed, traffic),
+        (Some("sas"), false) => merge(&mut usage.sas, traffic),
+        (Some("sas"), true) => {}
+        (Some(word), _) if KEYLESS.contains(&word) => {}
+        // Traffic of a kind that is not known may be signed with the key.
+        _ => usage.complete &= traffic.count == 0,
+    }
+    Ok(())
+}
+
+fn traffic(series: &Node<'_>, grain: Duration, usage: &mut KeyUsage) -> Result<Traffic> {
+    let mut sum = 0.0;
+    let mut last = None;
+    for point in series.items("data")? {
+        let Some(total) = point.opt_number("total")? else { continue };
+        if total < 0.0 {
+            return point.fail("`total` is negative");
+        }
+        usage.alive = true;
+        if total > 0.0 {
+            let Some(start) = point.opt_time("timeStamp")? else { return point.fail("`timeStamp` is missing") };
+            let end = start.checked_add(grain).unwrap_or(Timestamp::MAX).min(usage.to);
+            last = last.max(Some(end));
+            sum += total;
+        }
+    }
+    // Rounded up: a fraction of a request is a request.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
+    let count = sum.ceil() as u64;
+    Ok(Traffic { count, last })
+}
+
+fn merge(into: &mut Traffic, traffic: Traffic) {
+    into.count = into.count.saturating_add(traffic.count);
+    into.last = into.last.max(traffic.last);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    fn question() -> Question {
+        Question {
+            from: "2026-02-01T00:00:00.5Z".parse().unwrap(),
+            to: "2026-02-01T02:30:00.7Z".parse().unwrap(),
+            grain: Duration::from_secs(3600),
+            top: 3,
+        }
+    }
+
+    fn series(authentication: &str, response: &str, totals: Value) -> Value {
+        let data: Vec<Value> = totals
+            .as_array()
+            .unwrap()
+            .iter()
+            .enumerate()
+            .map(|(hour, total)| json!({"timeStamp": format!("2026-02-01T0{hour}:00:00Z"), "total": total}))
+            .collect();
+        json!({"metadatavalues": [
+            {"name": {"value": "authentication"}, "value": authentication},
+            {"name": {"value": "ResponseType"}, "value": response}], "data": data})
+    }
+
+    fn read(series: Value) -> KeyUsage {
+        check(json!({
+            "timespan": "2026-02-01T00:00:00Z/2026-02-01T02:30:00Z", "interval": "PT1H",
+            "value": [{"name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": series}]
+        }))
+        .unwrap()
+    }
+
+    fn check(body: Value) -> Result<KeyUsage> {
+        key_usage(&Node::root(&body), question())
+    }
+
+    #[test]
+    fn key_traffic_is_counted_and_its_last_grain_clipped_to_the_window() {
+        let usage = read(json!([series("AccountKey", "Success", json!([118.0, 0.0, 2]))]));
+        assert_eq!((usage.complete, usage.alive, usage.account_key.count), (true, true, 120));
+        assert_eq!(usage.account_key.last, Some(question().to));
+        let usage = read(json!([series("accountkey", "Success", json!([1, null]))]));
+        assert_eq!(usage.account_key.last, Some("2026-02-01T01:00:00Z".parse().unwrap()));
+    }
+
+    #[test]
+    fn only_clear_refusals_count_as_failed() {
+        let usage = read(json!([
+            series("AccountKey", "AuthorizationError", json!([5])),
+            series("AccountKey", "ClientOtherError", json!([3])),
+        ]));
+        assert_eq!((usage.account_key_failed.count, usage.account_key.count), (5, 3));
+        let usage =
+            read(json!([series("SAS", "Success", json!([7])), series("SAS", "AuthenticationError", json!([9]))]));
+        assert_eq!(usage.sas.count, 7);
+    }
+
+    #[test]
+    fn an_answer_is_complete_only_with_success_room_and_the_whole_window() {
+        assert!(
+            !read(json!([
+                series("OAuth", "Success", json!([1])),
+                series("OAuth", "ClientOtherError", json!([1])),
+                series("Anonymous", "Success", json!([1])),
+            ]))
+            .complete,
+            "as many series as `top` may be a cut list"
+        );
+        let metric = |code: Value| json!([{"name": {"value": "Transactions"}, "errorCode": code, "timeseries": []}]);
+        let span = "2026-02-01T00:00:00Z/2026-02-01T02:30:00Z";
+        let complete = |body: Value| check(body).unwrap().complete;
+        assert!(complete(json!({"timespan": span, "value": metric(json!("Success"))})));
+        assert!(!complete(json!({"timespan": span, "value": metric(json!("InternalError"))})));
+        assert!(!complete(json!({"timespan": span, "value": metric(json!(null))})));
+        assert!(!complete(json!({"timespan": span, "value": []})));
+        assert!(!complete(json!({"value": metric(json!("Success"))})));
+        let short = "2026-02-01T01:00:00Z/2026-02-01T02:30:00Z";
+        assert!(!complete(json!({"timespan": short, "value": metric(json!("Success"))})));
+    }
+
+    #[test]
+    fn no_series_at_all_is_not_alive() {
+        assert!(!read(json!([])).alive);
+        assert!(!read(json!([series("OAuth", "Success", json!([null]))])).alive);
+        assert!(read(json!([series("OAuth", "Success", json!([0.0]))])).alive);
+    }
+
+    #[test]
+    fn traffic_of_an_unknown_kind_makes_the_answer_incomplete() {
+        assert!(!read(json!([series("Brandnew", "Success", json!([1]))])).complete);
+        assert!(read(json!([series("Brandnew", "Success", json!([0]))])).complete);
+        assert!(
+            !read(json!([{"metadatavalues": [], "data": [{"timeStamp": "2026-02-01T00:00:00Z", "total": 1}]}]))
+                .complete
+        );
+    }
+
+    #[test]
+    fn nonsense_is_an_error() {
+        assert!(check(json!({})).is_err());
+        assert!(check(json!({"value": 5})).is_err());
+        assert!(check(json!({"interval": "soon", "value": []})).is_err());
+        let bad = |point: Value| {
+            check(json!({"value": [{"name": {"value": "Transactions"}, "timeseries": [{"data": [point]}]}]})).is_err()
+        };
+        assert!(bad(json!({"total": -1})));
+        assert!(bad(json!({"total": 1})));
+        assert!(bad(json!({"total": "many", "timeStamp": "2026-02-01T00:00:00Z"})));
+    }
+}

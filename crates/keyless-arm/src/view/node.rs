@@ -1,0 +1,204 @@
+//! A place in a JSON document that knows its path, so that errors name it.
+
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use keyless_core::id::ArmId;
+use serde_json::Value;
+
+/// What in a body could not be understood.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {why}")]
+pub(crate) struct Unreadable {
+    path: String,
+    why: String,
+}
+
+pub(crate) type Result<T> = std::result::Result<T, Unreadable>;
+
+/// A JSON value and its path from the root of the body.
+#[derive(Debug, Clone)]
+pub(crate) struct Node<'a> {
+    value: &'a Value,
+    path: String,
+}
+
+impl<'a> Node<'a> {
+    pub(crate) fn root(value: &'a Value) -> Self {
+        Self { value, path: "body".to_owned() }
+    }
+
+    pub(crate) fn fail<T>(&self, why: impl Into<String>) -> Result<T> {
+        Err(Unreadable { path: self.path.clone(), why: why.into() })
+    }
+
+    /// The field, unless it is absent or null.
+    pub(crate) fn opt(&self, name: &str) -> Option<Node<'a>> {
+        let value = self.value.get(name).filter(|value| !value.is_null())?;
+        Some(Node { value, path: format!("{}.{name}", self.path) })
+    }
+
+    /// Whether the field is there at all, be it null.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.value.get(name).is_some()
+    }
+
+    pub(crate) fn required(&self, name: &str) -> Result<Node<'a>> {
+        match self.opt(name) {
+            Some(node) => Ok(node),
+            None => self.fail(format!("`{name}` is missing")),
+        }
+    }
+
+    /// The field, which must be an object.
+    pub(crate) fn object(&self, name: &str) -> Result<Node<'a>> {
+        let node = self.required(name)?;
+        if node.value.is_object() { Ok(node) } else { node.fail("is not an object") }
+    }
+
+    pub(crate) fn opt_object(&self, name: &str) -> Result<Option<Node<'a>>> {
+        match self.opt(name) {
+            Some(node) if !node.value.is_object() => node.fail("is not an object"),
+            other => Ok(other),
+        }
+    }
+
+    /// The members of an object.
+    pub(crate) fn members(&self) -> Vec<(&'a str, Node<'a>)> {
+        let Some(object) = self.value.as_object() else { return Vec::new() };
+        object
+            .iter()
+            .map(|(name, value)| (name.as_str(), Node { value, path: format!("{}.{name}", self.path) }))
+            .collect()
+    }
+
+    /// The items of an array; absent and null are no items.
+    pub(crate) fn items(&self, name: &str) -> Result<Vec<Node<'a>>> {
+        let Some(node) = self.opt(name) else { return Ok(Vec::new()) };
+        let Some(items) = node.value.as_array() else { return node.fail("is not an array") };
+        Ok(items
+            .iter()
+            .enumerate()
+            .map(|(index, value)| Node { value, path: format!("{}[{index}]", node.path) })
+            .collect())
+    }
+
+    pub(crate) fn as_text(&self) -> Result<&'a str> {
+        match self.value.as_str() {
+            Some(text) => Ok(text),
+            None => self.fail("is not a text"),
+        }
+    }
+
+    /// The text of a field; absent, null and `""` are the same nothing.
+    pub(crate) fn opt_text(&self, name: &str) -> Result<Option<&'a str>> {
+        match self.opt(name) {
+            None => Ok(None),
+            Some(node) => Ok(Some(node.as_text()?.trim()).filter(|text| !text.is_empty())),
+        }
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<&'a str> {
+        match self.opt_text(name)? {
+            Some(text) => Ok(text),
+            None => self.fail(format!("`{name}` is missing")),
+        }
+    }
+
+    pub(crate) fn texts(&self, name: &str) -> Result<Vec<String>> {
+        self.items(name)?.iter().map(|node| Ok(node.as_text()?.to_owned())).collect()
+    }
+
+    pub(crate) fn opt_bool(&self, name: &str) -> Result<Option<bool>> {
+        let Some(node) = self.opt(name) else { return Ok(None) };
+        match (node.value.as_bool(), node.value.as_str().map(str::to_ascii_lowercase).as_deref()) {
+            (Some(flag), _) => Ok(Some(flag)),
+            (None, Some("true")) => Ok(Some(true)),
+            (None, Some("false")) => Ok(Some(false)),
+            _ => node.fail("is not true or false"),
+        }
+    }
+
+    pub(crate) fn opt_number(&self, name: &str) -> Result<Option<f64>> {
+        let Some(node) = self.opt(name) else { return Ok(None) };
+        let number = node.value.as_f64().or_else(|| node.value.as_str().and_then(|text| text.trim().parse().ok()));
+        match number {
+            Some(number) if number.is_finite() => Ok(Some(number)),
+            _ => node.fail("is not a number"),
+        }
+    }
+
+    pub(crate) fn opt_time(&self, name: &str) -> Result<Option<Timestamp>> {
+        match self.opt_text(name)? {
+            None => Ok(None),
+            Some(text) => match parse_time(text) {
+                Some(time) => Ok(Some(time)),
+                None => self.fail(format!("`{name}` is not a time: `{}`", crate::envelope::shorten(text))),
+            },
+        }
+    }
+
+    /// A parsed text.
+    pub(crate) fn parse<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<T> {
+        let text = self.text(name)?;
+        text.parse().or_else(|error| self.fail(format!("`{name}`: {error}")))
+    }
+
+    pub(crate) fn opt_parse<T: std::str::FromStr<Err: std::fmt::Display>>(&self, name: &str) -> Result<Option<T>> {
+        match self.opt_text(name)? {
+            None => Ok(None),
+            Some(_) => self.parse(name).map(Some),
+        }
+    }
+
+    /// An ARM id; some clients make ids with doubled slashes, and ARM gives them back.
+    pub(crate) fn arm_id(&self, name: &str) -> Result<ArmId> {
+        let mut text = self.text(name)?.to_owned();
+        while text.contains("//") {
+            text = text.replace("//", "/");
+        }
+        ArmId::parse(&text).or_else(|error| self.fail(format!("`{name}`: {error}")))
+    }
+}
+
+/// ARM's spellings of a time: up to nine fraction digits, `Z` or an offset; without a zone it is UTC.
+pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
+    text.parse::<Timestamp>().ok().or_else(|| {
+        let civil: DateTime = text.parse().ok()?;
+        Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn loose_spellings_are_read() {
+        let body =
+            json!({"a": "True", "b": false, "c": "3599", "d": 1.5, "e": "", "f": null, "t": "2021-07-01T07:41:11"});
+        let node = Node::root(&body);
+        assert_eq!(node.opt_bool("a"), Ok(Some(true)));
+        assert_eq!(node.opt_bool("b"), Ok(Some(false)));
+        assert_eq!(node.opt_number("c"), Ok(Some(3599.0)));
+        assert_eq!(node.opt_number("d"), Ok(Some(1.5)));
+        assert_eq!(node.opt_text("e"), Ok(None));
+        assert_eq!(node.opt_text("f"), Ok(None));
+        assert!(node.has("f") && !node.has("g"));
+        assert_eq!(node.opt_time("t"), Ok(Some("2021-07-01T07:41:11Z".parse().unwrap())));
+        assert_eq!(parse_time("2026-02-03T09:14:07.4420133+00:00"), parse_time("2026-02-03T09:14:07.4420133Z"));
+    }
+
+    #[test]
+    fn what_cannot_be_understood_is_an_error_with_its_path() {
+        let body = json!({"p": {"a": 5, "b": "maybe", "c": {}, "l": {}}});
+        let node = Node::root(&body).object("p").unwrap();
+        assert_eq!(node.opt_text("a").unwrap_err().to_string(), "body.p.a: is not a text");
+        assert!(node.opt_bool("b").is_err());
+        assert!(node.opt_number("c").is_err());
+        assert!(node.items("l").is_err());
+        assert!(node.opt_time("b").is_err());
+        assert_eq!(node.text("x").unwrap_err().to_string(), "body.p: `x` is missing");
+    }
+}

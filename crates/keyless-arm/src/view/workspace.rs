@@ -1,0 +1,175 @@
+//! Workspaces, hubs and projects, and what lies below them.
+
+use std::collections::BTreeMap;
+
+use keyless_core::id::{ManagedIdentityId, StorageAccountId};
+use keyless_core::observed::{
+    Compute, Datastore, DatastoreCredentials, Identity, ObservedAuthMode, Workspace, WorkspaceKind,
+};
+
+use super::node::{Node, Result};
+
+/// One workspace, hub or project.
+pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
+    let properties = node.object("properties")?;
+    Ok(Workspace {
+        id: node.parse("id")?,
+        kind: WorkspaceKind::from_wire(node.opt_text("kind")?),
+        storage_account: storage_account(&properties)?,
+        hub: properties.opt_parse("hubResourceId")?,
+        auth_mode: ObservedAuthMode::from_wire(properties.opt_text("systemDatastoresAuthMode")?),
+        identity: identity(node)?,
+        primary_identity: properties.opt_parse("primaryUserAssignedIdentity")?,
+        data_isolation: properties.opt_bool("enableDataIsolation")?,
+        provisioning_state: properties.opt_text("provisioningState")?.map(str::to_owned),
+        location: node.opt_text("location")?.unwrap_or_default().to_owned(),
+    })
+}
+
+/// `storageAccount`, or the one entry of `storageAccounts`, in which some versions name a hub's account.
+fn storage_account(properties: &Node<'_>) -> Result<Option<StorageAccountId>> {
+    if let Some(account) = properties.opt_parse("storageAccount")? {
+        return Ok(Some(account));
+    }
+    let mut accounts: Vec<StorageAccountId> = Vec::new();
+    for item in properties.items("storageAccounts")? {
+        match StorageAccountId::parse(item.as_text()?) {
+            Ok(account) if accounts.contains(&account) => {}
+            Ok(account) => accounts.push(account),
+            Err(error) => return item.fail(error.to_string()),
+        }
+    }
+    if accounts.len() > 1 {
+        return properties.fail("`storageAccounts` names several accounts; which one is the default is not told");
+    }
+    Ok(accounts.pop())
+}
+
+fn identity(node: &Node<'_>) -> Result<Identity> {
+    let Some(identity) = node.opt_object("identity")? else { return Ok(Identity::default()) };
+    let mut user_assigned = BTreeMap::new();
+    if let Some(map) = identity.opt_object("userAssignedIdentities")? {
+        for (id, details) in map.members() {
+            match ManagedIdentityId::parse(id) {
+                Ok(id) => user_assigned.insert(id, details.opt_parse("principalId")?),
+                Err(error) => return map.fail(error.to_string()),
+            };
+        }
+    }
+    Ok(Identity { system: identity.opt_parse("principalId")?, user_assigned })
+}
+
+/// One compute.
+pub(crate) fn compute(node: &Node<'_>) -> Result<Compute> {
+    let properties = node.opt_object("properties")?;
+    let compute_type = match properties {
+        Some(properties) => properties.opt_text("computeType")?.unwrap_or("Unknown").to_owned(),
+        None => "Unknown".to_owned(),
+    };
+    Ok(Compute { name: node.text("name")?.to_owned(), compute_type, identity: identity(node)? })
+}
+
+/// Datastore types that stand on a storage account which must therefore be named.
+const ON_AN_ACCOUNT: &[&str] = &["azureblob", "azurefile", "azuredatalakegen2"];
+
+/// One datastore.
+pub(crate) fn datastore(node: &Node<'_>) -> Result<Datastore> {
+    let properties = node.object("properties")?;
+    let kind = properties.opt_text("datastoreType")?.unwrap_or_default().to_ascii_lowercase();
+    let account_name = properties.opt_text("accountName")?.map(str::to_owned);
+    if account_name.is_none() && ON_AN_ACCOUNT.contains(&kind.as_str()) {
+        return properties.fail("`accountName` is missing");
+    }
+    let word = match properties.opt_object("credentials")? {
+        Some(credentials) => credentials.opt_text("credentialsType")?,
+        None => None,
+    };
+    let credentials = match word.map(str::to_ascii_lowercase).as_deref() {
+        Some("none") => DatastoreCredentials::None,
+        Some("accountkey") => DatastoreCredentials::AccountKey,
+        Some("sas") => DatastoreCredentials::Sas,
+        Some("serviceprincipal" | "certificate") => {
+            DatastoreCredentials::Principal(word.unwrap_or_default().to_owned())
+        }
+        _ => DatastoreCredentials::Other(word.unwrap_or("not told").to_owned()),
+    };
+    Ok(Datastore { name: node.text("name")?.to_owned(), account_name, credentials })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::{Value, json};
+
+    const GROUP: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg";
+
+    fn read(properties: Value) -> Result<Workspace> {
+        let id = format!("{GROUP}/providers/microsoft.machinelearningservices/WORKSPACES/mlw-churn");
+        let body = json!({"id": id, "kind": "HUB", "properties": properties, "extra": [1]});
+        workspace(&Node::root(&body))
+    }
+
+    fn account(name: &str) -> String {
+        format!("{GROUP}/providers/Microsoft.Storage/storageAccounts/{name}")
+    }
+
+    #[test]
+    fn the_mode_is_read_without_case_and_absence_is_unset() {
+        let mode = |properties| read(properties).unwrap().auth_mode;
+        assert_eq!(mode(json!({"systemDatastoresAuthMode": "identity"})), ObservedAuthMode::Identity);
+        assert_eq!(mode(json!({"systemDatastoresAuthMode": "AccessKey"})), ObservedAuthMode::AccessKey);
+        assert_eq!(
+            mode(json!({"systemDatastoresAuthMode": "UserDelegationSAS"})),
+            ObservedAuthMode::Other("UserDelegationSAS".to_owned())
+        );
+        assert_eq!(mode(json!({"systemDatastoresAuthMode": null})), ObservedAuthMode::Unset);
+        assert_eq!(mode(json!({})), ObservedAuthMode::Unset);
+        assert!(read(json!({"systemDatastoresAuthMode": 1})).is_err());
+    }
+
+    #[test]
+    fn a_hub_may_name_its_account_in_an_array() {
+        let found =
+            read(json!({"storageAccount": null, "storageAccounts": [account("one1"), account("ONE1")]})).unwrap();
+        assert_eq!(found.storage_account.unwrap().name(), "one1");
+        assert_eq!(found.kind, WorkspaceKind::Hub);
+        assert!(read(json!({"storageAccounts": [account("one1"), account("two2")]})).is_err());
+        assert!(read(json!({"storageAccounts": "x"})).is_err());
+        assert_eq!(read(json!({"storageAccount": ""})).unwrap().storage_account, None);
+        assert!(read(json!({"storageAccount": "/not/an/account"})).is_err());
+    }
+
+    #[test]
+    fn identities_are_read_from_both_spellings() {
+        let uami = format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/train");
+        let principal = "9c1d2f63-4b0a-4d57-8f3e-1a2b3c4d5e6f";
+        let body = json!({"name": "cpu", "identity": {
+            "type": "SystemAssigned, UserAssigned", "principalId": principal,
+            "userAssignedIdentities": {uami: null}
+        }});
+        let found = compute(&Node::root(&body)).unwrap();
+        assert_eq!(found.identity.system, Some(principal.parse().unwrap()));
+        assert_eq!(found.identity.user_assigned.values().collect::<Vec<_>>(), [&None]);
+        let body = json!({"name": "cpu", "identity": {"userAssignedIdentities": {"garbage": {}}}});
+        assert!(compute(&Node::root(&body)).is_err());
+    }
+
+    #[test]
+    fn a_datastore_whose_credentials_are_not_told_counts_as_one_that_needs_the_key() {
+        let read = |properties: Value| {
+            let body = json!({"name": "raw", "properties": properties});
+            datastore(&Node::root(&body))
+        };
+        let blob = |credentials: Value| {
+            read(json!({"datastoreType": "AzureBlob", "accountName": "stml", "credentials": credentials})).unwrap()
+        };
+        assert!(!blob(json!({"credentialsType": "none"})).credentials.may_need_key());
+        assert!(blob(json!({"credentialsType": "AccountKey"})).credentials.may_need_key());
+        assert!(blob(json!({"credentialsType": "SAS"})).credentials.may_need_key());
+        assert!(blob(json!({"credentialsType": "Brandnew"})).credentials.may_need_key());
+        assert!(blob(json!(null)).credentials.may_need_key());
+        assert!(!blob(json!({"credentialsType": "Certificate"})).credentials.may_need_key());
+        assert!(read(json!({"datastoreType": "AzureFile"})).is_err());
+        assert_eq!(read(json!({"datastoreType": "AzureDataLakeGen1", "storeName": "x"})).unwrap().account_name, None);
+    }
+}

@@ -1,0 +1,124 @@
+//! [`WriteArm`] over the pipeline. Bodies carry the one property they change.
+
+use async_trait::async_trait;
+use keyless_core::desired::AuthMode;
+use keyless_core::id::{ArmId, AssignmentName, StorageAccountId, SubscriptionId, WorkspaceId};
+use serde_json::{Value, json};
+
+use crate::api::{Answer, Grant, Write, WriteArm, WritePermit, Written};
+use crate::classify::{Kind, Verdict};
+use crate::client::Client;
+use crate::error::{ArmError, ErrorClass, Landed, WriteError};
+use crate::pipeline::{Call, Reply};
+use crate::quota::Provider;
+use crate::read::extension;
+use crate::storage;
+
+#[async_trait]
+impl WriteArm for Client {
+    async fn reserve_write(&self, subscription: SubscriptionId) -> Result<WritePermit, ArmError> {
+        self.reserve(subscription).await?;
+        Ok(WritePermit { subscription })
+    }
+
+    async fn grant_role(&self, permit: WritePermit, grant: &Grant) -> Write {
+        let path = extension(&grant.scope, &format!("roleAssignments/{}", grant.name));
+        // Built-in roles have no subscription; responses spell the subscription form, and so do we where there is one.
+        let home = grant.scope.subscription().map(|id| id.arm().to_string()).unwrap_or_default();
+        let body = json!({"properties": {
+            "roleDefinitionId": format!("{home}/providers/Microsoft.Authorization/roleDefinitions/{}", grant.role),
+            "principalId": grant.principal.to_string(),
+            "principalType": grant.principal_type.as_wire(),
+            "description": grant.description,
+        }});
+        let target = (path.as_str(), self.versions.authorization.as_str());
+        let call = self.change("grant role", Kind::Grant, Provider::Authorization, &grant.scope, target, Some(&body));
+        self.send(permit, call).await
+    }
+
+    async fn revoke_role(&self, permit: WritePermit, assignment: &ArmId) -> Write {
+        let target = (assignment.as_str(), self.versions.authorization.as_str());
+        let call = self.change("revoke role", Kind::Revoke, Provider::Authorization, assignment, target, None);
+        let is_assignment = assignment.folded().contains("/providers/microsoft.authorization/roleassignments/")
+            && assignment.name().parse::<AssignmentName>().is_ok();
+        if !is_assignment {
+            return Err(refused(call.error(ErrorClass::Bug, "this is not the id of a role assignment")));
+        }
+        self.send(permit, call).await
+    }
+
+    async fn set_auth_mode(&self, permit: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write {
+        let word = match mode {
+            AuthMode::Identity => "Identity",
+            AuthMode::AccessKey => "AccessKey",
+        };
+        let body = json!({"properties": {"systemDatastoresAuthMode": word}});
+        let target = (workspace.as_str(), self.versions.workspaces.as_str());
+        let provider = Provider::MachineLearning;
+        let call = self.change("set auth mode", Kind::Patch, provider, workspace.arm(), target, Some(&body));
+        self.send(permit, call).await
+    }
+
+    async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
+        let version = &self.versions.storage;
+        let target = (account.as_str(), version.as_str());
+        let probe = self.change("set shared key access", Kind::Patch, Provider::Storage, account.arm(), target, None);
+        check_permit(permit, &probe)?;
+        let (call, reply, verdict) = storage::set_shared_key_access(&self.pipeline, version, account, allowed).await?;
+        self.end(&call, reply, verdict).await
+    }
+
+    async fn resync_workspace_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write {
+        let path = format!("{workspace}/resyncKeys");
+        let target = (path.as_str(), self.versions.workspaces.as_str());
+        let provider = Provider::MachineLearning;
+        let call = self.change("resync workspace keys", Kind::Action, provider, workspace.arm(), target, None);
+        self.send(permit, call).await
+    }
+}
+
+impl Client {
+    async fn send(&self, permit: WritePermit, call: Call) -> Write {
+        check_permit(permit, &call)?;
+        let (reply, verdict) = self.pipeline.write(&call).await?;
+        self.end(&call, reply, verdict).await
+    }
+
+    /// Follows a write to its end.
+    async fn end(&self, call: &Call, reply: Reply, verdict: Verdict) -> Write {
+        let (reply, written) = match (call.kind, verdict) {
+            (Kind::Patch | Kind::Action, _) => (self.pipeline.settle(call, reply).await?, Written::Changed),
+            // A conflict that says "it is there" has an error for a body.
+            (_, Verdict::AlreadySo) if !reply.status.is_success() => (reply, Written::AlreadySo),
+            (_, verdict) => {
+                check_readable(call, &reply)?;
+                let changed = verdict != Verdict::AlreadySo;
+                (reply, if changed { Written::Changed } else { Written::AlreadySo })
+            }
+        };
+        Ok(Answer { value: written, at: reply.at, request_id: reply.request_id })
+    }
+}
+
+/// A success whose body is no JSON may come from anything between here and Azure.
+fn check_readable(call: &Call, reply: &Reply) -> Result<(), WriteError> {
+    let empty_is_fine = call.kind == Kind::Revoke;
+    if (reply.body.is_empty() && empty_is_fine) || serde_json::from_slice::<Value>(&reply.body).is_ok() {
+        return Ok(());
+    }
+    let error = call.error_of(reply, ErrorClass::Unreadable, "the answer is not JSON");
+    Err(WriteError { error, landed: Landed::Unknown })
+}
+
+fn check_permit(permit: WritePermit, call: &Call) -> Result<(), WriteError> {
+    match call.quota.subscription {
+        Some(subscription) if subscription != permit.subscription => {
+            Err(refused(call.error(ErrorClass::Bug, "the place in the write quota is another subscription's")))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn refused(error: ArmError) -> WriteError {
+    WriteError { error, landed: Landed::No }
+}

@@ -1,0 +1,158 @@
+//! Checks that need one document only: an object that contradicts itself, or says what is hardly meant.
+
+use std::time::Duration;
+
+use crate::catalog::{ScenarioIdentity, find_scenarios};
+use crate::desired::AuthMode;
+
+use super::kinds::{AccessEntry, AccessProfile, ChangeWindow, Defaults, Fleet, Principal, Scope, Workspace};
+use super::node::{Node, Value};
+use super::wire::{At, Fields, Reader};
+
+pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<'_>) {
+    let Some(At { value: spec, .. }) = &workspace.spec else { return };
+    let accesskey = spec.auth_mode.as_ref().is_some_and(|mode| mode.value == AuthMode::AccessKey);
+    let key_access = entry(node, "spec").and_then(|(_, spec)| entry(spec, "sharedKeyAccess"));
+    if let Some((key, value)) = key_access
+        && accesskey
+        && value.value == *"disabled"
+    {
+        reader.problem(
+            key.at,
+            "the document contradicts itself: `authMode: accesskey` needs the key that `sharedKeyAccess: disabled` turns off",
+            Some("a disabled key goes with `authMode: identity`".to_owned()),
+        );
+    }
+    access(spec.access.as_ref(), reader);
+    let mut seen: Vec<&str> = Vec::new();
+    for At { value: profile, at } in items(spec.profiles.as_ref()) {
+        if seen.contains(&profile.0.as_str()) {
+            reader.warning(*at, format!("profile `{}` is named twice", profile.0), None);
+        }
+        seen.push(&profile.0);
+    }
+}
+
+pub(super) fn profile(profile: &AccessProfile, reader: &mut Reader<'_>) {
+    if let Some(At { value: spec, .. }) = &profile.spec {
+        access(spec.access.as_ref(), reader);
+    }
+}
+
+pub(super) fn fleet(fleet: &Fleet, reader: &mut Reader<'_>) {
+    let Some(At { value: spec, .. }) = &fleet.spec else { return };
+    for At { value: ChangeWindow { from, to, .. }, at } in items(spec.change_windows.as_ref()) {
+        if let (Some(from), Some(to)) = (from, to)
+            && from.value >= to.value
+        {
+            let hint = "a window over midnight is written as two, the first one to \"24:00\"".to_owned();
+            reader.problem(*at, "the window contradicts itself: `from` must be earlier than `to`", Some(hint));
+        }
+    }
+    if let Some(At { value: Scope { exclude, .. }, .. }) = &spec.scope {
+        for At { value: excluded, at } in items(exclude.as_ref()) {
+            if excluded.subscription().is_none() {
+                let message = format!("`{excluded}` cannot be excluded: it is not in a subscription");
+                let hint =
+                    "as in `/subscriptions/GUID`, with a resource group or resource below it if need be".to_owned();
+                reader.problem(*at, message, Some(hint));
+            }
+        }
+    }
+    if let Some(At { value: defaults, .. }) = &spec.defaults {
+        floors(defaults, reader);
+    }
+}
+
+/// Warns of durations below what Azure documents.
+fn floors(defaults: &Defaults, reader: &mut Reader<'_>) {
+    // Source: <https://learn.microsoft.com/azure/role-based-access-control/troubleshooting>: changes of assignments take
+    // up to 10 minutes; through a group's managed identity or at a management group several hours, cached for 24.
+    let floors = [
+        (&defaults.role_propagation, "rolePropagation", Duration::from_secs(10 * 60), "10m"),
+        (&defaults.group_propagation, "groupPropagation", Duration::from_secs(24 * 60 * 60), "24h"),
+    ];
+    for (given, name, floor, text) in floors {
+        if let Some(At { value, at }) = given
+            && *value < floor
+        {
+            let message = format!(
+                "`spec.defaults.{name}` is {}, but Azure says that it can take {text}",
+                humantime::format_duration(*value)
+            );
+            reader.warning(*at, message, Some("a grant may not work yet when it counts as old enough".to_owned()));
+        }
+    }
+}
+
+/// An entry of an access list must ask for something.
+pub(super) fn asks_for_something(fields: &Fields<'_>, reader: &mut Reader<'_>) {
+    let asks = fields.present().iter().any(|field| matches!(*field, "level" | "scenarios"));
+    if !asks && !reader.is_partial() {
+        let hint = "add `level: readWrite`, `level: readOnly` or a list of `scenarios`".to_owned();
+        reader.wrong(fields.at(), "asks for nothing: it has neither `level` nor `scenarios`", Some(hint));
+    }
+}
+
+/// A principal has one form.
+pub(super) fn names_one_principal(fields: &Fields<'_>, reader: &mut Reader<'_>) {
+    match fields.present() {
+        [_] => {}
+        [] if reader.is_partial() => {}
+        [] => {
+            let hint = "one of user, group, servicePrincipal, managedIdentity, compute, workspace".to_owned();
+            reader.wrong(fields.at(), "names nobody", Some(hint));
+        }
+        several => {
+            let what = format!("contradicts itself: it is named as {}", several.join(" and as "));
+            reader.wrong(fields.at(), what, Some("write one entry for each".to_owned()));
+        }
+    }
+}
+
+fn access(entries: Option<&At<Vec<At<AccessEntry>>>>, reader: &mut Reader<'_>) {
+    for At { value: entry, .. } in items(entries) {
+        let Some(At { value: principal, .. }) = &entry.principal else { continue };
+        for At { value: scenario, at } in items(entry.scenarios.as_ref()) {
+            let name = scenario.0;
+            if let Some(identity) = find_scenarios(name).map(|row| row.identity).next()
+                && !find_scenarios(name).any(|row| may_be(principal, row.identity))
+            {
+                let whose = match identity {
+                    ScenarioIdentity::User => "the identity of the person at work",
+                    ScenarioIdentity::UserOrUserAssigned => "the identity of the person, or a user-assigned one",
+                    ScenarioIdentity::UserAssigned => "a user-assigned managed identity",
+                    ScenarioIdentity::Compute => "a managed identity of the compute",
+                    ScenarioIdentity::Service => "an identity that the service keeps",
+                };
+                let hint =
+                    "the roles are granted as asked, but they may not be what makes the scenario work".to_owned();
+                reader.warning(*at, format!("scenario `{name}` uses {whose}, not this principal"), Some(hint));
+            }
+        }
+    }
+}
+
+/// Whether the principal can be whom the scenario means. Groups and service principals may be anybody.
+fn may_be(principal: &Principal, identity: ScenarioIdentity) -> bool {
+    let managed = principal.managed_identity.is_some() || principal.compute.is_some();
+    match identity {
+        ScenarioIdentity::User => !managed && principal.workspace.is_none(),
+        ScenarioIdentity::UserOrUserAssigned => principal.workspace.is_none(),
+        ScenarioIdentity::UserAssigned | ScenarioIdentity::Compute => {
+            principal.user.is_none() && principal.workspace.is_none()
+        }
+        ScenarioIdentity::Service => true,
+    }
+}
+
+fn items<T>(list: Option<&At<Vec<At<T>>>>) -> impl Iterator<Item = &At<T>> {
+    list.into_iter().flat_map(|list| &list.value)
+}
+
+fn entry<'n>(node: &'n Node, name: &str) -> Option<(&'n Node, &'n Node)> {
+    match &node.value {
+        Value::Map(entries) => entries.iter().find(|(key, _)| key.value == *name).map(|(key, value)| (key, value)),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Text(_) | Value::List(_) => None,
+    }
+}

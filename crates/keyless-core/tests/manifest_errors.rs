@@ -1,0 +1,98 @@
+//! The folder with one file for each kind of error: every one is named, with its place, in one run.
+
+use keyless_core::manifest::{SourceFile, load};
+
+/// The files of `tests/desired-errors`, by their names alone.
+fn folder() -> Vec<SourceFile> {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/desired-errors");
+    let mut files: Vec<SourceFile> = std::fs::read_dir(root)
+        .unwrap()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            SourceFile::new(entry.file_name().to_string_lossy(), std::fs::read(entry.path()).unwrap())
+        })
+        .collect();
+    files.sort();
+    files
+}
+
+fn lines(problems: &[impl ToString]) -> String {
+    problems.iter().map(|problem| problem.to_string() + "\n").collect()
+}
+
+#[test]
+fn every_error_of_every_file_is_named_in_one_run() {
+    let rejected = load("desired", &folder()).unwrap_err();
+    insta::assert_snapshot!(lines(&rejected.problems), @r#"
+    acceptance-without-owner.yaml:7:14: missing field `owner` in `spec.acceptSas`
+    acceptance-without-owner.yaml:7:14: missing field `until` in `spec.acceptSas`
+    accesskey-with-disabled-key.yaml:8:3: the document contradicts itself: `authMode: accesskey` needs the key that `sharedKeyAccess: disabled` turns off (hint: a disabled key goes with `authMode: identity`)
+    accesskey-with-disabled-key.yaml:8:3: unknown field `sharedKeyAccess` in `spec` (hint: `sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account)
+    alias-bomb.yaml:7:11: anchors (`&`) and aliases (`*`) are not read (hint: write the value out, in quotes if it starts with `&` or `*`; an AccessProfile shares access)
+    bad-duration.yaml:7:12: `spec.keyIdle` must be a duration; found the number 30 (hint: write a number and a unit, such as `90s`, `15m` or `7d`)
+    bad-duration.yaml:14:12: `spec.keyIdle` must be at most 400 days, found `500d`
+    bad-duration.yaml:21:12: `spec.keyIdle` must be longer than zero
+    bad-guid.yaml:9:36: `spec.access[0].principal.user.objectId` is wrong: `ada@example.com` is not a GUID (hint: as in `3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90`)
+    bad-resource-id.yaml:6:15: `spec.resourceId` is wrong: `workspaces/bad-resource-id` is not a resource id: it does not start with `/` (hint: `az resource show --query id` prints the id of a resource)
+    bad-resource-id.yaml:13:15: `spec.resourceId` is wrong: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.Storage/storageAccounts/...` is not the id of a workspace (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.MachineLearningServices/workspaces/NAME`)
+    bad-suspend.yaml:8:35: `spec.suspend.until` is not an RFC 3339 time: `2026-12-24` (hint: write it as in `2026-12-24T00:00:00Z`)
+    bad-suspend.yaml:16:12: missing field `until` in `spec.suspend`
+    change-window-backwards.yaml:10:7: the window contradicts itself: `from` must be earlier than `to` (hint: a window over midnight is written as two, the first one to "24:00")
+    control-character.yaml:7:38: `spec.acceptSas.owner` holds the control character U+0007
+    dangling-profile.yaml:16:14: there is no AccessProfile named `org-reader` (hint: did you mean `org-readers`?)
+    dangling-profile.yaml:16:26: there is no AccessProfile named `nobody-defines-this` (hint: what could not be read may define it)
+    deep-nesting.yaml:4:135: the document is nested deeper than 32 levels
+    duplicate-key.yaml:9:3: duplicate field `authMode`, first at line 7
+    duplicate-name.yaml:11:18: duplicate `metadata.name` of a Workspace: `same-name`, first at duplicate-name.yaml:4:18
+    duplicate-resource-id.yaml:13:15: duplicate `resourceId` of a Workspace: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourcegroups/rg-ml/providers/microsoft.machinelearningservices/workspaces/same-workspace`, first at duplicate-resource-id.yaml:6:15
+    merge-conflict.yaml:1:1: this line marks an unresolved merge conflict
+    missing-field.yaml:4:11: missing field `name` in `metadata`
+    missing-field.yaml:6:3: missing field `resourceId` in `spec`
+    missing-field.yaml:6:11: `spec.authMode` has no value
+    missing-field.yaml:8:7: missing field `principal` in `spec.access[0]`
+    not-a-mapping.yaml:2:1: the document must be a mapping; found a list (hint: a document has the fields `apiVersion`, `kind`, `metadata` and `spec`)
+    not-a-mapping.yaml:5:1: the document must be a mapping; found `just text` (hint: a document has the fields `apiVersion`, `kind`, `metadata` and `spec`)
+    not-offered-yet.json:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
+    not-offered-yet.json:4:36: unknown field `rollout` in `spec` (hint: `rollout` is not offered yet)
+    nothing-asked.yaml:9:7: `spec.access[0]` asks for nothing: it has neither `level` nor `scenarios` (hint: add `level: readWrite`, `level: readOnly` or a list of `scenarios`)
+    second-fleet.yaml:2:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
+    service-scenario.yaml:10:19: `spec.access[0].scenarios[0]` is `workspaceIdentity`, for which the service itself makes the grant (hint: leave it out; `serviceGrants` says what to do while that grant is missing)
+    syntax-error.yaml:7:3: unknown field `enforcment` in `spec` (hint: did you mean `enforcement`?)
+    syntax-error.yaml:8:13: the document is not YAML: unclosed quote
+    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants)
+    tab-indentation.yaml:7:1: a tab indents this line (hint: YAML is indented with spaces)
+    two-principals-in-one.yaml:9:18: `spec.access[0].principal` contradicts itself: it is named as user and as compute (hint: write one entry for each)
+    two-principals-in-one.yaml:11:18: `spec.access[1].principal` names nobody (hint: one of user, group, servicePrincipal, managedIdentity, compute, workspace)
+    unknown-field.yaml:4:33: unknown field `namespace` in `metadata` (hint: known here: labels, name)
+    unknown-field.yaml:8:3: unknown field `acces` in `spec` (hint: did you mean `access`?)
+    unknown-field.yaml:10:75: unknown field `nmae` in `spec.access[0].principal.group` (hint: did you mean `name`?)
+    unknown-scenario.yaml:10:19: `spec.access[0].scenarios[0]` must be one of computeInstance, dataLabeling, datastores, fineTuning, modelFromLocalFiles, modelRegistry, monitoring, notebooks, ownData, parallelRunStep, promptFlow, speech, studioDatasets, training; found `trainig` (hint: did you mean `training`?)
+    unknown-scenario.yaml:12:14: `spec.access[1].level` must be one of readWrite, readOnly; found `write`
+    unknown-word.yaml:7:13: `spec.authMode` must be one of identity, accesskey; found `accessKey` (hint: did you mean `accesskey`?)
+    unknown-word.yaml:8:16: `spec.enforcement` must be one of observe, enforce; found `enforced` (hint: did you mean `enforce`?)
+    unknown-word.yaml:9:18: `spec.serviceGrants` must be one of wait, grant, accept; found `maybe`
+    unknown-word.yaml:16:13: `spec.authMode` must be one of identity, accesskey; found `userDelegationSAS` (hint: that value of Azure is reported, never set)
+    wrong-kind.yaml:3:7: `kind` must be one of Workspace, StorageAccount, AccessProfile, Fleet; found `ConfigMap`
+    wrong-kind.yaml:6:13: `apiVersion` must be `keyless.dev/v1`; found `keyless.dev/v2` (hint: did you mean `keyless.dev/v1`?)
+    wrong-kind.yaml:13:1: missing field `kind` (hint: one of Workspace, StorageAccount, AccessProfile, Fleet)
+    wrong-type.yaml:7:13: `spec.authMode` must be one of identity, accesskey; found a list
+    wrong-type.yaml:8:16: `spec.enforcement` must be one of observe, enforce; found `true`
+    wrong-type.yaml:10:5: `spec.access` must be a list; found a mapping
+    wrong-type.yaml:11:12: `spec.suspend` must be a mapping; found `tomorrow`
+    wrong-type.yaml:12:14: `spec.profiles[0]` must be text; found the number 7 (hint: put it in quotes)
+    "#);
+}
+
+#[test]
+fn what_is_allowed_but_doubtful_is_a_warning() {
+    let rejected = load("desired", &folder()).unwrap_err();
+    insta::assert_snapshot!(lines(&rejected.warnings), @r#"
+    change-window-backwards.yaml:8:31: `spec.defaults.rolePropagation` is 5m, but Azure says that it can take 10m (hint: a grant may not work yet when it counts as old enough)
+    doubtful.yaml:8:19: scenario `parallelRunStep` uses a user-assigned managed identity, not this principal (hint: the roles are granted as asked, but they may not be what makes the scenario work)
+    doubtful.yaml:10:19: scenario `notebooks` uses the identity of the person at work, not this principal (hint: the roles are granted as asked, but they may not be what makes the scenario work)
+    doubtful.yaml:11:18: `4d2c8a1e-6b3f-4e57-9c0d-1f2a3b4c5d6e` is another kind of principal at nothing-asked.yaml:9:18
+    doubtful.yaml:18:15: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.MachineLearningServices/workspaces/doubtful` is declared, but the Fleet's `scope` excludes `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.MachineLearningServices/workspaces/doubtful`
+    doubtful.yaml:20:24: profile `doubtful` is named twice
+    empty.yaml:1:1: the file holds no document
+    "#);
+}

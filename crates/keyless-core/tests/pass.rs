@@ -1,0 +1,295 @@
+//! The pass machine: what it reads, when it writes, and that nothing it rests on is older than its plan.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod world;
+
+use std::time::Duration;
+
+use keyless_core::action::Action;
+use keyless_core::catalog::BLOB_CONTRIBUTOR;
+use keyless_core::desired::*;
+use keyless_core::gate::ReadSet;
+use keyless_core::id::*;
+use keyless_core::observed::*;
+use keyless_core::pass::*;
+use keyless_core::plan::{Limits, Look};
+use world::*;
+
+/// A shell over a world of values; `meddle` runs before the answer to the n-th read.
+struct Shell<'a> {
+    world: World,
+    desired: KeyDesired,
+    intent: Intent,
+    reads: Vec<(ReadSet, bool)>,
+    sent: Vec<Action>,
+    took: Duration,
+    target_age: Duration,
+    revision: Revision,
+    sticks: bool,
+    meddle: Box<dyn FnMut(usize, &mut World, &mut Revision) + 'a>,
+}
+
+impl<'a> Shell<'a> {
+    fn new(world: &World, desired: &KeyDesired) -> Self {
+        Self {
+            world: world.clone(),
+            desired: desired.clone(),
+            intent: Intent::Converge,
+            reads: Vec::new(),
+            sent: Vec::new(),
+            took: Duration::ZERO,
+            target_age: Duration::ZERO,
+            revision: desired.revision.clone(),
+            sticks: true,
+            meddle: Box::new(|_, _, _| {}),
+        }
+    }
+
+    fn meddle(mut self, meddle: impl FnMut(usize, &mut World, &mut Revision) + 'a) -> Self {
+        self.meddle = Box::new(meddle);
+        self
+    }
+
+    /// Only what was asked for is brought.
+    fn part(&self, reads: &ReadSet) -> Observed {
+        let mut full = self.world.observe(&self.desired);
+        let mut left = Observed::unread(account_id(), full.now);
+        left.history = full.history.clone();
+        if reads.account {
+            left.account = full.account.clone();
+        }
+        if reads.listings {
+            left.listings = full.listings.clone();
+        }
+        for (id, entry) in std::mem::take(&mut full.workspaces) {
+            let known = left.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
+            if reads.workspaces.contains(&id) {
+                known.workspace = entry.workspace;
+            }
+            if reads.datastores.contains(&id) {
+                known.datastores = entry.datastores;
+            }
+            if reads.computes.contains(&id) {
+                known.computes = entry.computes;
+            }
+        }
+        if reads.assignments {
+            left.assignments = full.assignments;
+            left.roles = full.roles;
+        }
+        if reads.denies {
+            left.denies = full.denies;
+        }
+        if reads.locks {
+            left.locks = full.locks;
+        }
+        if reads.key_usage {
+            left.key_usage = full.key_usage;
+        }
+        left
+    }
+
+    fn run(&mut self) -> Report {
+        let job = Job {
+            desired: self.desired.clone(),
+            limits: Limits::default(),
+            intent: self.intent,
+            look: Look::WhatMatters,
+        };
+        let observed = Observed::unread(account_id(), self.world.now);
+        let (mut state, mut effect) = step(State::new(job, observed), Event::Begin);
+        for _ in 0..40 {
+            let event = match effect {
+                Effect::Read { reads, confirming } => {
+                    (self.meddle)(self.reads.len(), &mut self.world, &mut self.revision);
+                    let part = Box::new(self.part(&reads));
+                    self.reads.push((reads, confirming.is_some()));
+                    let (took, target_age) = (self.took, self.target_age);
+                    Event::Read { part, took, target_age, revision: self.revision.clone() }
+                }
+                Effect::Unmark => Event::Unmarked(Ok(())),
+                Effect::Send(action) => {
+                    if self.sticks {
+                        self.world.apply(&action);
+                    }
+                    self.sent.push(action);
+                    Event::Sent(Outcome::Done { changed: true, request_id: Some("r".to_owned()) })
+                }
+                Effect::Finish(report) => return *report,
+            };
+            (state, effect) = step(state, event);
+        }
+        panic!("a pass without end");
+    }
+}
+
+fn grant_world() -> (World, KeyDesired, WorkspaceId) {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let wanted = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    (world, wanted, a)
+}
+
+/// A world in which the switch of the mode is next.
+fn switch_world() -> (World, KeyDesired, WorkspaceId) {
+    let (mut world, wanted, a) = grant_world();
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    (world, wanted, a)
+}
+
+/// A world in which turning the key off is next.
+fn key_world() -> (World, KeyDesired, WorkspaceId) {
+    let (mut world, wanted, a) = switch_world();
+    world.workspaces.get_mut(&a).unwrap().mode = ObservedAuthMode::Identity;
+    (world, wanted, a)
+}
+
+#[test]
+fn a_pass_sends_one_write_behind_reads_made_after_its_plan() {
+    let (world, wanted, a) = key_world();
+    let mut shell = Shell::new(&world, &wanted);
+    let report = shell.run();
+    assert_eq!(shell.sent.len(), 1);
+    let (confirming, _) = shell.reads.iter().find(|(_, confirming)| *confirming).expect("reads confirm");
+    assert!(confirming.account && confirming.listings && confirming.key_usage && confirming.locks);
+    assert!(confirming.workspaces.contains(&a) && confirming.datastores.contains(&a));
+    assert!(matches!(report.write.as_ref().unwrap().result, WriteResult::Applied { changed: true, .. }));
+    assert_eq!(report.requeue(), Requeue::Now);
+    // The value is read back.
+    assert!(shell.reads.last().unwrap().0.account);
+}
+
+#[test]
+fn passes_follow_each_other_to_the_fixed_point_and_then_write_nothing() {
+    let (mut world, wanted, _) = grant_world();
+    let mut kinds = Vec::new();
+    for _ in 0..30 {
+        let mut shell = Shell::new(&world, &wanted);
+        let report = shell.run();
+        kinds.extend(shell.sent.iter().map(Action::kind));
+        world = shell.world;
+        match report.requeue() {
+            Requeue::After(wait) => world.advance(world.now + jiff::SignedDuration::try_from(wait).unwrap()),
+            Requeue::Now | Requeue::Interval => {}
+            Requeue::Backoff => panic!("{report:?}"),
+        }
+    }
+    assert_eq!(kinds, ["GrantRole", "SetAuthMode", "SetSharedKeyAccess"]);
+}
+
+#[test]
+fn a_converged_pass_reads_only_what_tells_drift() {
+    let (mut world, wanted, a) = key_world();
+    world.key = SharedKeyAccess::Disallowed;
+    let mut shell = Shell::new(&world, &wanted);
+    let report = shell.run();
+    assert_eq!(report.requeue(), Requeue::Interval);
+    let only = ReadSet { account: true, assignments: true, workspaces: [a].into(), ..ReadSet::default() };
+    assert_eq!(shell.reads, [(only, false)]);
+}
+
+#[test]
+fn what_changes_between_plan_and_confirming_read_stops_the_write() {
+    type Make = fn() -> (World, KeyDesired, WorkspaceId);
+    type Meddle = fn(&mut World, &WorkspaceId);
+    let cases: [(&str, Make, Meddle); 6] = [
+        ("the key is used", key_world, |w, _| w.key_user_until = Some(w.now)),
+        ("a workspace goes back", key_world, |w, a| {
+            w.workspaces.get_mut(a).unwrap().mode = ObservedAuthMode::AccessKey
+        }),
+        ("a workspace appears", key_world, |w, _| {
+            w.workspace("late", ObservedAuthMode::AccessKey);
+        }),
+        ("the grant goes", switch_world, |w, _| w.assignments.retain(|a| a.principal != person(1))),
+        ("the grant is made anew", switch_world, |w, _| {
+            w.assignments.retain(|a| a.principal != person(1));
+            w.assign(person(1), BLOB_CONTRIBUTOR, 5);
+        }),
+        ("somebody else grants it", grant_world, |w, _| {
+            w.assign(person(1), BLOB_CONTRIBUTOR, 5);
+        }),
+    ];
+    for (what, make, meddle) in cases {
+        let (world, wanted, a) = make();
+        let mut calm = Shell::new(&world, &wanted);
+        let _ = calm.run();
+        assert_eq!(calm.sent.len(), 1, "{what}: without it the write is sent");
+        let confirming = calm.reads.iter().position(|(_, confirming)| *confirming).unwrap();
+        let mut shell = Shell::new(&world, &wanted).meddle(|n, world, _| {
+            if n == confirming {
+                meddle(world, &a);
+            }
+        });
+        let report = shell.run();
+        assert!(shell.sent.is_empty(), "{what}: {:?} was sent", shell.sent);
+        assert!(matches!(report.ended, Ended::Raced { .. }), "{what}: {:?}", report.ended);
+    }
+}
+
+#[test]
+fn a_new_revision_or_slow_reads_stop_the_write() {
+    let (world, wanted, _) = key_world();
+    let mut shell = Shell::new(&world, &wanted).meddle(|_, _, revision| *revision = Revision("r2".to_owned()));
+    assert!(matches!(shell.run().ended, Ended::Raced { .. }));
+    assert!(shell.sent.is_empty());
+    for (took, target_age) in [(CONFIRM_WITHIN * 2, Duration::ZERO), (SEND_WITHIN, SEND_WITHIN * 2)] {
+        let mut shell = Shell::new(&world, &wanted);
+        (shell.took, shell.target_age) = (took, target_age);
+        assert!(matches!(shell.run().ended, Ended::Raced { .. }));
+        assert!(shell.sent.is_empty());
+    }
+}
+
+#[test]
+fn a_pass_without_the_word_to_write_only_plans() {
+    let (world, wanted, _) = grant_world();
+    let mut shell = Shell::new(&world, &wanted);
+    shell.intent = Intent::Plan;
+    let report = shell.run();
+    assert!(shell.sent.is_empty());
+    assert_eq!(report.ended, Ended::Planned);
+    assert!(report.plan.next().is_some());
+}
+
+#[test]
+fn a_write_that_does_not_stick_is_told() {
+    let (world, wanted, _) = key_world();
+    let mut shell = Shell::new(&world, &wanted);
+    shell.sticks = false;
+    let report = shell.run();
+    assert!(matches!(report.write.as_ref().unwrap().result, WriteResult::DidNotStick { .. }));
+    assert_eq!(report.requeue(), Requeue::Backoff);
+}
+
+#[test]
+fn an_event_out_of_place_ends_the_pass_without_a_write() {
+    let (world, wanted, _) = grant_world();
+    let job = || Job {
+        desired: wanted.clone(),
+        limits: Limits::default(),
+        intent: Intent::Converge,
+        look: Look::WhatMatters,
+    };
+    let events = || {
+        vec![
+            Event::Stop,
+            Event::Unmarked(Ok(())),
+            Event::Sent(Outcome::NotSent { why: String::new() }),
+            Event::Read {
+                part: Box::new(world.observe(&wanted)),
+                took: Duration::ZERO,
+                target_age: Duration::ZERO,
+                revision: wanted.revision.clone(),
+            },
+        ]
+    };
+    for event in events() {
+        let (_, effect) = step(State::new(job(), Observed::unread(account_id(), world.now)), event);
+        assert!(matches!(effect, Effect::Finish(_)), "{effect:?}");
+    }
+    for event in events().into_iter().take(3) {
+        let (state, _) = step(State::new(job(), Observed::unread(account_id(), world.now)), Event::Begin);
+        let (_, effect) = step(state, event);
+        assert!(matches!(effect, Effect::Finish(_)), "{effect:?}");
+    }
+}

@@ -1,0 +1,590 @@
+//! The planner's rules one by one. Every case that can, ends at the fixed point: execute, observe, plan again, nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod world;
+
+use std::collections::BTreeSet;
+
+use insta::assert_snapshot;
+use jiff::SignedDuration;
+use keyless_core::action::Action;
+use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER, FILE_CONTRIBUTOR, FILE_READER};
+use keyless_core::desired::*;
+use keyless_core::id::*;
+use keyless_core::observed::*;
+use keyless_core::plan::{self, Finding, Limits, Look, Refusal, Standing};
+use world::*;
+
+fn names(actions: &[Action]) -> Vec<String> {
+    actions.iter().map(ToString::to_string).collect()
+}
+
+#[track_caller]
+fn fixed(world: &World, desired: &KeyDesired) {
+    let plan = look(world, desired);
+    assert_eq!(plan.standing(), Standing::Converged, "{}", show(&plan));
+    assert!(plan.drift.is_empty());
+}
+
+fn read_write(n: u128) -> Vec<Need> {
+    vec![need(object(n), BLOB_CONTRIBUTOR), need(object(n), FILE_CONTRIBUTOR)]
+}
+
+#[test]
+fn forward_grants_waits_switches_waits_and_turns_the_key_off() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.last_workspace_use = Some(world.now);
+    let desired = desired(&[(&a, AuthMode::Identity, read_write(1))]);
+    assert_snapshot!(show(&look(&world, &desired)), @r"
+    ready
+    - GrantRole Storage File Data Privileged Contributor to User 00000000-0000-0000-0000-00000000a001 at stml
+    - GrantRole Storage Blob Data Contributor to User 00000000-0000-0000-0000-00000000a001 at stml
+    - SetAuthMode identity on fraud-train
+        needs_covered: user 00000000-0000-0000-0000-00000000a001 lacks Storage Blob Data Contributor, user 00000000-0000-0000-0000-00000000a001 lacks Storage File Data Privileged Contributor
+        needs_aged: not looked at
+    - SetSharedKeyAccess disabled on stml
+        all_on_identity: workspace fraud-train is on accesskey
+        key_idle: waits until 2026-11-30T09:00:00Z for 7 requests signed with the key succeeded within 7days
+    ");
+    let began = world.now;
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert_eq!(
+        names(&taken),
+        [
+            "GrantRole Storage File Data Privileged Contributor to User 00000000-0000-0000-0000-00000000a001 at stml",
+            "GrantRole Storage Blob Data Contributor to User 00000000-0000-0000-0000-00000000a001 at stml",
+            "SetAuthMode identity on fraud-train",
+            "SetSharedKeyAccess disabled on stml",
+        ]
+    );
+    let waits = desired.fleet.waits;
+    let least = waits.role_propagation + waits.key_idle + waits.metrics_lag;
+    assert!(world.now.duration_since(began) >= SignedDuration::try_from(least).unwrap());
+    fixed(&world, &desired);
+}
+
+#[test]
+fn back_turns_the_key_on_waits_and_switches() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    world.key = SharedKeyAccess::Disallowed;
+    let mut desired = desired(&[(&a, AuthMode::AccessKey, vec![])]);
+    assert_snapshot!(show(&look(&world, &desired)), @r"
+    blocked
+    - SetAuthMode accesskey on fraud-train
+        key_on: the key is off, and turning it on needs a word of its own
+        key_effective: not looked at
+    ");
+    declare_account(&mut desired, DesiredSharedKey::Enabled);
+    let began = world.now;
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert_eq!(names(&taken), ["SetSharedKeyAccess enabled on stml", "SetAuthMode accesskey on fraud-train"]);
+    assert!(world.now.duration_since(began) >= SignedDuration::from_secs(120));
+    fixed(&world, &desired);
+}
+
+#[test]
+fn nothing_to_do_is_an_empty_plan() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    world.key = SharedKeyAccess::Disallowed;
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    world.assign(person(1), FILE_CONTRIBUTOR, DAY);
+    fixed(&world, &desired(&[(&a, AuthMode::Identity, read_write(1))]));
+}
+
+#[test]
+fn a_workspace_broken_on_arrival_goes_forward_at_once() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.key = SharedKeyAccess::Disallowed;
+    let desired = desired(&[(&a, AuthMode::Identity, read_write(1))]);
+    let plan = look(&world, &desired);
+    assert!(plan.findings.contains(&Finding::BrokenNow { workspace: a }));
+    let began = world.now;
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert_eq!(taken.len(), 3, "{taken:?}");
+    assert_eq!(world.now, began, "nobody has access to lose, so nothing is waited for");
+    fixed(&world, &desired);
+}
+
+#[test]
+fn an_undeclared_workspace_holds_the_key_open() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let other = world.workspace("somebody-elses", ObservedAuthMode::AccessKey);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert_eq!(names(&taken), ["SetAuthMode identity on fraud-train"]);
+    let plan = look(&world, &desired);
+    assert_eq!(plan.standing(), Standing::Blocked);
+    assert!(show(&plan).contains("workspace somebody-elses (undeclared) is on accesskey"), "{}", show(&plan));
+    assert_eq!(world.workspaces[&other].mode, ObservedAuthMode::AccessKey);
+}
+
+#[test]
+fn an_undeclared_workspace_on_identity_does_not_hold_the_key_open() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.workspace("somebody-elses", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    converge(&mut world, &desired, |_, _| {});
+    fixed(&world, &desired);
+}
+
+#[test]
+fn an_unset_mode_does_not_count_as_identity_and_may_be_set() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Unset);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    assert!(show(&look(&world, &desired)).contains("all_on_identity: workspace fraud-train is on unset"));
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert_eq!(names(&taken), ["SetAuthMode identity on fraud-train", "SetSharedKeyAccess disabled on stml"]);
+}
+
+#[test]
+fn a_mode_azure_added_later_is_reported_and_never_overwritten() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Other("UserDelegationSAS".to_owned()));
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    assert!(converge(&mut world, &desired, |_, _| {}).is_empty());
+    assert!(show(&look(&world, &desired)).contains("`UserDelegationSAS`, which keyless never overwrites"));
+}
+
+#[test]
+fn documents_that_contradict_each_other_leave_the_key_as_it_is() {
+    for key in [SharedKeyAccess::Allowed, SharedKeyAccess::Disallowed] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+        world.key = key;
+        world.key_on_since = Some(world.now);
+        let mut desired = desired(&[(&a, AuthMode::AccessKey, vec![])]);
+        declare_account(&mut desired, DesiredSharedKey::Disabled);
+        converge(&mut world, &desired, |_, action| {
+            assert!(!matches!(action, Action::SetSharedKeyAccess { .. }), "{action}");
+        });
+        assert_eq!(world.key, key);
+        let plan = look(&world, &desired);
+        assert_eq!(plan.standing(), Standing::Blocked);
+        assert!(show(&plan).contains("stml asks for the key to be disabled, but fraud-train asks for accesskey"));
+    }
+}
+
+#[test]
+fn one_workspace_that_stays_on_keys_keeps_the_key_on() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let b = world.workspace("legacy", ObservedAuthMode::AccessKey);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![]), (&b, AuthMode::AccessKey, vec![])]);
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert_eq!(names(&taken), ["SetAuthMode identity on fraud-train"]);
+    fixed(&world, &desired);
+}
+
+#[test]
+fn an_unmanaged_or_enabled_key_is_left_on() {
+    for word in [DesiredSharedKey::Unmanaged, DesiredSharedKey::Enabled] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+        declare_account(&mut desired, word);
+        let taken = converge(&mut world, &desired, |_, _| {});
+        assert_eq!(names(&taken), ["SetAuthMode identity on fraud-train"]);
+        fixed(&world, &desired);
+    }
+}
+
+#[test]
+fn inherited_grants_and_stronger_roles_meet_a_need() {
+    let group = ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourcegroups/RG")).unwrap();
+    let subscription = ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}")).unwrap();
+    let mut world = World::new();
+    let custom: RoleId = "11111111-2222-3333-4444-555555555555".parse().unwrap();
+    world.define(custom, "everything in files", &["microsoft.storage/storageaccounts/fileservices/*"], &[], false);
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.assign_at(group, person(1), owner_role(), DAY);
+    world.assign_at(subscription, person(1), custom, DAY);
+    let desired = desired(&[(&a, AuthMode::Identity, read_write(1))]);
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert!(!taken.iter().any(|action| matches!(action, Action::GrantRole(_))), "{taken:?}");
+    fixed(&world, &desired);
+}
+
+#[test]
+fn a_subtracted_data_action_leaves_the_need_unmet() {
+    let mut world = World::new();
+    let custom: RoleId = "11111111-2222-3333-4444-555555555555".parse().unwrap();
+    let blobs = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs";
+    world.define(custom, "all but delete", &[&format!("{blobs}/*")], &[&format!("{blobs}/delete")], false);
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.assign(person(1), custom, DAY);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    assert!(matches!(look(&world, &desired).next().unwrap().action, Action::GrantRole(_)));
+}
+
+#[test]
+fn grants_above_in_another_group_or_below_do_not_count() {
+    let elsewhere = ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg2")).unwrap();
+    let below = ArmId::parse(&format!("{}/blobServices/default/containers/x", account_id())).unwrap();
+    for scope in [elsewhere, below] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        world.assign_at(scope, person(1), BLOB_CONTRIBUTOR, DAY);
+        let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+        assert!(matches!(look(&world, &desired).next().unwrap().action, Action::GrantRole(_)));
+    }
+}
+
+#[test]
+fn a_conditional_grant_does_not_satisfy_a_plain_need() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY).condition = Some("@Resource[…] StringEquals 'x'".to_owned());
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let plan = look(&world, &desired);
+    assert!(matches!(plan.next().unwrap().action, Action::GrantRole(_)));
+    assert!(show(&plan).contains("(a conditional grant does not count)"));
+}
+
+#[test]
+fn a_weaker_grant_is_not_made_beside_a_stronger_one() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let needs = [BLOB_CONTRIBUTOR, BLOB_READER, FILE_CONTRIBUTOR, FILE_READER].map(|role| need(object(1), role));
+    let desired = desired(&[(&a, AuthMode::Identity, needs.to_vec())]);
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert_eq!(taken.iter().filter(|action| matches!(action, Action::GrantRole(_))).count(), 2, "{taken:?}");
+}
+
+#[test]
+fn a_grant_counts_only_when_it_is_old_enough_for_its_path() {
+    let group = "/providers/Microsoft.Management/managementGroups/mg";
+    for (scope, wait) in [(account_id().as_str(), 15 * 60), (group, DAY)] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        world.assign_at(ArmId::parse(scope).unwrap(), person(1), BLOB_CONTRIBUTOR, 60);
+        let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+        let plan = look(&world, &desired);
+        assert_eq!(plan.wakes_at().unwrap(), world.now + SignedDuration::from_secs(wait - 60), "{scope}");
+        world.advance(plan.wakes_at().unwrap() - SignedDuration::from_secs(1));
+        assert!(look(&world, &desired).next().is_none());
+        world.advance(plan.wakes_at().unwrap());
+        assert!(look(&world, &desired).next().is_some());
+    }
+}
+
+#[test]
+fn a_changed_role_definition_makes_its_grants_young_again() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    world.roles.get_mut(&BLOB_CONTRIBUTOR).unwrap().updated_on = Some(world.now - SignedDuration::from_secs(60));
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    assert_eq!(look(&world, &desired).standing(), Standing::Waiting);
+}
+
+#[test]
+fn a_deny_assignment_holds_the_switch_shut() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    let deny = |principals: Vec<DeniedPrincipal>, excluded: &[PrincipalId]| DenyAssignment {
+        name: "stack-deny".to_owned(),
+        scope: account_id().arm().clone(),
+        permissions: vec![Permission { data_actions: vec!["*/write".to_owned()], ..Permission::default() }],
+        exact_scope_only: false,
+        principals,
+        excluded: excluded.iter().copied().collect(),
+        conditional: false,
+    };
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    for (denied, excluded, open) in [
+        (DeniedPrincipal::Everyone, vec![], false),
+        (DeniedPrincipal::Everyone, vec![person(1)], true),
+        (DeniedPrincipal::One(person(1)), vec![], false),
+        (DeniedPrincipal::One(person(2)), vec![], true),
+        (DeniedPrincipal::Group(person(9)), vec![], false),
+    ] {
+        world.denies = vec![deny(vec![denied.clone()], &excluded)];
+        assert_eq!(look(&world, &desired).next().is_some(), open, "{denied:?}, spared {excluded:?}");
+    }
+}
+
+#[test]
+fn what_could_not_be_read_holds_the_switch_shut() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    assert!(look(&world, &desired).next().is_some());
+    let spoil: [fn(&mut Observed, &WorkspaceId); 6] = [
+        |o, _| o.denies = Reading::unknown("503"),
+        |o, _| o.locks = Reading::unknown("503"),
+        |o, _| o.assignments = Reading::unknown("503"),
+        |o, _| o.roles.values_mut().for_each(|role| *role = Reading::unknown("503")),
+        |o, a| o.workspaces.get_mut(a).unwrap().computes = Reading::unknown("503"),
+        |o, a| o.workspaces.get_mut(a).unwrap().workspace = Reading::unknown("503"),
+    ];
+    for (n, spoil) in spoil.into_iter().enumerate() {
+        let mut observed = world.observe(&desired);
+        spoil(&mut observed, &a);
+        let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+        assert!(plan.next().is_none(), "case {n}: {}", show(&plan));
+        assert_eq!(plan.standing(), Standing::Blocked, "case {n}");
+    }
+}
+
+#[test]
+fn the_services_missing_grant_blocks_unless_the_file_says_otherwise() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.assignments.clear();
+    let system = world.workspaces[&a].system.unwrap();
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let plan = look(&world, &desired);
+    assert_eq!(plan.standing(), Standing::Blocked);
+    assert!(plan.findings.contains(&Finding::ServiceGrantMissing { workspace: a.clone(), principal: system }));
+    let say = |desired: &mut KeyDesired, word| desired.workspaces.get_mut(&a).unwrap().service_grants = word;
+    say(&mut desired, ServiceGrants::Accept);
+    assert_eq!(look(&world, &desired).next().unwrap().action.kind(), "SetAuthMode");
+    say(&mut desired, ServiceGrants::Grant);
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert_eq!(taken.iter().map(Action::kind).collect::<Vec<_>>(), ["GrantRole", "SetAuthMode", "SetSharedKeyAccess"]);
+    fixed(&world, &desired);
+}
+
+#[test]
+fn on_a_project_the_services_conditioned_grant_is_the_right_form() {
+    let mut world = World::new();
+    let a = world.workspace("project", ObservedAuthMode::AccessKey);
+    world.assignments[0].condition = Some("limited to its containers".to_owned());
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    assert_eq!(look(&world, &desired).standing(), Standing::Blocked);
+    world.workspaces.get_mut(&a).unwrap().kind = WorkspaceKind::Project;
+    assert_eq!(look(&world, &desired).standing(), Standing::Ready);
+}
+
+#[test]
+fn key_use_holds_the_key_on_until_it_has_been_idle_for_the_whole_window() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    world.key_user_until = Some(world.now + SignedDuration::from_secs(3 * DAY));
+    let mut turned_off = None;
+    converge(&mut world, &desired, |world, _| turned_off = Some(world.now));
+    let idle_since = start() + SignedDuration::from_secs(3 * DAY);
+    let earliest = idle_since + SignedDuration::from_secs(7 * DAY + 15 * 60);
+    let turned_off = turned_off.expect("the key went off");
+    assert!(turned_off >= earliest, "{turned_off} is before {earliest}");
+    fixed(&world, &desired);
+}
+
+#[test]
+fn incomplete_or_lifeless_key_evidence_is_unknown_and_needs_a_word_in_the_file() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    declare_account(&mut desired, DesiredSharedKey::Disabled);
+    let spoil: [fn(&mut Observed); 4] = [
+        |o| o.key_usage = Reading::unknown("503"),
+        |o| edit(o, |usage| usage.complete = false),
+        |o| edit(o, |usage| usage.alive = false),
+        |o| edit(o, |usage| usage.from += SignedDuration::from_secs(1)),
+    ];
+    for (n, spoil) in spoil.into_iter().enumerate() {
+        let mut observed = world.observe(&desired);
+        spoil(&mut observed);
+        let judge = |desired: &KeyDesired| plan::plan(desired, &observed, &Limits::default(), Look::Everything);
+        assert!(judge(&desired).next().is_none(), "case {n}: {}", show(&judge(&desired)));
+        let until = world.now + SignedDuration::from_secs(1);
+        let mut accepted = desired.clone();
+        accepted.account.as_mut().unwrap().accept_unknown_key_use =
+            Some(Acceptance { reason: "r".to_owned(), owner: "o".to_owned(), until });
+        // A window that is too short is no failed read: nothing accepts it.
+        assert_eq!(judge(&accepted).next().is_some(), n < 3, "case {n}");
+        accepted.account.as_mut().unwrap().accept_unknown_key_use.as_mut().unwrap().until = world.now;
+        assert!(judge(&accepted).next().is_none(), "case {n}: an acceptance that ended");
+    }
+}
+
+fn edit(observed: &mut Observed, change: impl FnOnce(&mut KeyUsage)) {
+    if let Reading::Known { value, .. } = &mut observed.key_usage {
+        change(value);
+    }
+}
+
+#[test]
+fn sas_traffic_is_inconclusive_and_needs_a_word_in_the_file() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    world.sas = 3;
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    assert_eq!(look(&world, &desired).standing(), Standing::Blocked);
+    declare_account(&mut desired, DesiredSharedKey::Disabled);
+    let until = world.now + SignedDuration::from_secs(60);
+    desired.account.as_mut().unwrap().accept_sas =
+        Some(Acceptance { reason: "user delegation only".to_owned(), owner: "storage team".to_owned(), until });
+    assert_eq!(look(&world, &desired).standing(), Standing::Ready);
+}
+
+#[test]
+fn a_stored_key_in_any_datastore_holds_the_key_on() {
+    for (credentials, account, open) in [
+        (DatastoreCredentials::AccountKey, Some("STML"), false),
+        (DatastoreCredentials::Sas, Some("stml"), false),
+        (DatastoreCredentials::Other("New".to_owned()), Some("stml"), false),
+        (DatastoreCredentials::AccountKey, None, false),
+        (DatastoreCredentials::AccountKey, Some("another"), true),
+        (DatastoreCredentials::None, Some("stml"), true),
+        (DatastoreCredentials::Principal("ServicePrincipal".to_owned()), Some("stml"), true),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+        let datastore = Datastore {
+            name: "raw".to_owned(),
+            account_name: account.map(str::to_owned),
+            credentials: credentials.clone(),
+        };
+        world.workspaces.get_mut(&a).unwrap().datastores.push(datastore);
+        let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+        assert_eq!(look(&world, &desired).next().is_some(), open, "{credentials:?} on {account:?}");
+    }
+}
+
+#[test]
+fn locks_bar_what_they_bar() {
+    let group = ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/RG")).unwrap();
+    for (level, open) in
+        [(LockLevel::CanNotDelete, true), (LockLevel::ReadOnly, false), (LockLevel::Other("New".to_owned()), false)]
+    {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        let id = ArmId::parse(&format!("{group}/providers/Microsoft.Authorization/locks/keep")).unwrap();
+        world.locks = vec![Lock { id, scope: group.clone(), level: level.clone() }];
+        let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+        assert_eq!(look(&world, &desired).next().is_some(), open, "{level:?}");
+    }
+}
+
+#[test]
+fn observe_mode_and_suspension_hold_still_and_one_cautious_document_holds_the_flag() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let b = world.workspace("churn", ObservedAuthMode::Identity);
+    let mut desired =
+        desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)]), (&b, AuthMode::Identity, vec![])]);
+    desired.workspaces.get_mut(&b).unwrap().enforcement = Enforcement::Observe;
+    let taken = converge(&mut world.clone(), &desired, |_, _| {});
+    assert_eq!(taken.iter().map(Action::kind).collect::<Vec<_>>(), ["GrantRole", "SetAuthMode"]);
+    desired.workspaces.get_mut(&a).unwrap().suspend = Some(Suspend {
+        reason: "audit".to_owned(),
+        until: world.now + SignedDuration::from_secs(DAY),
+        then: AfterSuspend::Stay,
+    });
+    assert!(converge(&mut world.clone(), &desired, |_, _| {}).is_empty());
+    desired.workspaces.get_mut(&a).unwrap().suspend.as_mut().unwrap().then = AfterSuspend::Resume;
+    let mut later = world.clone();
+    assert_eq!(converge(&mut later, &desired, |_, _| {}).len(), 2);
+    assert!(later.now >= world.now + SignedDuration::from_secs(DAY));
+    desired.fleet.paused = true;
+    assert!(converge(&mut world, &desired, |_, _| {}).is_empty());
+}
+
+#[test]
+fn a_window_holds_tightening_and_not_repair() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    // Tuesdays, and it is Monday.
+    desired.fleet.change_windows = vec![ChangeWindow { days: BTreeSet::from([2]), from: 600, to: 660 }];
+    let mut at = Vec::new();
+    converge(&mut world, &desired, |world, action| at.push((action.kind(), world.now.to_string())));
+    assert_eq!(at[0], ("GrantRole", start().to_string()));
+    assert_eq!(at[1], ("SetAuthMode", "2026-11-24T10:00:00Z".to_owned()));
+    // A week and the metrics' lag after the last use, which falls into the window of the next Tuesday.
+    assert_eq!(at[2], ("SetSharedKeyAccess", "2026-12-01T10:15:00Z".to_owned()));
+}
+
+#[test]
+fn leavers_are_named_and_lose_only_what_this_installation_gave_them() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let mut with = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    converge(&mut world, &with, |_, _| {});
+    world.assign(person(2), BLOB_CONTRIBUTOR, DAY); // somebody else's grant
+    with.workspaces.get_mut(&a).unwrap().needs.clear();
+    let plan = look(&world, &with);
+    assert!(plan.steps.is_empty());
+    assert!(matches!(plan.findings.first(), Some(Finding::GrantUnwanted { principal, .. }) if *principal == person(1)));
+    with.fleet.prune = true;
+    let taken = converge(&mut world, &with, |_, _| {});
+    assert!(matches!(taken.as_slice(), [Action::RevokeRole { principal, .. }] if *principal == person(1)), "{taken:?}");
+    fixed(&world, &with);
+}
+
+#[test]
+fn removing_a_document_undoes_nothing() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let b = world.workspace("churn", ObservedAuthMode::AccessKey);
+    let mut both = desired(&[
+        (&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)]),
+        (&b, AuthMode::Identity, vec![need(object(2), BLOB_CONTRIBUTOR)]),
+    ]);
+    both.fleet.prune = true;
+    converge(&mut world, &both, |_, _| {});
+    both.workspaces.remove(&b);
+    assert!(converge(&mut world, &both, |_, _| {}).is_empty());
+    both.workspaces.clear();
+    assert!(converge(&mut world, &both, |_, _| {}).is_empty());
+}
+
+#[test]
+fn boot_settle_and_refusal_hold_the_write() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let observed = world.observe(&desired);
+    let until = world.now + SignedDuration::from_secs(300);
+    let first = look(&world, &desired).next().unwrap().action.clone();
+    let refusal = Refusal { until, why: "ScopeLocked".to_owned() };
+    for limits in [
+        Limits { boot_until: Some(until), ..Limits::default() },
+        Limits { unsettled_until: Some(until), ..Limits::default() },
+        Limits { refused: [(first, refusal)].into(), ..Limits::default() },
+    ] {
+        let plan = plan::plan(&desired, &observed, &limits, Look::WhatMatters);
+        assert!(plan.next().is_none());
+        assert_eq!(plan.wakes_at(), Some(until));
+        let mut later = observed.clone();
+        later.now = until;
+        assert!(plan::plan(&desired, &later, &limits, Look::WhatMatters).next().is_some());
+    }
+}
+
+#[test]
+fn a_missing_workspace_is_named_and_never_created() {
+    let world = World::new();
+    let a = workspace_id("gone");
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let mut observed = world.observe(&desired);
+    let mut entry = ObservedWorkspace::unread();
+    entry.workspace = Reading::known(None, world.now);
+    observed.workspaces.insert(a.clone(), entry);
+    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters);
+    assert!(plan.findings.contains(&Finding::WorkspaceMissing { workspace: a }));
+    assert!(!plan.steps.iter().any(|step| step.action.kind() != "SetSharedKeyAccess"), "{}", show(&plan));
+}
+
+#[test]
+fn gates_are_read_only_as_far_as_they_matter() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let mut observed = world.observe(&desired);
+    observed.key_usage = Reading::NotRead;
+    let at = |look| plan::plan(&desired, &observed, &Limits::default(), look).wants;
+    assert!(at(Look::WhatMatters).is_empty(), "the switch comes first");
+    assert!(at(Look::Everything).key_usage);
+}

@@ -1,0 +1,377 @@
+//! A small Azure of values for planner tests: its truth, what a complete read of it shows, and what a write does to it.
+//!
+//! The judgements here are written apart from the planner's on purpose: role names and plain loops, no shared code.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use keyless_core::action::{Action, Grant};
+use keyless_core::catalog;
+use keyless_core::desired::*;
+use keyless_core::id::*;
+use keyless_core::observed::*;
+use keyless_core::plan::{self, Limits, Look, Plan};
+use uuid::Uuid;
+
+pub const SUBSCRIPTION: &str = "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90";
+pub const DAY: i64 = 86_400;
+
+pub fn start() -> Timestamp {
+    "2026-11-23T09:00:00Z".parse().unwrap()
+}
+
+pub fn account_id() -> StorageAccountId {
+    let id =
+        format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/stml");
+    StorageAccountId::parse(&id).unwrap()
+}
+
+pub fn workspace_id(name: &str) -> WorkspaceId {
+    let provider = "Microsoft.MachineLearningServices/workspaces";
+    WorkspaceId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/{provider}/{name}")).unwrap()
+}
+
+pub fn person(n: u128) -> PrincipalId {
+    PrincipalId(Uuid::from_u128(0xA000 + n))
+}
+
+pub fn object(n: u128) -> PrincipalRef {
+    PrincipalRef::Object { kind: PrincipalType::User, id: person(n), name: None }
+}
+
+pub fn need(principal: PrincipalRef, role: RoleId) -> Need {
+    Need { principal, role, grant_scope: GrantScope::Account, because: BTreeSet::from(["test".to_owned()]) }
+}
+
+/// One workspace of the truth.
+#[derive(Debug, Clone)]
+pub struct Truth {
+    pub mode: ObservedAuthMode,
+    pub kind: WorkspaceKind,
+    pub system: Option<PrincipalId>,
+    pub computes: Vec<Compute>,
+    pub datastores: Vec<Datastore>,
+}
+
+/// The truth about one account, and when things came to be.
+#[derive(Debug, Clone)]
+pub struct World {
+    pub now: Timestamp,
+    pub key: SharedKeyAccess,
+    pub key_on_since: Option<Timestamp>,
+    pub workspaces: BTreeMap<WorkspaceId, Truth>,
+    pub assignments: Vec<RoleAssignment>,
+    pub roles: BTreeMap<RoleId, RoleDefinition>,
+    pub denies: Vec<DenyAssignment>,
+    pub locks: Vec<Lock>,
+    /// When somebody outside the workspaces last signs with the key; may lie ahead.
+    pub key_user_until: Option<Timestamp>,
+    /// When a workspace in access-key mode last signed with the key.
+    pub last_workspace_use: Option<Timestamp>,
+    pub sas: u64,
+}
+
+impl World {
+    pub fn new() -> Self {
+        let mut world = Self {
+            now: start(),
+            key: SharedKeyAccess::Absent,
+            key_on_since: None,
+            workspaces: BTreeMap::new(),
+            assignments: Vec::new(),
+            roles: BTreeMap::new(),
+            denies: Vec::new(),
+            locks: Vec::new(),
+            key_user_until: None,
+            last_workspace_use: None,
+            sas: 0,
+        };
+        for role in catalog::ROLES {
+            world.define(role.id, role.name, role.data_actions, &[], true);
+        }
+        world.define(
+            owner_role(),
+            "Storage Blob Data Owner",
+            &["Microsoft.Storage/storageAccounts/blobServices/containers/blobs/*"],
+            &[],
+            true,
+        );
+        world
+    }
+
+    pub fn define(&mut self, id: RoleId, name: &str, data: &[&str], not_data: &[&str], built_in: bool) {
+        let strings = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
+        let block =
+            Permission { data_actions: strings(data), not_data_actions: strings(not_data), ..Permission::default() };
+        let updated_on = Some(start() - SignedDuration::from_secs(900 * DAY));
+        self.roles
+            .insert(id, RoleDefinition { id, name: name.to_owned(), permissions: vec![block], updated_on, built_in });
+    }
+
+    /// A workspace with the service's own old grant.
+    pub fn workspace(&mut self, name: &str, mode: ObservedAuthMode) -> WorkspaceId {
+        let id = workspace_id(name);
+        let system = PrincipalId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
+        let truth = Truth {
+            mode,
+            kind: WorkspaceKind::Default,
+            system: Some(system),
+            computes: Vec::new(),
+            datastores: Vec::new(),
+        };
+        self.workspaces.insert(id.clone(), truth);
+        self.assign(system, catalog::BLOB_CONTRIBUTOR, 400 * DAY);
+        id
+    }
+
+    /// A grant at the account, made `age` seconds ago.
+    pub fn assign(&mut self, principal: PrincipalId, role: RoleId, age: i64) -> &mut RoleAssignment {
+        let scope = account_id().arm().clone();
+        self.assign_at(scope, principal, role, age)
+    }
+
+    pub fn assign_at(&mut self, scope: ArmId, principal: PrincipalId, role: RoleId, age: i64) -> &mut RoleAssignment {
+        let name = AssignmentName(Uuid::from_u128(0xF000 + self.assignments.len() as u128));
+        let at = self.now - SignedDuration::from_secs(age);
+        let prefix = if scope.as_str() == "/" { "" } else { scope.as_str() };
+        let id = ArmId::parse(&format!("{prefix}/providers/Microsoft.Authorization/roleAssignments/{name}")).unwrap();
+        self.assignments.push(RoleAssignment {
+            id,
+            name,
+            scope,
+            principal,
+            principal_type: None,
+            role,
+            condition: None,
+            description: None,
+            created_on: Some(at),
+            updated_on: Some(at),
+        });
+        self.assignments.last_mut().unwrap()
+    }
+
+    pub fn advance(&mut self, to: Timestamp) {
+        assert!(to >= self.now, "time runs forwards");
+        if self.key.is_on() && self.workspaces.values().any(|w| w.mode == ObservedAuthMode::AccessKey) {
+            self.last_workspace_use = Some(to);
+        }
+        self.now = to;
+    }
+
+    pub fn last_key_use(&self) -> Option<Timestamp> {
+        self.last_workspace_use.max(self.key_user_until.map(|until| until.min(self.now)))
+    }
+
+    /// What a complete read shows, with a key-usage window as long as `idle` that ends `lag` ago.
+    pub fn observe(&self, desired: &KeyDesired) -> Observed {
+        let now = self.now;
+        let mut observed = Observed::unread(account_id(), now);
+        let account = Account { id: account_id(), shared_key: self.key, location: "westeurope".to_owned() };
+        observed.account = Reading::known(Some(account), now);
+        observed.listings = BTreeMap::from([(account_id().subscription(), Reading::known((), now))]);
+        for (id, truth) in &self.workspaces {
+            let workspace = Workspace {
+                id: id.clone(),
+                kind: truth.kind.clone(),
+                storage_account: Some(account_id()),
+                hub: None,
+                auth_mode: truth.mode.clone(),
+                identity: Identity { system: truth.system, user_assigned: BTreeMap::new() },
+                primary_identity: None,
+                data_isolation: None,
+                provisioning_state: Some("Succeeded".to_owned()),
+                location: "westeurope".to_owned(),
+            };
+            let entry = ObservedWorkspace {
+                workspace: Reading::known(Some(workspace), now),
+                datastores: Reading::known(truth.datastores.clone(), now),
+                computes: Reading::known(truth.computes.clone(), now),
+            };
+            observed.workspaces.insert(id.clone(), entry);
+        }
+        observed.assignments = Reading::known(self.assignments.clone(), now);
+        observed.roles = self.roles.iter().map(|(id, role)| (*id, Reading::known(role.clone(), now))).collect();
+        observed.denies = Reading::known(self.denies.clone(), now);
+        observed.locks = Reading::known(self.locks.clone(), now);
+        let idle = desired.account.as_ref().and_then(|a| a.key_idle).unwrap_or(desired.fleet.waits.key_idle);
+        let to = now - SignedDuration::try_from(desired.fleet.waits.metrics_lag).unwrap();
+        let from = to - SignedDuration::try_from(idle).unwrap();
+        let last = self.last_key_use().filter(|last| *last > from).map(|last| last.min(to));
+        observed.key_usage = Reading::known(
+            KeyUsage {
+                from,
+                to,
+                complete: true,
+                alive: true,
+                account_key: Traffic { count: u64::from(last.is_some()) * 7, last },
+                account_key_failed: Traffic::default(),
+                sas: Traffic { count: self.sas, last: None },
+            },
+            now,
+        );
+        observed.history = History { key_on_since: self.key_on_since };
+        observed
+    }
+
+    /// What a write does, at once.
+    pub fn apply(&mut self, action: &Action) {
+        match action {
+            Action::GrantRole(Grant { scope, principal, role, name, .. }) => {
+                let made = self.assign_at(scope.clone(), *principal, *role, 0);
+                made.name = *name;
+            }
+            Action::SetAuthMode { workspace, mode } => {
+                self.workspaces.get_mut(workspace).unwrap().mode = match mode {
+                    AuthMode::Identity => ObservedAuthMode::Identity,
+                    AuthMode::AccessKey => ObservedAuthMode::AccessKey,
+                };
+            }
+            Action::SetSharedKeyAccess { allowed, .. } => {
+                self.key = if *allowed { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed };
+                self.key_on_since = allowed.then_some(self.now);
+            }
+            Action::RevokeRole { assignment, .. } => self.assignments.retain(|a| a.id != *assignment),
+        }
+    }
+
+    /// The naive judgement of a role: by name of role only, unconditional, not denied, at least `age` old.
+    pub fn has(&self, principal: PrincipalId, role: RoleId, age: Duration) -> bool {
+        let enough = |held: RoleId| {
+            held == role
+                || (held == owner_role() && [catalog::BLOB_CONTRIBUTOR, catalog::BLOB_READER].contains(&role))
+                || (held == catalog::BLOB_CONTRIBUTOR && role == catalog::BLOB_READER)
+                || (held == catalog::FILE_CONTRIBUTOR && role == catalog::FILE_READER)
+        };
+        let age = SignedDuration::try_from(age).unwrap();
+        self.assignments.iter().any(|a| {
+            a.principal == principal
+                && enough(a.role)
+                && a.condition.is_none()
+                && a.scope.covers(account_id().arm())
+                && a.created_on.is_some_and(|at| self.now.duration_since(at) >= age)
+        }) && self.denies.is_empty()
+    }
+
+    /// Whether a person's work through a workspace succeeds, roles working `propagation` after they were granted.
+    pub fn works(&self, workspace: &WorkspaceId, needs: &[Need], propagation: Duration) -> BTreeMap<PrincipalId, bool> {
+        let mode = &self.workspaces[workspace].mode;
+        let mut works = BTreeMap::new();
+        for need in needs {
+            let PrincipalRef::Object { id, .. } = need.principal else { continue };
+            let ok = match mode {
+                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => self.key.is_on(),
+                ObservedAuthMode::Identity => self.has(id, need.role, propagation),
+                ObservedAuthMode::Other(_) => false,
+            };
+            *works.entry(id).or_insert(true) &= ok;
+        }
+        works
+    }
+}
+
+pub fn owner_role() -> RoleId {
+    "b7e6dc6d-f1e8-4753-8033-0f276bb0955b".parse().unwrap()
+}
+
+/// A desired state in which everything may be acted on.
+pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired {
+    let fleet = Fleet {
+        enforcement: Enforcement::Enforce,
+        scope: Scope { subscriptions: Some(BTreeSet::from([account_id().subscription()])), exclude: BTreeSet::new() },
+        ..Fleet::default()
+    };
+    let workspaces = workspaces
+        .iter()
+        .map(|(id, auth_mode, needs)| {
+            let workspace = DesiredWorkspace {
+                name: id.name().to_owned(),
+                id: (*id).clone(),
+                auth_mode: *auth_mode,
+                enforcement: Enforcement::Enforce,
+                suspend: None,
+                needs: needs.clone(),
+                service_grants: ServiceGrants::Wait,
+                location: Location::default(),
+            };
+            ((*id).clone(), workspace)
+        })
+        .collect();
+    KeyDesired {
+        revision: Revision("r1".to_owned()),
+        fleet,
+        account_id: account_id(),
+        account: None,
+        workspaces,
+        unplaced: BTreeSet::new(),
+    }
+}
+
+pub fn declare_account(desired: &mut KeyDesired, shared_key_access: DesiredSharedKey) {
+    desired.account = Some(DesiredAccount {
+        name: "stml".to_owned(),
+        id: account_id(),
+        shared_key_access,
+        enforcement: None,
+        suspend: None,
+        key_idle: None,
+        accept_sas: None,
+        accept_unknown_key_use: None,
+        accept_one_way: None,
+        location: Location::default(),
+    });
+}
+
+pub fn look(world: &World, desired: &KeyDesired) -> Plan {
+    plan::plan(desired, &world.observe(desired), &Limits::default(), Look::Everything)
+}
+
+/// Takes open steps and waits until neither is left; returns the actions in order.
+pub fn converge(world: &mut World, desired: &KeyDesired, mut each: impl FnMut(&World, &Action)) -> Vec<Action> {
+    let mut taken = Vec::new();
+    for _ in 0..500 {
+        let plan = look(world, desired);
+        if let Some(step) = plan.next() {
+            each(world, &step.action);
+            world.apply(&step.action);
+            taken.push(step.action.clone());
+        } else if let Some(at) = plan.wakes_at() {
+            world.advance(at.max(world.now + SignedDuration::from_secs(1)));
+        } else {
+            return taken;
+        }
+    }
+    panic!("no fixed point after 500 rounds: {:#?}", look(world, desired));
+}
+
+/// A plan as an operator reads it.
+pub fn show(plan: &Plan) -> String {
+    use keyless_core::gate::GateState;
+    let mut text = format!("{}\n", plan.standing().as_str());
+    for step in &plan.steps {
+        text.push_str(&format!("- {}\n", step.action));
+        for check in &step.gates {
+            match &check.state {
+                GateState::Open => {}
+                GateState::NotLooked => text.push_str(&format!("    {}: not looked at\n", check.gate)),
+                GateState::Waiting { until, why } => {
+                    text.push_str(&format!("    {}: waits until {until} for {why}\n", check.gate));
+                }
+                GateState::Unmet { why, .. } => text.push_str(&format!("    {}: {why}\n", check.gate)),
+            }
+        }
+    }
+    for finding in &plan.findings {
+        text.push_str(&format!("! {finding}\n"));
+    }
+    text
+}
