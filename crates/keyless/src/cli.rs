@@ -37,10 +37,12 @@ pub(crate) enum Command {
         keyless run --config config/keyless.yaml")]
     Run(RunArgs),
     /// Print what `run` would do, and what it waits for
-    #[command(long_about = "Print what `run` would do, step by step, with each gate: open, waiting until when, or shut \
+    #[command(
+        long_about = "Print what `run` would do, step by step, with each gate: open, waiting until when, or shut \
         and what would lift it. Nothing is written to Azure.\n\nExit status: 0, or 1 on an error. With \
         `--detailed-exitcode` 0 means nothing to do, 2 changes, 3 blocked, 1 an error.\n\nExample:\n\n  \
-        keyless plan --config config/keyless.yaml --output markdown > plan.md")]
+        keyless plan --config config/keyless.yaml --output markdown > plan.md"
+    )]
     Plan(PlanArgs),
     /// Converge as far as open gates allow, then exit
     #[command(long_about = "Converge as far as open gates allow, then print what is left and exit. With `--wait` it \

@@ -2,11 +2,14 @@
 //!
 //! `main` reads the command line, starts what every command needs, runs one command and tells its exit status.
 
+mod board;
 mod cli;
 mod commands;
 mod logging;
+mod metrics;
 mod output;
 mod render;
+mod server;
 mod settings;
 
 use std::process::ExitCode;
