@@ -26,8 +26,10 @@ struct Shell<'a> {
     target_age: Duration,
     revision: Revision,
     sticks: bool,
-    meddle: Box<dyn FnMut(usize, &mut World, &mut Revision) + 'a>,
+    meddle: Meddler<'a>,
 }
+
+type Meddler<'a> = Box<dyn FnMut(usize, &mut World, &mut Revision) + 'a>;
 
 impl<'a> Shell<'a> {
     fn new(world: &World, desired: &KeyDesired) -> Self {
