@@ -2,7 +2,6 @@
 //!
 //! `main` reads the command line, starts what every command needs, runs one command and tells its exit status.
 
-mod board;
 mod cli;
 mod commands;
 mod logging;
