@@ -110,7 +110,8 @@ fn every_wrong_file_is_named_with_its_place_in_one_run() {
     code(&output, 1);
     let text = stdout(&output);
     for line in text.lines() {
-        let place = line.rfind(".yaml:").or_else(|| line.rfind(".json:")).unwrap_or_else(|| panic!("no file in {line}"));
+        let place =
+            line.rfind(".yaml:").or_else(|| line.rfind(".json:")).unwrap_or_else(|| panic!("no file in {line}"));
         let mut parts = line[place + 6..].splitn(3, ':');
         for _ in 0..2 {
             let number = parts.next().unwrap_or_default();

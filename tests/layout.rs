@@ -71,7 +71,8 @@ fn the_binary_builds_no_second_tls_stack() {
 #[test]
 fn the_tests_of_each_side_do_not_reach_over_the_wall() {
     let metadata = metadata();
-    for (side, other) in [("keyless-sim", "keyless-arm"), ("keyless-sim", "keyless-core"), ("keyless-arm", "keyless-sim")]
+    for (side, other) in
+        [("keyless-sim", "keyless-arm"), ("keyless-sim", "keyless-core"), ("keyless-arm", "keyless-sim")]
     {
         let package = metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == side).unwrap();
         assert!(package.dependencies.iter().all(|dependency| dependency.name != other), "{side} names {other}");

@@ -2,8 +2,12 @@
 
 mod completions;
 mod schema;
+mod sim;
 
 use std::process::ExitCode;
+
+use anyhow::Context as _;
+use tokio::runtime::Runtime;
 
 use crate::cli::Command;
 
@@ -11,7 +15,12 @@ use crate::cli::Command;
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Schema(args) => schema::schema(&args),
+        Command::Sim(args) => sim::sim(&args),
         Command::Completions(args) => completions::completions(&args),
         _ => anyhow::bail!("later"),
     }
+}
+
+fn runtime() -> anyhow::Result<Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
 }

@@ -5,11 +5,10 @@
 mod cli;
 mod commands;
 mod logging;
-mod metrics;
 mod output;
 mod render;
-mod server;
 mod settings;
+mod signals;
 
 use std::process::ExitCode;
 
