@@ -1,1 +1,22 @@
-//! controller
+//! The acting part of keyless: watches the desired state, observes, carries out one step at a time, queues and alerts.
+
+pub mod announce;
+mod clock;
+pub mod daemon;
+pub mod event;
+pub mod execute;
+pub mod fleet;
+pub mod index;
+pub mod mark;
+pub mod memory;
+pub mod observe;
+pub mod queue;
+mod rest;
+mod search;
+pub mod source;
+pub mod status;
+mod turn;
+mod view;
+pub mod watch;
+
+pub use clock::ServerClock;

@@ -1,0 +1,415 @@
+//! Turns plans and reports into events: each thing is told once when it changes, and again as a reminder.
+//!
+//! Pure: the time comes in. Unknown is not absent here either: while a plan rests on failed reads, nothing is told to be
+//! cleared. A quiet steady state yields nothing above debug.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use keyless_core::action::{Action, Grant};
+use keyless_core::catalog;
+use keyless_core::gate::{Gate, GateState};
+use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_core::observed::ObservedAuthMode;
+use keyless_core::pass::{Ended, Refused, RefusedBy, Report, WriteRecord, WriteResult};
+use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
+use tokio::time::Instant;
+
+use crate::event::{Event, Level, Name};
+use crate::index::Index;
+
+/// What has been told, and when.
+#[derive(Debug)]
+pub struct Book {
+    reminder: Duration,
+    keys: BTreeMap<StorageAccountId, KeyBook>,
+    fleet: BTreeMap<Topic, Told>,
+}
+
+#[derive(Debug, Default)]
+struct KeyBook {
+    topics: BTreeMap<Topic, Told>,
+    steps: Vec<Action>,
+    standing: Option<Standing>,
+}
+
+#[derive(Debug)]
+struct Told {
+    at: Instant,
+    event: Event,
+}
+
+/// One thing that is told once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Topic {
+    Drift(Drift, bool),
+    Incomplete(String),
+    Gate(Option<Action>, Option<Gate>, String),
+    ServiceGrant(WorkspaceId),
+    Unwanted(String),
+    Missing(WorkspaceId),
+}
+
+/// What the log says of a pass beside its report.
+#[derive(Debug, Clone)]
+pub struct PassInfo {
+    /// Why it ran.
+    pub reason: String,
+    /// How long it took.
+    pub elapsed: Duration,
+}
+
+impl Book {
+    /// An empty book; what stays unchanged is told again after `reminder`.
+    #[must_use]
+    pub fn new(reminder: Duration) -> Self {
+        Self { reminder, keys: BTreeMap::new(), fleet: BTreeMap::new() }
+    }
+
+    /// What there is to tell of a plan.
+    #[must_use]
+    pub fn planned(&mut self, plan: &Plan, now: Instant) -> Vec<Event> {
+        let reminder = self.reminder;
+        let book = self.keys.entry(plan.account_id.clone()).or_default();
+        let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
+        let moving = plan.standing() == Standing::Ready;
+        let current = topics(plan, moving);
+        let mut events = Vec::new();
+        book.topics.retain(|topic, told| {
+            let keep = current.contains_key(topic)
+                || match topic {
+                    // Gone, or not to be seen because a read failed.
+                    Topic::Drift(..) | Topic::ServiceGrant(_) | Topic::Unwanted(_) => !complete,
+                    // Gates are not looked at while a step is open; as long as the step is there, they are not news.
+                    Topic::Gate(Some(action), _, _) => {
+                        (moving || !complete) && plan.steps.iter().any(|step| step.action == *action)
+                    }
+                    Topic::Gate(None, _, _) => !complete,
+                    Topic::Incomplete(_) | Topic::Missing(_) => false,
+                };
+            if let Topic::Drift(drift, _) = topic
+                && !keep
+                // Broken or no longer broken: still the same drift, told anew rather than cleared.
+                && !current.keys().any(|other| matches!(other, Topic::Drift(same, _) if same == drift))
+            {
+                let at = Some(plan.at);
+                let cleared =
+                    Event { event: Name::DriftCleared, level: Level::Info, at, why: None, ..told.event.clone() };
+                events.push(Event { revision: Some(plan.revision.to_string()), ..cleared });
+            }
+            keep
+        });
+        events.extend(tell(&mut book.topics, current, reminder, now));
+        let steps: Vec<Action> = plan.steps.iter().map(|step| step.action.clone()).collect();
+        if steps != book.steps && (complete || steps.len() > book.steps.len()) {
+            if !steps.is_empty() {
+                let list: Vec<String> = steps.iter().map(ToString::to_string).collect();
+                events.push(Event {
+                    action: Some(list.join("; ")),
+                    standing: Some(plan.standing().as_str()),
+                    steps: Some(count(steps.len())),
+                    ..about(Name::PlanComputed, Level::Info, plan)
+                });
+            }
+            book.steps = steps;
+        }
+        events
+    }
+
+    /// What there is to tell of a finished pass. A stopped pass has no plan worth telling.
+    #[must_use]
+    pub fn passed(&mut self, report: &Report, info: &PassInfo, now: Instant) -> Vec<Event> {
+        let Report { plan, write, ended } = report;
+        let mut events = Vec::new();
+        if *ended != Ended::Stopped {
+            events.extend(self.planned(plan, now));
+        }
+        events.extend(write.as_ref().map(|write| written(plan, write)));
+        let mut why = None;
+        match ended {
+            Ended::Raced { why: raced } => why = Some(raced.clone()),
+            Ended::MarkStuck { why: stuck } => events.push(Event {
+                why: Some(format!("the settled mark could not be taken away: {stuck}")),
+                result: Some("not_sent"),
+                ..about(Name::ActionFailed, Level::Error, plan)
+            }),
+            Ended::Planned | Ended::Wrote | Ended::Stopped => {}
+        }
+        let book = self.keys.entry(plan.account_id.clone()).or_default();
+        let standing = plan.standing();
+        let news = write.is_some() || (*ended != Ended::Stopped && book.standing != Some(standing));
+        if *ended != Ended::Stopped {
+            book.standing = Some(standing);
+        }
+        events.push(Event {
+            standing: (*ended != Ended::Stopped).then_some(standing.as_str()),
+            steps: Some(count(plan.steps.len())),
+            elapsed_ms: u64::try_from(info.elapsed.as_millis()).ok(),
+            reason: Some(info.reason.clone()),
+            why,
+            ..about(Name::PassFinished, if news { Level::Info } else { Level::Debug }, plan)
+        });
+        events
+    }
+
+    /// What there is to tell of the fleet as a whole.
+    #[must_use]
+    pub fn searched(&mut self, index: &Index, revision: &str, now: Instant) -> Vec<Event> {
+        let event = |name, level| Event { revision: Some(revision.to_owned()), ..Event::new(name, level) };
+        let mut current = BTreeMap::new();
+        for (subscription, reading) in &index.listings {
+            if let Some(why) = reading.failure() {
+                let why = Some(format!("workspaces of subscription {subscription}: {why}"));
+                let event = Event { why, ..event(Name::ObserveIncomplete, Level::Warn) };
+                current.insert(Topic::Incomplete(subscription.to_string()), event);
+            }
+        }
+        let undetermined = index.unplaced.iter().map(|(id, why)| (id, why.as_str()));
+        let nowhere = index.nowhere.iter().map(|id| (id, "Azure names neither a storage account nor a hub"));
+        for (id, why) in undetermined.chain(nowhere) {
+            let why = Some(format!("the account of {} could not be found out: {why}", id.name()));
+            let workspace = Some(id.to_string());
+            let event = Event { workspace, why, ..event(Name::ObserveIncomplete, Level::Warn) };
+            current.insert(Topic::Incomplete(id.to_string()), event);
+        }
+        for id in &index.missing {
+            let lift = Some("the workspace, or its document removed".to_owned());
+            let workspace = Some(id.to_string());
+            let event = Event { workspace, lift, ..event(Name::WorkspaceMissing, Level::Warn) };
+            current.insert(Topic::Missing(id.clone()), event);
+        }
+        self.fleet.retain(|topic, _| current.contains_key(topic));
+        tell(&mut self.fleet, current, self.reminder, now)
+    }
+
+    /// Forgets accounts that no document asks about any more; their drift is no drift.
+    #[must_use]
+    pub fn keep_only(&mut self, keys: &BTreeSet<StorageAccountId>) -> Vec<Event> {
+        let mut events = Vec::new();
+        self.keys.retain(|key, book| {
+            let keep = keys.contains(key);
+            if !keep {
+                for (topic, told) in &book.topics {
+                    if matches!(topic, Topic::Drift(..)) {
+                        let why = Some("no document asks about the account any more".to_owned());
+                        let (event, level) = (Name::DriftCleared, Level::Info);
+                        events.push(Event { event, level, why, ..told.event.clone() });
+                    }
+                }
+            }
+            keep
+        });
+        events
+    }
+}
+
+/// Notes what is current and returns what is new or due for a reminder.
+fn tell(
+    told: &mut BTreeMap<Topic, Told>,
+    current: BTreeMap<Topic, Event>,
+    reminder: Duration,
+    now: Instant,
+) -> Vec<Event> {
+    let mut events = Vec::new();
+    for (topic, event) in current {
+        let known = told.get(&topic);
+        if known.is_some_and(|known| now.saturating_duration_since(known.at) < reminder) {
+            continue;
+        }
+        let reminder = known.is_some();
+        told.insert(topic, Told { at: now, event: event.clone() });
+        events.push(Event { reminder, ..event });
+    }
+    events
+}
+
+fn topics(plan: &Plan, moving: bool) -> BTreeMap<Topic, Event> {
+    let mut current = BTreeMap::new();
+    for drift in &plan.drift {
+        let workspace = drift.workspace();
+        let broken = matches!(drift, Drift::AuthMode { .. })
+            && plan.findings.iter().any(|finding| {
+                matches!(finding, Finding::BrokenNow { workspace: id } if Some(id) == workspace) //
+            });
+        let (principal, role) = match drift {
+            Drift::RoleMissing { principal, role, .. } => {
+                (Some(principal.to_string()), Some(catalog::role_name(*role)))
+            }
+            Drift::AuthMode { .. } | Drift::SharedKey { .. } => (None, None),
+        };
+        let foreign = matches!(drift, Drift::AuthMode { observed: ObservedAuthMode::Other(_), .. });
+        let level = if broken || foreign { Level::Error } else { Level::Warn };
+        let event = Event {
+            workspace: workspace.map(ToString::to_string),
+            principal,
+            role,
+            drift: Some(drift.to_string()),
+            why: broken.then(|| "it wants the account key, which is off: broken now".to_owned()),
+            ..about(Name::DriftDetected, level, plan)
+        };
+        current.insert(Topic::Drift(drift.clone(), broken), event);
+    }
+    for finding in &plan.findings {
+        current.extend(found(plan, finding));
+    }
+    if !moving {
+        current.extend(plan.steps.iter().filter_map(|step| held(plan, step)));
+    }
+    current
+}
+
+fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
+    let why = Some(finding.to_string());
+    Some(match finding {
+        Finding::AccountMissing => (
+            Topic::Gate(None, None, "account".to_owned()),
+            Event { why, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+        ),
+        Finding::Incomplete { what, .. } => {
+            (Topic::Incomplete(what.clone()), Event { why, ..about(Name::ObserveIncomplete, Level::Warn, plan) })
+        }
+        Finding::ServiceGrantMissing { workspace, principal } => (
+            Topic::ServiceGrant(workspace.clone()),
+            Event {
+                workspace: Some(workspace.to_string()),
+                principal: Some(principal.to_string()),
+                role: Some(catalog::role_name(catalog::BLOB_CONTRIBUTOR)),
+                why,
+                ..about(Name::ServiceGrantMissing, Level::Warn, plan)
+            },
+        ),
+        Finding::GrantUnwanted { assignment, principal, role } => (
+            Topic::Unwanted(assignment.folded().to_owned()),
+            Event {
+                principal: Some(principal.to_string()),
+                role: Some(catalog::role_name(*role)),
+                why,
+                ..about(Name::GrantUnwanted, Level::Warn, plan)
+            },
+        ),
+        Finding::Contradiction { what } => (
+            Topic::Gate(None, Some(Gate::Agreed), without_digits(what)),
+            Event {
+                gate: Some(Gate::Agreed.to_string()),
+                why,
+                lift: Some("documents that agree".to_owned()),
+                ..about(Name::GateUnmet, Level::Warn, plan)
+            },
+        ),
+        Finding::PrincipalMissing { workspace, principal, .. } => (
+            Topic::Gate(None, Some(Gate::PrincipalKnown), format!("{workspace} {principal}")),
+            Event {
+                gate: Some(Gate::PrincipalKnown.to_string()),
+                workspace: Some(workspace.to_string()),
+                principal: Some(principal.clone()),
+                why,
+                ..about(Name::GateUnmet, Level::Warn, plan)
+            },
+        ),
+        // Told with the drift it belongs to, and by the look over the fleet.
+        Finding::BrokenNow { .. } | Finding::WorkspaceMissing { .. } => return None,
+    })
+}
+
+/// The first shut gate of a step, unless an earlier step of the plan is about to open it or another event tells it.
+fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
+    let check = step.gates.iter().find(|check| !check.state.is_open())?;
+    let (level, why, lift, until) = match &check.state {
+        GateState::Open | GateState::NotLooked => return None,
+        GateState::Waiting { until, why } => (Level::Info, why, None, Some(*until)),
+        GateState::Unmet { why, lift } => (Level::Warn, why, Some(lift.clone()), None),
+    };
+    let planned = |wanted: &dyn Fn(&Step) -> bool| plan.steps.iter().any(wanted);
+    let follows = match check.gate {
+        Gate::AllOnIdentity => planned(&|other| matches!(other.action, Action::SetAuthMode { .. })),
+        Gate::KeyOn => planned(&|other| matches!(other.action, Action::SetSharedKeyAccess { allowed: true, .. })),
+        Gate::NeedsCovered => planned(&|other| {
+            matches!(other.action, Action::GrantRole(_)) && !other.workspaces.is_disjoint(&step.workspaces)
+        }),
+        // One wait of the whole process, not one of each step.
+        Gate::Booted => true,
+        Gate::Agreed => true,
+        _ => false,
+    };
+    if follows {
+        return None;
+    }
+    let kind = if until.is_some() { "waiting" } else { "unmet" };
+    let event = Event {
+        gate: Some(check.gate.to_string()),
+        why: Some(why.clone()),
+        lift,
+        until,
+        ..of_action(about(Name::GateUnmet, level, plan), &step.action, &step.workspaces)
+    };
+    Some((Topic::Gate(Some(step.action.clone()), Some(check.gate), format!("{kind} {}", without_digits(why))), event))
+}
+
+fn written(plan: &Plan, write: &WriteRecord) -> Event {
+    let WriteRecord { action, effort, workspaces, result } = write;
+    let failed = |level, result: &'static str, why: &str, request_id: &Option<String>| Event {
+        result: Some(result),
+        why: Some(why.to_owned()),
+        request_id: request_id.clone(),
+        ..about(Name::ActionFailed, level, plan)
+    };
+    let event = match result {
+        WriteResult::Applied { changed, request_id } => Event {
+            why: (!changed).then(|| "it was so already".to_owned()),
+            request_id: request_id.clone(),
+            ..about(Name::ActionApplied, Level::Info, plan)
+        },
+        WriteResult::DidNotStick { request_id } => {
+            failed(Level::Error, "did_not_stick", "Azure accepted it, and the value is not there", request_id)
+        }
+        WriteResult::NotReadBack { request_id, why } => failed(Level::Warn, "not_read_back", why, request_id),
+        WriteResult::Unknown { why, request_id } => failed(Level::Warn, "unknown", why, request_id),
+        WriteResult::NotSent { why } => failed(Level::Warn, "not_sent", why, &None),
+        WriteResult::Refused(Refused { by, code, status, message, request_id, retry_after }) => {
+            let level = if *by == RefusedBy::Person { Level::Error } else { Level::Warn };
+            Event {
+                code: code.clone(),
+                http_status: *status,
+                retry_after_ms: retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
+                ..failed(level, "refused", message, request_id)
+            }
+        }
+    };
+    Event { effort: Some(effort.as_str()), ..of_action(event, action, workspaces) }
+}
+
+fn of_action(event: Event, action: &Action, workspaces: &BTreeSet<WorkspaceId>) -> Event {
+    let (principal, role) = match action {
+        Action::GrantRole(Grant { principal, role, .. }) | Action::RevokeRole { principal, role, .. } => {
+            (Some(principal.to_string()), Some(catalog::role_name(*role)))
+        }
+        Action::SetAuthMode { .. } | Action::SetSharedKeyAccess { .. } => (None, None),
+    };
+    let names: Vec<String> = workspaces.iter().map(ToString::to_string).collect();
+    Event {
+        action: Some(action.to_string()),
+        kind: Some(action.kind()),
+        principal,
+        role,
+        workspace: (!names.is_empty()).then(|| names.join(",")),
+        ..event
+    }
+}
+
+fn about(name: Name, level: Level, plan: &Plan) -> Event {
+    Event {
+        at: Some(plan.at),
+        revision: Some(plan.revision.to_string()),
+        storage_account: Some(plan.account_id.to_string()),
+        ..Event::new(name, level)
+    }
+}
+
+/// A changed count or number of seconds is no news.
+fn without_digits(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
+
+fn count(n: usize) -> u64 {
+    u64::try_from(n).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,252 @@
+//! The controller as others call it: `run` for ever, or `apply` to an end, over one state directory.
+//!
+//! What its passes share is here; the loop that starts them is [`crate::turn`]. Guarantees: no write before the boot wait
+//! is over unless the settled mark was found; at the end the mark is set only if every write of this process is settled
+//! and every pass came to its end.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use keyless_arm::api::{ReadArm, WriteArm};
+use keyless_core::desired::{Desired, Revision};
+use keyless_core::id::StorageAccountId;
+use keyless_core::observed::Observed;
+use keyless_core::pass::{Ended, Job, Report, WriteResult};
+use keyless_core::plan::{Finding, Plan};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::announce::Book;
+use crate::clock::ServerClock;
+use crate::event::{Event, Sink};
+use crate::execute::{Hands, Passed, Surroundings, run_pass};
+use crate::fleet::{FleetPlan, look_over};
+use crate::mark::StateDir;
+use crate::memory::{Growth, Memory};
+use crate::observe::Observer;
+use crate::rest::Patience;
+use crate::status::Status;
+use crate::turn::Loop;
+use crate::view::View;
+
+/// The revision in force, as it changes; `None` until there is one.
+pub type Feed = watch::Receiver<Option<Arc<Desired>>>;
+
+/// How the loop behaves. The defaults are design decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Options {
+    /// Each account is read at least this often. Default 60 s.
+    pub interval: Duration,
+    /// After how long an unchanged drift is told again. Default 24 h.
+    pub alert_reminder: Duration,
+    /// How many passes are under way at a time. Default 8.
+    pub max_in_flight: usize,
+    /// Decides all jitter.
+    pub seed: u64,
+    /// How waits grow after refusals that only a person can lift. Default a minute to four hours.
+    pub person: Growth,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            interval: Duration::from_secs(60),
+            alert_reminder: Duration::from_secs(24 * 60 * 60),
+            max_in_flight: 8,
+            seed: 0,
+            person: Growth::PERSON,
+        }
+    }
+}
+
+/// How the loop ended.
+#[must_use]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stopped {
+    /// Whether every write is settled, and the next process need not wait.
+    pub settled: bool,
+}
+
+/// `apply` was asked to stop before it had come to rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("stopped before every account had come to rest")]
+pub struct Interrupted;
+
+/// Brings a fleet to what the files ask, and keeps it there.
+pub struct Controller {
+    pub(crate) options: Options,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) boot: Boot,
+}
+
+/// What passes share.
+pub(crate) struct Shared {
+    pub(crate) observer: Observer,
+    write: Arc<dyn WriteArm>,
+    pub(crate) state_dir: StateDir,
+    sink: Arc<dyn Sink>,
+    pub(crate) status: Arc<Status>,
+    pub(crate) book: Mutex<Book>,
+    /// The revision in force now, for passes that began under an older one.
+    pub(crate) revision: Mutex<Revision>,
+}
+
+/// The wait after the start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Boot {
+    /// Whether the settled mark was missing.
+    pub(crate) needed: bool,
+    /// The server's time in the first answer.
+    pub(crate) from: Option<Timestamp>,
+}
+
+impl Controller {
+    /// A controller that holds `state_dir` for as long as it lives.
+    #[must_use]
+    pub fn new(
+        options: Options,
+        read: Arc<dyn ReadArm>,
+        write: Arc<dyn WriteArm>,
+        state_dir: StateDir,
+        sink: Arc<dyn Sink>,
+        status: Arc<Status>,
+    ) -> Self {
+        let memory = Arc::new(Memory::new(options.person));
+        let observer = Observer::new(read, Arc::new(ServerClock::default()), memory);
+        let boot = Boot { needed: !state_dir.mark().is_set(), from: None };
+        let book = Mutex::new(Book::new(options.alert_reminder));
+        let revision = Mutex::new(Revision(String::new()));
+        let shared = Arc::new(Shared { observer, write, state_dir, sink, status, book, revision });
+        Self { options, shared, boot }
+    }
+
+    /// Converges and watches until `cancel`, then stops within ten seconds.
+    pub async fn run(self, feed: Feed, cancel: CancellationToken) -> Stopped {
+        let mut turn = Loop::new(self, feed, cancel, None);
+        turn.go().await;
+        turn.stop().await
+    }
+
+    /// Converges as far as open gates allow, waits up to `wait` for those that time opens, and looks over everything
+    /// once more. The wait after the start and after a lost write is always sat out.
+    ///
+    /// # Errors
+    /// [`Interrupted`] if `cancel` came first.
+    pub async fn apply(
+        self,
+        desired: Arc<Desired>,
+        wait: Option<Duration>,
+        cancel: CancellationToken,
+    ) -> Result<FleetPlan, Interrupted> {
+        let (keep, feed) = watch::channel(Some(Arc::clone(&desired)));
+        let patience = Patience::new(Instant::now() + wait.unwrap_or_default());
+        let mut turn = Loop::new(self, feed, cancel.clone(), Some(patience));
+        turn.go().await;
+        drop(keep);
+        let index = turn.view.as_ref().map(|view| Arc::clone(&view.index)).unwrap_or_default();
+        let (shared, boot_until) = (Arc::clone(&turn.shared), turn.boot_until());
+        let at_a_time = turn.options.max_in_flight;
+        let _settled = turn.stop().await;
+        if cancel.is_cancelled() {
+            return Err(Interrupted);
+        }
+        let limits = |key: &StorageAccountId| shared.observer.memory().limits(key, boot_until);
+        let plans = look_over(desired, &index, &shared.observer, at_a_time, limits, &cancel).await;
+        if cancel.is_cancelled() { Err(Interrupted) } else { Ok(plans) }
+    }
+}
+
+impl Shared {
+    pub(crate) async fn pass(
+        &self,
+        job: Job,
+        observed: Observed,
+        view: &View,
+        cancel: &CancellationToken,
+    ) -> (Passed, Observed) {
+        let revision = || lock(&self.revision).clone();
+        let intends = |plan: &Plan| {
+            let events = lock(&self.book).planned(plan, Instant::now());
+            self.emit(events);
+        };
+        let around = Surroundings {
+            observer: &self.observer,
+            hands: Some(Hands { write: &*self.write, state_dir: &self.state_dir }),
+            known: &view.known,
+            revision: &revision,
+            intends: &intends,
+            cancel,
+        };
+        run_pass(job, observed, &around).await
+    }
+
+    pub(crate) fn emit(&self, events: Vec<Event>) {
+        for event in &events {
+            self.sink.emit(event);
+        }
+    }
+
+    pub(crate) fn count(&self, report: &Report) {
+        let Some(write) = &report.write else { return };
+        let kind = write.action.kind();
+        let key = &report.plan.account_id;
+        self.status.update(|status| match &write.result {
+            WriteResult::Applied { changed, .. } => {
+                if *changed {
+                    *status.counters.writes.entry(kind).or_default() += 1;
+                    status.accounts.entry(key.clone()).or_default().writes += 1;
+                }
+            }
+            WriteResult::DidNotStick { .. }
+            | WriteResult::NotReadBack { .. }
+            | WriteResult::Refused(_)
+            | WriteResult::Unknown { .. }
+            | WriteResult::NotSent { .. } => *status.counters.failed_writes.entry(kind).or_default() += 1,
+        });
+    }
+
+    pub(crate) fn note(&self, key: &StorageAccountId, plan: &Plan, failure: Option<&str>, stopped: bool) {
+        self.status.update(|status| {
+            status.counters.passes += 1;
+            status.counters.failed_passes += u64::from(failure.is_some());
+            let Some(account) = status.accounts.get_mut(key) else { return };
+            account.passes += 1;
+            account.last_error = failure.map(str::to_owned);
+            if stopped {
+                return;
+            }
+            let incomplete = plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
+            if !incomplete {
+                account.last_good_pass = Some(plan.at);
+                account.last_good_at = Some(Instant::now());
+            }
+            account.plan = Some(Arc::new(plan.clone()));
+        });
+    }
+}
+
+pub(crate) fn failure_of(report: &Report) -> Option<String> {
+    let Report { plan, write, ended } = report;
+    match write.as_ref().map(|write| &write.result) {
+        Some(WriteResult::Refused(refused)) => return Some(refused.message.clone()),
+        Some(
+            WriteResult::Unknown { why, .. } | WriteResult::NotSent { why } | WriteResult::NotReadBack { why, .. },
+        ) => {
+            return Some(why.clone());
+        }
+        Some(WriteResult::DidNotStick { .. }) => return Some("a change was accepted and is not there".to_owned()),
+        Some(WriteResult::Applied { .. }) | None => {}
+    }
+    match ended {
+        Ended::Raced { why } | Ended::MarkStuck { why } => return Some(why.clone()),
+        Ended::Planned | Ended::Wrote | Ended::Stopped => {}
+    }
+    let failed = |finding: &&Finding| matches!(finding, Finding::Incomplete { .. });
+    plan.findings.iter().find(failed).map(ToString::to_string)
+}
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

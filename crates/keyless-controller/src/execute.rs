@@ -1,0 +1,285 @@
+//! Carries out one pass: the effects of [`keyless_core::pass`] on a reader, a writer and the settled mark.
+//!
+//! Nothing is decided here. A write leaves only for [`Effect::Send`], and what could have gone stale between the
+//! confirming reads and that moment (the files, a stop, the age of the target) is looked at once more.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use keyless_arm::api::{self, Answer, Write, WriteArm, WritePermit, Written};
+use keyless_arm::error::{ErrorClass, Landed, WriteError};
+use keyless_core::action::{Action, Grant};
+use keyless_core::desired::Revision;
+use keyless_core::gate::ReadSet;
+use keyless_core::id::SubscriptionId;
+use keyless_core::observed::Observed;
+use keyless_core::pass::{Effect, Event, Job, Outcome, Refused, RefusedBy, Report, SEND_WITHIN, State, step};
+use keyless_core::plan::{self, Plan};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::mark::StateDir;
+use crate::observe::{Ask, Observer, Seen};
+
+/// How long a call that is under way is waited for when the process is asked to stop.
+pub const STOP_GRACE: Duration = Duration::from_secs(8);
+
+/// What a pass may write with.
+#[derive(Clone, Copy)]
+pub struct Hands<'a> {
+    /// The writer.
+    pub write: &'a dyn WriteArm,
+    /// Holds the settled mark.
+    pub state_dir: &'a StateDir,
+}
+
+/// What a pass runs in.
+pub struct Surroundings<'a> {
+    /// Reads.
+    pub observer: &'a Observer,
+    /// Writes; a pass without it writes nothing.
+    pub hands: Option<Hands<'a>>,
+    /// Subscriptions that are searched in any case.
+    pub known: &'a BTreeSet<SubscriptionId>,
+    /// The revision of the files that is in force now.
+    pub revision: &'a (dyn Fn() -> Revision + Send + Sync),
+    /// Told each time a step is about to be confirmed: the plan it comes from.
+    pub intends: &'a (dyn Fn(&Plan) + Send + Sync),
+    /// Asks the pass to stop.
+    pub cancel: &'a CancellationToken,
+}
+
+/// How a pass came out.
+#[must_use]
+#[derive(Debug)]
+pub enum Passed {
+    /// The machine finished.
+    Finished(Box<Report>),
+    /// There was no place in the write quota: nothing was sent, and `plan` is what stands.
+    Deferred {
+        /// The plan before the write was held back.
+        plan: Box<Plan>,
+        /// Why.
+        why: String,
+        /// How long Azure asked to wait.
+        retry_after: Option<Duration>,
+    },
+}
+
+/// Runs one pass to its end, and returns beside its outcome everything that was read. `observed` says which workspaces
+/// stand on the account.
+pub async fn run_pass(job: Job, observed: Observed, around: &Surroundings<'_>) -> (Passed, Observed) {
+    let mut pass = Pass { seen: observed.clone(), around, permit: None, target_began: None, deferred: None };
+    let mut state = State::new(job.clone(), observed);
+    let mut event = Event::Begin;
+    loop {
+        let effect;
+        (state, effect) = step(state, event);
+        event = match effect {
+            Effect::Read { reads, confirming } => pass.read(&job, reads, confirming).await,
+            Effect::Unmark => Event::Unmarked(pass.unmark()),
+            Effect::Send(action) => pass.send(&job, &action).await,
+            Effect::Finish(report) => {
+                let passed = match pass.deferred {
+                    Some((plan, why, retry_after)) => Passed::Deferred { plan, why, retry_after },
+                    None => Passed::Finished(report),
+                };
+                return (passed, pass.seen);
+            }
+        };
+    }
+}
+
+struct Pass<'a> {
+    around: &'a Surroundings<'a>,
+    /// What the reads brought so far: the ground of the plan that is told before a step is confirmed.
+    seen: Observed,
+    permit: Option<WritePermit>,
+    target_began: Option<Instant>,
+    deferred: Option<(Box<Plan>, String, Option<Duration>)>,
+}
+
+impl Pass<'_> {
+    async fn read(&mut self, job: &Job, reads: ReadSet, confirming: Option<Action>) -> Event {
+        if let Some(action) = &confirming {
+            let plan = plan::plan(&job.desired, &self.seen, &job.limits, job.look);
+            (self.around.intends)(&plan);
+            match self.reserve(action).await {
+                Ok(permit) => self.permit = permit,
+                Err(Held::Stopping) => return Event::Stop,
+                Err(Held::Quota(why, retry_after)) => {
+                    self.deferred = Some((Box::new(plan), why, retry_after));
+                    return Event::Stop;
+                }
+            }
+        }
+        let ask =
+            Ask { desired: &job.desired, reads: &reads, confirming: confirming.as_ref(), known: self.around.known };
+        let Seen { part, began, target_began } = tokio::select! {
+            biased;
+            () = self.around.cancel.cancelled() => return Event::Stop,
+            seen = self.around.observer.observe(ask) => seen,
+        };
+        self.seen.absorb(part.clone());
+        self.target_began = confirming.is_some().then_some(target_began);
+        Event::Read {
+            part: Box::new(part),
+            took: began.elapsed(),
+            target_age: target_began.elapsed(),
+            revision: (self.around.revision)(),
+        }
+    }
+
+    /// Takes a place in the write quota before the gates are read again, so that nothing waits between them and the write.
+    async fn reserve(&self, action: &Action) -> Result<Option<WritePermit>, Held> {
+        let Some(hands) = self.around.hands else { return Ok(None) };
+        let Some(subscription) = action.target().subscription() else { return Ok(None) };
+        tokio::select! {
+            biased;
+            () = self.around.cancel.cancelled() => Err(Held::Stopping),
+            permit = hands.write.reserve_write(subscription) => {
+                permit.map(Some).map_err(|error| Held::Quota(error.to_string(), error.retry_after))
+            }
+        }
+    }
+
+    /// Short and rare enough to block: a `unlink` and an `fsync`, once in the life of a process.
+    fn unmark(&self) -> Result<(), String> {
+        let Some(hands) = self.around.hands else { return Err("there is no writer".to_owned()) };
+        hands.state_dir.mark().take_away().map_err(|error| error.to_string())
+    }
+
+    async fn send(&mut self, job: &Job, action: &Action) -> Event {
+        let not_sent = |why: &str| Event::Sent(Outcome::NotSent { why: why.to_owned() });
+        let (Some(hands), Some(permit)) = (self.around.hands, self.permit.take()) else {
+            return not_sent("there is no writer");
+        };
+        if self.around.cancel.is_cancelled() {
+            return not_sent("the process is stopping");
+        }
+        if (self.around.revision)() != job.desired.revision {
+            return not_sent("the files changed meanwhile");
+        }
+        if self.target_began.is_none_or(|began| began.elapsed() > SEND_WITHIN) {
+            return not_sent("the confirming reads have grown old");
+        }
+        let owner = &job.desired.fleet.owner;
+        let abandoned = async {
+            self.around.cancel.cancelled().await;
+            tokio::time::sleep(STOP_GRACE).await;
+        };
+        tokio::select! {
+            biased;
+            written = carry_out(hands.write, permit, owner, action) => Event::Sent(outcome(written)),
+            () = abandoned => Event::Stop,
+        }
+    }
+}
+
+enum Held {
+    Stopping,
+    Quota(String, Option<Duration>),
+}
+
+async fn carry_out(write: &dyn WriteArm, permit: WritePermit, owner: &str, action: &Action) -> Write {
+    match action {
+        Action::GrantRole(grant) => {
+            let Grant { scope, principal, principal_type, role, name } = grant.clone();
+            let description = Grant::description(owner);
+            let grant = api::Grant { scope, name, principal, principal_type, role, description };
+            write.grant_role(permit, &grant).await
+        }
+        Action::SetAuthMode { workspace, mode } => write.set_auth_mode(permit, workspace, *mode).await,
+        Action::SetSharedKeyAccess { account, allowed } => {
+            write.set_shared_key_access(permit, account, *allowed).await //
+        }
+        Action::RevokeRole { assignment, .. } => write.revoke_role(permit, assignment).await,
+    }
+}
+
+fn outcome(written: Write) -> Outcome {
+    let WriteError { error, landed } = match written {
+        Ok(Answer { value, request_id, .. }) => {
+            return Outcome::Done { changed: value == Written::Changed, request_id };
+        }
+        Err(error) => error,
+    };
+    let why = error.to_string();
+    if landed == Landed::Unknown {
+        return Outcome::Unknown { why, request_id: error.request_id };
+    }
+    if error.status.is_none() && error.class != ErrorClass::Bug {
+        return Outcome::NotSent { why };
+    }
+    let by = match error.class {
+        ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Propagating | ErrorClass::Authentication => {
+            RefusedBy::Time
+        }
+        ErrorClass::Refused | ErrorClass::Bug => RefusedBy::Person,
+        // An answer nobody understands does not say that nothing happened.
+        ErrorClass::Unreadable => return Outcome::Unknown { why, request_id: error.request_id },
+    };
+    Outcome::Refused(Refused {
+        by,
+        code: error.code,
+        status: error.status,
+        message: error.message,
+        request_id: error.request_id,
+        retry_after: error.retry_after,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use keyless_arm::error::ArmError;
+
+    use super::*;
+
+    fn failed(class: ErrorClass, landed: Landed, status: Option<u16>) -> Outcome {
+        let error = ArmError {
+            operation: "patch storage account",
+            resource: "stmlprod".to_owned(),
+            class,
+            status,
+            code: None,
+            message: "no".to_owned(),
+            request_id: None,
+            retry_after: None,
+        };
+        outcome(Err(WriteError { error, landed }))
+    }
+
+    #[test]
+    fn what_may_have_landed_is_never_called_a_refusal() {
+        for class in [
+            ErrorClass::Throttled,
+            ErrorClass::Transient,
+            ErrorClass::Propagating,
+            ErrorClass::Refused,
+            ErrorClass::Authentication,
+            ErrorClass::Unreadable,
+            ErrorClass::Bug,
+        ] {
+            for status in [None, Some(500)] {
+                assert!(matches!(failed(class, Landed::Unknown, status), Outcome::Unknown { .. }), "{class:?}");
+            }
+        }
+        assert!(matches!(failed(ErrorClass::Unreadable, Landed::No, Some(200)), Outcome::Unknown { .. }));
+    }
+
+    #[test]
+    fn a_refusal_names_who_can_lift_it() {
+        for (class, by) in [
+            (ErrorClass::Throttled, RefusedBy::Time),
+            (ErrorClass::Transient, RefusedBy::Time),
+            (ErrorClass::Propagating, RefusedBy::Time),
+            (ErrorClass::Authentication, RefusedBy::Time),
+            (ErrorClass::Refused, RefusedBy::Person),
+            (ErrorClass::Bug, RefusedBy::Person),
+        ] {
+            let outcome = failed(class, Landed::No, Some(400));
+            assert!(matches!(&outcome, Outcome::Refused(refused) if refused.by == by), "{class:?}: {outcome:?}");
+        }
+        assert!(matches!(failed(ErrorClass::Transient, Landed::No, None), Outcome::NotSent { .. }));
+    }
+}

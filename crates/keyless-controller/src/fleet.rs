@@ -1,0 +1,117 @@
+//! One look over every account without a writer: what `keyless plan` prints, and how `apply` ends.
+
+use std::sync::Arc;
+
+use futures::StreamExt;
+use futures::stream;
+use jiff::Timestamp;
+use keyless_arm::api::ReadArm;
+use keyless_core::desired::Desired;
+use keyless_core::id::StorageAccountId;
+use keyless_core::observed::Observed;
+use keyless_core::pass::{Intent, Job};
+use keyless_core::plan::{Limits, Look, Plan, Standing};
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::ServerClock;
+use crate::execute::{Passed, Surroundings, run_pass};
+use crate::index::Index;
+use crate::memory::{Growth, Memory};
+use crate::observe::Observer;
+use crate::view::View;
+
+/// The plans of all accounts.
+#[must_use]
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FleetPlan {
+    /// Which workspaces stand where, and what could not be found out.
+    pub index: Index,
+    /// Each account, by id.
+    pub accounts: Vec<AccountPlan>,
+}
+
+/// The plan of one account and what it rests on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AccountPlan {
+    /// The plan, with all gates of all steps looked at.
+    pub plan: Plan,
+    /// Everything that was read for it.
+    pub observed: Observed,
+}
+
+impl FleetPlan {
+    /// Whether something is blocked, or a declared workspace is missing or cannot be placed.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        let Index { placed: _, listings: _, unplaced, missing, nowhere } = &self.index;
+        !unplaced.is_empty()
+            || !missing.is_empty()
+            || !nowhere.is_empty()
+            || self.accounts.iter().any(|account| account.plan.standing() == Standing::Blocked)
+    }
+
+    /// Whether any step is left.
+    #[must_use]
+    pub fn has_steps(&self) -> bool {
+        self.accounts.iter().any(|account| !account.plan.steps.is_empty())
+    }
+
+    /// Whether nothing is left to do anywhere.
+    #[must_use]
+    pub fn is_converged(&self) -> bool {
+        !self.is_blocked() && !self.has_steps()
+    }
+}
+
+/// Looks over the fleet and plans every account, `at_a_time` at once. Writes nothing, for it is handed no writer.
+pub async fn plan_fleet(desired: Arc<Desired>, read: Arc<dyn ReadArm>, at_a_time: usize) -> FleetPlan {
+    let clock = Arc::new(ServerClock::default());
+    let memory = Arc::new(Memory::new(Growth::PERSON));
+    let observer = Observer::new(read, clock, memory);
+    look_over(desired, &Index::default(), &observer, at_a_time, |_| Limits::default(), &CancellationToken::new()).await
+}
+
+/// [`plan_fleet`] with the knowledge of a process that has been at work.
+pub(crate) async fn look_over(
+    desired: Arc<Desired>,
+    before: &Index,
+    observer: &Observer,
+    at_a_time: usize,
+    limits: impl Fn(&StorageAccountId) -> Limits,
+    cancel: &CancellationToken,
+) -> FleetPlan {
+    let index = Arc::new(before.refreshed(&desired, observer.reader(), observer.clock()).await);
+    let view = View::new(desired, Arc::clone(&index));
+    let revision = || view.desired.revision.clone();
+    let around = Surroundings {
+        observer,
+        hands: None,
+        known: &view.known,
+        revision: &revision,
+        intends: &|_: &Plan| {},
+        cancel,
+    };
+    let accounts = stream::iter(view.keys())
+        .map(|key| {
+            let job = Job {
+                desired: view.desired_for(&key),
+                limits: limits(&key),
+                intent: Intent::Plan,
+                look: Look::Everything,
+            };
+            let observed = view.observed_for(&key, observer.clock().last().unwrap_or(Timestamp::MIN));
+            let around = &around;
+            async move {
+                let (passed, observed) = run_pass(job, observed, around).await;
+                let plan = match passed {
+                    Passed::Finished(report) => report.plan,
+                    Passed::Deferred { plan, .. } => *plan,
+                };
+                AccountPlan { plan, observed }
+            }
+        })
+        .buffered(at_a_time.max(1))
+        .collect()
+        .await;
+    FleetPlan { index: (*index).clone(), accounts }
+}

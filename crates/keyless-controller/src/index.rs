@@ -1,0 +1,94 @@
+//! Which workspaces stand on which account, over the whole fleet: what the keys of the passes are made of.
+//!
+//! Refreshed at most once per interval by lists; never the last word before a write, because the step that turns a key
+//! off lists again in its own pass.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use keyless_arm::api::ReadArm;
+use keyless_core::desired::Desired;
+use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
+use keyless_core::observed::Reading;
+
+use crate::clock::ServerClock;
+use crate::search::{Place, Searcher, excluded};
+
+/// One view of the fleet.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Index {
+    /// The workspaces on each account, declared or not.
+    pub placed: BTreeMap<StorageAccountId, BTreeSet<WorkspaceId>>,
+    /// Per subscription in scope: whether its workspaces were listed completely.
+    pub listings: BTreeMap<SubscriptionId, Reading<()>>,
+    /// Declared workspaces whose account could not be found out, and why: each may stand on any account.
+    pub unplaced: BTreeMap<WorkspaceId, String>,
+    /// Declared workspaces that do not exist.
+    pub missing: BTreeSet<WorkspaceId>,
+    /// Declared workspaces that name neither an account nor a hub.
+    pub nowhere: BTreeSet<WorkspaceId>,
+}
+
+impl Index {
+    /// Looks over the fleet again. A failed list keeps what `self` knew, and says so in `listings`.
+    #[must_use]
+    pub async fn refreshed(&self, desired: &Desired, read: &dyn ReadArm, clock: &ServerClock) -> Self {
+        let scope = &desired.fleet.scope;
+        let searcher = Searcher { read, clock };
+        let mut known: BTreeSet<SubscriptionId> = desired.workspaces.keys().map(WorkspaceId::subscription).collect();
+        known.extend(desired.accounts.keys().map(StorageAccountId::subscription));
+        let search = searcher.search(scope, &known).await;
+
+        let mut places = search.found;
+        for (account, workspaces) in &self.placed {
+            for id in workspaces {
+                let failed = search.listings.get(&id.subscription()).is_some_and(|reading| reading.failure().is_some());
+                if failed && !excluded(scope, id.arm()) {
+                    places.entry(id.clone()).or_insert_with(|| Place::On(account.clone()));
+                }
+            }
+        }
+        let unlisted: Vec<WorkspaceId> =
+            desired.workspaces.keys().filter(|id| !places.contains_key(id)).cloned().collect();
+        places.extend(searcher.direct_all(unlisted).await);
+
+        let mut index = Self { listings: search.listings, ..Self::default() };
+        for (id, place) in places {
+            match place {
+                Place::On(account) => {
+                    index.placed.entry(account).or_default().insert(id);
+                }
+                Place::Unknown(why) => {
+                    // Still observed where it was, and suspected everywhere.
+                    if let Some(account) = self.account_of(&id) {
+                        index.placed.entry(account.clone()).or_default().insert(id.clone());
+                    }
+                    index.unplaced.insert(id, why);
+                }
+                Place::Missing => {
+                    index.missing.insert(id);
+                }
+                Place::Nowhere if desired.workspaces.contains_key(&id) => {
+                    index.nowhere.insert(id);
+                }
+                Place::Nowhere => {}
+            }
+        }
+        index
+    }
+
+    fn account_of(&self, id: &WorkspaceId) -> Option<&StorageAccountId> {
+        self.placed.iter().find(|(_, workspaces)| workspaces.contains(id)).map(|(account, _)| account)
+    }
+
+    /// The accounts that are passed over: those of declared workspaces, and declared accounts.
+    #[must_use]
+    pub fn keys(&self, desired: &Desired) -> BTreeSet<StorageAccountId> {
+        let declared = |workspaces: &BTreeSet<WorkspaceId>| {
+            workspaces.iter().any(|workspace| desired.workspaces.contains_key(workspace))
+        };
+        let mut keys: BTreeSet<StorageAccountId> =
+            self.placed.iter().filter(|(_, on)| declared(on)).map(|(account, _)| account.clone()).collect();
+        keys.extend(desired.accounts.keys().cloned());
+        keys
+    }
+}

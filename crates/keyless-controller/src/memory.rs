@@ -1,0 +1,194 @@
+//! What this process remembers of each account between passes: writes that may still land, refusals, and since when
+//! the key has been seen on. Losing it costs waiting, never safety.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use keyless_core::action::Action;
+use keyless_core::id::StorageAccountId;
+use keyless_core::observed::{Account, History, Reading};
+use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
+use keyless_core::plan::{Finding, Limits, Refusal};
+
+use crate::clock::{DATE_GRAIN, later};
+
+/// How the waits between tries of a refused action grow: doubling from the first to the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Growth {
+    /// After the first refusal.
+    pub first: Duration,
+    /// At most.
+    pub last: Duration,
+}
+
+impl Growth {
+    /// For refusals that only a person can lift. Design decision: a minute to four hours.
+    pub const PERSON: Self = Self { first: Duration::from_secs(60), last: Duration::from_secs(4 * 60 * 60) };
+    /// For refusals that time lifts and that come without `Retry-After`: a second to five minutes.
+    pub const TIME: Self = Self { first: Duration::from_secs(1), last: Duration::from_secs(5 * 60) };
+
+    /// The wait after this many refusals in a row, from 1.
+    #[must_use]
+    pub fn wait(self, tries: u32) -> Duration {
+        let factor = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.first.checked_mul(factor.max(1)).unwrap_or(self.last).min(self.last)
+    }
+}
+
+/// The memory of all accounts.
+#[derive(Debug)]
+pub struct Memory {
+    person: Growth,
+    keys: Mutex<BTreeMap<StorageAccountId, KeyMemory>>,
+}
+
+#[derive(Debug, Default)]
+struct KeyMemory {
+    unsettled_until: Option<Timestamp>,
+    refused: BTreeMap<Action, Remembered>,
+    key_on_since: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+struct Remembered {
+    tries: u32,
+    by: RefusedBy,
+    until: Timestamp,
+    why: String,
+}
+
+impl Memory {
+    /// An empty memory in which refusals by persons grow as `person` says.
+    #[must_use]
+    pub fn new(person: Growth) -> Self {
+        Self { person, keys: Mutex::default() }
+    }
+
+    fn keys(&self) -> MutexGuard<'_, BTreeMap<StorageAccountId, KeyMemory>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes in a read of the account and returns the history that goes with it.
+    pub(crate) fn saw_account(&self, key: &StorageAccountId, reading: &Reading<Option<Account>>) -> History {
+        let mut keys = self.keys();
+        let memory = keys.entry(key.clone()).or_default();
+        if let Reading::Known { value, at } = reading {
+            let on = value.as_ref().is_some_and(|account| account.shared_key.is_on());
+            memory.key_on_since = if on { Some(memory.key_on_since.unwrap_or(*at)) } else { None };
+        }
+        History { key_on_since: memory.key_on_since }
+    }
+
+    /// What holds a pass over this account back.
+    #[must_use]
+    pub fn limits(&self, key: &StorageAccountId, boot_until: Option<Timestamp>) -> Limits {
+        let keys = self.keys();
+        let Some(memory) = keys.get(key) else { return Limits { boot_until, ..Limits::default() } };
+        let refused = memory
+            .refused
+            .iter()
+            .map(|(action, refusal)| (action.clone(), Refusal { until: refusal.until, why: refusal.why.clone() }))
+            .collect();
+        Limits { boot_until, unsettled_until: memory.unsettled_until, refused }
+    }
+
+    /// Whether the last refusal of this action is one that time lifts.
+    #[must_use]
+    pub fn time_lifts(&self, key: &StorageAccountId, action: &Action) -> bool {
+        let keys = self.keys();
+        let refusal = keys.get(key).and_then(|memory| memory.refused.get(action));
+        refusal.is_some_and(|refusal| refusal.by == RefusedBy::Time)
+    }
+
+    /// Takes in what a pass found and did. `now` is the server's time at its end.
+    pub fn record(&self, report: &Report, now: Timestamp, late_write: Duration) {
+        let mut keys = self.keys();
+        let memory = keys.entry(report.plan.account_id.clone()).or_default();
+        let stopped = report.ended == Ended::Stopped;
+        let incomplete = report.plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
+        if !stopped && !incomplete {
+            // A complete read after the wait: whatever was under way has landed or never will.
+            if memory.unsettled_until.is_some_and(|until| until <= report.plan.at) {
+                memory.unsettled_until = None;
+            }
+            memory.refused.retain(|action, _| report.plan.steps.iter().any(|step| step.action == *action));
+        }
+        let Some(write) = &report.write else { return };
+        match &write.result {
+            WriteResult::Applied { .. } | WriteResult::NotReadBack { .. } => {
+                memory.refused.remove(&write.action);
+            }
+            WriteResult::NotSent { .. } => {}
+            WriteResult::Unknown { .. } => memory.rest(now, late_write),
+            WriteResult::DidNotStick { .. } => {
+                // What undid it may be slow as well as quick, and trying again at once would fight with it.
+                memory.rest(now, late_write);
+                let why = "accepted, but the value is not there".to_owned();
+                memory.refuse(&write.action, RefusedBy::Person, why, now, |tries| self.person.wait(tries));
+            }
+            WriteResult::Refused(refused) => {
+                let growth = match refused.by {
+                    RefusedBy::Person => self.person,
+                    RefusedBy::Time => Growth::TIME,
+                };
+                let code = refused.code.as_deref().map(|code| format!("{code}: ")).unwrap_or_default();
+                let why = format!("{code}{}", refused.message);
+                memory.refuse(&write.action, refused.by, why, now, |tries| {
+                    refused.retry_after.unwrap_or_else(|| growth.wait(tries))
+                });
+            }
+        }
+    }
+
+    /// Notes that a write of this account may still land, although no report says so.
+    pub(crate) fn rest(&self, key: &StorageAccountId, now: Timestamp, late_write: Duration) {
+        self.keys().entry(key.clone()).or_default().rest(now, late_write);
+    }
+
+    /// Lets refused actions be tried again at once: the files changed, so a person was here.
+    pub fn forgive(&self) {
+        for memory in self.keys().values_mut() {
+            memory.refused.clear();
+        }
+    }
+
+    /// Whether no write of this process may still land.
+    #[must_use]
+    pub fn is_settled(&self) -> bool {
+        self.keys().values().all(|memory| memory.unsettled_until.is_none())
+    }
+}
+
+impl KeyMemory {
+    fn rest(&mut self, now: Timestamp, late_write: Duration) {
+        let until = later(now, late_write).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
+        self.unsettled_until = self.unsettled_until.max(Some(until));
+    }
+
+    fn refuse(
+        &mut self,
+        action: &Action,
+        by: RefusedBy,
+        why: String,
+        now: Timestamp,
+        wait: impl FnOnce(u32) -> Duration,
+    ) {
+        let tries = self.refused.get(action).map_or(0, |refusal| refusal.tries).saturating_add(1);
+        self.refused.insert(action.clone(), Remembered { tries, by, until: later(now, wait(tries)), why });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_double_up_to_their_end() {
+        let seconds: Vec<u64> = (1..=10).map(|tries| Growth::PERSON.wait(tries).as_secs()).collect();
+        assert_eq!(seconds, [60, 120, 240, 480, 960, 1920, 3840, 7680, 14_400, 14_400]);
+        assert_eq!(Growth::PERSON.wait(u32::MAX).as_secs(), 14_400);
+        assert_eq!(Growth::PERSON.wait(0).as_secs(), 60);
+    }
+}

@@ -1,0 +1,319 @@
+//! Carries out the reads of a pass: a set of what to read in, a partial [`Observed`] out.
+//!
+//! A failed read becomes [`Reading::Unknown`] with the error's text, never an absent value. Before a write, the account
+//! and the action's target are read last, so that they are the freshest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream;
+use jiff::Timestamp;
+use keyless_arm::api::{Answer, Read, ReadArm};
+use keyless_core::action::Action;
+use keyless_core::desired::KeyDesired;
+use keyless_core::gate::ReadSet;
+use keyless_core::id::{ManagedIdentityId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
+use keyless_core::observed::{
+    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment,
+    RoleDefinition, Workspace,
+};
+use tokio::time::Instant;
+
+use crate::clock::{ServerClock, earlier};
+use crate::memory::Memory;
+use crate::search::{Place, Search, Searcher};
+
+/// How many reads of one pass are under way at a time.
+const AT_A_TIME: usize = 4;
+
+/// How long a built-in role definition may be reused: it changes only with the platform.
+const BUILT_IN_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// Reads for all passes of a process.
+pub struct Observer {
+    read: Arc<dyn ReadArm>,
+    clock: Arc<ServerClock>,
+    memory: Arc<Memory>,
+    roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
+}
+
+/// One role definition that many accounts share.
+#[derive(Default)]
+struct RoleSlot {
+    built_in: Option<(Instant, Timestamp, RoleDefinition)>,
+}
+
+/// What to read.
+#[derive(Debug, Clone, Copy)]
+pub struct Ask<'a> {
+    /// The files' part for the account.
+    pub desired: &'a KeyDesired,
+    /// What.
+    pub reads: &'a ReadSet,
+    /// The action that the reads confirm, if they do.
+    pub confirming: Option<&'a Action>,
+    /// Subscriptions that are searched in any case.
+    pub known: &'a BTreeSet<SubscriptionId>,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub struct Seen {
+    /// The values that were asked for.
+    pub part: Observed,
+    /// When the first read began.
+    pub began: Instant,
+    /// When the first read of the account or the action's target began.
+    pub target_began: Instant,
+}
+
+enum Piece {
+    Account(Reading<Option<Account>>),
+    Workspace(WorkspaceId, Reading<Option<Workspace>>),
+    Datastores(WorkspaceId, Reading<Vec<Datastore>>),
+    Computes(WorkspaceId, Reading<Vec<Compute>>),
+    Assignments(Reading<Vec<RoleAssignment>>, BTreeMap<RoleId, Reading<RoleDefinition>>),
+    Denies(Reading<Vec<DenyAssignment>>),
+    Locks(Reading<Vec<Lock>>),
+    KeyUsage(Reading<KeyUsage>),
+    Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
+    Search(Search),
+}
+
+impl Observer {
+    /// An observer over one reader. `memory` keeps since when each key has been seen on.
+    #[must_use]
+    pub fn new(read: Arc<dyn ReadArm>, clock: Arc<ServerClock>, memory: Arc<Memory>) -> Self {
+        Self { read, clock, memory, roles: Mutex::default() }
+    }
+
+    /// The reader.
+    pub(crate) fn reader(&self) -> &dyn ReadArm {
+        &*self.read
+    }
+
+    /// The server's clock.
+    pub(crate) fn clock(&self) -> &ServerClock {
+        &self.clock
+    }
+
+    /// The memory.
+    pub(crate) fn memory(&self) -> &Memory {
+        &self.memory
+    }
+
+    /// Reads what is asked for, some at a time.
+    pub async fn observe(&self, ask: Ask<'_>) -> Seen {
+        let began = Instant::now();
+        let (first, last) = self.split(ask);
+        let mut pieces = gather(first).await;
+        let target_began = Instant::now();
+        pieces.extend(gather(last).await);
+        Seen { part: self.assemble(ask, pieces), began, target_began }
+    }
+
+    /// The reads in two groups, the second to be made after the first.
+    fn split<'a>(&'a self, ask: Ask<'a>) -> (Vec<BoxFuture<'a, Piece>>, Vec<BoxFuture<'a, Piece>>) {
+        let ReadSet {
+            account,
+            listings,
+            workspaces,
+            datastores,
+            computes,
+            assignments,
+            denies,
+            locks,
+            key_usage,
+            identities,
+        } = ask.reads;
+        let key = &ask.desired.account_id;
+        let (mut first, mut last): (Vec<BoxFuture<'a, Piece>>, Vec<BoxFuture<'a, Piece>>) = Default::default();
+        if *listings {
+            first.push(Box::pin(self.search(ask)));
+        }
+        for id in datastores {
+            first.push(Box::pin(
+                async move { Piece::Datastores(id.clone(), self.reading(self.read.datastores(id).await)) },
+            ));
+        }
+        for id in computes {
+            first.push(Box::pin(async move {
+                Piece::Computes(id.clone(), self.reading(self.read.computes(id).await)) //
+            }));
+        }
+        if *denies {
+            first.push(Box::pin(async move {
+                Piece::Denies(self.reading(self.read.deny_assignments(key.arm()).await)) //
+            }));
+        }
+        if *locks {
+            first.push(Box::pin(async move { Piece::Locks(self.reading(self.read.locks(key.arm()).await)) }));
+        }
+        for id in identities {
+            first.push(Box::pin(async move {
+                Piece::Identity(id.clone(), self.reading(self.read.managed_identity(id).await))
+            }));
+        }
+        if *key_usage {
+            // Its window is cut from the server's time, which another read has to tell first.
+            let group = if self.clock.last().is_some() { &mut first } else { &mut last };
+            group.push(Box::pin(self.key_usage(ask.desired)));
+        }
+        for id in workspaces {
+            let target = matches!(ask.confirming, Some(Action::SetAuthMode { workspace, .. }) if workspace == id);
+            let group = if target { &mut last } else { &mut first };
+            group.push(Box::pin(async move {
+                Piece::Workspace(id.clone(), self.reading(self.read.workspace(id).await)) //
+            }));
+        }
+        if *assignments {
+            let target = matches!(ask.confirming, Some(Action::GrantRole(_) | Action::RevokeRole { .. }));
+            let group = if target { &mut last } else { &mut first };
+            group.push(Box::pin(self.assignments(ask.desired)));
+        }
+        if *account {
+            let group = if ask.confirming.is_some() { &mut last } else { &mut first };
+            group.push(Box::pin(async move { Piece::Account(self.reading(self.read.account(key).await)) }));
+        }
+        (first, last)
+    }
+
+    fn reading<T>(&self, read: Read<T>) -> Reading<T> {
+        match read {
+            Ok(Answer { value, at, request_id: _ }) => {
+                self.clock.saw(at);
+                Reading::known(value, at)
+            }
+            Err(error) => Reading::unknown(error.to_string()),
+        }
+    }
+
+    async fn search(&self, ask: Ask<'_>) -> Piece {
+        let mut known = ask.known.clone();
+        known.insert(ask.desired.account_id.subscription());
+        let searcher = Searcher { read: &*self.read, clock: &self.clock };
+        Piece::Search(searcher.search(&ask.desired.fleet.scope, &known).await)
+    }
+
+    /// Key usage over exactly `keyIdle`, ending where metrics are complete.
+    async fn key_usage(&self, desired: &KeyDesired) -> Piece {
+        let Some(now) = self.clock.last() else {
+            return Piece::KeyUsage(Reading::unknown("the server's time is not known"));
+        };
+        let waits = &desired.fleet.waits;
+        let idle = desired.account.as_ref().and_then(|account| account.key_idle).unwrap_or(waits.key_idle);
+        let to = earlier(now, waits.metrics_lag);
+        let from = earlier(to, idle);
+        Piece::KeyUsage(self.reading(self.read.key_usage(&desired.account_id, from, to).await))
+    }
+
+    async fn assignments(&self, desired: &KeyDesired) -> Piece {
+        let assignments = self.reading(self.read.role_assignments(desired.account_id.arm()).await);
+        let ids: BTreeSet<RoleId> =
+            assignments.value().into_iter().flatten().map(|assignment| assignment.role).collect();
+        let roles = stream::iter(ids)
+            .map(|id| async move { (id, self.role(desired, id).await) })
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        Piece::Assignments(assignments, roles)
+    }
+
+    async fn role(&self, desired: &KeyDesired, id: RoleId) -> Reading<RoleDefinition> {
+        let slot = {
+            let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(roles.entry(id).or_default())
+        };
+        // Held over the read: accounts that ask for the same definition at once share one answer.
+        let mut slot = slot.lock().await;
+        if let Some((read, at, definition)) = &slot.built_in
+            && read.elapsed() < BUILT_IN_FOR
+        {
+            return Reading::known(definition.clone(), *at);
+        }
+        match self.reading(self.read.role_definition(desired.account_id.arm(), id).await) {
+            Reading::Known { value: Some(definition), at } => {
+                slot.built_in = definition.built_in.then(|| (Instant::now(), at, definition.clone()));
+                Reading::known(definition, at)
+            }
+            // A definition with assignments cannot be deleted, so this is a contradiction rather than an empty role.
+            Reading::Known { value: None, .. } => Reading::unknown("Azure says it does not exist, and it is assigned"),
+            Reading::Unknown { why } => Reading::Unknown { why },
+            Reading::NotRead => Reading::NotRead,
+        }
+    }
+
+    fn assemble(&self, ask: Ask<'_>, pieces: Vec<Piece>) -> Observed {
+        let key = &ask.desired.account_id;
+        let mut part = Observed::unread(key.clone(), Timestamp::MIN);
+        let mut latest = Timestamp::MIN;
+        let mut saw = |at: Option<Timestamp>| latest = latest.max(at.unwrap_or(Timestamp::MIN));
+        for piece in pieces {
+            match piece {
+                Piece::Account(reading) => {
+                    saw(reading.at());
+                    part.account = reading;
+                }
+                Piece::Workspace(id, reading) => {
+                    saw(reading.at());
+                    entry(&mut part, id).workspace = reading;
+                }
+                Piece::Datastores(id, reading) => {
+                    saw(reading.at());
+                    entry(&mut part, id).datastores = reading;
+                }
+                Piece::Computes(id, reading) => {
+                    saw(reading.at());
+                    entry(&mut part, id).computes = reading;
+                }
+                Piece::Assignments(reading, roles) => {
+                    saw(reading.at());
+                    part.assignments = reading;
+                    part.roles = roles;
+                }
+                Piece::Denies(reading) => {
+                    saw(reading.at());
+                    part.denies = reading;
+                }
+                Piece::Locks(reading) => {
+                    saw(reading.at());
+                    part.locks = reading;
+                }
+                Piece::KeyUsage(reading) => {
+                    saw(reading.at());
+                    part.key_usage = reading;
+                }
+                Piece::Identity(id, reading) => {
+                    saw(reading.at());
+                    part.identities.insert(id, reading);
+                }
+                Piece::Search(Search { listings, found }) => {
+                    for reading in listings.values() {
+                        saw(reading.at());
+                    }
+                    part.listings = listings;
+                    let here = |place: &Place| matches!(place, Place::On(account) if account == key);
+                    let listed = found.into_iter().filter(|(_, place)| here(place)).map(|(id, _)| id);
+                    // A list may lag behind a declared workspace, so those stay and are judged by their own reads.
+                    for id in listed.chain(ask.desired.workspaces.keys().cloned()) {
+                        entry(&mut part, id);
+                    }
+                }
+            }
+        }
+        part.now = latest;
+        part.history = self.memory.saw_account(key, &part.account);
+        part
+    }
+}
+
+fn entry(part: &mut Observed, id: WorkspaceId) -> &mut ObservedWorkspace {
+    part.workspaces.entry(id).or_insert_with(ObservedWorkspace::unread)
+}
+
+async fn gather(reads: Vec<BoxFuture<'_, Piece>>) -> Vec<Piece> {
+    stream::iter(reads).buffered(AT_A_TIME).collect().await
+}

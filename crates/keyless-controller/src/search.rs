@@ -1,0 +1,166 @@
+//! One search of every subscription in scope for workspaces, and the account each of them stands on.
+//!
+//! A subscription counts as listed only if its list was complete *and* the account of every workspace in it could be told:
+//! a project whose hub could not be read may stand on any account.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use futures::StreamExt;
+use futures::stream;
+use keyless_arm::api::{Answer, ReadArm};
+use keyless_core::desired::Scope;
+use keyless_core::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
+use keyless_core::observed::{Reading, Workspace};
+
+use crate::clock::ServerClock;
+
+/// How many lists or direct reads one search has under way at a time.
+const AT_A_TIME: usize = 4;
+
+/// Where a workspace stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// On this account.
+    On(StorageAccountId),
+    /// Azure names neither an account nor a hub.
+    Nowhere,
+    /// It does not exist.
+    Missing,
+    /// A read that would tell failed.
+    Unknown(String),
+}
+
+/// What one search found.
+#[derive(Debug, Default)]
+pub(crate) struct Search {
+    /// Per subscription in scope: whether it was listed completely.
+    pub(crate) listings: BTreeMap<SubscriptionId, Reading<()>>,
+    /// The listed workspaces whose place could be told, excluded ones left out.
+    pub(crate) found: BTreeMap<WorkspaceId, Place>,
+}
+
+/// Searches with one reader, noting the server's time as it goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Searcher<'a> {
+    pub(crate) read: &'a dyn ReadArm,
+    pub(crate) clock: &'a ServerClock,
+}
+
+impl Searcher<'_> {
+    fn saw<T>(&self, answer: Answer<T>) -> Answer<T> {
+        self.clock.saw(answer.at);
+        answer
+    }
+
+    /// Lists every subscription in scope. `known` are subscriptions that belong to it in any case: those of the
+    /// declared resources, and those of earlier searches.
+    pub(crate) async fn search(&self, scope: &Scope, known: &BTreeSet<SubscriptionId>) -> Search {
+        let mut search = Search::default();
+        let mut subscriptions = known.clone();
+        match &scope.subscriptions {
+            Some(named) => subscriptions.extend(named),
+            None => match self.read.subscriptions().await {
+                Ok(answer) => subscriptions.extend(self.saw(answer).value),
+                Err(error) => {
+                    // Which subscriptions there are is not known, so none of the known ones stands for all.
+                    let why = format!("the list of subscriptions could not be read: {error}");
+                    search.listings =
+                        subscriptions.iter().map(|&subscription| (subscription, Reading::unknown(&*why))).collect();
+                }
+            },
+        }
+        subscriptions.retain(|subscription| !excluded(scope, &subscription.arm()));
+        let lists: Vec<_> = stream::iter(subscriptions)
+            .map(|subscription| async move { (subscription, self.read.workspaces(subscription).await) })
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        let mut listed: BTreeMap<WorkspaceId, (SubscriptionId, Workspace)> = BTreeMap::new();
+        for (subscription, answer) in lists {
+            let reading = match answer {
+                Ok(answer) => {
+                    let Answer { value, at, .. } = self.saw(answer);
+                    listed.extend(value.into_iter().map(|own| (own.id.clone(), (subscription, own))));
+                    Reading::known((), at)
+                }
+                Err(error) => Reading::unknown(error.to_string()),
+            };
+            search.listings.entry(subscription).or_insert(reading);
+        }
+        self.place(scope, &listed, &mut search).await;
+        search
+    }
+
+    async fn place(
+        &self,
+        scope: &Scope,
+        listed: &BTreeMap<WorkspaceId, (SubscriptionId, Workspace)>,
+        search: &mut Search,
+    ) {
+        let mut open = Vec::new();
+        for (id, (subscription, own)) in listed {
+            if excluded(scope, id.arm()) {
+                continue;
+            }
+            let hub = own.hub.as_ref().and_then(|hub| listed.get(hub)).and_then(|(_, hub)| hub.storage_account.clone());
+            match own.storage_account.clone().or(hub) {
+                Some(account) => {
+                    search.found.insert(id.clone(), Place::On(account));
+                }
+                None => open.push((*subscription, id.clone())),
+            }
+        }
+        let resolved: Vec<_> = stream::iter(open)
+            .map(|(subscription, id)| async move { (subscription, self.direct(&id).await, id) })
+            .buffered(AT_A_TIME)
+            .collect()
+            .await;
+        for (subscription, place, id) in resolved {
+            match place {
+                Place::On(_) | Place::Nowhere => {
+                    search.found.insert(id, place);
+                }
+                // Lists lag behind deletions.
+                Place::Missing => {}
+                Place::Unknown(why) => {
+                    let why = format!("the account of {} could not be found out: {why}", id.name());
+                    search.listings.insert(subscription, Reading::unknown(why));
+                }
+            }
+        }
+    }
+
+    /// Finds out by direct reads where one workspace stands.
+    pub(crate) async fn direct(&self, id: &WorkspaceId) -> Place {
+        let own = match self.read.workspace(id).await.map(|answer| self.saw(answer).value) {
+            Ok(Some(own)) => own,
+            Ok(None) => return Place::Missing,
+            Err(error) => return Place::Unknown(error.to_string()),
+        };
+        if let Some(account) = own.storage_account {
+            return Place::On(account);
+        }
+        let Some(hub) = own.hub else { return Place::Nowhere };
+        match self.read.workspace(&hub).await.map(|answer| self.saw(answer).value) {
+            Ok(Some(hub)) => hub.storage_account.map_or(Place::Nowhere, Place::On),
+            Ok(None) => Place::Unknown(format!("its hub {} does not exist", hub.name())),
+            Err(error) => Place::Unknown(format!("its hub {}: {error}", hub.name())),
+        }
+    }
+
+    /// [`Searcher::direct`] for many.
+    pub(crate) async fn direct_all(&self, ids: impl IntoIterator<Item = WorkspaceId>) -> Vec<(WorkspaceId, Place)> {
+        stream::iter(ids)
+            .map(|id| async move {
+                let place = self.direct(&id).await;
+                (id, place)
+            })
+            .buffered(AT_A_TIME)
+            .collect()
+            .await
+    }
+}
+
+pub(crate) fn excluded(scope: &Scope, id: &ArmId) -> bool {
+    scope.exclude.iter().any(|excluded| excluded.covers(id))
+}

@@ -1,0 +1,400 @@
+//! The loop: every account read at least once per interval, one pass each at a time, until it is asked to stop.
+//!
+//! Expected flow: files come in through a [`Feed`]; a look over the fleet places the workspaces; the [`Queue`] says which
+//! account is next; a task carries out its pass; its report decides when it is due again. `apply` is the same loop with an
+//! end. Only the loop itself touches its state; tasks hand their results back.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use keyless_core::desired::{Desired, Fleet};
+use keyless_core::id::StorageAccountId;
+use keyless_core::pass::{Ended, Intent, Job, Requeue};
+use keyless_core::plan::Look;
+use tokio::task::{Id, JoinError, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+
+use crate::announce::PassInfo;
+use crate::clock::{DATE_GRAIN, later};
+use crate::daemon::{Boot, Controller, Feed, Options, Shared, Stopped, failure_of, lock};
+use crate::event::{Event, Level, Name};
+use crate::execute::Passed;
+use crate::index::Index;
+use crate::queue::{Queue, Reason, Start};
+use crate::rest::{Patience, Rest};
+use crate::view::View;
+
+/// How long all passes together are waited for at the end: the grace of a call, and room for what follows it.
+const STOP_WITHIN: Duration = Duration::from_secs(9);
+
+/// A due time is never nearer than this, so that an answer without progress is not asked for in a tight loop.
+const BREATH: Duration = Duration::from_millis(100);
+
+struct PassEnd {
+    key: StorageAccountId,
+    passed: Passed,
+    began: Instant,
+    reason: String,
+}
+
+enum Finished {
+    Pass(Box<PassEnd>),
+    Search(Box<(Arc<Desired>, Index)>),
+}
+
+pub(crate) struct Loop {
+    pub(crate) options: Options,
+    pub(crate) shared: Arc<Shared>,
+    boot: Boot,
+    feed: Feed,
+    feed_open: bool,
+    asked: CancellationToken,
+    /// Stops the passes: at `asked`, or when `apply` has come to its end.
+    cancel: CancellationToken,
+    queue: Queue,
+    tasks: JoinSet<Finished>,
+    running: BTreeMap<Id, Option<StorageAccountId>>,
+    desired: Option<Arc<Desired>>,
+    pub(crate) view: Option<Arc<View>>,
+    searching: bool,
+    search_due: Option<Instant>,
+    passes: u64,
+    /// With patience the loop ends once every account has come to rest.
+    patience: Option<Patience>,
+    rests: BTreeMap<StorageAccountId, Rest>,
+    /// Whether a pass broke off in a way that leaves its write in the dark.
+    broken: bool,
+}
+
+impl Loop {
+    pub(crate) fn new(
+        controller: Controller,
+        feed: Feed,
+        asked: CancellationToken,
+        patience: Option<Patience>,
+    ) -> Self {
+        let Controller { options, shared, boot } = controller;
+        Self {
+            options,
+            shared,
+            boot,
+            feed,
+            feed_open: true,
+            cancel: asked.child_token(),
+            asked,
+            queue: Queue::new(options.max_in_flight, options.seed),
+            tasks: JoinSet::new(),
+            running: BTreeMap::new(),
+            desired: None,
+            view: None,
+            searching: false,
+            search_due: None,
+            passes: 0,
+            patience,
+            rests: BTreeMap::new(),
+            broken: false,
+        }
+    }
+
+    pub(crate) async fn go(&mut self) {
+        self.adopt();
+        loop {
+            self.start_due();
+            if self.at_rest() {
+                return;
+            }
+            let wake = self.queue.next_due().into_iter().chain(self.next_search()).min();
+            tokio::select! {
+                biased;
+                () = self.asked.cancelled() => return,
+                changed = self.feed.changed(), if self.feed_open => match changed {
+                    Ok(()) => self.adopt(),
+                    Err(_) => self.feed_open = false,
+                },
+                Some(finished) = self.tasks.join_next_with_id() => self.finished(finished),
+                () = sleep_until(wake), if wake.is_some() => {}
+            }
+        }
+    }
+
+    /// Puts the newest revision in force: for what starts from now on, and against what is under way.
+    fn adopt(&mut self) {
+        let Some(desired) = self.feed.borrow_and_update().clone() else { return };
+        *lock(&self.shared.revision) = desired.revision.clone();
+        self.shared.observer.memory().forgive();
+        let revision = desired.revision.to_string();
+        self.shared.status.update(|status| {
+            status.revision = Some(revision);
+            status.counters.revisions += 1;
+        });
+        let now = Instant::now();
+        if let Some(view) = &self.view {
+            let view = Arc::new(View::new(Arc::clone(&desired), Arc::clone(&view.index)));
+            self.view = Some(view);
+            let keys: Vec<StorageAccountId> = self.queue.keys().cloned().collect();
+            for key in keys {
+                self.queue.request(&key, now, Reason::Files);
+            }
+        }
+        self.desired = Some(desired);
+        self.rests.clear();
+        self.search_due = Some(now);
+    }
+
+    fn next_search(&self) -> Option<Instant> {
+        if self.searching { None } else { self.search_due }
+    }
+
+    fn start_due(&mut self) {
+        let now = Instant::now();
+        if self.next_search().is_some_and(|due| due <= now)
+            && let Some(desired) = self.desired.clone()
+        {
+            self.searching = true;
+            self.search_due = Some(now + self.options.interval);
+            let before = self.view.as_ref().map(|view| Arc::clone(&view.index)).unwrap_or_default();
+            let shared = Arc::clone(&self.shared);
+            let task = self.tasks.spawn(async move {
+                let observer = &shared.observer;
+                let index = before.refreshed(&desired, observer.reader(), observer.clock()).await;
+                Finished::Search(Box::new((desired, index)))
+            });
+            self.running.insert(task.id(), None);
+        }
+        while let Some(view) = self.view.clone()
+            && let Some(start) = self.queue.take(now)
+        {
+            self.start_pass(&view, start);
+        }
+        let in_flight = self.queue.in_flight();
+        if self.shared.status.snapshot_in_flight() != in_flight {
+            self.shared.status.update(|status| status.in_flight = in_flight);
+        }
+    }
+
+    fn start_pass(&mut self, view: &Arc<View>, Start { key, reasons }: Start) {
+        self.passes += 1;
+        let boot_until = self.boot_until();
+        let clock = self.shared.observer.clock();
+        // Without an answer from Azure the end of the boot wait cannot be told, so nothing may be written yet.
+        let dark = self.boot.needed && boot_until.is_none();
+        let job = Job {
+            desired: view.desired_for(&key),
+            limits: self.shared.observer.memory().limits(&key, boot_until),
+            intent: if dark { Intent::Plan } else { Intent::Converge },
+            look: Look::WhatMatters,
+        };
+        let observed = view.observed_for(&key, clock.last().unwrap_or(Timestamp::MIN));
+        let reason = reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",");
+        let span = tracing::info_span!("reconcile", key = key.as_str(), reason, pass = self.passes);
+        let (shared, view, cancel) = (Arc::clone(&self.shared), Arc::clone(view), self.cancel.clone());
+        let id = key.clone();
+        let pass = async move {
+            let began = Instant::now();
+            let (passed, _) = shared.pass(job, observed, &view, &cancel).await;
+            Finished::Pass(Box::new(PassEnd { key, passed, began, reason }))
+        };
+        let task = self.tasks.spawn(pass.instrument(span));
+        self.running.insert(task.id(), Some(id));
+    }
+
+    pub(crate) fn boot_until(&mut self) -> Option<Timestamp> {
+        if !self.boot.needed {
+            return None;
+        }
+        let clock = self.shared.observer.clock();
+        self.boot.from = self.boot.from.or_else(|| clock.now());
+        let until = later(self.boot.from?, self.late_write()).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
+        if clock.last().is_some_and(|now| now >= until) {
+            self.boot.needed = false;
+            self.shared.status.update(|status| status.boot_until = None);
+            return None;
+        }
+        self.shared.status.update(|status| status.boot_until = Some(until));
+        Some(until)
+    }
+
+    fn late_write(&self) -> Duration {
+        let waits = self.desired.as_ref().map_or_else(|| Fleet::default().waits, |desired| desired.fleet.waits);
+        waits.late_write
+    }
+
+    fn finished(&mut self, finished: Result<(Id, Finished), JoinError>) {
+        match finished {
+            Ok((id, Finished::Pass(end))) => {
+                self.running.remove(&id);
+                self.pass_over(*end);
+            }
+            Ok((id, Finished::Search(found))) => {
+                self.running.remove(&id);
+                let (desired, index) = *found;
+                self.searched(desired, index);
+            }
+            Err(error) => {
+                let key = self.running.remove(&error.id()).flatten();
+                self.broke(key, &error);
+            }
+        }
+    }
+
+    fn searched(&mut self, desired: Arc<Desired>, index: Index) {
+        self.searching = false;
+        let now = Instant::now();
+        let current = self.desired.clone().unwrap_or(desired);
+        let events = lock(&self.shared.book).searched(&index, &current.revision.0, now);
+        self.shared.emit(events);
+        let complete = index.listings.values().all(|reading| reading.failure().is_none());
+        let view = Arc::new(View::new(current, Arc::new(index)));
+        let keys = view.keys();
+        let gone: Vec<StorageAccountId> = self.queue.keys().filter(|key| !keys.contains(*key)).cloned().collect();
+        for key in &gone {
+            self.queue.drop_key(key);
+            self.rests.remove(key);
+        }
+        let events = lock(&self.shared.book).keep_only(&keys);
+        self.shared.emit(events);
+        let known: BTreeSet<StorageAccountId> = self.queue.keys().cloned().collect();
+        for key in &keys {
+            if !known.contains(key) {
+                self.queue.request(key, now, Reason::Start);
+            } else if self.view.as_ref().is_some_and(|before| before.differs(&view, key)) {
+                self.queue.request(key, now, Reason::Files);
+                self.rests.remove(key);
+            }
+        }
+        self.shared.status.update(|status| {
+            status.fleet_complete = Some(complete);
+            status.missing = view.index.missing.clone();
+            status.unplaced = view.index.unplaced.clone();
+            status.counters.searches += 1;
+            status.accounts.retain(|key, _| keys.contains(key));
+            for key in &keys {
+                status.accounts.entry(key.clone()).or_default().workspaces = view.on(key);
+            }
+        });
+        self.view = Some(view);
+    }
+
+    fn pass_over(&mut self, end: PassEnd) {
+        let PassEnd { key, passed, began, reason } = end;
+        self.queue.done(&key);
+        let info = PassInfo { reason, elapsed: began.elapsed() };
+        let (plan, requeue, failure) = match &passed {
+            Passed::Finished(report) => {
+                let clock = self.shared.observer.clock();
+                let now = clock.now().unwrap_or(report.plan.at);
+                self.shared.observer.memory().record(report, now, self.late_write());
+                let events = lock(&self.shared.book).passed(report, &info, Instant::now());
+                self.shared.emit(events);
+                self.shared.count(report);
+                (&report.plan, report.requeue(), failure_of(report))
+            }
+            Passed::Deferred { plan, why, retry_after } => {
+                let requeue = retry_after.map_or(Requeue::Backoff, Requeue::After);
+                (&**plan, requeue, Some(why.clone()))
+            }
+        };
+        let stopped = matches!(&passed, Passed::Finished(report) if report.ended == Ended::Stopped);
+        self.shared.note(&key, plan, failure.as_deref(), stopped);
+        if !self.queue.keys().any(|known| *known == key) {
+            // Dropped meanwhile.
+            return;
+        }
+        if let Some(patience) = &self.patience {
+            let memory = self.shared.observer.memory();
+            let rest = self.rests.remove(&key).unwrap_or_default();
+            self.rests.insert(key.clone(), patience.judge(rest, &passed, failure.is_some(), memory));
+        }
+        self.requeue(&key, requeue, began, failure.is_some());
+    }
+
+    fn requeue(&mut self, key: &StorageAccountId, requeue: Requeue, began: Instant, failed: bool) {
+        let now = Instant::now();
+        if !failed {
+            self.queue.succeeded(key);
+        }
+        let interval = self.options.interval;
+        let latest = began + self.queue.spread(interval, 0.1);
+        let (at, reason) = match requeue {
+            Requeue::Now => (now, Reason::Written),
+            Requeue::After(wait) => (now + wait.max(BREATH).min(interval), Reason::Due),
+            Requeue::Backoff => (now + self.queue.backoff(key, interval), Reason::Retry),
+            // `apply` does not sit out an interval for what may be a passing fault.
+            Requeue::Interval if self.patience.is_some() && failed => {
+                (now + self.queue.backoff(key, interval), Reason::Retry)
+            }
+            Requeue::Interval => (latest, Reason::Interval),
+        };
+        let reason = if latest < at { Reason::Interval } else { reason };
+        self.queue.request(key, at.min(latest).max(now), reason);
+    }
+
+    fn broke(&mut self, key: Option<StorageAccountId>, error: &JoinError) {
+        let Some(key) = key else {
+            self.searching = false;
+            tracing::error!(error = %error, "the look over the fleet broke off");
+            return;
+        };
+        self.broken = true;
+        let now = self.shared.observer.clock().now().unwrap_or(Timestamp::MIN);
+        // It may have sent a write.
+        self.shared.observer.memory().rest(&key, now, self.late_write());
+        let revision = Some(lock(&self.shared.revision).to_string());
+        self.shared.emit(vec![Event {
+            storage_account: Some(key.to_string()),
+            revision,
+            result: Some("unknown"),
+            why: Some(format!("the pass broke off: {error}")),
+            ..Event::new(Name::ActionFailed, Level::Error)
+        }]);
+        self.queue.done(&key);
+        let wait = self.queue.backoff(&key, self.options.interval);
+        self.queue.request(&key, Instant::now() + wait, Reason::Retry);
+    }
+
+    fn at_rest(&self) -> bool {
+        let (Some(_), Some(view)) = (&self.patience, &self.view) else { return false };
+        !self.searching
+            && self.queue.in_flight() == 0
+            && view.keys().iter().all(|key| self.rests.get(key).is_some_and(Rest::is_final))
+    }
+
+    /// Lets the calls under way come to their end, then says whether the next process has to wait.
+    pub(crate) async fn stop(mut self) -> Stopped {
+        self.shared.status.update(|status| status.stopping = true);
+        self.cancel.cancel();
+        let give_up = Instant::now() + STOP_WITHIN;
+        // A look over the fleet writes nothing, so nothing waits for it.
+        while self.running.values().any(Option::is_some) {
+            match tokio::time::timeout_at(give_up, self.tasks.join_next_with_id()).await {
+                Ok(Some(finished)) => self.finished(finished),
+                Ok(None) | Err(_) => break,
+            }
+        }
+        let abandoned = self.running.values().any(Option::is_some);
+        self.tasks.abort_all();
+        let booted = self.boot_until().is_none() && !self.boot.needed;
+        let settled = !abandoned && booted && !self.broken && self.shared.observer.memory().is_settled();
+        if !settled {
+            return Stopped { settled: false };
+        }
+        match self.shared.state_dir.mark().set() {
+            Ok(()) => Stopped { settled: true },
+            Err(error) => {
+                tracing::warn!(error = %error, "the settled mark could not be set; the next start waits");
+                Stopped { settled: false }
+            }
+        }
+    }
+}
+
+async fn sleep_until(wake: Option<Instant>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until(wake).await,
+        None => std::future::pending().await,
+    }
+}

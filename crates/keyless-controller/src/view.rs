@@ -1,0 +1,79 @@
+//! One revision of the files laid over one look at the fleet: which accounts are passed over, and what each pass starts from.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use keyless_core::desired::{Desired, KeyDesired};
+use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
+use keyless_core::observed::{Observed, ObservedWorkspace};
+
+use crate::index::Index;
+
+/// Files and fleet, joined once for all passes.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) desired: Arc<Desired>,
+    pub(crate) index: Arc<Index>,
+    /// Declared workspaces that may stand on any account.
+    unplaced: BTreeSet<WorkspaceId>,
+    /// Subscriptions that are searched in any case.
+    pub(crate) known: BTreeSet<SubscriptionId>,
+}
+
+impl View {
+    pub(crate) fn new(desired: Arc<Desired>, index: Arc<Index>) -> Self {
+        let mut unplaced: BTreeSet<WorkspaceId> = index.unplaced.keys().cloned().collect();
+        let placed: BTreeSet<&WorkspaceId> = index.placed.values().flatten().collect();
+        let told = |id: &WorkspaceId| placed.contains(id) || index.missing.contains(id) || index.nowhere.contains(id);
+        // Declared since the last look over the fleet.
+        unplaced.extend(desired.workspaces.keys().filter(|id| !told(id)).cloned());
+        let known = index.listings.keys().copied().collect();
+        Self { desired, index, unplaced, known }
+    }
+
+    pub(crate) fn keys(&self) -> BTreeSet<StorageAccountId> {
+        self.index.keys(&self.desired)
+    }
+
+    /// The workspaces on an account, declared or not.
+    pub(crate) fn on(&self, key: &StorageAccountId) -> BTreeSet<WorkspaceId> {
+        self.index.placed.get(key).cloned().unwrap_or_default()
+    }
+
+    /// The files' part for one account.
+    pub(crate) fn desired_for(&self, key: &StorageAccountId) -> KeyDesired {
+        let workspaces: BTreeMap<_, _> = self
+            .index
+            .placed
+            .get(key)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.desired.workspaces.get_key_value(id))
+            .map(|(id, workspace)| (id.clone(), workspace.clone()))
+            .collect();
+        KeyDesired {
+            revision: self.desired.revision.clone(),
+            fleet: self.desired.fleet.clone(),
+            account_id: key.clone(),
+            account: self.desired.accounts.get(key).cloned(),
+            workspaces,
+            unplaced: self.unplaced.clone(),
+        }
+    }
+
+    /// What a pass starts from: which workspaces are there, and nothing read of them.
+    pub(crate) fn observed_for(&self, key: &StorageAccountId, now: Timestamp) -> Observed {
+        let on_account = self.index.placed.get(key).into_iter().flatten();
+        Observed {
+            listings: self.index.listings.clone(),
+            workspaces: on_account.map(|id| (id.clone(), ObservedWorkspace::unread())).collect(),
+            ..Observed::unread(key.clone(), now)
+        }
+    }
+
+    /// Whether a pass over the account would start from something else in `other`.
+    pub(crate) fn differs(&self, other: &Self, key: &StorageAccountId) -> bool {
+        self.index.placed.get(key) != other.index.placed.get(key) || self.unplaced != other.unplaced
+    }
+}
