@@ -1,8 +1,12 @@
 //! One file per command, each one function from arguments to an exit status.
 
+mod apply;
 mod completions;
+mod plan;
+mod run;
 mod schema;
 mod sim;
+mod validate;
 
 use std::process::ExitCode;
 
@@ -14,6 +18,10 @@ use crate::cli::Command;
 /// Runs a command.
 pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
+        Command::Run(args) => run::run(&args),
+        Command::Plan(args) => plan::plan(&args),
+        Command::Apply(args) => apply::apply(&args),
+        Command::Validate(args) => validate::validate(&args),
         Command::Schema(args) => schema::schema(&args),
         Command::Sim(args) => sim::sim(&args),
         Command::Completions(args) => completions::completions(&args),

@@ -4,9 +4,13 @@
 
 mod cli;
 mod commands;
+mod connect;
+mod daemon;
 mod logging;
+mod metrics;
 mod output;
 mod render;
+mod server;
 mod settings;
 mod signals;
 

@@ -67,7 +67,12 @@ impl Collector for Numbers {
         let counters = &snapshot.counters;
 
         counter(&mut encoder, "passes", "Passes that came to an end", counters.passes)?;
-        counter(&mut encoder, "failed_passes", "Passes in which a read, a write or the mark failed", counters.failed_passes)?;
+        counter(
+            &mut encoder,
+            "failed_passes",
+            "Passes in which a read, a write or the mark failed",
+            counters.failed_passes,
+        )?;
         counter(&mut encoder, "searches", "Looks over the whole fleet for workspaces", counters.searches)?;
         counter(&mut encoder, "revisions", "Revisions of the desired state that came into force", counters.revisions)?;
 

@@ -11,6 +11,9 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 use jiff::Timestamp;
+use keyless_controller::fleet;
+use keyless_controller::index::Index;
+use keyless_core::desired::Revision;
 use keyless_core::plan::{Plan, Standing};
 
 /// In which form a plan is printed.
@@ -36,6 +39,20 @@ pub(crate) struct FleetPlan {
 }
 
 impl FleetPlan {
+    /// The view of what the controller planned.
+    pub(crate) fn new(revision: &Revision, planned: fleet::FleetPlan) -> Self {
+        let fleet::FleetPlan { index, accounts } = planned;
+        let Index { placed: _, listings: _, unplaced, missing, nowhere } = index;
+        let mut problems = Vec::new();
+        for (id, why) in unplaced {
+            problems.push(format!("the account of {} could not be found out: {why}", id.name()));
+        }
+        problems.extend(missing.iter().map(|id| format!("workspace {id} does not exist")));
+        problems.extend(nowhere.iter().map(|id| format!("{} names neither an account nor a hub", id.name())));
+        let plans = accounts.into_iter().map(|account| account.plan).collect();
+        Self { revision: revision.to_string(), plans, problems }
+    }
+
     /// Prints the plans in one form. Colors are in the text; the caller strips them where they have no place.
     pub(crate) fn render(&self, output: Output) -> String {
         let view = view::Fleet::of(self);

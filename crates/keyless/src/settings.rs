@@ -45,15 +45,15 @@ pub(crate) enum CloudSettings {
     Custom { resource_manager: String, authority: String, scope: String, ca_file: Option<PathBuf> },
 }
 
-/// Who signs in.
+/// Who signs in. What is left out is taken from the environment's `AZURE_…` variables.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum CredentialSettings {
     Auto,
     ManagedIdentity { client_id: Option<String> },
     WorkloadIdentity,
     AzureCli,
-    ClientSecret { tenant_id: String, client_id: String, secret: SecretText },
-    ClientCertificate { tenant_id: String, client_id: String, pem_file: PathBuf },
+    ClientSecret { tenant_id: Option<String>, client_id: Option<String>, secret: Option<SecretText> },
+    ClientCertificate { tenant_id: Option<String>, client_id: Option<String>, pem_file: Option<PathBuf> },
 }
 
 /// How much at once; `None` leaves Azure's published quota in place.
@@ -222,30 +222,22 @@ fn credential_settings(file: CredentialFile, over: &Overrides) -> anyhow::Result
             let (secret, secret_file) =
                 if over_secret == (None, None) { (file.secret, file.secret_file) } else { over_secret };
             let secret = match (secret, secret_file) {
-                (Some(secret), None) => secret,
-                (None, Some(path)) => SecretText::from_file(
-                    &std::fs::read_to_string(&path)
-                        .with_context(|| format!("{NAME}.secretFile {} cannot be read", path.display()))?,
-                ),
                 (Some(_), Some(_)) => bail!("{NAME} has both `secret` and `secretFile`\nhint: keep one of them"),
-                (None, None) => bail!("{NAME} has no secret\nhint: set `secretFile` (or `secret`)"),
+                (secret, None) => secret,
+                (None, Some(path)) => {
+                    let text = std::fs::read_to_string(&path)
+                        .with_context(|| format!("{NAME}.secretFile `{}` cannot be read", path.display()))?;
+                    Some(SecretText::from_file(&text))
+                }
             };
-            if secret.expose().is_empty() {
+            if secret.as_ref().is_some_and(|secret| secret.expose().is_empty()) {
                 bail!("{NAME}: the secret is empty");
             }
-            CredentialSettings::ClientSecret {
-                tenant_id: need(tenant_id, NAME, "tenantId")?,
-                client_id: need(client_id, NAME, "clientId")?,
-                secret,
-            }
+            CredentialSettings::ClientSecret { tenant_id, client_id, secret }
         }
         CredentialKind::ClientCertificate => {
-            const NAME: &str = "credential.clientCertificate";
-            CredentialSettings::ClientCertificate {
-                tenant_id: need(tenant_id, NAME, "tenantId")?,
-                client_id: need(client_id, NAME, "clientId")?,
-                pem_file: need(over.credential_pem_file.clone().or(file.pem_file), NAME, "pemFile")?,
-            }
+            let pem_file = over.credential_pem_file.clone().or(file.pem_file);
+            CredentialSettings::ClientCertificate { tenant_id, client_id, pem_file }
         }
     })
 }

@@ -9,7 +9,7 @@ use crate::cli::ValidateArgs;
 use crate::output;
 
 pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
-    let files: Vec<_> = args.paths.iter().flat_map(|path| source::read_files(path)).collect();
+    let files: Vec<_> = args.paths.iter().flat_map(|path| source::read(path)).collect();
     let root = args.paths.first().map(|path| path.display().to_string()).unwrap_or_default();
     let (problems, warnings, summary) = match manifest::load(&root, &files) {
         Ok(accepted) => {
