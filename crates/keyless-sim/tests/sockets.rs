@@ -1,4 +1,5 @@
 //! The simulator as other processes see it: over plain HTTP and over TLS, by hand-written requests.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails loudly, like a test")]
 
 use std::sync::Arc;
 use std::time::Duration;
