@@ -1,4 +1,5 @@
 //! The simulator as other processes see it: over plain HTTP and over TLS, by hand-written requests.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails loudly, like a test")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +43,7 @@ async fn plain(url: &str, head: &str, body: &str) -> (u16, String, Value) {
 async fn managed_token(ready: &ReadyLine) -> String {
     let head = format!(
         "GET /?api-version=2019-08-01&resource=https://management.azure.com HTTP/1.1\r\nX-IDENTITY-HEADER: {}",
-        ready.identity_header
+        ready.identity_header.reveal()
     );
     let (status, _, body) = plain(&ready.identity_endpoint, &head, "").await;
     assert_eq!(status, 200);
@@ -56,7 +57,9 @@ async fn plain_http_answers_on_a_port_of_its_own_choice_and_stops_when_told() {
     assert!(ready.resource_manager.starts_with("http://localhost:"), "{ready:?}");
     assert_eq!((&ready.authority, &ready.identity_endpoint), (&ready.resource_manager, &ready.resource_manager));
     assert_eq!((ready.ca_file.as_str(), ready.pid), ("", std::process::id()));
+    assert!(!format!("{ready:?}").contains(ready.client_secret.reveal()));
     let fields = serde_json::to_value(&ready).unwrap();
+    assert_eq!(fields["clientSecret"], ready.client_secret.reveal());
     let names: Vec<_> = fields.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(
         names,
