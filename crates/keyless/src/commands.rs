@@ -2,6 +2,7 @@
 
 mod apply;
 mod completions;
+mod demo;
 mod plan;
 mod run;
 mod schema;
@@ -25,7 +26,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => schema::schema(&args),
         Command::Sim(args) => sim::sim(&args),
         Command::Completions(args) => completions::completions(&args),
-        _ => anyhow::bail!("later"),
+        Command::Demo(args) => demo::demo(&args),
     }
 }
 

@@ -6,6 +6,7 @@ mod cli;
 mod commands;
 mod connect;
 mod daemon;
+mod demo;
 mod logging;
 mod metrics;
 mod output;
