@@ -2,7 +2,7 @@
 //!
 //! Nothing here sleeps for a time; [`wait_until`] is the one place that waits, and it waits for a condition.
 
-#![allow(dead_code, unreachable_pub, reason = "each test file uses its own part of this")]
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part of this")]
 
 mod http;
 mod process;
