@@ -13,8 +13,8 @@ const WORKSPACES: usize = 4;
 
 /// A fleet with a daemon on `path` instead of the folder that was written.
 fn daemon_on(sim: &Sim, path: &Path) -> Daemon {
-    let mut command = sim.command(&["run", "--log", "json", "--desired-state"]);
-    command.arg(path);
+    let mut command = sim.command(&["run", "--log", "json"]);
+    command.arg("--desired-state").arg(path);
     Daemon::start_as(command)
 }
 
