@@ -4,7 +4,7 @@ mod harness;
 
 use std::time::Duration;
 
-use harness::{Daemon, PATIENCE, Sim, id_of, patience, same_id, text_at};
+use harness::{Daemon, PATIENCE, Sim, id_of, output_of, patience, same_id, stdout, text_at};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -131,8 +131,10 @@ fn an_undeclared_workspace_and_then_a_key_user_hold_the_key_open() {
     assert!(sim.key_is_on(account));
     assert_eq!(sim.mode(&late), "accesskey");
 
-    // Somebody signs with the key while it waits, for as long as half an hour takes here.
-    sim.drift("keyUserStarted", account, json!({"name": "first", "stopsAfter": "30m"}));
+    // Somebody signs with the key while it waits, for as long as an hour takes here. What is younger than the metrics'
+    // lag can be seen by nobody, so it goes on once the traffic shows.
+    sim.drift("keyUserStarted", account, json!({"name": "first", "stopsAfter": "1h"}));
+    daemon.wait_until("the traffic shows in a plan", PATIENCE, |_| key_idle_waits(&sim, account).then_some(()));
     let free: Timestamp = sim.drift("authMode", &late, json!("Identity")).parse().unwrap();
     let waiting = daemon.event("gate_unmet", |event| {
         let ours = event["gate"] == "key_idle" && same_id(text_at(event, "/storage_account"), account);
@@ -151,4 +153,14 @@ fn an_undeclared_workspace_and_then_a_key_user_hold_the_key_open() {
     assert!(waited >= Duration::from_secs(9), "the key went off {waited:?} after the second user came");
     daemon.stop();
     sim.assert_nobody_was_denied();
+}
+
+/// Whether a plan made now waits for the account's key to be idle.
+fn key_idle_waits(sim: &Sim, account: &str) -> bool {
+    let output = output_of(sim.command(&["plan", "--output", "json"]), 0);
+    let plan: Value = serde_json::from_str(&stdout(&output)).expect("a plan is JSON");
+    let accounts = plan["accounts"].as_array().expect("a list").iter();
+    let steps = accounts.filter(|entry| same_id(id_of(entry), account)).flat_map(|entry| entry["steps"].as_array());
+    let mut gates = steps.flatten().flat_map(|step| step["gates"].as_array()).flatten();
+    gates.any(|gate| gate["gate"] == "key_idle" && gate["state"] == "waiting")
 }
