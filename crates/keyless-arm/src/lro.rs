@@ -82,11 +82,7 @@ impl Pipeline {
                 body: None,
                 ..call.clone()
             };
-            last = self
-                .read(&ask)
-                .await
-                .map_err(unknown)?
-                .ok_or_else(|| unknown(call.error(ErrorClass::Unreadable, "the operation does not exist")))?;
+            last = self.read(&ask).await.map_err(unknown)?;
             let progress = match &poll {
                 Poll::Status(_) => status_answer(&last),
                 Poll::Location(_) => location_answer(&last),

@@ -4,6 +4,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use axum::http::{HeaderMap, StatusCode};
@@ -13,6 +14,13 @@ use http::Request;
 use keyless_arm::error::SetupError;
 use keyless_arm::reqwest_wire::ReqwestWire;
 use keyless_arm::wire::{Wire, WireError};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
 
 async fn serve(router: Router) -> SocketAddr {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -89,4 +97,89 @@ async fn a_ca_file_that_is_none_is_told_clearly() {
     assert!(matches!(&empty, SetupError::Wire(text) if text.contains("holds no certificate")), "{empty}");
     let pem = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/client.pem");
     assert!(ReqwestWire::new(Some(pem.as_ref())).is_ok());
+}
+
+/// A TLS server with its own authority; returns the address and the authority's PEM.
+async fn serve_tls() -> (SocketAddr, String) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let pem = made.cert.pem();
+    let key = PrivateKeyDer::Pkcs8(made.signing_key.serialize_der().into());
+    let provider = Arc::new(tokio_rustls::rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.into()], key)
+        .unwrap();
+    let acceptor = TlsAcceptor::from(Arc::new(config));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        loop {
+            let (socket, _) = listener.accept().await.unwrap();
+            let acceptor = acceptor.clone();
+            tokio::spawn(async move {
+                // A client that does not trust the certificate ends the handshake.
+                let Ok(mut stream) = acceptor.accept(socket).await else { return };
+                let mut bytes = [0; 4096];
+                let _ = stream.read(&mut bytes).await;
+                stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+                let _ = stream.shutdown().await;
+            });
+        }
+    });
+    (address, pem)
+}
+
+fn secure_request(address: SocketAddr) -> Request<Bytes> {
+    let mut bearer = http::HeaderValue::from_static("Bearer eyJ-real-token");
+    bearer.set_sensitive(true);
+    let uri = format!("https://localhost:{}/", address.port());
+    Request::builder().uri(uri).header("authorization", bearer).body(Bytes::new()).unwrap()
+}
+
+#[tokio::test]
+async fn a_private_authority_is_trusted_through_its_file_and_not_otherwise() {
+    let (address, pem) = serve_tls().await;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(pem.as_bytes()).unwrap();
+    let trusting = ReqwestWire::new(Some(file.path())).unwrap();
+    assert_eq!(trusting.send(secure_request(address)).await.unwrap().body().as_ref(), b"ok");
+    let other = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(other.cert.pem().as_bytes()).unwrap();
+    let distrusting = ReqwestWire::new(Some(file.path())).unwrap();
+    let refused = distrusting.send(secure_request(address)).await.unwrap_err();
+    assert!(matches!(&refused, WireError::NotSent(text) if text.contains("certificate")), "{refused:?}");
+}
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_transports_own_trace_log_holds_no_token() {
+    let log = Log::default();
+    let writer = log.clone();
+    let subscriber = tracing_subscriber::registry()
+        .with(LevelFilter::TRACE)
+        .with(tracing_subscriber::fmt::layer().with_ansi(false).with_writer(move || writer.clone()));
+    // For the whole process: rustls and reqwest log through the `log` crate, which knows no other scope.
+    subscriber.try_init().unwrap();
+    let (address, pem) = serve_tls().await;
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(pem.as_bytes()).unwrap();
+    ReqwestWire::new(Some(file.path())).unwrap().send(secure_request(address)).await.unwrap();
+    let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+    assert!(text.contains("rustls::"), "the transport did not log:\n{text}");
+    assert!(!text.contains("eyJ-real-token"), "{text}");
 }

@@ -356,3 +356,19 @@ fn kinds_are_found_by_their_word_without_regard_to_case() {
     assert_eq!("storageaccount".parse(), Ok(Kind::StorageAccount));
     assert!("Deployment".parse::<Kind>().is_err());
 }
+
+#[test]
+fn profiles_cannot_be_used_to_blow_up_the_needs() {
+    let entry = |i: u32| {
+        format!("    - {{principal: {{user: {{objectId: 9b1f3c52-7d64-4f0a-8a3e-2c5b{i:08x}}}}}, level: readOnly}}\n")
+    };
+    let entries: String = (0..2000).map(entry).collect();
+    let profile =
+        format!("apiVersion: keyless.dev/v1\nkind: AccessProfile\nmetadata: {{name: p}}\nspec:\n  access:\n{entries}");
+    let names = "p, ".repeat(2000);
+    let workspaces: String =
+        (0..501).map(|i| workspace(&format!("w{i:03}"), "  authMode: identity\n  profiles: [p]\n---\n")).collect();
+    let twice = workspace("again", &format!("  authMode: identity\n  profiles: [{names}]\n"));
+    let files = [SourceFile::new("p", profile), SourceFile::new("t", twice), SourceFile::new("w", workspaces)];
+    insta::assert_snapshot!(problems(&files), @"w:3993:1: the access lists with their profiles come to more than 1000000 entries (hint: grant to groups, or give this part of the fleet a desired state of its own)");
+}

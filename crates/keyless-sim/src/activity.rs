@@ -10,7 +10,7 @@ use crate::request::{Answer, Call, Reply};
 use crate::{arm_id, json, time};
 
 /// Events that are kept; the oldest go first.
-const KEPT: usize = 20_000;
+const KEPT: usize = 10_000;
 
 impl Azure {
     /// Books a write: its beginning and its end, under one correlation id.

@@ -69,7 +69,14 @@ impl Azure {
         }
         let after = token.unwrap_or_default();
         let mut keys = keys.filter(|key| after.is_empty() || *key > after);
-        let page: Vec<String> = keys.by_ref().take(self.knobs.page_size.max(1)).collect();
+        let own = call.segments.iter().rev().find(|segment| segment.contains('.'));
+        let size = match own {
+            Some(provider) if provider.eq_ignore_ascii_case("Microsoft.MachineLearningServices") => {
+                self.knobs.workspace_page_size
+            }
+            _ => self.knobs.page_size,
+        };
+        let page: Vec<String> = keys.by_ref().take(size.max(1)).collect();
         let more = keys.next().is_some();
         let value: Vec<Value> = page.iter().filter_map(|key| show(key)).collect();
         let mut body = json!({"value": value});

@@ -140,8 +140,10 @@ pub struct Knobs {
     pub auth_mode_casing: Casing,
     /// Spelling of ids in answers. Source: azure/arm-conventions.md section 2.
     pub id_casing: Casing,
-    /// Entries on a page of a list.
+    /// Entries on a page of a list, those of the machine-learning provider apart. No size is published.
     pub page_size: usize,
+    /// Entries on a page of the machine-learning provider's lists. No size is published.
+    pub workspace_page_size: usize,
     /// Whether lists begin with an empty page that carries a `nextLink`. Source: azure/arm-conventions.md section 3.
     pub empty_first_page: bool,
     /// Whether `RoleAssignmentExists` names the existing assignment. Source: azure/authorization.md section 1.
@@ -178,7 +180,8 @@ impl Default for Knobs {
                 .into(),
             auth_mode_casing: Casing::default(),
             id_casing: Casing::default(),
-            page_size: 100,
+            page_size: 1000,
+            workspace_page_size: 100,
             empty_first_page: false,
             existing_assignment_named: true,
             assignment_limit: 4000,

@@ -48,14 +48,10 @@ impl Azure {
                     _ => Err(not_allowed(call)),
                 }
             }
-            (&Method::POST, [account @ .., "listkeys"])
-                if matches!(
-                    account,
-                    ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts", _]
-                ) =>
-            {
-                self.list_account_keys(caller, call)
-            }
+            (
+                &Method::POST,
+                ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts", _, "listkeys"],
+            ) => self.list_account_keys(caller, call),
             (
                 &Method::GET,
                 ["subscriptions", _, "providers", ML, "workspaces"]

@@ -21,7 +21,7 @@ use crate::options::SimOptions;
 use crate::request::Answer;
 use crate::simulator::{ConnectionReset, Simulator};
 use crate::tls::{self, TlsError};
-use crate::token::{CLIENT_ID, TENANT_ID};
+use crate::token::{CLIENT_ID, Secret, TENANT_ID};
 
 /// The longest body that is read.
 const LONGEST_BODY: usize = 16 << 20;
@@ -39,11 +39,11 @@ pub struct ReadyLine {
     /// What `IDENTITY_ENDPOINT` must be; always plain HTTP.
     pub identity_endpoint: String,
     /// What `IDENTITY_HEADER` must be.
-    pub identity_header: String,
+    pub identity_header: Secret,
     /// Client id of an application that has a secret.
     pub client_id: String,
     /// Its secret.
-    pub client_secret: String,
+    pub client_secret: Secret,
     /// A tenant; any other is as good.
     pub tenant_id: String,
     /// Certificate authority to trust; empty without TLS.
@@ -121,9 +121,9 @@ pub async fn serve(
         resource_manager: origin.clone(),
         authority: origin,
         identity_endpoint,
-        identity_header: simulator.identity_header().reveal().to_owned(),
+        identity_header: simulator.identity_header(),
         client_id: CLIENT_ID.to_owned(),
-        client_secret: simulator.client_secret().reveal().to_owned(),
+        client_secret: simulator.client_secret(),
         tenant_id: TENANT_ID.to_owned(),
         ca_file: ca_path,
         pid: std::process::id(),

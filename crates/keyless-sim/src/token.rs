@@ -29,7 +29,7 @@ pub const TENANT_ID: &str = "7e2a47a0-3b8f-4f0e-9d61-5a4c3b2d1e00";
 
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
-/// Text that is not printed.
+/// Text that is not printed by `Debug`; serialized it is itself, for the ready line.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(String);
 
@@ -37,6 +37,12 @@ impl Secret {
     /// The text itself.
     pub fn reveal(&self) -> &str {
         &self.0
+    }
+}
+
+impl serde::Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
     }
 }
 

@@ -151,8 +151,9 @@ impl Azure {
         let principal =
             before.as_ref().and_then(|old| json::text(old, &["identity", "principalId"])).map(str::to_owned);
         let principal = principal.unwrap_or_else(|| self.guid());
+        let fresh = self.guid();
         let kept = |path: &[&str]| before.as_ref().and_then(|old| json::at(old, path)).cloned();
-        let workspace_id = kept(&["properties", "workspaceId"]).unwrap_or_else(|| json!(self.rng_guid()));
+        let workspace_id = kept(&["properties", "workspaceId"]).unwrap_or_else(|| json!(fresh));
         let created = kept(&["systemData", "createdAt"]).unwrap_or_else(|| json!(time::stamp(self.now)));
         let own = json::into_object(&mut body);
         let id = kept(&["id"]).unwrap_or_else(|| json!(path));
@@ -195,13 +196,6 @@ impl Azure {
         }
         let at = time::after(self.now, self.speed.shorten(self.knobs.service_grant_delay));
         self.schedule(at, Timer::ServiceGrants { workspace: key.to_owned() });
-    }
-
-    fn rng_guid(&self) -> String {
-        use rand::RngCore;
-        let mut bytes = [0_u8; 16];
-        self.rng.clone().fill_bytes(&mut bytes);
-        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
     }
 
     /// Fetches keys anew; nothing here depends on which key it is. Source: section 3.

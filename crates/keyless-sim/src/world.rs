@@ -53,7 +53,7 @@ impl World {
     /// The second value counts entries that mean nothing here; a later entry of the same id replaces an earlier one.
     pub fn from_resources(resources: impl IntoIterator<Item = Value>) -> (Self, usize) {
         let mut world = Self::default();
-        let ignored = resources.into_iter().filter(|value| !world.insert(value.clone())).count();
+        let ignored = resources.into_iter().map(|value| world.insert(value)).filter(|taken| !taken).count();
         (world, ignored)
     }
 

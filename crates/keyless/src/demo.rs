@@ -72,7 +72,7 @@ pub(crate) async fn run(seed: u64, report: Option<&Path>, stop: CancellationToke
     let surroundings = Surroundings {
         variables: BTreeMap::from([
             ("IDENTITY_ENDPOINT".to_owned(), ready.identity_endpoint.clone()),
-            ("IDENTITY_HEADER".to_owned(), ready.identity_header.clone()),
+            ("IDENTITY_HEADER".to_owned(), ready.identity_header.reveal().to_owned()),
         ]),
         azure_cli_profile: false,
     };

@@ -1,5 +1,6 @@
 //! Recorded traffic of Azure, where it is at hand: whatever Azure once answered is understood or refused, never fatal.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -28,7 +29,9 @@ fn topic(name: &str) -> Vec<Recorded> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus"));
     let shared = std::env::var_os("KEYLESS_CORPUS").map_or(folder, PathBuf::from).join(name);
     let Ok(files) = std::fs::read_dir(&shared) else {
-        eprintln!("SKIPPED: no recorded traffic at {}; set KEYLESS_CORPUS to its folder", shared.display());
+        // Past the harness, which would swallow it in a test that passes.
+        let loud = format!("SKIPPED: no recorded traffic at {}; set KEYLESS_CORPUS to its folder\n", shared.display());
+        std::io::stderr().write_all(loud.as_bytes()).unwrap();
         return Vec::new();
     };
     let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();

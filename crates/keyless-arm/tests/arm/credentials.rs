@@ -127,6 +127,18 @@ async fn the_identity_endpoint_is_asked_over_plain_http_with_its_header() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_metadata_service_is_asked_where_nothing_else_is_set_and_sat_out_while_it_is_updated() {
+    let body = json!({"access_token": "t", "expires_on": "1793491199", "resource": "r", "token_type": "Bearer"});
+    let (wire, seen) = entra(vec![(404, String::new()), (410, String::new()), (200, body.to_string())]);
+    let source = source(&CredentialConfig::Auto, &[("AZURE_CLIENT_ID", "app-1")], wire).unwrap();
+    assert_eq!(source.token().await.unwrap().expose(), "t");
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 3);
+    assert!(seen[0].0.starts_with("GET http://169.254.169.254/metadata/identity/oauth2/token?"), "{}", seen[0].0);
+    assert!(seen[0].0.ends_with("&client_id=app-1"), "{}", seen[0].0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn entras_refusal_is_told_with_its_code_and_without_the_secret() {
     let body = json!({"error": "invalid_client", "error_codes": [7000215],
         "error_description": "AADSTS7000215: Invalid client secret 'hunter2' provided.\r\nTrace ID: 1f0c"});

@@ -70,7 +70,9 @@ async fn the_storage_api_version_is_a_setting() {
 #[tokio::test(start_paused = true)]
 async fn a_missing_resource_is_none_and_a_missing_subscription_is_an_error() {
     let (client, _) = client(|_, _| async { error(404, "ResourceGroupNotFound") });
-    assert!(client.account(&account()).await.unwrap().value.is_none());
+    let answer = client.account(&account()).await.unwrap();
+    assert!(answer.value.is_none());
+    assert_eq!(answer.at.to_string(), "2026-11-01T12:00:00Z", "absence has the server's time too");
     assert!(client.workspace(&workspace()).await.unwrap().value.is_none());
     let (client, _) = crate::fake::client(|_, _| async { error(404, "SubscriptionNotFound") });
     assert_eq!(client.account(&account()).await.unwrap_err().class, ErrorClass::Refused);

@@ -73,7 +73,7 @@ pub(super) fn write_desired(fleet: &Fleet, dir: &Path, ready: &ReadyLine, speed:
             Credential::ClientSecret {
                 tenant_id: ready.tenant_id.clone(),
                 client_id: ready.client_id.clone(),
-                secret: ready.client_secret.clone(),
+                secret: ready.client_secret.reveal().to_owned(),
             }
         } else {
             Credential::ManagedIdentity
