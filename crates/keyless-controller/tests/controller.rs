@@ -142,7 +142,7 @@ async fn without_the_mark_the_first_write_waits_and_with_it_it_does_not() {
         let waited = gap(start, cloud.lock().calls[0].0);
         assert_eq!(waited >= LATE_WRITE, waits, "waited {waited:?}");
         assert!(waited < LATE_WRITE + Duration::from_secs(70));
-        assert!(!StateDir::open(dir.path()).is_ok(), "the directory is held");
+        assert!(StateDir::open(dir.path()).is_err(), "the directory is held");
         assert!(rig.stop().await.settled);
         assert!(StateDir::open(dir.path()).unwrap().mark().is_set());
     }
@@ -167,6 +167,25 @@ async fn a_stop_lets_a_call_under_way_finish_and_sends_nothing_after_it() {
     assert!(rig.stop().await.settled);
     assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
     assert_eq!(cloud.calls().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_while_the_gates_are_confirmed_sends_nothing() {
+    for operation in ["locks", "account", "role_assignments"] {
+        let (cloud, dir) = (two(), settled_state());
+        let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+        let (cancel, mut reads) = (rig.cancel.clone(), 0);
+        cloud.lock().on_read = Some(Box::new(move |read| {
+            reads += usize::from(read == operation);
+            if reads == if operation == "locks" { 1 } else { 2 } {
+                cancel.cancel();
+            }
+        }));
+        rig.cancel.cancelled().await;
+        assert!(rig.told(Name::DriftCleared).is_empty(), "a stopped pass clears nothing");
+        assert!(rig.stop().await.settled);
+        assert_eq!(cloud.calls(), Vec::<String>::new(), "{operation}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -267,6 +286,8 @@ async fn an_undeclared_workspace_and_a_key_user_hold_the_key_on() {
     cloud.lock().workspaces.get_mut(&workspace_id("ml-b")).unwrap().auth_mode = ObservedAuthMode::Identity;
     rig.converged("1").await;
     let off = cloud.lock().calls[2].0;
+    let idle = rig.told(Name::GateUnmet).into_iter().filter(|event| event.gate.as_deref() == Some("key_idle"));
+    assert_eq!(idle.count(), 1, "a later end of the same wait is no news");
     assert!(gap(user_stops, off) >= waits().key_idle, "the key user was not waited for");
 }
 

@@ -264,7 +264,7 @@ impl Cloud {
         };
         let failed = |class, landed, code: &str| {
             let error = ArmError { status: Some(409), code: Some(code.to_owned()), ..error("write", class) };
-            Err(WriteError { error, landed })
+            WriteError { error, landed }
         };
         match fault {
             Some(Fault::Hang(after)) => {
@@ -274,9 +274,9 @@ impl Cloud {
             Some(Fault::Lost(after)) => {
                 late(after);
                 tokio::time::sleep(Duration::from_secs(3)).await;
-                failed(ErrorClass::Transient, Landed::Unknown, "Timeout")
+                Err(failed(ErrorClass::Transient, Landed::Unknown, "Timeout"))
             }
-            Some(Fault::Refused) => failed(ErrorClass::Refused, Landed::No, "ScopeLocked"),
+            Some(Fault::Refused) => Err(failed(ErrorClass::Refused, Landed::No, "ScopeLocked")),
             Some(Fault::DoesNotStick) => Ok(self.answer(Written::Changed)),
             Some(Fault::Slow(time)) => {
                 tokio::time::sleep(time).await;
