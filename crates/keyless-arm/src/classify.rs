@@ -122,6 +122,8 @@ const TERMINAL_CONFLICTS: &[&str] = &[
     "RoleAssignmentExists",
     "RoleAssignmentUpdateNotPermitted",
     "RequestDisallowedByPolicy",
+    "AuthorizationFailed",
+    "LinkedAuthorizationFailed",
 ];
 
 const BUSY: &[&str] = &["RetryableError", "RetryableErrorDueToAnotherOperation", "AnotherOperationInProgress"];

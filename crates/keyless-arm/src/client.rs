@@ -197,16 +197,16 @@ impl Client {
         self.answer(&call, reply, view)
     }
 
-    /// The value of one answer; no answer stands for a resource that does not exist.
+    /// The value of one answer; `None` for a resource that does not exist.
     pub(crate) fn answer<T>(
         &self,
         call: &Call,
-        reply: Option<Reply>,
+        reply: Reply,
         view: impl Fn(&Node<'_>) -> node::Result<T>,
     ) -> Result<Answer<Option<T>>, ArmError> {
-        let Some(reply) = reply else {
-            return Ok(Answer { value: None, at: self.pipeline.clock.now(), request_id: None });
-        };
+        if reply.is_absent() {
+            return Ok(Answer { value: None, at: reply.at, request_id: reply.request_id });
+        }
         let unreadable = |why: String| call.error_of(&reply, ErrorClass::Unreadable, why);
         let body: Value =
             serde_json::from_slice(&reply.body).map_err(|error| unreadable(format!("no JSON: {error}")))?;

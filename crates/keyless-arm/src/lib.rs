@@ -14,6 +14,7 @@ pub mod client;
 pub mod clock;
 pub mod cloud;
 pub mod counts;
+pub mod credential;
 mod envelope;
 pub mod error;
 mod headers;

@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
+use http::StatusCode;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 
-use crate::classify::Kind;
+use crate::classify::{Kind, Verdict, classify};
 use crate::envelope::{self, field};
 use crate::error::{ArmError, ErrorClass, Landed, WriteError};
 use crate::headers;
@@ -81,11 +82,7 @@ impl Pipeline {
                 body: None,
                 ..call.clone()
             };
-            last = self
-                .read(&ask)
-                .await
-                .map_err(unknown)?
-                .ok_or_else(|| unknown(call.error(ErrorClass::Unreadable, "the operation does not exist")))?;
+            last = self.read(&ask).await.map_err(unknown)?;
             let progress = match &poll {
                 Poll::Status(_) => status_answer(&last),
                 Poll::Location(_) => location_answer(&last),
@@ -129,7 +126,14 @@ impl Pipeline {
 
 fn failure(call: &Call, reply: &Reply, progress: Progress) -> ArmError {
     match progress {
-        Progress::Failed { code, message } => ArmError { code, ..call.error_of(reply, ErrorClass::Transient, message) },
+        Progress::Failed { code, message } => {
+            // A word of refusal means the same inside an operation; everything else may pass.
+            let class = match classify(call.kind, StatusCode::CONFLICT, code.as_deref()) {
+                Verdict::Failed(ErrorClass::Refused, _) => ErrorClass::Refused,
+                _ => ErrorClass::Transient,
+            };
+            ArmError { code, ..call.error_of(reply, class, message) }
+        }
         Progress::Unreadable(why) => call.error_of(reply, ErrorClass::Unreadable, why),
         Progress::Running | Progress::Succeeded => {
             call.error_of(reply, ErrorClass::Bug, "an operation that did not fail was taken for failed")
@@ -224,7 +228,6 @@ fn failed(word: &str, body: &Value) -> Progress {
 mod tests {
     use super::*;
     use bytes::Bytes;
-    use http::StatusCode;
 
     fn reply(status: u16, body: &str) -> Reply {
         Reply {

@@ -27,8 +27,7 @@ impl Pipeline {
         let mut values = Vec::new();
         let mut first: Option<Timestamp> = None;
         loop {
-            let reply =
-                self.read(&call).await?.ok_or_else(|| call.error(ErrorClass::Unreadable, "the list does not exist"))?;
+            let reply = self.read(&call).await?;
             let at = *first.get_or_insert(reply.at);
             let (items, next) = page(&call, &reply)?;
             values.extend(items);

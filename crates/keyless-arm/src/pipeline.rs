@@ -110,6 +110,13 @@ pub(crate) struct Reply {
     pub(crate) request_id: Option<String>,
 }
 
+impl Reply {
+    /// Whether the answer says that the resource does not exist.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.status == StatusCode::NOT_FOUND
+    }
+}
+
 /// Why there is no answer worth judging.
 struct Miss {
     error: ArmError,
@@ -130,8 +137,9 @@ pub(crate) struct Pipeline {
 }
 
 impl Pipeline {
-    /// Sends a read, repeating it within the limits; `None` if the resource does not exist.
-    pub(crate) async fn read(&self, call: &Call) -> Result<Option<Reply>, ArmError> {
+    /// Sends a read, repeating it within the limits. A 404 that is no error says that the one resource asked for does
+    /// not exist ([`Reply::is_absent`]); lists and polls never get one.
+    pub(crate) async fn read(&self, call: &Call) -> Result<Reply, ArmError> {
         let start = Instant::now();
         let mut attempt = 1;
         let mut renewed = false;
@@ -142,8 +150,7 @@ impl Pipeline {
                 Ok((reply, token)) => {
                     let fault = fault_of(&reply);
                     match classify(call.kind, reply.status, fault.code.as_deref()) {
-                        Verdict::Done | Verdict::AlreadySo => return Ok(Some(reply)),
-                        Verdict::Absent => return Ok(None),
+                        Verdict::Done | Verdict::AlreadySo | Verdict::Absent => return Ok(reply),
                         Verdict::Unauthorized => {
                             let error = refusal(call, &reply, fault, ErrorClass::Authentication);
                             if renewed {

@@ -24,12 +24,12 @@ use crate::quota::{Class, Provider, Quota};
 /// What azure_core 0.21 may know of the token.
 const PLACEHOLDER: &str = "added-by-transport";
 
-/// Reads one account; `None` if it does not exist.
+/// Reads one account, which may be absent.
 pub(crate) async fn get(
     pipeline: &Arc<Pipeline>,
     api_version: &str,
     id: &StorageAccountId,
-) -> Result<(Call, Option<Reply>), ArmError> {
+) -> Result<(Call, Reply), ArmError> {
     let seam = Seam::new(pipeline, "get storage account", id, Kind::Get, Class::Read);
     let accounts = client(pipeline, api_version, &seam).map_err(|error| seam.bug(&error))?;
     let sent = accounts.get_properties(id.resource_group(), id.name(), id.subscription().to_string()).send().await;
@@ -102,7 +102,7 @@ impl TokenCredential for NoToken {
 
 /// What the pipeline made of the request, kept aside from azure_core's narrower types.
 enum Outcome {
-    Read(Call, Result<Option<Reply>, ArmError>),
+    Read(Call, Result<Reply, ArmError>),
     Written(Call, Result<(Reply, Verdict), WriteError>),
 }
 

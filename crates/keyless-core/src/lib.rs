@@ -12,3 +12,4 @@ pub mod manifest;
 pub mod observed;
 pub mod pass;
 pub mod plan;
+mod reading;

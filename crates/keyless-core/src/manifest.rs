@@ -8,10 +8,12 @@
 //!
 //! The JSON Schemas come from the same declarations as the decoder, so the two cannot disagree on a field.
 
+mod across;
 mod check;
 mod documents;
 mod hint;
 mod kinds;
+mod needs;
 mod node;
 mod problem;
 mod resolve;

@@ -13,67 +13,7 @@ use crate::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 
-/// One value read from Azure, with the server's time of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reading<T> {
-    /// Nobody has asked yet; a plan that needs it says so in [`crate::plan::Plan::wants`].
-    NotRead,
-    /// Azure answered completely.
-    Known {
-        /// The value.
-        value: T,
-        /// The server's time of the (oldest part of the) answer.
-        at: Timestamp,
-    },
-    /// The read failed, was partial, could not be understood, or used an api-version that hides the value.
-    Unknown {
-        /// What happened, for people.
-        why: String,
-    },
-}
-
-impl<T> Reading<T> {
-    /// A known value.
-    pub fn known(value: T, at: Timestamp) -> Self {
-        Self::Known { value, at }
-    }
-
-    /// A failed read.
-    pub fn unknown(why: impl Into<String>) -> Self {
-        Self::Unknown { why: why.into() }
-    }
-
-    /// The value, if it is known.
-    pub fn value(&self) -> Option<&T> {
-        match self {
-            Self::Known { value, .. } => Some(value),
-            Self::NotRead | Self::Unknown { .. } => None,
-        }
-    }
-
-    /// When the value was read, if it is known.
-    pub fn at(&self) -> Option<Timestamp> {
-        match self {
-            Self::Known { at, .. } => Some(*at),
-            Self::NotRead | Self::Unknown { .. } => None,
-        }
-    }
-
-    /// Takes the newer reading, unless nobody made one.
-    fn absorb(&mut self, newer: Self) {
-        if !matches!(newer, Self::NotRead) {
-            *self = newer;
-        }
-    }
-
-    /// Why the value is not known although it was asked for.
-    pub fn failure(&self) -> Option<&str> {
-        match self {
-            Self::Unknown { why } => Some(why),
-            Self::NotRead | Self::Known { .. } => None,
-        }
-    }
-}
+pub use crate::reading::Reading;
 
 /// Everything one pass knows about one storage account and what hangs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -522,7 +462,7 @@ pub struct RoleDefinition {
     pub permissions: Vec<Permission>,
     /// When it last changed.
     pub updated_on: Option<Timestamp>,
-    /// Whether it is one of Azure's own: those change only with the platform, so their date carries no age.
+    /// Whether it is one of Azure's own: those change so seldom that a reader may keep them for a while.
     pub built_in: bool,
 }
 

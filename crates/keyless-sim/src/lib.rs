@@ -1,5 +1,55 @@
-//! sim
+//! Azure on loopback: Resource Manager, Entra's token endpoints, metrics and the activity log for machine-learning
+//! workspaces and their storage accounts, from one state machine with a clock and a seed of its own, and with people
+//! and jobs in it who use the data all the time, so that it is known whom a change denies access.
+//!
+//! [`Simulator`] is the cloud itself, called in process by deterministic tests; [`serve`] puts it on a socket.
+//! Nothing here is shared with the client that is tested against it.
 
+mod access;
+mod account;
+mod activity;
+mod arm;
+mod arm_id;
+mod assignment;
+mod azure;
+mod clock;
+mod control;
+mod datastore;
 pub mod desired_files;
+mod drift;
+mod faults;
 pub mod fleet;
+mod json;
+mod listing;
 pub mod load;
+mod log;
+mod metadata;
+mod metrics;
+mod operation;
+mod options;
+mod request;
+mod roles;
+mod route;
+mod server;
+mod simulator;
+mod throttle;
+mod time;
+mod tls;
+mod token;
+mod traffic;
+mod workload;
+mod workspace;
+mod world;
+
+pub use clock::ClockMode;
+pub use drift::{Drift, DriftChange};
+pub use faults::{Fault, FaultRule, Faults, Meanwhile};
+pub use log::{OperationCount, RequestsReport};
+pub use options::{Casing, Knobs, MetricAnswer, PollHeaders, SimOptions, Spread, WorkspaceWrite};
+pub use server::{ReadyLine, ServeError, Server, serve};
+pub use simulator::{ConnectionReset, SimError, Simulator};
+pub use token::{
+    CLIENT_ID, CLIENT_OBJECT_ID, MANAGED_CLIENT_ID, MANAGED_OBJECT_ID, SERVICE_OBJECT_ID, Secret, TENANT_ID,
+};
+pub use workload::{DenialEvent, Denied, OracleReport};
+pub use world::World;

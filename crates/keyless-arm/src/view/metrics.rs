@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::{Span, SpanRelativeTo, Timestamp};
 use keyless_core::observed::{KeyUsage, Traffic};
 
 use super::node::{Node, Result, parse_time};
@@ -32,7 +32,7 @@ pub(crate) fn key_usage(node: &Node<'_>, question: Question) -> Result<KeyUsage>
     };
     let grain = match node.opt_text("interval")? {
         None => question.grain,
-        Some(text) => match text.parse::<SignedDuration>().ok().and_then(|grain| Duration::try_from(grain).ok()) {
+        Some(text) => match duration(text) {
             Some(grain) => grain,
             None => return node.fail("`interval` is not a duration"),
         },
@@ -57,6 +57,12 @@ pub(crate) fn key_usage(node: &Node<'_>, question: Question) -> Result<KeyUsage>
     }
     usage.complete &= found;
     Ok(usage)
+}
+
+/// An ISO 8601 duration such as `PT1H` or `P1D`.
+fn duration(text: &str) -> Option<Duration> {
+    let span: Span = text.parse().ok()?;
+    Duration::try_from(span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()?).ok()
 }
 
 /// Whether the answer is about the whole window. Azure cuts the ends to whole seconds.
@@ -219,6 +225,14 @@ mod tests {
             !read(json!([{"metadatavalues": [], "data": [{"timeStamp": "2026-02-01T00:00:00Z", "total": 1}]}]))
                 .complete
         );
+    }
+
+    #[test]
+    fn grains_are_read_in_days_too() {
+        assert_eq!(duration("P1D"), Some(Duration::from_secs(86_400)));
+        assert_eq!(duration("PT5M"), Some(Duration::from_secs(300)));
+        assert_eq!(duration("FULL"), None);
+        assert_eq!(duration("-PT5M"), None);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Checks that need one document only: an object that contradicts itself, or says what is hardly meant.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::catalog::{ScenarioIdentity, find_scenarios};
@@ -24,12 +25,11 @@ pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<
         );
     }
     access(spec.access.as_ref(), reader);
-    let mut seen: Vec<&str> = Vec::new();
+    let mut seen: BTreeSet<&str> = BTreeSet::new();
     for At { value: profile, at } in items(spec.profiles.as_ref()) {
-        if seen.contains(&profile.0.as_str()) {
+        if !seen.insert(&profile.0) {
             reader.warning(*at, format!("profile `{}` is named twice", profile.0), None);
         }
-        seen.push(&profile.0);
     }
 }
 

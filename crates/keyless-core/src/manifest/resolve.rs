@@ -1,34 +1,42 @@
 //! From all documents to one [`Desired`], with the checks that need more than one document.
 
-use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use crate::catalog::find_scenarios;
 use crate::desired::{
-    Acceptance, ChangeWindow, Desired, DesiredAccount, DesiredWorkspace, Enforcement, Fleet, Location, Need,
-    PrincipalRef, Revision, Scope, Suspend, Waits,
+    Acceptance, AfterSuspend, ChangeWindow, Desired, DesiredAccount, DesiredWorkspace, Enforcement, Fleet, Revision,
+    Scope, Suspend, Waits,
 };
-use crate::id::{PrincipalId, RoleId, SubscriptionId};
-use crate::observed::PrincipalType;
 
+use super::across;
 use super::documents::{Document, Documents};
-use super::hint;
-use super::kinds::{self, AccessEntry, DirectoryObject, Metadata, Principal};
+use super::kinds::{self, Metadata};
+use super::needs::{self, Profiles};
 use super::problem::Report;
 use super::scalar::Name;
-use super::wire::At;
+use super::wire::{At, values};
+
+/// The most access entries of all workspaces with their profiles put in: a profile that thousands of workspaces name is
+/// an alias bomb of another kind. Five thousand workspaces with two hundred entries each stay below it.
+const MAX_ASKED: usize = 1_000_000;
 
 /// Joins all documents. Nothing if a required part is missing, which has been reported where it is missing.
 pub(super) fn resolve(documents: &Documents, report: &mut Report) -> Option<Desired> {
-    check_duplicates(documents, report);
     let fleet = fleet(documents, report);
     let profiles = profiles(documents);
-    check_references(documents, &profiles, report);
-    check_scope(documents, &fleet, report);
-    check_principal_kinds(documents, report);
+    across::check(documents, &fleet, &profiles, report);
 
+    let mut asked: usize = 0;
+    for document in &documents.workspaces {
+        asked = asked.saturating_add(needs::asked_by(document, &profiles));
+        if asked > MAX_ASKED {
+            let message = format!("the access lists with their profiles come to more than {MAX_ASKED} entries");
+            let hint = "grant to groups, or give this part of the fleet a desired state of its own".to_owned();
+            report.problem(document.location.clone(), message, Some(hint));
+            return None;
+        }
+    }
     let mut workspaces = BTreeMap::new();
     for document in &documents.workspaces {
         let workspace = workspace(document, &fleet, &profiles)?;
@@ -52,77 +60,9 @@ fn revision(contents: &[String]) -> Revision {
     Revision(hash(&all).simple().to_string().chars().take(LENGTH).collect())
 }
 
-fn location<T>(document: &Document<T>, at: &At<impl Sized>) -> Location {
-    Location { path: document.location.path.clone(), line: at.at.line, column: at.at.column }
-}
-
-fn name_of(metadata: Option<&At<Metadata>>) -> Option<&At<Name>> {
+/// The name that a document gives itself.
+pub(super) fn name_of(metadata: Option<&At<Metadata>>) -> Option<&At<Name>> {
     metadata.and_then(|metadata| metadata.value.name.as_ref())
-}
-
-/// Reports whatever names the same thing as something before it.
-fn check_duplicates(documents: &Documents, report: &mut Report) {
-    let mut names = Firsts::new("metadata.name");
-    let mut ids = Firsts::new("resourceId");
-    for document in &documents.workspaces {
-        names.check("Workspace", document, name_of(document.body.metadata.as_ref()), |name| name.0.clone(), report);
-        let id = document.body.spec.as_ref().and_then(|spec| spec.value.resource_id.as_ref());
-        ids.check("Workspace", document, id, |id| id.arm().folded().to_owned(), report);
-    }
-    for document in &documents.accounts {
-        names.check(
-            "StorageAccount",
-            document,
-            name_of(document.body.metadata.as_ref()),
-            |name| name.0.clone(),
-            report,
-        );
-        let id = document.body.spec.as_ref().and_then(|spec| spec.value.resource_id.as_ref());
-        ids.check("StorageAccount", document, id, |id| id.arm().folded().to_owned(), report);
-    }
-    for document in &documents.profiles {
-        names.check("AccessProfile", document, name_of(document.body.metadata.as_ref()), |name| name.0.clone(), report);
-    }
-    let mut fleets = documents.fleets.iter();
-    if let Some(first) = fleets.next() {
-        for second in fleets {
-            let message = format!("second Fleet, the first is at {}", first.location);
-            report.problem(second.location.clone(), message, Some("one desired state has at most one".to_owned()));
-        }
-    }
-}
-
-/// Where each value of a field stood first.
-struct Firsts {
-    field: &'static str,
-    seen: BTreeMap<(&'static str, String), Location>,
-}
-
-impl Firsts {
-    fn new(field: &'static str) -> Self {
-        Self { field, seen: BTreeMap::new() }
-    }
-
-    fn check<B, T>(
-        &mut self,
-        kind: &'static str,
-        document: &Document<B>,
-        value: Option<&At<T>>,
-        text: impl Fn(&T) -> String,
-        report: &mut Report,
-    ) {
-        let Some(value) = value else { return };
-        let text = text(&value.value);
-        let here = location(document, value);
-        match self.seen.entry((kind, text)) {
-            Entry::Vacant(entry) => drop(entry.insert(here)),
-            Entry::Occupied(first) => {
-                let (_, text) = first.key();
-                let message = format!("duplicate `{}` of a {kind}: `{text}`, first at {}", self.field, first.get());
-                report.problem(here, message, None);
-            }
-        }
-    }
 }
 
 fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
@@ -169,12 +109,6 @@ fn change_window(window: &kinds::ChangeWindow) -> Option<ChangeWindow> {
     })
 }
 
-fn values<T>(list: &At<Vec<At<T>>>) -> impl Iterator<Item = &T> {
-    list.value.iter().map(|item| &item.value)
-}
-
-type Profiles<'d> = BTreeMap<&'d str, &'d [At<AccessEntry>]>;
-
 fn profiles(documents: &Documents) -> Profiles<'_> {
     let mut profiles = Profiles::new();
     for document in &documents.profiles {
@@ -185,96 +119,19 @@ fn profiles(documents: &Documents) -> Profiles<'_> {
     profiles
 }
 
-fn check_references(documents: &Documents, profiles: &Profiles<'_>, report: &mut Report) {
-    for document in &documents.workspaces {
-        let spec = document.body.spec.as_ref().map(|spec| &spec.value);
-        for name in spec.and_then(|spec| spec.profiles.as_ref()).into_iter().flat_map(|list| &list.value) {
-            if profiles.contains_key(name.value.0.as_str()) {
-                continue;
-            }
-            let near = hint::nearest(&name.value.0, profiles.keys().copied());
-            let hint = match near {
-                Some(near) => Some(format!("did you mean `{near}`?")),
-                None if documents.incomplete => Some("what could not be read may define it".to_owned()),
-                None if profiles.is_empty() => Some("there is no AccessProfile document".to_owned()),
-                None => None,
-            };
-            let message = format!("there is no AccessProfile named `{}`", name.value.0);
-            report.problem(location(document, name), message, hint);
-        }
-    }
-}
-
-/// Warns of what is declared but lies outside of the fleet's own scope.
-fn check_scope(documents: &Documents, fleet: &Fleet, report: &mut Report) {
-    let mut check = |subscription: SubscriptionId, arm: &crate::id::ArmId, at: Location| {
-        let outside = fleet.scope.subscriptions.as_ref().is_some_and(|list| !list.contains(&subscription));
-        if outside {
-            report.warning(at, format!("`{arm}` is in a subscription that the Fleet's `scope` does not name"), None);
-        } else if let Some(excluded) = fleet.scope.exclude.iter().find(|excluded| excluded.covers(arm)) {
-            report.warning(at, format!("`{arm}` is declared, but the Fleet's `scope` excludes `{excluded}`"), None);
-        }
-    };
-    for document in &documents.workspaces {
-        if let Some(id) = document.body.spec.as_ref().and_then(|spec| spec.value.resource_id.as_ref()) {
-            check(id.value.subscription(), id.value.arm(), location(document, id));
-        }
-    }
-    for document in &documents.accounts {
-        if let Some(id) = document.body.spec.as_ref().and_then(|spec| spec.value.resource_id.as_ref()) {
-            check(id.value.subscription(), id.value.arm(), location(document, id));
-        }
-    }
-}
-
-/// Warns of an object id that is a person in one place and a group in another: one of the two is wrong.
-fn check_principal_kinds(documents: &Documents, report: &mut Report) {
-    let of_workspaces = documents.workspaces.iter().flat_map(|document| {
-        let spec = document.body.spec.as_ref().map(|spec| &spec.value);
-        let access = spec.and_then(|spec| spec.access.as_ref());
-        access.into_iter().flat_map(values).map(|entry| (&document.location.path, entry))
-    });
-    let of_profiles = documents.profiles.iter().flat_map(|document| {
-        let access = document.body.spec.as_ref().and_then(|spec| spec.value.access.as_ref());
-        access.into_iter().flat_map(values).map(|entry| (&document.location.path, entry))
-    });
-    let mut firsts: BTreeMap<PrincipalId, (PrincipalType, Location)> = BTreeMap::new();
-    for (path, entry) in of_workspaces.chain(of_profiles) {
-        let Some(At { value: principal, at }) = &entry.principal else { continue };
-        let Some((kind, id, _)) = directory_object(principal) else { continue };
-        let here = Location { path: path.clone(), line: at.line, column: at.column };
-        match firsts.get(&id) {
-            Some((first, there)) if *first != kind => {
-                report.warning(here, format!("`{id}` is another kind of principal at {there}"), None);
-            }
-            Some(_) => {}
-            None => drop(firsts.insert(id, (kind, here))),
-        }
-    }
-}
-
 fn workspace(
     document: &Document<kinds::Workspace>,
     fleet: &Fleet,
     profiles: &Profiles<'_>,
 ) -> Option<DesiredWorkspace> {
     let spec = &document.body.spec.as_ref()?.value;
-    let mut needs = Needs::default();
-    for entry in spec.access.iter().flat_map(values) {
-        needs.add(entry);
-    }
-    for name in spec.profiles.iter().flat_map(values) {
-        for entry in profiles.get(name.0.as_str()).copied().unwrap_or_default() {
-            needs.add(&entry.value);
-        }
-    }
     Some(DesiredWorkspace {
         name: name_of(document.body.metadata.as_ref())?.value.0.clone(),
         id: spec.resource_id.as_ref()?.value.clone(),
         auth_mode: spec.auth_mode?.value,
         enforcement: spec.enforcement.map_or(fleet.enforcement, |given| given.value),
         suspend: suspend(spec.suspend.as_ref())?,
-        needs: needs.into_sorted(),
+        needs: needs::of(spec, profiles),
         service_grants: spec.service_grants.map(|given| given.value).unwrap_or_default(),
         location: document.location.clone(),
     })
@@ -306,7 +163,7 @@ fn suspend(given: Option<&At<kinds::Suspend>>) -> Option<Option<Suspend>> {
     Some(Some(Suspend {
         reason: value.reason.as_ref()?.value.0.clone(),
         until: value.until?.value,
-        then: value.then.map_or(crate::desired::AfterSuspend::Stay, |given| given.value),
+        then: value.then.map_or(AfterSuspend::Stay, |given| given.value),
     }))
 }
 
@@ -318,87 +175,4 @@ fn acceptance(given: Option<&At<kinds::Acceptance>>) -> Option<Option<Acceptance
         owner: value.owner.as_ref()?.value.0.clone(),
         until: value.until?.value,
     }))
-}
-
-/// The needs of one workspace, each principal with each role once.
-#[derive(Default)]
-struct Needs(BTreeMap<(Who, RoleId), Need>);
-
-/// What makes two principals the same: not the name that people gave them.
-#[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Who {
-    Object(PrincipalType, PrincipalId),
-    Other(PrincipalRef),
-}
-
-impl Needs {
-    fn add(&mut self, entry: &AccessEntry) {
-        let Some(principal) = entry.principal.as_ref().and_then(|principal| principal_ref(&principal.value)) else {
-            return;
-        };
-        let scope = entry.grant_scope.map(|given| given.value).unwrap_or_default();
-        if let Some(At { value: level, .. }) = entry.level {
-            for role in level.roles {
-                self.need(&principal, *role, scope, format!("level {}", level.name));
-            }
-        }
-        for scenario in entry.scenarios.iter().flat_map(values) {
-            let roles: BTreeSet<RoleId> = find_scenarios(scenario.0).flat_map(|row| row.roles).copied().collect();
-            for role in roles {
-                self.need(&principal, role, scope, format!("scenario {}", scenario.0));
-            }
-        }
-    }
-
-    fn need(&mut self, principal: &PrincipalRef, role: RoleId, scope: crate::desired::GrantScope, because: String) {
-        let who = match principal {
-            PrincipalRef::Object { kind, id, .. } => Who::Object(*kind, *id),
-            other => Who::Other(other.clone()),
-        };
-        let need = self.0.entry((who, role)).or_insert_with(|| Need {
-            principal: principal.clone(),
-            role,
-            grant_scope: scope,
-            because: BTreeSet::new(),
-        });
-        // The resource group is only asked for in words, the account also by saying nothing: the word counts.
-        need.grant_scope = need.grant_scope.max(scope);
-        need.because.insert(because);
-        if let (PrincipalRef::Object { name: known, .. }, PrincipalRef::Object { name: given, .. }) =
-            (&mut need.principal, principal)
-            && known.is_none()
-        {
-            known.clone_from(given);
-        }
-    }
-
-    fn into_sorted(self) -> Vec<Need> {
-        let mut needs: Vec<Need> = self.0.into_values().collect();
-        needs.sort();
-        needs
-    }
-}
-
-fn principal_ref(principal: &Principal) -> Option<PrincipalRef> {
-    if let Some((kind, id, name)) = directory_object(principal) {
-        return Some(PrincipalRef::Object { kind, id, name });
-    }
-    let Principal { user: _, group: _, service_principal: _, managed_identity, compute, workspace } = principal;
-    if let Some(id) = managed_identity {
-        return Some(PrincipalRef::ManagedIdentity(id.value.clone()));
-    }
-    if let Some(compute) = compute {
-        return Some(PrincipalRef::Compute(compute.value.0.clone()));
-    }
-    workspace.map(|At { value: kinds::WorkspaceIdentity::System, .. }| PrincipalRef::WorkspaceSystem)
-}
-
-fn directory_object(principal: &Principal) -> Option<(PrincipalType, PrincipalId, Option<String>)> {
-    let object = |given: &Option<At<DirectoryObject>>, kind: PrincipalType| {
-        let object = &given.as_ref()?.value;
-        Some((kind, object.object_id?.value, object.name.as_ref().map(|name| name.value.0.clone())))
-    };
-    object(&principal.user, PrincipalType::User)
-        .or_else(|| object(&principal.group, PrincipalType::Group))
-        .or_else(|| object(&principal.service_principal, PrincipalType::ServicePrincipal))
 }

@@ -84,10 +84,7 @@ impl SourceFile {
             report.problem(
                 end_of(&self.path, before),
                 format!("the file holds the control character U+{:04X}", u32::from(c)),
-                Some(
-                    "in a quoted text, `\\n` is written as two characters; other controls have no place here"
-                        .to_owned(),
-                ),
+                Some("only YAML and JSON documents belong here".to_owned()),
             );
             return None;
         }

@@ -51,6 +51,11 @@ pub(super) struct At<T> {
     pub at: Place,
 }
 
+/// The values of a list.
+pub(super) fn values<T>(list: &At<Vec<At<T>>>) -> impl Iterator<Item = &T> {
+    list.value.iter().map(|item| &item.value)
+}
+
 /// What decoding carries along: where in the document it is, and where problems go.
 pub(super) struct Reader<'r> {
     path: &'r str,

@@ -1,0 +1,125 @@
+//! Gets one token through azure_identity.
+//!
+//! Each token is asked for by a new credential object: azure_identity keeps tokens by the machine's clock and cannot
+//! be told to forget one, so an old object would hand out the token that Azure has just refused.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
+use azure_core::credentials::TokenCredential;
+use azure_core::http::{ClientOptions, RetryOptions, Transport};
+use azure_identity::{
+    AzureCliCredential, AzureCliCredentialOptions, ClientAssertionCredential, ClientAssertionCredentialOptions,
+    ClientSecretCredential, ClientSecretCredentialOptions, ManagedIdentityCredential, ManagedIdentityCredentialOptions,
+    UserAssignedId,
+};
+use jiff::Timestamp;
+
+use super::assertion::{CertificateAssertion, FileAssertion};
+use super::seam::Seam;
+use super::{Chosen, UserAssigned};
+use crate::clock::{Clock, Ids};
+use crate::cloud::Cloud;
+use crate::secret::Secret;
+use crate::token::{FetchToken, Token, TokenError};
+use crate::wire::Wire;
+
+pub(super) struct IdentityTokens {
+    chosen: Chosen,
+    authority: String,
+    scope: String,
+    wire: Arc<dyn Wire>,
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+}
+
+impl IdentityTokens {
+    pub(super) fn new(chosen: Chosen, cloud: &Cloud, wire: Arc<dyn Wire>, clock: Arc<dyn Clock>, ids: Ids) -> Self {
+        let authority = cloud.authority().as_str().trim_end_matches('/').to_owned();
+        Self { chosen, authority, scope: cloud.scope().to_owned(), wire, clock, ids }
+    }
+
+    /// Whether azure_identity accepts the credential as such; asks nobody.
+    pub(super) fn check(&self) -> Result<(), TokenError> {
+        let seam = self.seam();
+        self.build(&seam).map(|_| ()).map_err(|error| seam.failure(&error))
+    }
+
+    fn seam(&self) -> Arc<Seam> {
+        let endpoint = match &self.chosen {
+            Chosen::Managed { endpoint, .. } => endpoint.clone(),
+            _ => None,
+        };
+        Arc::new(Seam::new(Arc::clone(&self.wire), endpoint))
+    }
+
+    fn build(&self, seam: &Arc<Seam>) -> azure_core::Result<Arc<dyn TokenCredential>> {
+        // The cloud is always named: otherwise AZURE_AUTHORITY_HOST would decide.
+        let mut configuration = CustomConfiguration::default();
+        configuration.authority_host.clone_from(&self.authority);
+        let client_options = ClientOptions {
+            transport: Some(Transport::new(Arc::clone(seam) as _)),
+            retry: RetryOptions::none(),
+            cloud: Some(Arc::new(CloudConfiguration::Custom(configuration))),
+            ..ClientOptions::default()
+        };
+        Ok(match self.chosen.clone() {
+            Chosen::Federated { tenant, client, token_file } => {
+                let options = ClientAssertionCredentialOptions { client_options };
+                ClientAssertionCredential::new(tenant, client, FileAssertion(token_file), Some(options))?
+            }
+            Chosen::Certificate { tenant, client, pem_file } => {
+                let assertion = CertificateAssertion {
+                    pem_file,
+                    client: client.clone(),
+                    audience: format!("{}/{tenant}/oauth2/v2.0/token", self.authority),
+                    clock: Arc::clone(&self.clock),
+                    ids: Arc::clone(&self.ids),
+                };
+                let options = ClientAssertionCredentialOptions { client_options };
+                ClientAssertionCredential::new(tenant, client, assertion, Some(options))?
+            }
+            Chosen::Secret { tenant, client, secret } => {
+                let options = ClientSecretCredentialOptions { client_options };
+                ClientSecretCredential::new(&tenant, client, secret.expose().to_owned().into(), Some(options))?
+            }
+            Chosen::Managed { identity, .. } => {
+                let user_assigned_id = identity.map(|identity| match identity {
+                    UserAssigned::ClientId(id) => UserAssignedId::ClientId(id),
+                    UserAssigned::ObjectId(id) => UserAssignedId::ObjectId(id),
+                    UserAssigned::ResourceId(id) => UserAssignedId::ResourceId(id),
+                });
+                ManagedIdentityCredential::new(Some(ManagedIdentityCredentialOptions {
+                    user_assigned_id,
+                    client_options,
+                }))?
+            }
+            Chosen::Cli { tenant } => AzureCliCredential::new(Some(AzureCliCredentialOptions {
+                tenant_id: tenant,
+                ..AzureCliCredentialOptions::default()
+            }))?,
+        })
+    }
+}
+
+#[async_trait]
+impl FetchToken for IdentityTokens {
+    async fn fetch(&self) -> Result<Token, TokenError> {
+        let asked = self.clock.now();
+        let seam = self.seam();
+        let fetched = match self.build(&seam) {
+            Ok(credential) => credential.get_token(&[&self.scope], None).await,
+            Err(error) => Err(error),
+        };
+        let token = fetched.map_err(|error| seam.failure(&error))?;
+        let expires = match seam.life() {
+            Some(life) => asked.checked_add(life).ok(),
+            None => Timestamp::from_second(token.expires_on.unix_timestamp()).ok(),
+        };
+        match expires {
+            Some(expires) => Ok(Token { secret: Secret::new(token.token.secret()), expires }),
+            None => Err(TokenError { message: "the token's end is out of range".to_owned(), transient: false }),
+        }
+    }
+}

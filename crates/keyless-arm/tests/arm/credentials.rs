@@ -1,0 +1,173 @@
+//! Tokens through azure_identity against a fake Entra and a fake metadata endpoint.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use keyless_arm::cloud::Cloud;
+use keyless_arm::credential::{CredentialConfig, Surroundings, token_source};
+use keyless_arm::error::SetupError;
+use keyless_arm::secret::Secret;
+use keyless_arm::token::TokenSource;
+use keyless_arm::wire::{Wire, WireError, WireFn};
+use serde_json::json;
+
+use crate::fake::{FixedClock, counting_ids, reply};
+
+type Seen = Arc<Mutex<Vec<(String, BTreeMap<String, String>, Option<String>)>>>;
+
+/// Answers the n-th request with the n-th body; the last one again and again.
+fn entra(answers: Vec<(u16, String)>) -> (Arc<dyn Wire>, Seen) {
+    let seen = Seen::default();
+    let record = Arc::clone(&seen);
+    let wire = WireFn(move |request: Request<Bytes>| {
+        let form: BTreeMap<String, String> = url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let header = request.headers().get("x-identity-header").map(|value| value.to_str().unwrap().to_owned());
+        let number = {
+            let mut seen = record.lock().unwrap();
+            seen.push((format!("{} {}", request.method(), request.uri()), form, header));
+            seen.len()
+        };
+        let (status, body) = answers[number.min(answers.len()) - 1].clone();
+        async move { reply(status, &[], body) }
+    });
+    (Arc::new(wire), seen)
+}
+
+fn token(text: &str) -> (u16, String) {
+    (200, json!({"token_type": "Bearer", "expires_in": 3599, "access_token": text}).to_string())
+}
+
+fn cloud(authority: &str) -> Cloud {
+    Cloud::custom("https://arm.example", authority, "https://arm.example/.default", None).unwrap()
+}
+
+fn source(
+    config: &CredentialConfig,
+    variables: &[(&str, &str)],
+    wire: Arc<dyn Wire>,
+) -> Result<Arc<dyn TokenSource>, SetupError> {
+    let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+    let surroundings = Surroundings { variables, azure_cli_profile: false };
+    let cloud = cloud("https://login.example");
+    let (clock, timeout) = (Arc::new(FixedClock), Duration::from_secs(20));
+    token_source(config, &surroundings, &cloud, wire, clock, counting_ids(), timeout)
+}
+
+fn client_secret() -> CredentialConfig {
+    CredentialConfig::ClientSecret {
+        tenant: Some("tenant-1".to_owned()),
+        client: Some("app-1".to_owned()),
+        secret: Some(Secret::new("hunter2")),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_secret_is_exchanged_for_a_token() {
+    let (wire, seen) = entra(vec![token("t1"), token("t2")]);
+    let source = source(&client_secret(), &[], wire).unwrap();
+    let first = source.token().await.unwrap();
+    assert_eq!((first.expose(), source.token().await.unwrap().expose()), ("t1", "t1"));
+    source.renew(&first).await;
+    assert_eq!(source.token().await.unwrap().expose(), "t2", "a refused token is not served again");
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0].0, "POST https://login.example/tenant-1/oauth2/v2.0/token");
+    assert_eq!(seen[0].1["client_secret"], "hunter2");
+    assert_eq!(seen[0].1["scope"], "https://arm.example/.default");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workload_token_file_is_read_for_every_exchange() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("token");
+    std::fs::write(&path, "first\n").unwrap();
+    let (wire, seen) = entra(vec![token("t")]);
+    let variables =
+        [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", path.to_str().unwrap())];
+    let source = source(&CredentialConfig::Auto, &variables, wire).unwrap();
+    let old = source.token().await.unwrap();
+    std::fs::write(&path, "second\n").unwrap();
+    source.renew(&old).await;
+    source.token().await.unwrap();
+    let seen = seen.lock().unwrap();
+    let assertions: Vec<&str> = seen.iter().map(|(_, form, _)| form["client_assertion"].as_str()).collect();
+    assert_eq!(assertions, ["first", "second"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_signs_its_own_assertion() {
+    let (wire, seen) = entra(vec![token("t")]);
+    let config = CredentialConfig::ClientCertificate {
+        tenant: Some("t".to_owned()),
+        client: Some("c".to_owned()),
+        pem_file: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/client.pem").into()),
+    };
+    source(&config, &[], wire).unwrap().token().await.unwrap();
+    assert_eq!(seen.lock().unwrap()[0].1["client_assertion"].split('.').count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_identity_endpoint_is_asked_over_plain_http_with_its_header() {
+    let body = json!({
+        "access_token": "t", "expires_on": "1793491199", "expires_in": "86399", "resource": "r", "token_type": "Bearer"
+    });
+    let (wire, seen) = entra(vec![(200, body.to_string())]);
+    let variables = [("IDENTITY_ENDPOINT", "http://127.0.0.1:41741/msi/token"), ("IDENTITY_HEADER", "header-1")];
+    let config = CredentialConfig::ManagedIdentity { identity: None };
+    assert_eq!(source(&config, &variables, wire).unwrap().token().await.unwrap().expose(), "t");
+    let seen = seen.lock().unwrap();
+    assert_eq!(
+        seen[0].0,
+        "GET http://127.0.0.1:41741/msi/token?api-version=2019-08-01&resource=https%3A%2F%2Farm.example"
+    );
+    assert_eq!(seen[0].2.as_deref(), Some("header-1"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metadata_service_is_asked_where_nothing_else_is_set_and_sat_out_while_it_is_updated() {
+    let body = json!({"access_token": "t", "expires_on": "1793491199", "resource": "r", "token_type": "Bearer"});
+    let (wire, seen) = entra(vec![(404, String::new()), (410, String::new()), (200, body.to_string())]);
+    let source = source(&CredentialConfig::Auto, &[("AZURE_CLIENT_ID", "app-1")], wire).unwrap();
+    assert_eq!(source.token().await.unwrap().expose(), "t");
+    let seen = seen.lock().unwrap();
+    assert_eq!(seen.len(), 3);
+    assert!(seen[0].0.starts_with("GET http://169.254.169.254/metadata/identity/oauth2/token?"), "{}", seen[0].0);
+    assert!(seen[0].0.ends_with("&client_id=app-1"), "{}", seen[0].0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn entras_refusal_is_told_with_its_code_and_without_the_secret() {
+    let body = json!({"error": "invalid_client", "error_codes": [7000215],
+        "error_description": "AADSTS7000215: Invalid client secret 'hunter2' provided.\r\nTrace ID: 1f0c"});
+    let (wire, seen) = entra(vec![(401, body.to_string())]);
+    let error = source(&client_secret(), &[], wire).unwrap().token().await.unwrap_err();
+    assert!(!error.transient);
+    assert!(error.message.contains("invalid_client: AADSTS7000215"), "{error}");
+    assert!(!error.message.contains("hunter2"), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 1, "a wrong secret is not tried again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passing_outage_of_entra_is_sat_out() {
+    let (wire, seen) = entra(vec![(503, "<html>".to_owned()), (200, "<html>".to_owned()), token("t")]);
+    assert_eq!(source(&client_secret(), &[], wire).unwrap().token().await.unwrap().expose(), "t");
+    assert_eq!(seen.lock().unwrap().len(), 3);
+    let broken = WireFn(|_| async { Err(WireError::NotSent("no route".to_owned())) });
+    let error = source(&client_secret(), &[], Arc::new(broken)).unwrap().token().await.unwrap_err();
+    assert!(error.transient && error.message.contains("no route"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_authority_without_https_is_refused_before_anything_is_sent() {
+    let (wire, seen) = entra(vec![token("t")]);
+    let (clock, timeout) = (Arc::new(FixedClock), Duration::from_secs(20));
+    let surroundings = Surroundings::default();
+    let cloud = cloud("http://127.0.0.1:80");
+    let refused = token_source(&client_secret(), &surroundings, &cloud, wire, clock, counting_ids(), timeout);
+    let error = refused.err().unwrap().to_string();
+    assert!(error.contains("HTTPS"), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 0);
+}

@@ -1,0 +1,9 @@
+//! The client against in-process fake servers, under tokio's paused clock.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+mod corpus;
+mod credentials;
+mod fake;
+mod reads;
+mod writes;

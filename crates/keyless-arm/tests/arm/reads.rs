@@ -1,0 +1,374 @@
+//! Reading: values, pages, repetition, quotas, and what must never be believed.
+
+use std::time::Duration;
+
+use keyless_arm::api::ReadArm;
+use keyless_arm::error::{ArmError, ErrorClass};
+use keyless_arm::quota::{Limits, Rate};
+use keyless_arm::wire::WireError;
+use keyless_core::id::{ArmId, StorageAccountId, WorkspaceId};
+use keyless_core::observed::{ObservedAuthMode, SharedKeyAccess};
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::fake::{
+    BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, client_with, error, reply, silence, workspace_id,
+};
+
+fn account() -> StorageAccountId {
+    StorageAccountId::parse(&account_id()).unwrap()
+}
+
+fn workspace() -> WorkspaceId {
+    WorkspaceId::parse(&workspace_id()).unwrap()
+}
+
+fn scope() -> ArmId {
+    ArmId::parse(&account_id()).unwrap()
+}
+
+fn account_body() -> Value {
+    json!({"id": account_id(), "location": "westeurope", "properties": {"allowSharedKeyAccess": false}})
+}
+
+fn workspace_body(name: &str) -> Value {
+    let id = format!("{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/{name}");
+    json!({"id": id, "properties": {"storageAccount": account_id(), "systemDatastoresAuthMode": "identity"}})
+}
+
+async fn account_error(status: u16, body: &'static str) -> ArmError {
+    let (client, _) = client(move |_, _| async move { reply(status, &[], body) });
+    client.account(&account()).await.unwrap_err()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_read_through_the_management_crate_with_the_pipelines_token() {
+    let (client, asks) = client(|_, _| async { reply(200, &[], account_body()) });
+    let answer = client.account(&account()).await.unwrap();
+    assert_eq!(answer.value.unwrap().shared_key, SharedKeyAccess::Disallowed);
+    assert_eq!(answer.at.to_string(), "2026-11-01T12:00:00Z", "the server's clock counts");
+    assert_eq!(answer.request_id.as_deref(), Some("req-1"));
+    let asks = asks.lock().unwrap();
+    assert_eq!(asks.len(), 1);
+    assert_eq!(asks[0].url, format!("{BASE}{}?api-version=2023-05-01", account_id()));
+    assert_eq!(asks[0].token, "Bearer token-1");
+    assert!(!asks[0].client_request_id.is_empty());
+    assert_eq!(client.counts()[0].operation, "get storage account");
+    assert_eq!((client.counts()[0].status, client.counts()[0].requests), (Some(200), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_storage_api_version_is_a_setting() {
+    let (client, asks) = client_with(
+        |_, _| async { reply(200, &[], account_body()) },
+        |options| options.api_versions.storage = "2099-01-01".to_owned(),
+    );
+    client.account(&account()).await.unwrap();
+    assert!(asks.lock().unwrap()[0].url.ends_with("?api-version=2099-01-01"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_resource_is_none_and_a_missing_subscription_is_an_error() {
+    let (client, _) = client(|_, _| async { error(404, "ResourceGroupNotFound") });
+    let answer = client.account(&account()).await.unwrap();
+    assert!(answer.value.is_none());
+    assert_eq!(answer.at.to_string(), "2026-11-01T12:00:00Z", "absence has the server's time too");
+    assert!(client.workspace(&workspace()).await.unwrap().value.is_none());
+    let (client, _) = crate::fake::client(|_, _| async { error(404, "SubscriptionNotFound") });
+    assert_eq!(client.account(&account()).await.unwrap_err().class, ErrorClass::Refused);
+    assert_eq!(account_error(404, "<html>not here</html>").await.class, ErrorClass::Unreadable);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_cannot_be_understood_are_unreadable_and_never_absent() {
+    for body in ["", "<html>", "{", "[]", "null", "5", r#"{"id":"/x","properties":{}}"#, r#"{"properties":null}"#] {
+        let error = account_error(200, body).await;
+        assert_eq!(error.class, ErrorClass::Unreadable, "{body}");
+        assert_eq!((error.status, error.request_id.as_deref()), (Some(200), Some("req-1")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_carries_operation_resource_code_message_and_request_id() {
+    let error = account_error(403, r#"{"error":{"code":"AuthorizationFailed","message":"no\nright"}}"#).await;
+    assert_eq!(error.to_string(), format!("get storage account {}: AuthorizationFailed: no right", account_id()));
+    assert_eq!((error.class, error.status), (ErrorClass::Refused, Some(403)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_page_is_read_even_after_an_empty_one() {
+    let (client, asks) = client(|number, _| async move {
+        match number {
+            1 => reply(
+                200,
+                &[],
+                json!({"value": [workspace_body("one")], "nextLink": format!("{BASE}/p?$skiptoken=2&a=b c")}),
+            ),
+            2 => reply(200, &[], json!({"value": [], "nextLink": "/p3?x=%24y"})),
+            _ => reply(200, &[], json!({"value": [workspace_body("two")], "nextLink": ""})),
+        }
+    });
+    let answer = client.workspaces(SUBSCRIPTION.parse().unwrap()).await.unwrap();
+    assert_eq!(answer.value.len(), 2);
+    assert_eq!(answer.value[0].auth_mode, ObservedAuthMode::Identity);
+    let asks = asks.lock().unwrap();
+    assert_eq!(asks[1].url, format!("{BASE}/p?$skiptoken=2&a=b%20c"));
+    assert_eq!(asks[2].url, format!("{BASE}/p3?x=%24y"), "a relative link is followed and not rebuilt");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_token_is_sent_to_a_next_page_elsewhere() {
+    for link in
+        ["https://evil.example/p", "http://arm.example/p", "https://arm.example:444/p", "https://u@arm.example/p"]
+    {
+        let (client, asks) = client(move |_, _| async move { reply(200, &[], json!({"value": [], "nextLink": link})) });
+        let error = client.locks(&scope()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Unreadable);
+        assert_eq!(asks.lock().unwrap().len(), 1, "{link}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_go_in_a_circle_are_an_error() {
+    let (client, asks) = client(|number, _| async move {
+        reply(200, &[], json!({"value": [], "nextLink": format!("{BASE}/p?n={}", number % 2)}))
+    });
+    assert!(client.locks(&scope()).await.unwrap_err().message.contains("do not end"));
+    assert_eq!(asks.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_bad_item_or_a_missing_value_makes_the_list_unreadable() {
+    for body in [
+        json!({"value": [workspace_body("one"), {"id": "/nonsense"}]}),
+        json!({"value": null}),
+        json!({}),
+        json!([]),
+        json!({"value": {}}),
+        json!({"value": [], "nextLink": 5}),
+    ] {
+        let text = body.to_string();
+        let (client, _) = client(move |_, _| {
+            let text = text.clone();
+            async move { reply(200, &[], text) }
+        });
+        let error = client.workspaces(SUBSCRIPTION.parse().unwrap()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Unreadable, "{body}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failing_second_page_fails_the_list() {
+    let (client, _) = client(|number, _| async move {
+        if number == 1 {
+            reply(200, &[], json!({"value": [], "nextLink": "/p2"}))
+        } else {
+            error(403, "AuthorizationFailed")
+        }
+    });
+    assert_eq!(client.locks(&scope()).await.unwrap_err().class, ErrorClass::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_api_version_that_hides_the_mode_reads_nothing() {
+    for hiding in ["2024-04-01", "2024-10-01", "2025-04-01"] {
+        let (client, asks) = client_with(
+            |_, _| async { reply(200, &[], workspace_body("one")) },
+            |options| options.api_versions.workspaces = hiding.to_owned(),
+        );
+        assert_eq!(client.workspace(&workspace()).await.unwrap_err().class, ErrorClass::Unreadable);
+        assert!(client.workspaces(SUBSCRIPTION.parse().unwrap()).await.is_err());
+        assert_eq!(asks.lock().unwrap().len(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_passing_fault_is_repeated_and_a_lasting_one_told_after_four_attempts() {
+    let (client, asks) = client(|number, _| async move {
+        match number {
+            1 => error(503, "ServerTimeout"),
+            2 => Err(WireError::Unknown("connection reset".to_owned())),
+            _ => reply(200, &[], account_body()),
+        }
+    });
+    client.account(&account()).await.unwrap();
+    assert_eq!(asks.lock().unwrap().len(), 3);
+    let (client, asks) = crate::fake::client(|_, _| async { error(500, "InternalServerError") });
+    assert_eq!(client.account(&account()).await.unwrap_err().class, ErrorClass::Transient);
+    assert_eq!(asks.lock().unwrap().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_without_an_answer_ends_after_eight_seconds() {
+    let (client, asks) = client(|_, _| silence());
+    let start = Instant::now();
+    let error = client.workspace(&workspace()).await.unwrap_err();
+    assert_eq!((error.class, error.status), (ErrorClass::Transient, None));
+    assert!(error.message.contains("8s"), "{error}");
+    assert_eq!(asks.lock().unwrap().len(), 4);
+    assert!(start.elapsed() < Duration::from_secs(40), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_is_obeyed_by_this_and_every_other_call_of_the_provider() {
+    let (client, asks) = client(|number, _| async move {
+        if number == 1 { reply(429, &[("retry-after", "17")], "") } else { reply(200, &[], workspace_body("one")) }
+    });
+    let start = Instant::now();
+    let other = client.clone();
+    let first = tokio::spawn(async move { other.workspace(&workspace()).await });
+    while asks.lock().unwrap().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    tokio::task::yield_now().await;
+    client.workspace(&workspace()).await.unwrap();
+    assert!(start.elapsed() >= Duration::from_secs(17), "{:?}", start.elapsed());
+    first.await.unwrap().unwrap();
+    assert_eq!(asks.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_long_retry_after_is_told_instead_of_waited_out() {
+    let (client, asks) = client(|_, _| async { reply(429, &[("retry-after", "372")], "") });
+    let start = Instant::now();
+    let error = client.workspace(&workspace()).await.unwrap_err();
+    assert_eq!((error.class, error.retry_after), (ErrorClass::Throttled, Some(Duration::from_secs(372))));
+    let error = client.workspace(&workspace()).await.unwrap_err();
+    assert_eq!((error.class, error.retry_after), (ErrorClass::Throttled, Some(Duration::from_secs(372))));
+    assert_eq!((start.elapsed(), asks.lock().unwrap().len()), (Duration::ZERO, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hundred_calls_keep_within_the_quota() {
+    let limits = Limits { reads: Rate { capacity: 10.0, per_second: 10.0 }, headroom: 0.0, ..Limits::default() };
+    let (client, _) =
+        client_with(|_, _| async { reply(200, &[], workspace_body("one")) }, |options| options.limits = limits);
+    let start = Instant::now();
+    let calls: Vec<_> = (0..100)
+        .map(|_| {
+            let client = client.clone();
+            tokio::spawn(async move { client.workspace(&workspace()).await.unwrap() })
+        })
+        .collect();
+    for call in calls {
+        call.await.unwrap();
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    assert!((8.9..9.5).contains(&seconds), "90 calls beyond the burst take 9 s, not {seconds}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_renewed_once() {
+    let (client, asks) = client(|number, _| async move {
+        if number == 1 { error(401, "ExpiredAuthenticationToken") } else { reply(200, &[], account_body()) }
+    });
+    client.account(&account()).await.unwrap();
+    assert_eq!(asks.lock().unwrap()[1].token, "Bearer token-2");
+    let (client, asks) = crate::fake::client(|_, _| async { error(401, "InvalidAuthenticationToken") });
+    assert_eq!(client.account(&account()).await.unwrap_err().class, ErrorClass::Authentication);
+    assert_eq!(asks.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_metric_is_asked_for_the_exact_window_split_by_who_signed() {
+    let (client, asks) = client(|_, _| async {
+        reply(
+            200,
+            &[],
+            json!({
+                "timespan": "2026-10-25T00:00:00Z/2026-10-31T23:45:00Z", "interval": "PT1H",
+                "value": [{"name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [{
+                    "metadatavalues": [{"name": {"value": "authentication"}, "value": "AccountKey"},
+                                       {"name": {"value": "responsetype"}, "value": "Success"}],
+                    "data": [{"timeStamp": "2026-10-31T23:00:00Z", "total": 4}]}]}]
+            }),
+        )
+    });
+    let (from, to) = ("2026-10-25T00:00:00Z".parse().unwrap(), "2026-10-31T23:45:00Z".parse().unwrap());
+    let usage = client.key_usage(&account(), from, to).await.unwrap().value;
+    assert!(usage.complete && usage.alive);
+    assert_eq!((usage.account_key.count, usage.account_key.last), (4, Some(to)));
+    let url = asks.lock().unwrap()[0].url.clone();
+    for part in [
+        "timespan=2026-10-25T00%3A00%3A00Z%2F2026-10-31T23%3A45%3A00Z",
+        "interval=PT1H",
+        "$filter=Authentication%20eq%20%27*%27%20and%20ResponseType%20eq%20%27*%27",
+        "top=500",
+        "api-version=2024-02-01",
+        "aggregation=Total",
+    ] {
+        assert!(url.contains(part), "{part} is not in {url}");
+    }
+    let (client, asks) = crate::fake::client(|_, _| async { reply(200, &[], json!({"value": []})) });
+    let to = "2026-10-25T00:00:06Z".parse().unwrap();
+    assert!(!client.key_usage(&account(), from, to).await.unwrap().value.complete);
+    assert!(asks.lock().unwrap()[0].url.contains("interval=PT1M"));
+    assert_eq!(client.key_usage(&account(), to, from).await.unwrap_err().class, ErrorClass::Bug);
+}
+
+#[tokio::test(start_paused = true)]
+async fn locks_of_what_lies_below_do_not_count() {
+    let lock = |scope: &str| {
+        json!({
+            "id": format!("{scope}/providers/Microsoft.Authorization/locks/l"), "properties": {"level": "ReadOnly"}
+        })
+    };
+    let below = format!("{}/blobServices/default", account_id());
+    let body = json!({"value": [lock(GROUP), lock(&account_id()), lock(&below)]}).to_string();
+    let (client, _) = client(move |_, _| {
+        let body = body.clone();
+        async move { reply(200, &[], body) }
+    });
+    assert_eq!(client.locks(&scope()).await.unwrap().value.len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_read_asks_at_its_address() {
+    let (client, asks) = client(|_, asked| async move {
+        if asked.url.contains("roleDefinitions/") {
+            let id = format!("/subscriptions/x/providers/Microsoft.Authorization/roleDefinitions/{GUID}");
+            return reply(
+                200,
+                &[],
+                json!({"id": id, "properties": {"roleName": "R", "type": "BuiltInRole", "permissions": []}}),
+            );
+        }
+        if asked.url.contains("userAssignedIdentities/") {
+            return reply(200, &[], json!({"properties": {"principalId": GUID}}));
+        }
+        if asked.url.contains("/subscriptions?") {
+            return reply(200, &[], json!({"value": [{"subscriptionId": SUBSCRIPTION, "state": "Enabled"}]}));
+        }
+        reply(200, &[], json!({"value": []}))
+    });
+    assert_eq!(client.subscriptions().await.unwrap().value.len(), 1);
+    client.datastores(&workspace()).await.unwrap();
+    client.computes(&workspace()).await.unwrap();
+    client.role_assignments(&scope()).await.unwrap();
+    client.deny_assignments(&scope()).await.unwrap();
+    client.locks(&scope()).await.unwrap();
+    let role = client.role_definition(&ArmId::parse("/").unwrap(), GUID.parse().unwrap()).await.unwrap();
+    assert!(role.value.unwrap().built_in);
+    let identity = format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/train");
+    assert!(client.managed_identity(&identity.parse().unwrap()).await.unwrap().value.is_some());
+    let (workspace, account) = (workspace_id(), account_id());
+    let urls: Vec<String> =
+        asks.lock().unwrap().iter().map(|asked| asked.url.strip_prefix(BASE).unwrap().to_owned()).collect();
+    assert_eq!(
+        urls,
+        [
+            "/subscriptions?api-version=2022-12-01".to_owned(),
+            format!("{workspace}/datastores?api-version=2025-09-01"),
+            format!("{workspace}/computes?api-version=2025-09-01"),
+            format!(
+                "{account}/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01&$filter=atScope%28%29"
+            ),
+            format!(
+                "{account}/providers/Microsoft.Authorization/denyAssignments?api-version=2022-04-01&$filter=atScope%28%29"
+            ),
+            format!("{account}/providers/Microsoft.Authorization/locks?api-version=2016-09-01"),
+            format!("/providers/Microsoft.Authorization/roleDefinitions/{GUID}?api-version=2022-04-01"),
+            format!("{identity}?api-version=2023-01-31"),
+        ]
+    );
+}

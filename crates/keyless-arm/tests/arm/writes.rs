@@ -1,0 +1,327 @@
+//! Writing: one request, one outcome, and honesty about what is not known.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Response;
+use keyless_arm::api::{Grant, WriteArm, WritePermit, Written};
+use keyless_arm::client::Client;
+use keyless_arm::error::{ErrorClass, Landed, WriteError};
+use keyless_arm::wire::WireError;
+use keyless_core::desired::AuthMode;
+use keyless_core::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
+use keyless_core::observed::PrincipalType;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::fake::{Asks, BASE, GUID, SUBSCRIPTION, account_id, client, error, reply, silence, workspace_id};
+
+fn subscription() -> SubscriptionId {
+    SUBSCRIPTION.parse().unwrap()
+}
+
+async fn permit(client: &Client) -> WritePermit {
+    client.reserve_write(subscription()).await.unwrap()
+}
+
+async fn set_key(client: &Client, allowed: bool) -> Result<Written, WriteError> {
+    let permit = permit(client).await;
+    let account = StorageAccountId::parse(&account_id()).unwrap();
+    client.set_shared_key_access(permit, &account, allowed).await.map(|answer| answer.value)
+}
+
+async fn set_mode(client: &Client, mode: AuthMode) -> Result<Written, WriteError> {
+    let permit = permit(client).await;
+    let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+    client.set_auth_mode(permit, &workspace, mode).await.map(|answer| answer.value)
+}
+
+async fn grant(client: &Client) -> Result<Written, WriteError> {
+    let grant = Grant {
+        scope: ArmId::parse(&account_id()).unwrap(),
+        name: GUID.parse().unwrap(),
+        principal: GUID.parse().unwrap(),
+        principal_type: PrincipalType::ServicePrincipal,
+        role: "ba92f5b4-2d11-453d-a403-e96b0029c9fe".parse().unwrap(),
+        description: "keyless owner=prod".to_owned(),
+    };
+    let permit = permit(client).await;
+    client.grant_role(permit, &grant).await.map(|answer| answer.value)
+}
+
+async fn revoke(client: &Client) -> Result<Written, WriteError> {
+    let id = format!("{}/providers/Microsoft.Authorization/roleAssignments/{GUID}", account_id());
+    let permit = permit(client).await;
+    client.revoke_role(permit, &ArmId::parse(&id).unwrap()).await.map(|answer| answer.value)
+}
+
+fn fixed(status: u16, headers: &'static [(&str, &str)], body: &'static str) -> (Client, Asks) {
+    client(move |_, _| async move { reply(status, headers, body) })
+}
+
+fn workspace_body(state: &str) -> String {
+    json!({"id": workspace_id(), "properties": {"provisioningState": state}}).to_string()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_patch_carries_the_one_property_it_changes() {
+    let (client, asks) = client(|_, _| async { reply(200, &[], workspace_body("Succeeded")) });
+    assert_eq!(set_key(&client, false).await.unwrap(), Written::Changed);
+    assert_eq!(set_mode(&client, AuthMode::Identity).await.unwrap(), Written::Changed);
+    set_mode(&client, AuthMode::AccessKey).await.unwrap();
+    let asks = asks.lock().unwrap();
+    assert_eq!(asks[0].body, json!({"properties": {"allowSharedKeyAccess": false}}));
+    assert_eq!((asks[0].method.as_str(), asks[0].token.as_str()), ("PATCH", "Bearer token-1"));
+    assert_eq!(asks[1].body, json!({"properties": {"systemDatastoresAuthMode": "Identity"}}));
+    assert_eq!(asks[1].url, format!("{BASE}{}?api-version=2025-09-01", workspace_id()));
+    assert_eq!(asks[2].body, json!({"properties": {"systemDatastoresAuthMode": "AccessKey"}}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_names_the_principals_type_and_says_whether_it_was_new() {
+    let (client, asks) = fixed(201, &[], "{}");
+    assert_eq!(grant(&client).await.unwrap(), Written::Changed);
+    let asked = asks.lock().unwrap()[0].clone();
+    assert_eq!(asked.method, "PUT");
+    assert_eq!(
+        asked.url,
+        format!(
+            "{BASE}{}/providers/Microsoft.Authorization/roleAssignments/{GUID}?api-version=2022-04-01",
+            account_id()
+        )
+    );
+    assert_eq!(
+        asked.body,
+        json!({"properties": {
+            "roleDefinitionId": format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/ba92f5b4-2d11-453d-a403-e96b0029c9fe"),
+            "principalId": GUID, "principalType": "ServicePrincipal", "description": "keyless owner=prod"
+        }})
+    );
+    assert_eq!(grant(&fixed(200, &[], "{}").0).await.unwrap(), Written::AlreadySo);
+    let (client, _) = crate::fake::client(|_, _| async { error(409, "RoleAssignmentExists") });
+    assert_eq!(grant(&client).await.unwrap(), Written::AlreadySo);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoke_of_what_is_gone_is_already_so() {
+    assert_eq!(revoke(&fixed(200, &[], "{}").0).await.unwrap(), Written::Changed);
+    assert_eq!(revoke(&fixed(204, &[], "").0).await.unwrap(), Written::AlreadySo);
+    let (client, asks) = fixed(200, &[], "{}");
+    let permit = permit(&client).await;
+    let error = client.revoke_role(permit, &ArmId::parse(&account_id()).unwrap()).await.unwrap_err();
+    assert_eq!((error.landed, error.error.class), (Landed::No, ErrorClass::Bug));
+    assert_eq!(asks.lock().unwrap().len(), 0, "an account is never deleted in place of an assignment");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_has_not_landed_and_is_not_repeated() {
+    for (status, code, class) in [
+        (409, "ScopeLocked", ErrorClass::Refused),
+        (403, "RequestDisallowedByPolicy", ErrorClass::Refused),
+        (409, "StorageAccountOperationInProgress", ErrorClass::Transient),
+        (429, "TooManyRequests", ErrorClass::Throttled),
+        (400, "PrincipalNotFound", ErrorClass::Propagating),
+    ] {
+        let (client, asks) = client(move |_, _| async move { error(status, code) });
+        let failed = set_key(&client, true).await.unwrap_err();
+        assert_eq!((failed.landed, failed.error.class), (Landed::No, class), "{code}");
+        assert_eq!(asks.lock().unwrap().len(), 1, "{code}");
+    }
+    let (client, _) = fixed(429, &[("retry-after", "36")], "");
+    assert_eq!(grant(&client).await.unwrap_err().error.retry_after, Some(Duration::from_secs(36)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_have_had_an_effect_is_unknown_and_never_repeated() {
+    type Answer = fn() -> Result<Response<Bytes>, WireError>;
+    let cases: [Answer; 6] = [
+        || error(500, "InternalServerError"),
+        || error(504, "GatewayTimeout"),
+        || reply(503, &[], "<html>"),
+        || reply(200, &[], "<html>a captive portal</html>"),
+        || reply(302, &[("location", "https://elsewhere.example")], ""),
+        || Err(WireError::Unknown("reset".to_owned())),
+    ];
+    for answer in cases {
+        let (client, asks) = client(move |_, _| async move { answer() });
+        for failed in [
+            set_key(&client, false).await.unwrap_err(),
+            set_mode(&client, AuthMode::Identity).await.unwrap_err(),
+            grant(&client).await.unwrap_err(),
+            revoke(&client).await.unwrap_err(),
+        ] {
+            assert_eq!(failed.landed, Landed::Unknown, "{failed}");
+        }
+        assert_eq!(asks.lock().unwrap().len(), 4);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_without_an_answer_is_abandoned_after_eight_seconds() {
+    let (client, asks) = client(|_, _| silence());
+    let permit = permit(&client).await;
+    let start = Instant::now();
+    let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+    let failed = client.set_auth_mode(permit, &workspace, AuthMode::Identity).await.unwrap_err();
+    assert_eq!((failed.landed, start.elapsed()), (Landed::Unknown, Duration::from_secs(8)));
+    assert_eq!(asks.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_never_left_has_not_landed() {
+    let (client, _) = client(|_, _| async { Err(WireError::NotSent("connection refused".to_owned())) });
+    let failed = set_key(&client, false).await.unwrap_err();
+    assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Transient));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_safe_to_replace_even_for_a_write() {
+    let (client, asks) = client(|number, _| async move {
+        if number == 1 { error(401, "ExpiredAuthenticationToken") } else { reply(201, &[], "{}") }
+    });
+    assert_eq!(grant(&client).await.unwrap(), Written::Changed);
+    assert_eq!(asks.lock().unwrap()[1].token, "Bearer token-2");
+    let (client, asks) = crate::fake::client(|_, _| async { error(401, "ExpiredAuthenticationToken") });
+    let failed = grant(&client).await.unwrap_err();
+    assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Authentication));
+    assert_eq!(asks.lock().unwrap().len(), 2);
+}
+
+const POLL: &str = "https://arm.example/poll?t=1&c=x&s=y&h=z";
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_is_followed_by_its_status_with_fractional_waits() {
+    let (client, asks) = client(|number, _| async move {
+        match number {
+            1 => reply(
+                202,
+                &[("azure-asyncoperation", POLL), ("location", "https://arm.example/other"), ("retry-after", "10")],
+                "",
+            ),
+            2 => reply(200, &[("retry-after", "0.25")], json!({"status": "Enqueued"})),
+            3 => error(504, "GatewayTimeout"),
+            4 => reply(200, &[], json!({"status": "InProgress"})),
+            _ => reply(200, &[], json!({"status": "Succeeded", "percentComplete": 100.0})),
+        }
+    });
+    let start = Instant::now();
+    assert_eq!(set_mode(&client, AuthMode::Identity).await.unwrap(), Written::Changed);
+    let elapsed = start.elapsed();
+    assert!(elapsed > Duration::from_millis(10_250) && elapsed < Duration::from_secs(30), "{elapsed:?}");
+    let asks = asks.lock().unwrap();
+    assert_eq!(asks.len(), 5);
+    assert!(asks[1..].iter().all(|asked| asked.url == POLL && asked.method == "GET"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_is_followed_by_its_location_which_may_move() {
+    let (client, asks) = client(|number, _| async move {
+        match number {
+            1 => reply(202, &[("location", "https://arm.example/locations/East US/1")], ""),
+            2 => reply(202, &[("location", "/locations/2")], ""),
+            _ => reply(200, &[], workspace_body("Succeeded")),
+        }
+    });
+    assert_eq!(set_mode(&client, AuthMode::Identity).await.unwrap(), Written::Changed);
+    let asks = asks.lock().unwrap();
+    assert_eq!(asks[1].url, format!("{BASE}/locations/East%20US/1"));
+    assert_eq!(asks[2].url, format!("{BASE}/locations/2"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_failure_inside_a_200_is_a_failure_with_its_code() {
+    let failed_body = json!({"status": "Failed", "error": {"code": "InternalServerError", "message": "boom"}});
+    for header in ["location", "azure-asyncoperation"] {
+        let body = failed_body.to_string();
+        let (client, _) = client(move |number, _| {
+            let body = body.clone();
+            async move { if number == 1 { reply(202, &[(header, POLL)], "") } else { reply(200, &[], body) } }
+        });
+        let failed = set_mode(&client, AuthMode::Identity).await.unwrap_err();
+        assert_eq!(failed.error.code.as_deref(), Some("InternalServerError"), "{header}");
+        assert_eq!((failed.landed, failed.error.class), (Landed::Unknown, ErrorClass::Transient));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_ends_in_a_refusal_waits_for_a_person() {
+    let (client, _) = client(|number, _| async move {
+        match number {
+            1 => reply(202, &[("location", POLL)], ""),
+            _ => reply(200, &[], json!({"status": "Failed", "error": {"code": "RequestDisallowedByPolicy"}})),
+        }
+    });
+    assert_eq!(set_mode(&client, AuthMode::Identity).await.unwrap_err().error.class, ErrorClass::Refused);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_is_still_updating_is_waited_for() {
+    let (client, asks) = client(|number, _| async move {
+        reply(200, &[], workspace_body(if number < 3 { "Updating" } else { "Succeeded" }))
+    });
+    assert_eq!(set_mode(&client, AuthMode::Identity).await.unwrap(), Written::Changed);
+    let asks = asks.lock().unwrap();
+    assert_eq!((asks.len(), asks[2].method.as_str()), (3, "GET"));
+    assert_eq!(asks[2].url, asks[0].url);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_token_is_sent_to_a_poll_address_elsewhere() {
+    for address in ["https://evil.example/poll", "http://arm.example/poll"] {
+        let (client, asks) = client(move |_, _| async move { reply(202, &[("location", address)], "") });
+        let failed = set_mode(&client, AuthMode::Identity).await.unwrap_err();
+        assert_eq!((failed.landed, failed.error.class), (Landed::Unknown, ErrorClass::Unreadable));
+        assert_eq!(asks.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_operation_that_does_not_end_is_given_up_as_unknown() {
+    let (client, _) = client(|_, _| async { reply(202, &[("location", POLL), ("retry-after", "100000")], "") });
+    let failed = set_mode(&client, AuthMode::Identity).await.unwrap_err();
+    assert_eq!((failed.landed, failed.error.class), (Landed::Unknown, ErrorClass::Transient));
+    let (client, _) = crate::fake::client(|_, _| async { reply(202, &[], "") });
+    assert_eq!(set_mode(&client, AuthMode::Identity).await.unwrap_err().landed, Landed::Unknown);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resync_is_posted_without_a_body_and_followed() {
+    let (client, asks) = client(|number, _| async move {
+        if number == 1 { reply(202, &[("location", POLL)], "") } else { reply(204, &[], "") }
+    });
+    let permit = permit(&client).await;
+    let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+    client.resync_workspace_keys(permit, &workspace).await.unwrap();
+    let asks = asks.lock().unwrap();
+    assert_eq!((asks[0].method.as_str(), asks.len()), ("POST", 2));
+    assert!(asks[0].url.contains("/resyncKeys?"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_write_closes_the_way_for_the_next_one_before_it_is_sent() {
+    let (client, asks) = fixed(429, &[("retry-after", "36"), ("x-ms-failure-cause", "gateway")], "");
+    grant(&client).await.unwrap_err();
+    let start = Instant::now();
+    permit(&client).await;
+    assert!(start.elapsed() >= Duration::from_secs(36), "a reservation waits, not the write");
+    assert_eq!(asks.lock().unwrap().len(), 1);
+    let (client, asks) = fixed(429, &[("retry-after", "600"), ("x-ms-failure-cause", "gateway")], "");
+    grant(&client).await.unwrap_err();
+    let refused = client.reserve_write(subscription()).await.unwrap_err();
+    assert_eq!((refused.class, refused.retry_after), (ErrorClass::Throttled, Some(Duration::from_secs(600))));
+    let (client, asks_of_provider) = fixed(429, &[("retry-after", "36")], "");
+    set_key(&client, false).await.unwrap_err();
+    let failed = set_key(&client, false).await.unwrap_err();
+    assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Throttled));
+    assert_eq!((asks.lock().unwrap().len(), asks_of_provider.lock().unwrap().len()), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_is_good_for_its_own_subscription_only() {
+    let (client, asks) = fixed(200, &[], "{}");
+    let permit = client.reserve_write(GUID.parse().unwrap()).await.unwrap();
+    let account = StorageAccountId::parse(&account_id()).unwrap();
+    let failed = client.set_shared_key_access(permit, &account, false).await.unwrap_err();
+    assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Bug));
+    assert_eq!(asks.lock().unwrap().len(), 0);
+}

@@ -1,0 +1,212 @@
+//! Who may do what: role assignments, groups, wildcards, denials and propagation.
+//! Source: azure/authorization.md sections 2 to 5.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+
+use crate::azure::Azure;
+use crate::world::{ASSIGNMENT, DEFINITION, DENY};
+use crate::{arm_id, json, roles, time};
+
+const EVERYONE: &str = "00000000-0000-0000-0000-000000000000";
+
+/// Which half of a role definition is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Plane {
+    Control,
+    Data,
+}
+
+/// How long an assignment takes to count, by the way it reaches the principal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    Direct,
+    /// A managed identity through a group, or a grant at management group scope.
+    Slow,
+}
+
+/// `*` matches any run of characters, slashes included; case does not count.
+pub(crate) fn matches(pattern: &str, action: &str) -> bool {
+    let (pattern, action) = (pattern.to_ascii_lowercase(), action.to_ascii_lowercase());
+    let mut pieces = pattern.split('*');
+    let Some(mut rest) = pieces.next().and_then(|first| action.strip_prefix(first)) else { return false };
+    let Some(last) = pieces.next_back() else { return rest.is_empty() };
+    for piece in pieces {
+        match rest.find(piece) {
+            Some(found) => rest = rest.get(found + piece.len()..).unwrap_or_default(),
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
+}
+
+fn any_matches(permissions: &Value, field: &str, action: &str) -> bool {
+    let patterns = permissions.get(field).and_then(Value::as_array);
+    patterns.into_iter().flatten().filter_map(Value::as_str).any(|pattern| matches(pattern, action))
+}
+
+fn block_allows(block: &Value, plane: Plane, action: &str) -> bool {
+    let (allow, except) = match plane {
+        Plane::Control => ("actions", "notActions"),
+        Plane::Data => ("dataActions", "notDataActions"),
+    };
+    any_matches(block, allow, action) && !any_matches(block, except, action)
+}
+
+fn principal_of(assignment: &Value) -> String {
+    json::text(assignment, &["properties", "principalId"]).unwrap_or_default().to_ascii_lowercase()
+}
+
+impl Azure {
+    /// Whether a caller may perform a control-plane action. The simulator's own identities are Owners of everything
+    /// as long as the world grants them nothing; propagation is not imitated here, as a fresh token ends it.
+    pub(crate) fn may(&self, caller: &str, action: &str, scope: &str) -> bool {
+        if self.is_implicit_owner(caller) {
+            return true;
+        }
+        let principals = self.world.with_groups(caller);
+        self.world
+            .extensions_covering(ASSIGNMENT, scope)
+            .filter(|(_, assignment)| principals.contains(&principal_of(assignment)))
+            .any(|(_, assignment)| self.role_allows(assignment, Plane::Control, action))
+    }
+
+    /// Whether the caller holds anything at all in a subscription.
+    pub(crate) fn may_see_subscription(&self, caller: &str, scope: &str) -> bool {
+        if self.is_implicit_owner(caller) {
+            return true;
+        }
+        let principals = self.world.with_groups(caller);
+        self.world
+            .extensions_covering(ASSIGNMENT, scope)
+            .chain(self.world.extensions_below(ASSIGNMENT, scope))
+            .any(|(_, assignment)| principals.contains(&principal_of(assignment)))
+    }
+
+    /// A denial that covers the action, if there is one. Deny wins over allow.
+    pub(crate) fn denied_by(&self, caller: &str, action: &str, scope: &str) -> bool {
+        self.denied(caller, Plane::Control, action, scope)
+    }
+
+    /// Whether a principal's bearer token is good for a data action on the account at this instant.
+    /// A conditional grant never counts, nor does one below the account.
+    pub(crate) fn data_allowed(&self, principal: &str, action: &str, account: &str, now: Timestamp) -> bool {
+        let principal = principal.to_ascii_lowercase();
+        let principals = self.world.with_groups(&principal);
+        let managed = self.world.principal_type(&principal).is_none_or(|kind| kind == "ServicePrincipal");
+        let standing = self.world.extensions_covering(ASSIGNMENT, account).filter(|(key, assignment)| {
+            let holder = principal_of(assignment);
+            principals.contains(&holder) && self.counts_from(key, assignment, holder != principal && managed) <= now
+        });
+        let fading = self
+            .fading
+            .iter()
+            .filter(|(key, gone)| {
+                now < gone.until
+                    && principals.contains(&principal_of(&gone.assignment))
+                    && arm_id::is_within(account, arm_id::extension_scope(key))
+            })
+            .map(|(key, gone)| (key.as_str(), &gone.assignment));
+        standing
+            .chain(fading)
+            .filter(|(_, assignment)| json::at(assignment, &["properties", "condition"]).is_none_or(|c| c == ""))
+            .any(|(_, assignment)| self.role_allows(assignment, Plane::Data, action))
+            && !self.denied(&principal, Plane::Data, action, account)
+    }
+
+    /// When an assignment begins to count for a member reached in this way.
+    pub(crate) fn counts_from(&self, key: &str, assignment: &Value, slow: bool) -> Timestamp {
+        let Some(created) = json::text(assignment, &["properties", "createdOn"]).and_then(time::parse) else {
+            return Timestamp::MIN;
+        };
+        if self.settled.contains(key) {
+            return Timestamp::MIN;
+        }
+        let high = arm_id::extension_scope(key).starts_with("/providers/microsoft.management/");
+        let reach = if slow || high { Reach::Slow } else { Reach::Direct };
+        time::after(created, self.propagation(key, reach))
+    }
+
+    /// The delay of one assignment: drawn once from seed and id, so that it is the same however often it is asked.
+    pub(crate) fn propagation(&self, key: &str, reach: Reach) -> std::time::Duration {
+        let mut hash = Sha256::new();
+        hash.update(self.seed.to_le_bytes());
+        hash.update([u8::from(reach == Reach::Slow)]);
+        hash.update(key.as_bytes());
+        let draw = hash.finalize().iter().take(4).fold(0_u32, |draw, byte| (draw << 8) | u32::from(*byte));
+        let fraction = f64::from(draw) / f64::from(u32::MAX);
+        let spread = match reach {
+            Reach::Direct => self.knobs.role_propagation,
+            Reach::Slow => self.knobs.slow_propagation,
+        };
+        self.speed.shorten(spread.at(fraction))
+    }
+
+    /// The definition that an id names, custom ones first.
+    pub(crate) fn definition(&self, id: &str, subscription: Option<&str>) -> Option<Value> {
+        let guid = arm_id::name(id);
+        let suffix = format!("/roledefinitions/{}", guid.to_ascii_lowercase());
+        let custom = self.world.keys_of(DEFINITION).find(|key| key.ends_with(&suffix));
+        custom
+            .and_then(|key| self.world.get(key).cloned())
+            .or_else(|| roles::built_in(guid).map(|role| role.to_json(subscription)))
+    }
+
+    fn role_allows(&self, assignment: &Value, plane: Plane, action: &str) -> bool {
+        let Some(id) = json::text(assignment, &["properties", "roleDefinitionId"]) else { return false };
+        let suffix = format!("/roledefinitions/{}", arm_id::name(id).to_ascii_lowercase());
+        if let Some(custom) = self.world.keys_of(DEFINITION).find(|key| key.ends_with(&suffix)) {
+            let blocks = self.world.get(custom).and_then(|value| json::at(value, &["properties", "permissions"]));
+            return blocks
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .any(|block| block_allows(block, plane, action));
+        }
+        let Some(role) = roles::built_in(arm_id::name(id)) else { return false };
+        let (allow, except): (_, &[&str]) = match plane {
+            Plane::Control => (role.actions, role.not_actions),
+            Plane::Data => (role.data_actions, &[]),
+        };
+        allow.iter().any(|pattern| matches(pattern, action)) && !except.iter().any(|pattern| matches(pattern, action))
+    }
+
+    fn denied(&self, principal: &str, plane: Plane, action: &str, scope: &str) -> bool {
+        if self.world.keys_of(DENY).next().is_none() {
+            return false;
+        }
+        let principals = self.world.with_groups(principal);
+        let named = |deny: &Value, field: &str| {
+            let list = json::at(deny, &["properties", field]).and_then(Value::as_array).into_iter().flatten();
+            list.filter_map(|entry| json::text(entry, &["id"]))
+                .any(|id| id == EVERYONE || principals.contains(&id.to_ascii_lowercase()))
+        };
+        self.world.extensions_covering(DENY, scope).any(|(key, deny)| {
+            let at_home = arm_id::extension_scope(key) == scope;
+            let only_here = json::at(deny, &["properties", "doNotApplyToChildScopes"]) == Some(&Value::Bool(true));
+            let blocks = json::at(deny, &["properties", "permissions"]).and_then(Value::as_array);
+            (at_home || !only_here)
+                && named(deny, "principals")
+                && !named(deny, "excludePrincipals")
+                && blocks.into_iter().flatten().any(|block| block_allows(block, plane, action))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_spans_slashes_and_case_does_not_count() {
+        assert!(matches("*", "Microsoft.Storage/storageAccounts/write"));
+        assert!(matches("*/READ", "Microsoft.Storage/storageAccounts/read"));
+        assert!(matches("Microsoft.Authorization/*/Write", "microsoft.authorization/roleAssignments/write"));
+        assert!(!matches("Microsoft.Authorization/*/Write", "Microsoft.Storage/storageAccounts/write"));
+        assert!(!matches("*/read", "Microsoft.Storage/storageAccounts/write"));
+        assert!(matches("a/b", "A/B"));
+        assert!(!matches("a/b", "a/b/c"));
+        assert!(!matches("ab*ba", "aba"));
+    }
+}

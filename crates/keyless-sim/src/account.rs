@@ -1,0 +1,172 @@
+//! Storage accounts. Source: azure/storage-accounts.md.
+
+use serde_json::{Value, json};
+
+use crate::azure::{Actor, Azure};
+use crate::request::{Answer, Call, Reply};
+use crate::world::ACCOUNT;
+use crate::{arm_id, json, time};
+
+const WRITE: &str = "Microsoft.Storage/storageAccounts/write";
+
+impl Azure {
+    pub(crate) fn get_account(&self, caller: &str, call: &Call, key: &str) -> Reply {
+        self.authorize(caller, "Microsoft.Storage/storageAccounts/read", key)?;
+        match self.world.typed(ACCOUNT, key) {
+            Some(account) => Ok(Answer::ok(show_account(call, self.shown(call, account)))),
+            None => Err(self.not_found(&call.path())),
+        }
+    }
+
+    /// 200 and the whole account, at once; fields that are not sent stay. Source: section 4.
+    pub(crate) fn patch_account(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
+        self.authorize(caller, WRITE, key)?;
+        if !self.world.is_a(ACCOUNT, key) {
+            return Err(self.not_found(&call.path()));
+        }
+        self.unlocked(key, Change::Write)?;
+        let patch = call.json()?;
+        check_flags(&patch)?;
+        let Some(account) = self.world.get_mut(key) else { return Err(Answer::empty(404)) };
+        for name in ["sku", "tags", "identity", "kind"] {
+            if let Some(value) = json::at(&patch, &[name]) {
+                json::into_object(account).insert(name.to_owned(), value.clone());
+            }
+        }
+        if let Some(properties) = patch.get("properties").and_then(Value::as_object) {
+            json::lay_over(json::object(account, "properties"), properties);
+        }
+        let shown = account.clone();
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 200);
+        if json::at(&patch, &["properties", "allowSharedKeyAccess"]).is_some() {
+            self.follow_shared_key(key);
+        }
+        Ok(Answer::ok(show_account(call, self.shown(call, &shown))))
+    }
+
+    /// Creates an account, or replaces what is settable. A new account leaves `allowSharedKeyAccess` out unless it
+    /// was sent. Source: section 3.
+    pub(crate) fn put_account(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
+        self.authorize(caller, WRITE, key)?;
+        let group = arm_id::resource_group(key).unwrap_or_default();
+        if !self.world.group_exists(group) {
+            return Err(self.not_found(&call.path()));
+        }
+        self.unlocked(key, Change::Write)?;
+        let mut body = call.json()?;
+        check_flags(&body)?;
+        let name = arm_id::name(key).to_owned();
+        if !(3..=24).contains(&name.len())
+            || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        {
+            let message = format!("{name} is not a valid storage account name.");
+            return Err(Answer::error(400, "StorageAccountNameNotValid", message));
+        }
+        let id = self.written_id(key).unwrap_or_else(|| call.path());
+        let created = time::stamp(self.now);
+        let own = json::into_object(&mut body);
+        own.insert("id".to_owned(), json!(id));
+        own.insert("name".to_owned(), json!(name));
+        own.insert("type".to_owned(), json!("Microsoft.Storage/storageAccounts"));
+        let properties = json::object(&mut body, "properties");
+        for (name, value) in [
+            ("provisioningState", json!("Succeeded")),
+            ("creationTime", json!(created)),
+            ("keyCreationTime", json!({"key1": created, "key2": created})),
+            ("statusOfPrimary", json!("available")),
+        ] {
+            properties.entry(name.to_owned()).or_insert(value);
+        }
+        self.world.insert(body.clone());
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 200);
+        self.follow_shared_key(key);
+        self.reconsider_account(key);
+        Ok(Answer::ok(show_account(call, self.shown(call, &body))))
+    }
+
+    pub(crate) fn delete_account(&mut self, caller: &str, key: &str) -> Reply {
+        self.authorize(caller, "Microsoft.Storage/storageAccounts/delete", key)?;
+        self.unlocked(key, Change::Delete)?;
+        if self.world.typed(ACCOUNT, key).is_none() {
+            return Ok(Answer::empty(204));
+        }
+        self.world.remove(key);
+        self.reconsider_account(key);
+        Ok(Answer::empty(200))
+    }
+
+    /// Keys that open nothing; that they were asked for is counted and logged. It works while keys are refused.
+    /// Source: sections 1 and 6.
+    pub(crate) fn list_account_keys(&mut self, caller: &str, call: &Call) -> Reply {
+        let path = call.path();
+        let path = path.rsplit_once('/').map_or("", |(account, _)| account).to_owned();
+        let key = arm_id::key(&path);
+        self.authorize(caller, "Microsoft.Storage/storageAccounts/listKeys/action", &key)?;
+        if !self.world.is_a(ACCOUNT, &key) {
+            return Err(self.not_found(&path));
+        }
+        self.unlocked(&key, Change::Write)?;
+        let actor = Actor { oid: caller, correlation: call.correlation() };
+        self.record(&actor, "Microsoft.Storage/storageAccounts/listKeys/action", &path, 200);
+        let created = time::stamp(self.started);
+        let keys = ["key1", "key2"]
+            .map(|name| json!({"keyName": name, "value": "AAAA", "permissions": "FULL", "creationTime": created}));
+        Ok(Answer::ok(json!({"keys": keys})))
+    }
+
+    /// 409 `ScopeLocked` where a lock at or above the scope forbids the change.
+    /// Source: azure/arm-conventions.md section 7.
+    pub(crate) fn unlocked(&self, key: &str, change: Change) -> Result<(), Answer> {
+        let locks = self.world.extensions_covering(crate::world::LOCK, key);
+        let hit = locks.into_iter().find(|(_, lock)| {
+            let level = json::text(lock, &["properties", "level"]).unwrap_or_default();
+            level.eq_ignore_ascii_case("ReadOnly")
+                || (change == Change::Delete && level.eq_ignore_ascii_case("CanNotDelete"))
+        });
+        let Some((lock, _)) = hit else { return Ok(()) };
+        let locked = arm_id::extension_scope(lock);
+        let verb = if change == Change::Delete { "delete" } else { "write" };
+        let scope = self.written_id(key).unwrap_or_else(|| key.to_owned());
+        let message = format!(
+            "The scope '{scope}' cannot perform {verb} operation because following scope(s) are locked: '{locked}'. \
+             Please remove the lock and try again."
+        );
+        Err(Answer::error(409, "ScopeLocked", message))
+    }
+}
+
+/// What a lock is asked about. A POST such as `listKeys` counts as a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    Write,
+    Delete,
+}
+
+fn check_flags(body: &Value) -> Result<(), Answer> {
+    match json::at(body, &["properties", "allowSharedKeyAccess"]) {
+        None | Some(Value::Bool(_)) => Ok(()),
+        Some(_) => Err(Answer::error(
+            400,
+            "InvalidRequestPropertyValue",
+            "The value of parameter 'properties.allowSharedKeyAccess' is invalid.",
+        )),
+    }
+}
+
+/// The switch per service exists from 2025-08-01 on. Source: section 2.
+fn show_account(call: &Call, mut account: Value) -> Value {
+    if call.api_version().get(..10).is_some_and(|version| version < "2025-08-01")
+        && let Some(properties) = account.get_mut("properties").and_then(Value::as_object_mut)
+    {
+        properties.remove("allowSharedKeyAccessForServices");
+    }
+    account
+}
+
+impl Call {
+    /// The correlation id the caller sent, or its client request id.
+    pub(crate) fn correlation(&self) -> String {
+        let sent = self.header("x-ms-correlation-request-id").or_else(|| self.header("x-ms-client-request-id"));
+        sent.unwrap_or_default().to_owned()
+    }
+}

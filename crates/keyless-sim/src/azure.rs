@@ -1,0 +1,381 @@
+//! The state of the simulated cloud and the way time moves it: no sockets, no clock of its own, no hidden randomness.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use jiff::Timestamp;
+use rand::RngCore;
+use rand::SeedableRng;
+use rand_chacha::ChaCha8Rng;
+use serde_json::{Value, json};
+
+use crate::log::RequestLog;
+use crate::operation::Operation;
+use crate::options::{Knobs, Speed};
+use crate::request::Sent;
+use crate::throttle::Buckets;
+use crate::token::{CLIENT_OBJECT_ID, Identities, MANAGED_OBJECT_ID};
+use crate::traffic::Segment;
+use crate::workload::{Client, Oracle};
+use crate::world::{ACCOUNT, ASSIGNMENT, DATASTORE, WORKSPACE, World};
+use crate::{access, arm_id, json, roles, time};
+
+/// The simulated cloud. Everything it does follows from its state, the request and the instant it is given.
+pub(crate) struct Azure {
+    pub(crate) world: World,
+    pub(crate) knobs: Knobs,
+    pub(crate) speed: Speed,
+    pub(crate) seed: u64,
+    pub(crate) rng: ChaCha8Rng,
+    pub(crate) started: Timestamp,
+    pub(crate) now: Timestamp,
+    timers: BTreeMap<(Timestamp, u64), Timer>,
+    sequence: u64,
+    /// Own identities that the loaded world grants nothing, and that may therefore do everything.
+    pub(crate) owners: BTreeSet<String>,
+    /// Accounts whose keys are refused right now; it follows the property after a while.
+    pub(crate) keys_refused: BTreeSet<String>,
+    /// Assignments that are gone and still count for a while.
+    pub(crate) fading: BTreeMap<String, Fading>,
+    /// Assignments loaded with a date in the future of this clock: taken as old.
+    pub(crate) settled: BTreeSet<String>,
+    pub(crate) clients: BTreeMap<String, Client>,
+    pub(crate) clients_on: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) clients_through: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) traffic: BTreeMap<String, Vec<Segment>>,
+    pub(crate) oracle: Oracle,
+    pub(crate) buckets: Buckets,
+    pub(crate) operations: BTreeMap<String, Operation>,
+    pub(crate) log: RequestLog,
+    pub(crate) activity: VecDeque<Value>,
+    pub(crate) identities: Identities,
+}
+
+/// An assignment after its removal.
+pub(crate) struct Fading {
+    pub(crate) assignment: Value,
+    pub(crate) until: Timestamp,
+}
+
+/// What happens by itself at some instant.
+pub(crate) enum Timer {
+    KeyEffect { account: String, refused: bool },
+    Reconsider { scope: String },
+    KeyUserStops { client: String },
+    OperationDone { id: String },
+    ServiceGrants { workspace: String },
+    LateWrite { sent: Box<Sent> },
+}
+
+/// Who changed something out of band or by request, for the activity log.
+pub(crate) struct Actor<'a> {
+    pub(crate) oid: &'a str,
+    pub(crate) correlation: String,
+}
+
+impl Azure {
+    pub(crate) fn new(world: World, knobs: Knobs, speed: Speed, seed: u64, now: Timestamp) -> Self {
+        let keys_refused = world
+            .keys_of(ACCOUNT)
+            .filter(|key| world.get(key).is_some_and(|account| !allows_keys(account)))
+            .map(str::to_owned)
+            .collect();
+        let granted: BTreeSet<String> = world
+            .keys_of(ASSIGNMENT)
+            .filter_map(|key| json::text(world.get(key)?, &["properties", "principalId"]))
+            .map(str::to_ascii_lowercase)
+            .collect();
+        let own = [CLIENT_OBJECT_ID, MANAGED_OBJECT_ID].map(str::to_owned);
+        let mut azure = Self {
+            owners: own.into_iter().filter(|own| !granted.contains(own)).collect(),
+            identities: Identities::new(seed),
+            world,
+            knobs,
+            speed,
+            seed,
+            rng: ChaCha8Rng::seed_from_u64(seed),
+            started: now,
+            now,
+            timers: BTreeMap::new(),
+            sequence: 0,
+            keys_refused,
+            fading: BTreeMap::new(),
+            settled: BTreeSet::new(),
+            clients: BTreeMap::new(),
+            clients_on: BTreeMap::new(),
+            clients_through: BTreeMap::new(),
+            traffic: BTreeMap::new(),
+            oracle: Oracle::default(),
+            buckets: Buckets::new(speed),
+            operations: BTreeMap::new(),
+            log: RequestLog::default(),
+            activity: VecDeque::new(),
+        };
+        azure.settle_loaded_grants();
+        azure.start_clients();
+        azure
+    }
+
+    fn settle_loaded_grants(&mut self) {
+        let keys: Vec<String> = self.world.keys_of(ASSIGNMENT).map(str::to_owned).collect();
+        for key in keys {
+            let Some(assignment) = self.world.get(&key) else { continue };
+            let created = json::text(assignment, &["properties", "createdOn"]).and_then(time::parse);
+            if created.is_some_and(|created| created > self.now) {
+                self.settled.insert(key);
+            } else if created.is_some() {
+                self.await_grant(&key);
+            }
+        }
+    }
+
+    /// Lets everything happen that happens by itself until `now`. Time that runs backwards stands still.
+    pub(crate) fn advance(&mut self, now: Timestamp) {
+        while let Some(entry) = self.timers.first_entry() {
+            let (at, _) = *entry.key();
+            if at > now {
+                break;
+            }
+            let timer = entry.remove();
+            self.now = self.now.max(at);
+            self.fire(timer);
+        }
+        self.now = self.now.max(now);
+    }
+
+    pub(crate) fn schedule(&mut self, at: Timestamp, timer: Timer) {
+        self.sequence += 1;
+        self.timers.insert((at.max(self.now), self.sequence), timer);
+    }
+
+    fn fire(&mut self, timer: Timer) {
+        match timer {
+            Timer::KeyEffect { account, refused } => {
+                let changed = if refused {
+                    self.keys_refused.insert(account.clone())
+                } else {
+                    self.keys_refused.remove(&account)
+                };
+                if changed {
+                    self.reconsider_account(&account);
+                }
+            }
+            Timer::Reconsider { scope } => {
+                self.fading.retain(|_, gone| gone.until > self.now);
+                self.reconsider_scope(&scope);
+            }
+            Timer::KeyUserStops { client } => self.reconsider_client(&client),
+            Timer::OperationDone { id } => self.finish_operation(&id),
+            Timer::ServiceGrants { workspace } => self.make_service_grants(&workspace),
+            Timer::LateWrite { sent } => self.land(&sent),
+        }
+    }
+
+    /// Sets or clears `allowSharedKeyAccess`; keys are treated so after the key effect delay.
+    /// Source: azure/storage-accounts.md section 5.
+    pub(crate) fn set_shared_key(&mut self, account: &str, allowed: Option<bool>) {
+        let Some(value) = self.world.get_mut(account) else { return };
+        let properties = json::object(value, "properties");
+        match allowed {
+            Some(allowed) => properties.insert("allowSharedKeyAccess".to_owned(), Value::Bool(allowed)),
+            None => properties.remove("allowSharedKeyAccess"),
+        };
+        self.follow_shared_key(account);
+    }
+
+    /// Schedules the effect of what the property now says.
+    pub(crate) fn follow_shared_key(&mut self, account: &str) {
+        let refused = self.world.get(account).is_some_and(|account| !allows_keys(account));
+        let timer = Timer::KeyEffect { account: account.to_owned(), refused };
+        let delay = self.speed.shorten(self.knobs.key_effect);
+        if delay.is_zero() {
+            self.fire(timer);
+        } else {
+            self.schedule(time::after(self.now, delay), timer);
+        }
+    }
+
+    /// Sets the mode, and with it the credentials of the system datastores.
+    /// Source: azure/workspaces.md section 5 (rewrites all four at once).
+    pub(crate) fn set_auth_mode(&mut self, workspace: &str, mode: Option<&str>) {
+        let Some(value) = self.world.get_mut(workspace) else { return };
+        let properties = json::object(value, "properties");
+        match mode {
+            Some(mode) => properties.insert("systemDatastoresAuthMode".to_owned(), json!(mode)),
+            None => properties.remove("systemDatastoresAuthMode"),
+        };
+        self.follow_auth_mode(workspace);
+    }
+
+    /// Lets datastores and callers follow what the workspace now says.
+    pub(crate) fn follow_auth_mode(&mut self, workspace: &str) {
+        let credentials = self.world.get(workspace).map(|value| Mode::of(value).system_credentials());
+        for name in crate::datastore::SYSTEM {
+            let Some(store) = self.world.get_mut(&format!("{workspace}/datastores/{name}")) else { continue };
+            let properties = json::object(store, "properties");
+            properties.insert("credentials".to_owned(), json!({"credentialsType": credentials}));
+        }
+        self.reconsider_workspace(workspace);
+    }
+
+    /// Adds an assignment that now begins to propagate.
+    pub(crate) fn grant(&mut self, assignment: Value) {
+        let Some(key) = assignment.get("id").and_then(Value::as_str).map(arm_id::key) else { return };
+        self.fading.remove(&key);
+        self.settled.remove(&key);
+        if self.world.insert(assignment) {
+            self.await_grant(&key);
+        }
+    }
+
+    /// Schedules the instants at which an assignment begins to count.
+    fn await_grant(&mut self, key: &str) {
+        let Some(assignment) = self.world.get(key) else { return };
+        let instants =
+            BTreeSet::from([self.counts_from(key, assignment, false), self.counts_from(key, assignment, true)]);
+        let scope = arm_id::extension_scope(key).to_owned();
+        for at in instants {
+            if at > self.now {
+                self.schedule(at, Timer::Reconsider { scope: scope.clone() });
+            } else {
+                self.reconsider_scope(&scope);
+            }
+        }
+    }
+
+    /// Takes an assignment away; it goes on counting for a while, where it counted before.
+    /// Source: azure/authorization.md section 5.
+    pub(crate) fn revoke(&mut self, key: &str) -> Option<Value> {
+        if !self.world.is_a(ASSIGNMENT, key) {
+            return None;
+        }
+        let counted = self.world.get(key).is_some_and(|value| self.counts_from(key, value, false) <= self.now);
+        let assignment = self.world.remove(key)?;
+        self.settled.remove(key);
+        let scope = arm_id::extension_scope(key).to_owned();
+        let until = time::after(self.now, self.propagation(key, access::Reach::Direct));
+        if counted && until > self.now {
+            self.fading.insert(key.to_owned(), Fading { assignment: assignment.clone(), until });
+            self.schedule(until, Timer::Reconsider { scope });
+        } else {
+            self.reconsider_scope(&scope);
+        }
+        Some(assignment)
+    }
+
+    /// What the service grants to a new workspace's own identity: blob data on the account (restricted by a condition
+    /// for projects) and administration of its resource group.
+    /// Source: azure/identity-based-access.md section 2, azure/workspaces.md section 8.
+    fn make_service_grants(&mut self, workspace: &str) {
+        let Some(value) = self.world.typed(WORKSPACE, workspace) else { return };
+        let Some(principal) = json::text(value, &["identity", "principalId"]).map(str::to_owned) else { return };
+        let project = Kind::of(value) == Kind::Project;
+        let container = json::text(value, &["properties", "workspaceId"]).unwrap_or_default().to_owned();
+        let account = self.world.account_of(workspace);
+        let account = account.as_deref().and_then(|key| self.written_id(key));
+        let group = arm_id::resource_group(workspace).map(str::to_owned);
+        let condition = project.then(|| {
+            format!(
+                "@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringStartsWith '{container}-'"
+            )
+        });
+        let grants = [(account, roles::BLOB_DATA_CONTRIBUTOR, condition), (group, roles::AI_ADMINISTRATOR, None)];
+        for (scope, role, condition) in grants {
+            let Some(scope) = scope else { continue };
+            let held = self.world.extensions_covering(ASSIGNMENT, &arm_id::key(&scope)).any(|(_, held)| {
+                json::text(held, &["properties", "principalId"]).is_some_and(|id| id.eq_ignore_ascii_case(&principal))
+                    && json::text(held, &["properties", "roleDefinitionId"])
+                        .is_some_and(|id| arm_id::name(id).eq_ignore_ascii_case(role))
+            });
+            if !held {
+                let assignment = self.assignment(&scope, &principal, role, condition.as_deref());
+                self.grant(assignment);
+            }
+        }
+    }
+
+    /// A new assignment made by the service.
+    fn assignment(&mut self, scope: &str, principal: &str, role: &str, condition: Option<&str>) -> Value {
+        let name = self.guid();
+        let subscription = arm_id::subscription(&arm_id::key(scope)).unwrap_or_default().to_owned();
+        let now = time::stamp(self.now);
+        json!({
+            "id": format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"),
+            "name": name,
+            "type": "Microsoft.Authorization/roleAssignments",
+            "properties": {
+                "roleDefinitionId":
+                    format!("/subscriptions/{subscription}/providers/Microsoft.Authorization/roleDefinitions/{role}"),
+                "principalId": principal, "principalType": "ServicePrincipal", "scope": scope,
+                "condition": condition, "conditionVersion": condition.map(|_| "2.0"), "description": null,
+                "delegatedManagedIdentityResourceId": null,
+                "createdOn": now, "updatedOn": now,
+                "createdBy": crate::token::SERVICE_OBJECT_ID, "updatedBy": crate::token::SERVICE_OBJECT_ID,
+            },
+        })
+    }
+
+    /// The id as the resource itself spells it.
+    pub(crate) fn written_id(&self, key: &str) -> Option<String> {
+        self.world.get(key)?.get("id")?.as_str().map(str::to_owned)
+    }
+
+    /// A GUID from the seed.
+    pub(crate) fn guid(&mut self) -> String {
+        let mut bytes = [0_u8; 16];
+        self.rng.fill_bytes(&mut bytes);
+        uuid::Builder::from_random_bytes(bytes).into_uuid().to_string()
+    }
+
+    /// The stored datastores of a workspace.
+    pub(crate) fn stored_datastores(&self, workspace: &str) -> Vec<&Value> {
+        self.world.keys_below(DATASTORE, workspace).filter_map(|key| self.world.get(key)).collect()
+    }
+}
+
+/// Absent and null mean that keys are allowed. Source: azure/storage-accounts.md section 2.
+pub(crate) fn allows_keys(account: &Value) -> bool {
+    json::at(account, &["properties", "allowSharedKeyAccess"]).and_then(Value::as_bool).unwrap_or(true)
+}
+
+/// How a workspace reaches its system datastores.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    AccessKey,
+    /// Entra only; a user delegation SAS is signed by Entra and so counts here too.
+    Identity,
+}
+
+impl Mode {
+    /// An absent mode is access key. Source: azure/workspaces.md sections 1 and 2.
+    pub(crate) fn of(workspace: &Value) -> Self {
+        match json::text(workspace, &["properties", "systemDatastoresAuthMode"]) {
+            Some(mode) if !mode.eq_ignore_ascii_case("accesskey") => Self::Identity,
+            _ => Self::AccessKey,
+        }
+    }
+
+    pub(crate) fn system_credentials(self) -> &'static str {
+        match self {
+            Self::AccessKey => "AccountKey",
+            Self::Identity => "None",
+        }
+    }
+}
+
+/// What a workspace is. Source: azure/workspaces.md section 4.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Default,
+    Hub,
+    Project,
+}
+
+impl Kind {
+    pub(crate) fn of(workspace: &Value) -> Self {
+        match workspace.get("kind").and_then(Value::as_str).unwrap_or_default() {
+            kind if kind.eq_ignore_ascii_case("hub") => Self::Hub,
+            kind if kind.eq_ignore_ascii_case("project") => Self::Project,
+            _ => Self::Default,
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Datastores: stored ones, and the four of the system that every workspace has.
+//! Source: azure/monitor-and-activity-log.md section 3, azure/workspaces.md section 5.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::account::Change;
+use crate::azure::{Actor, Azure, Mode};
+use crate::request::{Answer, Call, Reply};
+use crate::world::DATASTORE;
+use crate::{arm_id, json};
+
+/// What follows the workspace's mode. Source: azure/workspaces.md section 5.
+pub(crate) const SYSTEM: [&str; 4] =
+    ["workspaceblobstore", "workspacefilestore", "workspaceartifactstore", "workspaceworkingdirectory"];
+
+const READ: &str = "Microsoft.MachineLearningServices/workspaces/datastores/read";
+const WRITE: &str = "Microsoft.MachineLearningServices/workspaces/datastores/write";
+
+impl Azure {
+    pub(crate) fn list_datastores(&self, caller: &str, call: &Call, workspace: &str) -> Reply {
+        self.authorize(caller, READ, workspace)?;
+        self.existing_workspace(workspace, arm_id::name(workspace))?;
+        let stores = self.datastores(workspace);
+        self.page(call, stores.keys().cloned(), |key| Some(self.shown(call, stores.get(key)?)))
+    }
+
+    pub(crate) fn get_datastore(&self, caller: &str, call: &Call, workspace: &str, name: &str) -> Reply {
+        self.authorize(caller, READ, &format!("{workspace}/datastores/{name}"))?;
+        self.existing_workspace(workspace, arm_id::name(workspace))?;
+        match self.datastores(workspace).get(&format!("{workspace}/datastores/{name}")) {
+            Some(store) => Ok(Answer::ok(self.shown(call, store))),
+            None => Err(Answer::error(404, "UserError", format!("Could not find datastore with name: {name}"))),
+        }
+    }
+
+    /// Replaces a datastore; secrets are write-only and not kept.
+    pub(crate) fn put_datastore(&mut self, caller: &str, call: &Call, workspace: &str, name: &str) -> Reply {
+        let key = format!("{workspace}/datastores/{name}");
+        self.authorize(caller, WRITE, &key)?;
+        self.existing_workspace(workspace, arm_id::name(workspace))?;
+        self.unlocked(&key, Change::Write)?;
+        let mut body = call.json()?;
+        if json::text(&body, &["properties", "credentials", "credentialsType"]).is_none()
+            || json::text(&body, &["properties", "datastoreType"]).is_none()
+        {
+            let message = "The fields 'datastoreType' and 'credentials' are required.";
+            return Err(Answer::error(400, "ValidationError", message));
+        }
+        let existed = self.datastores(workspace).contains_key(&key);
+        let default =
+            self.datastores(workspace).get(&key).and_then(|old| json::at(old, &["properties", "isDefault"]).cloned());
+        let own = json::into_object(&mut body);
+        own.insert("id".to_owned(), json!(self.written_id(&key).unwrap_or_else(|| call.path())));
+        own.insert("name".to_owned(), json!(call.segments.last()));
+        own.insert("type".to_owned(), json!("Microsoft.MachineLearningServices/workspaces/datastores"));
+        let properties = json::object(&mut body, "properties");
+        properties.insert("isDefault".to_owned(), default.unwrap_or(Value::Bool(false)));
+        if let Some(credentials) = properties.get_mut("credentials").and_then(Value::as_object_mut) {
+            credentials.remove("secrets");
+        }
+        self.world.insert(body.clone());
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 200);
+        let answer = Answer::ok(self.shown(call, &body));
+        Ok(if existed { answer } else { Answer { status: http::StatusCode::CREATED, ..answer } })
+    }
+
+    pub(crate) fn delete_datastore(&mut self, caller: &str, workspace: &str, name: &str) -> Reply {
+        let key = format!("{workspace}/datastores/{name}");
+        self.authorize(caller, "Microsoft.MachineLearningServices/workspaces/datastores/delete", &key)?;
+        self.existing_workspace(workspace, arm_id::name(workspace))?;
+        self.unlocked(&key, Change::Delete)?;
+        Ok(Answer::empty(if self.world.remove(&key).is_some() { 200 } else { 204 }))
+    }
+
+    /// Secrets that open nothing; that they were asked for is counted and logged.
+    pub(crate) fn list_datastore_secrets(&mut self, caller: &str, call: &Call, workspace: &str, name: &str) -> Reply {
+        let key = format!("{workspace}/datastores/{name}");
+        let action = "Microsoft.MachineLearningServices/workspaces/datastores/listSecrets/action";
+        self.authorize(caller, action, &key)?;
+        let Some(store) = self.datastores(workspace).remove(&key) else {
+            return Err(Answer::error(404, "UserError", format!("Could not find datastore with name: {name}")));
+        };
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, action, &call.path(), 200);
+        let kind = json::text(&store, &["properties", "credentials", "credentialsType"]).unwrap_or("None");
+        Ok(Answer::ok(json!({"secretsType": kind, "key": "AAAA"})))
+    }
+
+    /// The stored datastores, and those of the system that are not stored, as the mode makes them.
+    fn datastores(&self, workspace: &str) -> BTreeMap<String, Value> {
+        let mut stores: BTreeMap<String, Value> = SYSTEM
+            .into_iter()
+            .filter_map(|name| {
+                Some((format!("{workspace}/datastores/{name}"), self.system_datastore(workspace, name)?))
+            })
+            .collect();
+        for store in self.stored_datastores(workspace) {
+            if let Some(id) = store.get("id").and_then(Value::as_str) {
+                stores.insert(arm_id::key(id), store.clone());
+            }
+        }
+        debug_assert!(stores.keys().all(|key| arm_id::type_of(key).as_deref() == Some(DATASTORE)));
+        stores
+    }
+
+    fn system_datastore(&self, workspace: &str, name: &str) -> Option<Value> {
+        let value = self.world.get(workspace)?;
+        let account = self.world.account_of(workspace)?;
+        let mode = Mode::of(value);
+        let container = json::text(value, &["properties", "workspaceId"]).unwrap_or("0000");
+        let file = matches!(name, "workspacefilestore" | "workspaceworkingdirectory");
+        let mut properties = json!({
+            "datastoreType": if file { "AzureFile" } else { "AzureBlob" },
+            "accountName": arm_id::name(&account), "endpoint": "core.windows.net", "protocol": "https",
+            "credentials": {"credentialsType": mode.system_credentials()},
+            "isDefault": name == "workspaceblobstore",
+            "serviceDataAccessAuthIdentity":
+                if mode == Mode::Identity { "WorkspaceSystemAssignedIdentity" } else { "None" },
+            "subscriptionId": arm_id::subscription(&account),
+            "resourceGroup": arm_id::resource_group(&account).map(arm_id::name),
+            "tags": {}, "properties": {},
+        });
+        let place = if file { "fileShareName" } else { "containerName" };
+        json::into_object(&mut properties).insert(place.to_owned(), json!(format!("azureml-{name}-{container}")));
+        Some(json!({
+            "id": format!("{}/datastores/{name}", value.get("id")?.as_str()?), "name": name,
+            "type": "Microsoft.MachineLearningServices/workspaces/datastores", "properties": properties,
+        }))
+    }
+}

@@ -1,0 +1,48 @@
+//! The documents by which clients find their way, each built from the host the caller used.
+//! Source: azure/client-sequences.md sections 1 to 3.
+
+use serde_json::{Value, json};
+
+use crate::request::{Answer, Call};
+
+/// `GET /metadata/endpoints`: an object, or an array of one for the versions of 2019.
+pub(crate) fn endpoints(call: &Call) -> Answer {
+    let cloud = cloud(&call.origin);
+    Answer::ok(if call.api_version().starts_with("2019") { json!([cloud]) } else { cloud })
+}
+
+fn cloud(origin: &str) -> Value {
+    json!({
+        "name": "KeylessSim", "portal": origin, "resourceManager": origin,
+        "authentication": {
+            "loginEndpoint": origin, "audiences": [origin, "https://management.azure.com/"],
+            "tenant": "common", "identityProvider": "AAD",
+        },
+        "graph": origin, "graphAudience": origin, "microsoftGraphResourceId": origin,
+        "suffixes": {"storage": "core.windows.net", "keyVaultDns": "vault.azure.net", "acrLoginServer": "azurecr.io"},
+    })
+}
+
+/// The OpenID document of a tenant, `adfs` included.
+pub(crate) fn openid(call: &Call, tenant: &str) -> Answer {
+    let origin = &call.origin;
+    Answer::ok(json!({
+        "issuer": format!("{origin}/{tenant}/v2.0"),
+        "authorization_endpoint": format!("{origin}/{tenant}/oauth2/v2.0/authorize"),
+        "token_endpoint": format!("{origin}/{tenant}/oauth2/v2.0/token"),
+        "jwks_uri": format!("{origin}/{tenant}/discovery/v2.0/keys"),
+        "response_types_supported": ["code", "token"], "subject_types_supported": ["pairwise"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "tenant_region_scope": null, "cloud_instance_name": "keyless-sim",
+    }))
+}
+
+/// Instance discovery, for clients that ask this host.
+pub(crate) fn instance(call: &Call) -> Answer {
+    let host = call.origin.split("://").nth(1).unwrap_or_default();
+    Answer::ok(json!({
+        "tenant_discovery_endpoint": format!("{}/common/v2.0/.well-known/openid-configuration", call.origin),
+        "api-version": "1.1",
+        "metadata": [{"preferred_network": host, "preferred_cache": host, "aliases": [host]}],
+    }))
+}

@@ -1,0 +1,184 @@
+//! What a request says, and how answers and errors are put.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use serde_json::{Value, json};
+
+use crate::arm_id;
+
+/// A request with a known sender, kept for a write that lands later.
+pub(crate) struct Sent {
+    pub(crate) caller: String,
+    pub(crate) call: Call,
+}
+
+/// A request, decoded.
+#[derive(Debug, Clone)]
+pub(crate) struct Call {
+    pub(crate) method: Method,
+    /// Scheme and host that the caller used, for the URLs in answers.
+    pub(crate) origin: String,
+    /// Path segments, percent-decoded, slashes folded. Source: azure/client-sequences.md section 4.
+    pub(crate) segments: Vec<String>,
+    pub(crate) query: Vec<(String, String)>,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
+}
+
+impl Call {
+    pub(crate) fn new(origin: &str, request: &http::Request<Bytes>) -> Self {
+        let path = percent_decoded(request.uri().path());
+        let query = request.uri().query().unwrap_or_default();
+        Self {
+            method: request.method().clone(),
+            origin: origin.to_owned(),
+            segments: path.split('/').filter(|segment| !segment.is_empty()).map(str::to_owned).collect(),
+            query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
+            headers: request.headers().clone(),
+            body: request.body().clone(),
+        }
+    }
+
+    /// The path as written, from the root.
+    pub(crate) fn path(&self) -> String {
+        format!("/{}", self.segments.join("/"))
+    }
+
+    /// The path in the form in which ids are compared.
+    pub(crate) fn key(&self) -> String {
+        arm_id::key(&self.path())
+    }
+
+    /// A query value by name, case aside.
+    pub(crate) fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+
+    pub(crate) fn api_version(&self) -> &str {
+        self.query("api-version").unwrap_or_default()
+    }
+
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
+
+    /// The JSON body, which must be an object.
+    pub(crate) fn json(&self) -> Result<Value, Answer> {
+        serde_json::from_slice::<Value>(&self.body).ok().filter(Value::is_object).ok_or_else(|| {
+            Answer::error(
+                400,
+                "InvalidRequestContent",
+                "The request content was invalid and could not be deserialized.",
+            )
+        })
+    }
+
+    /// The fields of a form body.
+    pub(crate) fn form(&self) -> BTreeMap<String, String> {
+        url::form_urlencoded::parse(&self.body).into_owned().collect()
+    }
+}
+
+/// Percent escapes resolved; a broken escape stays as it is.
+pub(crate) fn percent_decoded(text: &str) -> String {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, tail)) = rest.split_first() {
+        let escape = (*first == b'%').then(|| tail.get(..2)).flatten();
+        let byte =
+            escape.and_then(|hex| std::str::from_utf8(hex).ok()).and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        match byte {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = tail.get(2..).unwrap_or_default();
+            }
+            None => {
+                bytes.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// An answer in the making.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Option<Value>,
+}
+
+/// What a handler gives back: both sides are answers, an early one by `?`.
+pub(crate) type Reply = Result<Answer, Answer>;
+
+impl Answer {
+    pub(crate) fn new(status: u16, body: Option<Value>) -> Self {
+        let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self { status, headers: Vec::new(), body }
+    }
+
+    pub(crate) fn ok(body: Value) -> Self {
+        Self::new(200, Some(body))
+    }
+
+    pub(crate) fn empty(status: u16) -> Self {
+        Self::new(status, None)
+    }
+
+    /// ARM's error envelope. Source: azure/arm-conventions.md section 3.
+    pub(crate) fn error(status: u16, code: &str, message: impl Into<String>) -> Self {
+        let message: String = message.into();
+        Self::new(status, Some(json!({"error": {"code": code, "message": message}})))
+    }
+
+    /// The envelope of the monitoring endpoints, without the outer object. Source: corpus oddities, "Metrics errors".
+    pub(crate) fn bare_error(status: u16, code: &str, message: impl Into<String>) -> Self {
+        let message: String = message.into();
+        Self::new(status, Some(json!({"code": code, "message": message})))
+    }
+
+    #[must_use]
+    pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn into_response(self) -> Response<Bytes> {
+        let body = self.body.map(|body| Bytes::from(body.to_string()));
+        let mut response = Response::new(body.clone().unwrap_or_default());
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if body.is_some() {
+            headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        }
+        for (name, value) in self.headers {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                headers.append(name, value);
+            }
+        }
+        response
+    }
+}
+
+/// Folds either side of a reply.
+pub(crate) fn answer_of(reply: Reply) -> Answer {
+    reply.unwrap_or_else(|early| early)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_decoded_and_their_slashes_folded() {
+        let request = http::Request::get("/%2Fsubscriptions%2Fs//resourceGroups/r%zz?$filter=principalId%20eq+%27x%27")
+            .body(Bytes::new())
+            .unwrap();
+        let call = Call::new("http://localhost", &request);
+        assert_eq!(call.segments, ["subscriptions", "s", "resourceGroups", "r%zz"]);
+        assert_eq!(call.query("$FILTER"), Some("principalId eq 'x'"));
+    }
+}

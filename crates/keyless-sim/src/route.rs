@@ -1,0 +1,196 @@
+//! From a path to the operation that answers it.
+
+use http::Method;
+
+use crate::azure::Azure;
+use crate::request::{Answer, Call, Reply};
+use crate::world::{ACCOUNT, COMPUTE, DENY, ENDPOINT, IDENTITY, LOCK, WORKSPACE};
+
+const ML: &str = "microsoft.machinelearningservices";
+const STORAGE: &str = "microsoft.storage";
+
+impl Azure {
+    /// The operation behind a path, or ARM's refusal of one it does not know.
+    pub(crate) fn route(&mut self, caller: &str, call: &Call) -> Reply {
+        let lower: Vec<String> = call.segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
+        let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
+        let extension = lower.iter().rposition(|segment| *segment == "providers").and_then(|cut| {
+            let (scope, rest) = lower.split_at_checked(cut)?;
+            let written = call.segments.get(..cut)?;
+            let rest = rest.get(1..)?;
+            matches!(rest.first(), Some(&"microsoft.authorization" | &"microsoft.insights"))
+                .then(|| (scope.join("/"), written.join("/"), rest.to_vec()))
+        });
+        if let Some((scope, written, rest)) = extension {
+            let rooted = |path: String| if path.is_empty() { path } else { format!("/{path}") };
+            return self.extension(caller, call, &rooted(scope), &rooted(written), &rest);
+        }
+        let key = call.key();
+        match (&call.method, lower.as_slice()) {
+            (&Method::GET, ["subscriptions"]) => self.list_subscriptions(caller, call),
+            (&Method::GET, ["subscriptions", subscription]) => self.get_subscription(caller, call, subscription),
+            (&Method::GET, ["subscriptions", _, "resourcegroups"]) => self.list_groups(caller, call),
+            (&Method::GET | &Method::HEAD, ["subscriptions", _, "resourcegroups", _]) => self.get_group(caller, call),
+            (&Method::GET, ["subscriptions", _, "providers", ML, "locations", _, "workspaceoperationsstatus", id]) => {
+                self.poll(call, id)
+            }
+            (
+                method,
+                ["subscriptions", _, "providers", STORAGE, "storageaccounts"]
+                | ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts"],
+            ) if method == Method::GET => self.list(caller, call, ACCOUNT, "Microsoft.Storage/storageAccounts/read"),
+            (method, ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts", _]) => {
+                match *method {
+                    Method::GET => self.get_account(caller, call, &key),
+                    Method::PATCH => self.patch_account(caller, call, &key),
+                    Method::PUT => self.put_account(caller, call, &key),
+                    Method::DELETE => self.delete_account(caller, &key),
+                    _ => Err(not_allowed(call)),
+                }
+            }
+            (
+                &Method::POST,
+                ["subscriptions", _, "resourcegroups", _, "providers", STORAGE, "storageaccounts", _, "listkeys"],
+            ) => self.list_account_keys(caller, call),
+            (
+                &Method::GET,
+                ["subscriptions", _, "providers", ML, "workspaces"]
+                | ["subscriptions", _, "resourcegroups", _, "providers", ML, "workspaces"],
+            ) => self.list(caller, call, WORKSPACE, "Microsoft.MachineLearningServices/workspaces/read"),
+            (method, ["subscriptions", _, "resourcegroups", _, "providers", ML, "workspaces", _]) => match *method {
+                Method::GET => self.get_workspace(caller, call, &key),
+                Method::PATCH => self.patch_workspace(caller, call, &key),
+                Method::PUT => self.put_workspace(caller, call, &key),
+                Method::DELETE => self.delete_workspace(caller, call, &key),
+                _ => Err(not_allowed(call)),
+            },
+            (method, ["subscriptions", _, "resourcegroups", _, "providers", ML, "workspaces", name, below @ ..]) => {
+                let workspace = key.get(..key.len() - below.iter().map(|segment| segment.len() + 1).sum::<usize>());
+                let workspace = workspace.unwrap_or_default().to_owned();
+                self.below_workspace(caller, call, method, &workspace, name, below)
+            }
+            (
+                &Method::GET,
+                [
+                    "subscriptions",
+                    _,
+                    "resourcegroups",
+                    _,
+                    "providers",
+                    "microsoft.managedidentity",
+                    "userassignedidentities",
+                    _,
+                ],
+            ) => self.get_plain(caller, call, IDENTITY, "Microsoft.ManagedIdentity/userAssignedIdentities/read"),
+            (
+                &Method::GET,
+                ["subscriptions", _, "providers", "microsoft.managedidentity", "userassignedidentities"]
+                | [
+                    "subscriptions",
+                    _,
+                    "resourcegroups",
+                    _,
+                    "providers",
+                    "microsoft.managedidentity",
+                    "userassignedidentities",
+                ],
+            ) => self.list(caller, call, IDENTITY, "Microsoft.ManagedIdentity/userAssignedIdentities/read"),
+            _ => Err(unknown(call)),
+        }
+    }
+
+    fn below_workspace(
+        &mut self,
+        caller: &str,
+        call: &Call,
+        method: &Method,
+        workspace: &str,
+        name: &str,
+        below: &[&str],
+    ) -> Reply {
+        let action = |tail: &str| format!("Microsoft.MachineLearningServices/workspaces/{tail}");
+        match (method, below) {
+            (&Method::GET, ["datastores"]) => self.list_datastores(caller, call, workspace),
+            (&Method::GET, ["datastores", store]) => self.get_datastore(caller, call, workspace, store),
+            (&Method::PUT, ["datastores", store]) => self.put_datastore(caller, call, workspace, store),
+            (&Method::DELETE, ["datastores", store]) => self.delete_datastore(caller, workspace, store),
+            (&Method::GET, ["computes"]) => {
+                self.existing_workspace(workspace, name)?;
+                self.list(caller, call, COMPUTE, &action("computes/read"))
+            }
+            (&Method::GET, ["computes", _]) => self.get_plain(caller, call, COMPUTE, &action("computes/read")),
+            (&Method::GET, ["onlineendpoints"]) => {
+                self.existing_workspace(workspace, name)?;
+                self.list(caller, call, ENDPOINT, &action("onlineEndpoints/read"))
+            }
+            (&Method::GET, ["onlineendpoints", _]) => {
+                self.get_plain(caller, call, ENDPOINT, &action("onlineEndpoints/read"))
+            }
+            (&Method::POST, ["resynckeys"]) => self.resync_keys(caller, call, workspace),
+            (&Method::POST, ["liststorageaccountkeys" | "listkeys"]) => {
+                self.list_workspace_keys(caller, call, workspace, below)
+            }
+            (&Method::POST, ["datastores", store, "listsecrets"]) => {
+                self.list_datastore_secrets(caller, call, workspace, store)
+            }
+            _ => Err(unknown(call)),
+        }
+    }
+
+    fn extension(&mut self, caller: &str, call: &Call, scope: &str, written: &str, rest: &[&str]) -> Reply {
+        let method = &call.method;
+        match (method, rest) {
+            (&Method::GET, ["microsoft.authorization", "roleassignments"]) => {
+                self.list_assignments(caller, call, scope)
+            }
+            (_, ["microsoft.authorization", "roleassignments", _]) => match *method {
+                Method::GET => self.get_assignment(caller, call, scope),
+                Method::PUT => self.put_assignment(caller, call, scope, written),
+                Method::DELETE => self.delete_assignment(caller, call, scope),
+                _ => Err(not_allowed(call)),
+            },
+            (&Method::GET, ["microsoft.authorization", "roledefinitions"]) => {
+                self.list_definitions(caller, call, scope)
+            }
+            (&Method::GET, ["microsoft.authorization", "roledefinitions", guid]) => {
+                self.get_definition(caller, scope, guid)
+            }
+            (&Method::GET, ["microsoft.authorization", "denyassignments"]) => {
+                self.list_extensions(caller, call, scope, DENY, "Microsoft.Authorization/denyAssignments/read")
+            }
+            (&Method::GET, ["microsoft.authorization", "locks"]) => {
+                self.list_extensions(caller, call, scope, LOCK, "Microsoft.Authorization/locks/read")
+            }
+            (&Method::GET, ["microsoft.authorization", "locks", _]) => {
+                self.get_plain(caller, call, LOCK, "Microsoft.Authorization/locks/read")
+            }
+            (&Method::GET, ["microsoft.insights", "metrics"]) => self.metrics(caller, call, scope, written),
+            (&Method::GET, ["microsoft.insights", "eventtypes", "management", "values"]) => {
+                self.list_activity(caller, call, scope)
+            }
+            _ => Err(unknown(call)),
+        }
+    }
+}
+
+/// A path that no provider knows. Source: azure/arm-conventions.md section 3.
+fn unknown(call: &Call) -> Answer {
+    let path = call.path();
+    match call.segments.iter().position(|segment| segment.eq_ignore_ascii_case("providers")) {
+        Some(at) => {
+            let namespace = call.segments.get(at + 1).map(String::as_str).unwrap_or_default();
+            let version = call.api_version();
+            let message = format!(
+                "No registered resource provider found for {} '{path}' in namespace '{namespace}' and API version '{version}'.",
+                call.method
+            );
+            Answer::error(400, "NoRegisteredProviderFound", message)
+        }
+        None => Answer::error(404, "InvalidResourceType", format!("The resource path '{path}' could not be found.")),
+    }
+}
+
+fn not_allowed(call: &Call) -> Answer {
+    let message = format!("The requested resource does not support http method '{}'.", call.method);
+    Answer::error(405, "MethodNotAllowed", message)
+}

@@ -1,0 +1,171 @@
+//! The simulated cloud with a clock: what servers and tests share.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::arm::Outcome;
+use crate::azure::Azure;
+use crate::clock::Clock;
+use crate::control::advance_by;
+use crate::drift::Drift;
+use crate::log::RequestsReport;
+use crate::options::{SimOptions, Speed};
+use crate::request::{Answer, answer_of};
+use crate::time;
+use crate::token::Secret;
+use crate::workload::OracleReport;
+use crate::world::World;
+
+/// Why no simulator could be made or driven.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    /// `speed` is no finite number above zero.
+    #[error("`speed` must be a finite number above 0, not `{0}`")]
+    Speed(f64),
+    /// Only a simulated clock can be moved.
+    #[error("time is moved only with a simulated clock")]
+    ClockIsNotOurs,
+    /// An out-of-band change that makes no sense here.
+    #[error("{0}")]
+    Drift(String),
+}
+
+/// A request that was not answered because the connection broke; whether it took effect is not told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the connection was reset")]
+pub struct ConnectionReset;
+
+/// The simulated cloud, shared by everybody who talks to it.
+pub struct Simulator {
+    azure: Mutex<Azure>,
+    clock: Clock,
+}
+
+impl std::fmt::Debug for Simulator {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Simulator").finish_non_exhaustive()
+    }
+}
+
+impl Simulator {
+    /// Brings a world to life.
+    pub fn new(world: World, options: &SimOptions) -> Result<Self, SimError> {
+        let speed = Speed::new(options.speed).ok_or(SimError::Speed(options.speed))?;
+        let clock = Clock::new(options.clock);
+        let azure = Azure::new(world, options.knobs.clone(), speed, options.seed, clock.now());
+        Ok(Self { azure: Mutex::new(azure), clock })
+    }
+
+    /// One request, in process. Hangs where the request hangs; slow answers take tokio's time.
+    /// The origin of URLs in the answer is that of the request's URI, or its `Host`.
+    pub async fn call(&self, request: Request<Bytes>) -> Result<Response<Bytes>, ConnectionReset> {
+        let origin = origin_of(&request);
+        self.answer(&origin, request).await
+    }
+
+    pub(crate) async fn answer(
+        &self,
+        origin: &str,
+        request: Request<Bytes>,
+    ) -> Result<Response<Bytes>, ConnectionReset> {
+        if request.uri().path() == "/sim/advance" && request.method() == http::Method::POST {
+            return Ok(self.advance_on_request(request.body()).into_response());
+        }
+        let outcome = self.azure().handle(self.clock.now(), origin, &request);
+        match outcome {
+            Outcome::Answered(response) => Ok(response),
+            Outcome::Slow(by, response) => {
+                tokio::time::sleep(by).await;
+                Ok(response)
+            }
+            Outcome::Reset => Err(ConnectionReset),
+            Outcome::Hang => std::future::pending().await,
+        }
+    }
+
+    fn advance_on_request(&self, body: &[u8]) -> Answer {
+        answer_of(advance_by(body).and_then(|by| {
+            let now = self.advance(by).map_err(|error| Answer::error(409, "Conflict", error.to_string()))?;
+            Ok(Answer::ok(serde_json::json!({"now": time::stamp(now)})))
+        }))
+    }
+
+    /// Moves a simulated clock.
+    pub fn advance(&self, by: Duration) -> Result<Timestamp, SimError> {
+        let now = self.clock.advance(by).ok_or(SimError::ClockIsNotOurs)?;
+        self.azure().advance(now);
+        Ok(now)
+    }
+
+    /// What `GET /sim/oracle` answers.
+    pub fn oracle(&self) -> OracleReport {
+        let mut azure = self.azure();
+        azure.advance(self.clock.now());
+        azure.oracle_report()
+    }
+
+    /// What `GET /sim/world` answers.
+    pub fn world_json(&self) -> Value {
+        let mut azure = self.azure();
+        azure.advance(self.clock.now());
+        azure.world_json()
+    }
+
+    /// What `GET /sim/requests` answers.
+    pub fn requests(&self) -> RequestsReport {
+        self.azure().log.report()
+    }
+
+    /// Makes an out-of-band change, as `POST /sim/drift` does.
+    pub fn drift(&self, drift: Drift) -> Result<(), SimError> {
+        let mut azure = self.azure();
+        azure.advance(self.clock.now());
+        azure.drift(drift).map_err(|refused| {
+            let message = refused.body.as_ref().and_then(|body| crate::json::text(body, &["error", "message"]));
+            SimError::Drift(message.unwrap_or_default().to_owned())
+        })
+    }
+
+    /// The instant it is in the simulated cloud.
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// A bearer token of a principal, as any endpoint would give it out.
+    pub fn token(&self, object_id: &str) -> Secret {
+        let mut azure = self.azure();
+        azure.advance(self.clock.now());
+        azure.issue(object_id)
+    }
+
+    /// The secret of the ready line's application.
+    pub fn client_secret(&self) -> Secret {
+        self.azure().identities.client_secret.clone()
+    }
+
+    /// What `x-identity-header` must say at the identity endpoint.
+    pub fn identity_header(&self) -> Secret {
+        self.azure().identities.identity_header.clone()
+    }
+
+    /// Changes what goes wrong from here on.
+    pub fn set_faults(&self, faults: crate::Faults) {
+        self.azure().knobs.faults = faults;
+    }
+
+    fn azure(&self) -> MutexGuard<'_, Azure> {
+        self.azure.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn origin_of(request: &Request<Bytes>) -> String {
+    let scheme = request.uri().scheme_str().unwrap_or("https");
+    let host = request.uri().authority().map(http::uri::Authority::as_str);
+    let header = || request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    format!("{scheme}://{}", host.or_else(header).unwrap_or("management.azure.com"))
+}

@@ -1,0 +1,312 @@
+//! Tokens: Entra's v2 endpoint, managed identity endpoints, and what ARM makes of a bearer token.
+//! Source: azure/entra-tokens.md.
+
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::azure::Azure;
+use crate::request::{Answer, Call, Reply};
+use crate::world::IDENTITY;
+use crate::{json as read, time};
+
+/// Client id of the ready line's application.
+pub const CLIENT_ID: &str = "c1e27a5e-5d0f-4c7b-8a41-6f0d1b2c3a01";
+/// Object id of the ready line's application: what a world grants roles to.
+pub const CLIENT_OBJECT_ID: &str = "0b1ec7a0-1f2e-4d3c-9b8a-7f6e5d4c3b01";
+/// Client id of the managed identity behind the identity endpoint.
+pub const MANAGED_CLIENT_ID: &str = "c1e27a5e-5d0f-4c7b-8a41-6f0d1b2c3a02";
+/// Object id of the managed identity behind the identity endpoint.
+pub const MANAGED_OBJECT_ID: &str = "0b1ec7a0-1f2e-4d3c-9b8a-7f6e5d4c3b02";
+/// Object id under which the service makes its own grants.
+pub const SERVICE_OBJECT_ID: &str = "0b1ec7a0-1f2e-4d3c-9b8a-7f6e5d4c3b03";
+/// The tenant that the ready line names; any other is as good.
+pub const TENANT_ID: &str = "7e2a47a0-3b8f-4f0e-9d61-5a4c3b2d1e00";
+
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// Text that is not printed by `Debug`; serialized it is itself, for the ready line.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl serde::Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("Secret(…)")
+    }
+}
+
+/// The secrets of this cloud, drawn from its seed.
+pub(crate) struct Identities {
+    pub(crate) client_secret: Secret,
+    pub(crate) identity_header: Secret,
+    signing_key: Secret,
+}
+
+/// Who sent a request, or why nobody may have.
+enum Bearer {
+    Missing,
+    Unknown,
+    Expired,
+    Valid(String),
+}
+
+impl Identities {
+    pub(crate) fn new(seed: u64) -> Self {
+        let draw = |what: &str| {
+            let mut hash = Sha256::new();
+            hash.update(what.as_bytes());
+            hash.update(seed.to_le_bytes());
+            Secret(URL_SAFE_NO_PAD.encode(hash.finalize()))
+        };
+        Self {
+            client_secret: draw("client secret"),
+            identity_header: draw("identity header"),
+            signing_key: draw("signing key"),
+        }
+    }
+
+    /// A token in the form of a JWT, which some clients insist on. Source: azure/client-sequences.md section 2.
+    fn mint(&self, claims: &Value) -> String {
+        let header = URL_SAFE_NO_PAD.encode(br#"{"alg":"HS256","typ":"JWT"}"#);
+        let signed = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
+        let signature = self.signature(&signed);
+        format!("{signed}.{signature}")
+    }
+
+    fn signature(&self, signed: &str) -> String {
+        let mut hash = Sha256::new();
+        hash.update(self.signing_key.reveal().as_bytes());
+        hash.update(signed.as_bytes());
+        URL_SAFE_NO_PAD.encode(hash.finalize())
+    }
+
+    fn bearer(&self, call: &Call, now: Timestamp) -> Bearer {
+        let Some(header) = call.header("authorization") else { return Bearer::Missing };
+        let token = match header.split_once(' ') {
+            Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
+            _ => return Bearer::Missing,
+        };
+        let Some((signed, signature)) = token.rsplit_once('.') else { return Bearer::Unknown };
+        if self.signature(signed) != signature {
+            return Bearer::Unknown;
+        }
+        let Some(claims) = payload(token) else { return Bearer::Unknown };
+        let expires = claims.get("exp").and_then(Value::as_i64).unwrap_or(0);
+        match read::text(&claims, &["oid"]) {
+            Some(_) if expires <= now.as_second() => Bearer::Expired,
+            Some(oid) => Bearer::Valid(oid.to_owned()),
+            None => Bearer::Unknown,
+        }
+    }
+}
+
+fn payload(token: &str) -> Option<Value> {
+    let mut parts = token.split('.');
+    let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
+        return None;
+    };
+    serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?).ok()
+}
+
+impl Azure {
+    /// The caller's object id, or ARM's 401. Source: azure/arm-conventions.md section 3.
+    pub(crate) fn authenticate(&self, call: &Call) -> Result<String, Answer> {
+        let (code, message) = match self.identities.bearer(call, self.now) {
+            Bearer::Valid(oid) => return Ok(oid),
+            Bearer::Missing => {
+                ("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
+            }
+            Bearer::Unknown => ("InvalidAuthenticationToken", "The access token is invalid."),
+            Bearer::Expired => {
+                ("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current.")
+            }
+        };
+        let challenge = format!(
+            "Bearer authorization_uri=\"{}/{TENANT_ID}\", error=\"invalid_token\", error_description=\"{message}\"",
+            call.origin
+        );
+        Err(Answer::error(401, code, message).header("WWW-Authenticate", challenge))
+    }
+
+    /// The simulator's own identities own everything, unless the loaded world grants them something itself.
+    pub(crate) fn is_implicit_owner(&self, caller: &str) -> bool {
+        self.owners.contains(caller)
+    }
+
+    /// The object id behind a client id.
+    fn principal_of_client(&self, client: &str) -> Option<String> {
+        if client.eq_ignore_ascii_case(CLIENT_ID) {
+            return Some(CLIENT_OBJECT_ID.to_owned());
+        }
+        if client.eq_ignore_ascii_case(MANAGED_CLIENT_ID) {
+            return Some(MANAGED_OBJECT_ID.to_owned());
+        }
+        let identity = self.world.keys_of(IDENTITY).filter_map(|key| self.world.get(key)).find_map(|identity| {
+            let own = read::text(identity, &["properties", "clientId"])?;
+            own.eq_ignore_ascii_case(client).then(|| read::text(identity, &["properties", "principalId"]))?
+        });
+        let application = || {
+            self.world.keys_of("microsoft.graph/serviceprincipals").filter_map(|key| self.world.get(key)).find_map(
+                |principal| {
+                    let own = read::text(principal, &["appId"])?;
+                    own.eq_ignore_ascii_case(client).then(|| read::text(principal, &["id"]))?
+                },
+            )
+        };
+        identity.or_else(application).map(str::to_owned)
+    }
+
+    fn token_for(&mut self, oid: &str, client: &str, tenant: &str, audience: &str) -> (String, u64, i64) {
+        let lifetime = self.knobs.token_lifetime.as_secs();
+        let expires = self.now.as_second().saturating_add(i64::try_from(lifetime).unwrap_or(i64::MAX));
+        let claims = json!({
+            "aud": audience, "iss": format!("https://sts.windows.net/{tenant}/"), "iat": self.now.as_second(),
+            "nbf": self.now.as_second(), "exp": expires, "appid": client, "oid": oid, "sub": oid, "tid": tenant,
+            "idtyp": "app", "ver": "1.0", "uti": self.guid(),
+        });
+        (self.identities.mint(&claims), lifetime, expires)
+    }
+
+    /// `POST /{tenant}/oauth2/v2.0/token`: client secret or client assertion. Source: sections 3, 4 and 8.
+    pub(crate) fn entra_token(&mut self, call: &Call, tenant: &str) -> Reply {
+        let form = call.form();
+        let field = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        let fail = |status, error: &str, code: u32, text: &str| Err(self.entra_error(status, error, code, text));
+        if call.method != http::Method::POST {
+            return Ok(Answer::empty(405));
+        }
+        if field("grant_type") != "client_credentials" {
+            return fail(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type.");
+        }
+        let audience = field("scope").trim_end_matches("/.default");
+        if audience.is_empty() || !field("scope").ends_with("/.default") {
+            return fail(
+                400,
+                "invalid_scope",
+                70011,
+                "The provided value for the input parameter 'scope' is not valid.",
+            );
+        }
+        let client = field("client_id");
+        let Some(oid) = self.principal_of_client(client) else {
+            let text = format!("Application with identifier '{client}' was not found in the directory.");
+            return fail(400, "unauthorized_client", 700_016, &text);
+        };
+        if form.contains_key("client_assertion") {
+            if field("client_assertion_type") != ASSERTION_TYPE || field("client_assertion").split('.').count() != 3 {
+                return fail(401, "invalid_client", 700_027, "Client assertion failed signature validation.");
+            }
+            let expires = payload(field("client_assertion")).and_then(|claims| claims.get("exp")?.as_i64());
+            if expires.is_some_and(|expires| expires <= self.now.as_second()) {
+                return fail(401, "invalid_client", 700_024, "Client assertion is not within its valid time range.");
+            }
+        } else if oid != CLIENT_OBJECT_ID || field("client_secret") != self.identities.client_secret.reveal() {
+            return fail(401, "invalid_client", 7_000_215, "Invalid client secret provided.");
+        }
+        let (token, lifetime, _) = self.token_for(&oid, client, tenant, audience);
+        Ok(Answer::ok(json!({
+            "token_type": "Bearer", "expires_in": lifetime, "ext_expires_in": lifetime, "access_token": token,
+        })))
+    }
+
+    fn entra_error(&self, status: u16, error: &str, code: u32, text: &str) -> Answer {
+        let stamp = self.now.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
+        let trace = "00000000-0000-4000-8000-000000000000";
+        Answer::new(
+            status,
+            Some(json!({
+                "error": error,
+                "error_description": format!(
+                    "AADSTS{code}: {text}\r\nTrace ID: {trace}\r\nCorrelation ID: {trace}\r\nTimestamp: {stamp}"
+                ),
+                "error_codes": [code], "timestamp": stamp, "trace_id": trace, "correlation_id": trace,
+                "error_uri": format!("https://login.microsoftonline.com/error?code={code}"),
+            })),
+        )
+    }
+
+    /// App Service's identity endpoint, and with `Metadata: true` the one of virtual machines. All numbers are text.
+    /// Source: sections 5 and 6.
+    pub(crate) fn identity_token(&mut self, call: &Call) -> Reply {
+        let machine = call.segments.first().is_some_and(|first| first.eq_ignore_ascii_case("metadata"));
+        let fail =
+            |status: u16, message: &str| Answer::new(status, Some(json!({"statusCode": status, "message": message})));
+        if machine && !call.header("metadata").is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            let body =
+                json!({"error": "bad_request_102", "error_description": "Required metadata header not specified"});
+            return Err(Answer::new(400, Some(body)));
+        }
+        if !machine && call.header("x-identity-header") != Some(self.identities.identity_header.reveal()) {
+            return Err(fail(403, "The header X-IDENTITY-HEADER is missing or wrong."));
+        }
+        let Some(resource) = call.query("resource").filter(|resource| !resource.is_empty()) else {
+            return Err(fail(400, "The parameter 'resource' is missing."));
+        };
+        let client = call.query("client_id").unwrap_or(MANAGED_CLIENT_ID).to_owned();
+        let by_object = call.query("object_id").or_else(|| call.query("principal_id"));
+        let oid = match by_object {
+            Some(oid) if oid.eq_ignore_ascii_case(MANAGED_OBJECT_ID) => Some(MANAGED_OBJECT_ID.to_owned()),
+            Some(oid) => self
+                .world
+                .keys_of(IDENTITY)
+                .filter_map(|key| read::text(self.world.get(key)?, &["properties", "principalId"]))
+                .find(|own| own.eq_ignore_ascii_case(oid))
+                .map(str::to_owned),
+            None => self.principal_of_client(&client).filter(|oid| oid != CLIENT_OBJECT_ID),
+        };
+        let Some(oid) = oid else {
+            let body = json!({"error": "invalid_request", "error_description": "Identity not found",
+                "statusCode": 400, "message": "No User Assigned or Delegated Managed Identity found."});
+            return Err(Answer::new(400, Some(body)));
+        };
+        let (token, lifetime, expires) = self.token_for(&oid, &client, TENANT_ID, resource);
+        Ok(Answer::ok(json!({
+            "access_token": token, "refresh_token": "", "expires_in": lifetime.to_string(),
+            "expires_on": expires.to_string(), "not_before": self.now.as_second().to_string(),
+            "resource": resource, "token_type": "Bearer", "client_id": client,
+        })))
+    }
+
+    /// A token for an identity, without asking any endpoint: for callers in the same process.
+    pub(crate) fn issue(&mut self, oid: &str) -> Secret {
+        let (token, ..) = self.token_for(oid, oid, TENANT_ID, "https://management.azure.com");
+        Secret(token)
+    }
+
+    /// What every answer of ARM carries. Source: azure/arm-conventions.md section 3.
+    pub(crate) fn common_headers(&mut self, call: &Call, answer: Answer) -> Answer {
+        let request = self.guid();
+        let correlation = call.header("x-ms-correlation-request-id").map(str::to_owned).unwrap_or_else(|| self.guid());
+        let mut answer = answer
+            .header("x-ms-request-id", request.clone())
+            .header("x-ms-correlation-request-id", correlation)
+            .header("x-ms-routing-request-id", format!("WESTEUROPE:{}:{request}", self.now.strftime("%Y%m%dT%H%M%SZ")))
+            .header("Strict-Transport-Security", "max-age=31536000; includeSubDomains")
+            .header("X-Content-Type-Options", "nosniff")
+            .header("Cache-Control", "no-cache")
+            .header("Pragma", "no-cache");
+        let wants_echo =
+            call.header("x-ms-return-client-request-id").is_some_and(|echo| echo.eq_ignore_ascii_case("true"));
+        if let (true, Some(id)) = (wants_echo, call.header("x-ms-client-request-id")) {
+            answer = answer.header("x-ms-client-request-id", id.to_owned());
+        }
+        answer.header("Date", time::http_date(self.now))
+    }
+}

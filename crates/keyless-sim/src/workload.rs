@@ -1,0 +1,355 @@
+//! Callers who use the data all the time, and the oracle that records whom the cloud refused.
+//!
+//! A verdict is taken whenever something changes that bears on it; between changes tries are counted by arithmetic.
+//! Only the loss of something counts as a denial: a caller is judged from the first verdict under which its access
+//! worked. Tries before that are counted apart, as `neverWorked`.
+
+use jiff::Timestamp;
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::azure::{Azure, Mode, Timer};
+use crate::traffic::{Look, Pace, Segment};
+use crate::world::{ACCOUNT, KEY_USER, WORKLOAD, WORKSPACE};
+use crate::{arm_id, json, time};
+
+/// How far back metrics reach, and with them the traffic before the start. Source: azure/monitor-and-activity-log.md.
+const RETENTION: std::time::Duration = std::time::Duration::from_secs(93 * 24 * 3600);
+
+/// Somebody who keeps trying.
+pub(crate) struct Client {
+    what: What,
+    account: String,
+    pace: Pace,
+    since: Timestamp,
+    verdict: Verdict,
+    worked: bool,
+    spell: Option<usize>,
+}
+
+enum What {
+    Workload { workspace: String, principal: String, actions: Vec<String> },
+    KeyUser { name: String, stops: Option<Timestamp> },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Verdict {
+    /// Not trying: stopped, or what it uses does not exist.
+    Idle,
+    Served(Look),
+    Refused(Look, String),
+}
+
+impl Verdict {
+    fn look(&self) -> Option<Look> {
+        match self {
+            Self::Idle => None,
+            Self::Served(look) | Self::Refused(look, _) => Some(*look),
+        }
+    }
+}
+
+/// The count of tries and denials, and every spell in which somebody was denied.
+#[derive(Default)]
+pub(crate) struct Oracle {
+    tries: u64,
+    entitled: u64,
+    key_users: u64,
+    never_worked: u64,
+    events: Vec<Option<DenialEvent>>,
+}
+
+/// What the oracle has seen so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OracleReport {
+    /// Tries of everybody since the start.
+    pub tries: u64,
+    /// Tries that were refused to somebody whose access had worked.
+    pub denied: Denied,
+    /// Refused tries of those whose access has never worked: no loss that any change caused.
+    pub never_worked: u64,
+    /// One entry for each spell of refusals.
+    pub events: Vec<DenialEvent>,
+}
+
+/// Refused tries, by who tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Denied {
+    /// Principals who work through a workspace and are entitled to.
+    pub entitled: u64,
+    /// Hidden users of the account key.
+    pub key_users: u64,
+}
+
+/// The beginning of a spell in which somebody was refused what had worked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct DenialEvent {
+    /// When.
+    pub at: String,
+    /// Object id, or the name of a key user.
+    pub principal: String,
+    /// Workspace id; empty for a key user.
+    pub workspace: String,
+    /// Storage account id.
+    pub account: String,
+    /// Why, in the storage account's words.
+    pub cause: String,
+}
+
+impl Azure {
+    /// Brings to life every caller the world declares.
+    pub(crate) fn start_clients(&mut self) {
+        let keys: Vec<String> =
+            self.world.keys_of(WORKLOAD).chain(self.world.keys_of(KEY_USER)).map(str::to_owned).collect();
+        for key in keys {
+            self.start_client(&key, time::before(self.now, RETENTION));
+        }
+    }
+
+    /// Brings one caller to life; what it does now it has done since `history`.
+    pub(crate) fn start_client(&mut self, key: &str, history: Timestamp) {
+        let Some(entry) = self.world.get(key) else { return };
+        let number = |name| json::at(entry, &["properties", name]).and_then(Value::as_f64);
+        let words = |name| json::text(entry, &["properties", name]).unwrap_or_default();
+        let (what, account, default_pace) = if self.world.is_a(WORKLOAD, key) {
+            let workspace = arm_id::key(words("workspace"));
+            let actions = json::at(entry, &["properties", "dataActions"]).and_then(Value::as_array);
+            let actions = actions.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+            let account = self.world.account_of(&workspace).unwrap_or_default();
+            (What::Workload { workspace, principal: words("principalId").to_owned(), actions }, account, 360.0)
+        } else {
+            let stops = humantime::parse_duration(words("stopsAfter")).ok();
+            let stops = stops.map(|after| time::after(self.now, self.speed.shorten(after)));
+            (What::KeyUser { name: words("name").to_owned(), stops }, arm_id::key(words("account")), 60.0)
+        };
+        let tries = number("triesPerHour").unwrap_or(default_pace) * self.speed.factor();
+        let Some(pace) = Pace::per_hour(tries) else { return };
+        if let What::KeyUser { stops: Some(stops), .. } = &what {
+            let stops = *stops;
+            self.schedule(stops, Timer::KeyUserStops { client: key.to_owned() });
+        }
+        let mut client =
+            Client { what, account, pace, since: history, verdict: Verdict::Idle, worked: false, spell: None };
+        client.verdict = self.judge(&client);
+        client.worked = matches!(client.verdict, Verdict::Served(_));
+        if !client.worked {
+            client.since = self.now;
+        }
+        self.clients_on.entry(client.account.clone()).or_default().insert(key.to_owned());
+        if let What::Workload { workspace, .. } = &client.what {
+            self.clients_through.entry(workspace.clone()).or_default().insert(key.to_owned());
+        }
+        self.clients.insert(key.to_owned(), client);
+    }
+
+    /// Takes a caller out for good.
+    pub(crate) fn stop_client(&mut self, key: &str) {
+        if let Some(client) = self.clients.remove(key) {
+            self.close(&client);
+            if let Some(keys) = self.clients_on.get_mut(&client.account) {
+                keys.remove(key);
+            }
+            if let What::Workload { workspace, .. } = &client.what
+                && let Some(keys) = self.clients_through.get_mut(workspace)
+            {
+                keys.remove(key);
+            }
+        }
+    }
+
+    pub(crate) fn reconsider_account(&mut self, account: &str) {
+        let keys: Vec<String> = self.clients_on.get(account).into_iter().flatten().cloned().collect();
+        for key in keys {
+            self.reconsider_client(&key);
+        }
+    }
+
+    /// Judges everybody whose account is at or below the scope; a grant below an account concerns nobody here.
+    pub(crate) fn reconsider_scope(&mut self, scope: &str) {
+        let everywhere = scope.is_empty() || scope.starts_with("/providers/");
+        let accounts: Vec<String> = self
+            .clients_on
+            .range(if everywhere { String::new() } else { scope.to_owned() }..)
+            .map(|(account, _)| account)
+            .take_while(|account| everywhere || account.starts_with(scope))
+            .filter(|account| everywhere || arm_id::is_within(account, scope))
+            .cloned()
+            .collect();
+        for account in accounts {
+            self.reconsider_account(&account);
+        }
+    }
+
+    /// Judges everybody who works through the workspace.
+    pub(crate) fn reconsider_workspace(&mut self, workspace: &str) {
+        let keys: Vec<String> = self.clients_through.get(workspace).into_iter().flatten().cloned().collect();
+        for key in keys {
+            self.reconsider_client(&key);
+        }
+    }
+
+    /// Finds out anew on which account everybody's data lie, after a workspace has come or gone.
+    pub(crate) fn rehome_clients(&mut self) {
+        let mut moved = Vec::new();
+        for (key, client) in &self.clients {
+            let What::Workload { workspace, .. } = &client.what else { continue };
+            let account = self.world.account_of(workspace).unwrap_or_default();
+            moved.push((key.clone(), (account != client.account).then_some(account)));
+        }
+        for (key, account) in moved {
+            if let (Some(account), Some(client)) = (account, self.clients.get_mut(&key)) {
+                if let Some(keys) = self.clients_on.get_mut(&client.account) {
+                    keys.remove(&key);
+                }
+                self.clients_on.entry(account.clone()).or_default().insert(key.clone());
+                client.account = account;
+            }
+            self.reconsider_client(&key);
+        }
+    }
+
+    pub(crate) fn reconsider_client(&mut self, key: &str) {
+        let Some(client) = self.clients.get(key) else { return };
+        let verdict = self.judge(client);
+        if verdict == client.verdict {
+            return;
+        }
+        let Some(mut client) = self.clients.remove(key) else { return };
+        let same_spell = matches!((&client.verdict, &verdict), (Verdict::Refused(..), Verdict::Refused(..)));
+        self.close(&client);
+        client.since = self.now;
+        if !same_spell {
+            client.spell = None;
+        }
+        match &verdict {
+            Verdict::Served(_) => client.worked = true,
+            Verdict::Refused(_, cause) if client.worked && client.spell.is_none() => {
+                let (principal, workspace) = match &client.what {
+                    What::Workload { workspace, principal, .. } => {
+                        (principal.clone(), self.written_id(workspace).unwrap_or_else(|| workspace.clone()))
+                    }
+                    What::KeyUser { name, .. } => (name.clone(), String::new()),
+                };
+                client.spell = Some(self.oracle.events.len());
+                self.oracle.events.push(Some(DenialEvent {
+                    at: time::stamp(self.now),
+                    principal,
+                    workspace,
+                    account: self.written_id(&client.account).unwrap_or_else(|| client.account.clone()),
+                    cause: cause.clone(),
+                }));
+            }
+            Verdict::Refused(..) | Verdict::Idle => {}
+        }
+        client.verdict = verdict;
+        self.clients.insert(key.to_owned(), client);
+    }
+
+    /// Books what a caller did under the verdict that ends now. A spell of no length refused nobody.
+    fn close(&mut self, client: &Client) {
+        if client.since == self.now {
+            if let Some(slot) = client.spell.and_then(|spell| self.oracle.events.get_mut(spell))
+                && slot.as_ref().is_some_and(|event| event.at == time::stamp(self.now))
+            {
+                *slot = None;
+            }
+            return;
+        }
+        let counted = self.counted(client);
+        self.oracle.add(client, counted);
+        if let Some(look) = client.verdict.look() {
+            let segments = self.traffic.entry(client.account.clone()).or_default();
+            let kept = time::before(self.now, RETENTION);
+            segments.retain(|segment| segment.until > kept);
+            segments.push(Segment { look, since: client.since, until: self.now, pace: client.pace });
+        }
+    }
+
+    /// Tries under the standing verdict since the later of its beginning and the simulator's start.
+    fn counted(&self, client: &Client) -> u64 {
+        client.pace.tries(client.since, client.since.max(self.started), self.now)
+    }
+
+    fn judge(&self, client: &Client) -> Verdict {
+        if !self.world.is_a(ACCOUNT, &client.account) {
+            return Verdict::Idle;
+        }
+        let by_key = || {
+            if self.keys_refused.contains(&client.account) {
+                let look = Look { authentication: "AccountKey", response: "AuthorizationError" };
+                Verdict::Refused(look, "KeyBasedAuthenticationNotPermitted".to_owned())
+            } else {
+                Verdict::Served(Look { authentication: "AccountKey", response: "Success" })
+            }
+        };
+        match &client.what {
+            What::KeyUser { stops, .. } if stops.is_some_and(|stops| stops <= self.now) => Verdict::Idle,
+            What::KeyUser { .. } => by_key(),
+            What::Workload { workspace, principal, actions } => {
+                let Some(value) = self.world.typed(WORKSPACE, workspace) else { return Verdict::Idle };
+                if Mode::of(value) == Mode::AccessKey {
+                    return by_key();
+                }
+                let missing =
+                    actions.iter().find(|action| !self.data_allowed(principal, action, &client.account, self.now));
+                match missing {
+                    None => Verdict::Served(Look { authentication: "OAuth", response: "Success" }),
+                    Some(action) => Verdict::Refused(
+                        Look { authentication: "OAuth", response: "AuthorizationError" },
+                        format!("AuthorizationPermissionMismatch: {action}"),
+                    ),
+                }
+            }
+        }
+    }
+
+    /// Every span of tries on the account, the standing ones ending now.
+    pub(crate) fn tries_on(&self, account: &str) -> Vec<Segment> {
+        let mut segments = self.traffic.get(account).cloned().unwrap_or_default();
+        let clients = self.clients_on.get(account).into_iter().flatten().filter_map(|key| self.clients.get(key));
+        segments.extend(clients.filter_map(|client| {
+            let look = client.verdict.look()?;
+            Some(Segment { look, since: client.since, until: self.now, pace: client.pace })
+        }));
+        segments
+    }
+
+    /// What is left of a key user's time, in real-life terms.
+    pub(crate) fn key_user_stops_after(&self, key: &str) -> Option<std::time::Duration> {
+        match self.clients.get(key)?.what {
+            What::KeyUser { stops: Some(stops), .. } => Some(self.speed.lengthen(time::between(self.now, stops))),
+            _ => None,
+        }
+    }
+
+    /// The oracle's account up to now.
+    pub(crate) fn oracle_report(&self) -> OracleReport {
+        let mut total = Oracle { events: self.oracle.events.clone(), ..self.oracle };
+        for client in self.clients.values() {
+            total.add(client, self.counted(client));
+        }
+        OracleReport {
+            tries: total.tries,
+            denied: Denied { entitled: total.entitled, key_users: total.key_users },
+            never_worked: total.never_worked,
+            events: total.events.into_iter().flatten().collect(),
+        }
+    }
+}
+
+impl Oracle {
+    fn add(&mut self, client: &Client, tries: u64) {
+        if client.verdict == Verdict::Idle {
+            return;
+        }
+        self.tries += tries;
+        match (&client.verdict, client.worked, &client.what) {
+            (Verdict::Refused(..), false, _) => self.never_worked += tries,
+            (Verdict::Refused(..), true, What::Workload { .. }) => self.entitled += tries,
+            (Verdict::Refused(..), true, What::KeyUser { .. }) => self.key_users += tries,
+            _ => {}
+        }
+    }
+}

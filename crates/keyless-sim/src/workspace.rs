@@ -1,0 +1,246 @@
+//! Workspaces, hubs and projects. Source: azure/workspaces.md.
+
+use serde_json::{Map, Value, json};
+
+use crate::account::Change;
+use crate::azure::{Actor, Azure, Kind, Timer};
+use crate::operation::Write;
+use crate::options::WorkspaceWrite;
+use crate::request::{Answer, Call, Reply};
+use crate::world::WORKSPACE;
+use crate::{arm_id, json, time};
+
+pub(crate) const WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
+const HUB_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/hubs/write";
+
+impl Azure {
+    pub(crate) fn get_workspace(&self, caller: &str, call: &Call, key: &str) -> Reply {
+        self.authorize(caller, "Microsoft.MachineLearningServices/workspaces/read", key)?;
+        match self.world.typed(WORKSPACE, key) {
+            Some(workspace) => Ok(Answer::ok(self.shown(call, workspace))),
+            None => Err(self.not_found(&call.path())),
+        }
+    }
+
+    /// The workspace that a path below it names, or 404.
+    pub(crate) fn existing_workspace(&self, key: &str, name: &str) -> Result<&Value, Answer> {
+        self.world.typed(WORKSPACE, key).ok_or_else(|| {
+            let missing = self.not_found(key);
+            if json::text(missing.body.as_ref().unwrap_or(&Value::Null), &["error", "code"])
+                == Some("ResourceGroupNotFound")
+            {
+                return missing;
+            }
+            let message = format!(
+                "Failed to perform resource identity operation. The parent resource 'workspaces/{name}' was not found."
+            );
+            Answer::error(404, "ParentResourceNotFound", message)
+        })
+    }
+
+    /// Changes what is sent, now or by an operation. Source: section 5.
+    pub(crate) fn patch_workspace(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
+        self.authorize(caller, WRITE, key)?;
+        let Some(workspace) = self.world.typed(WORKSPACE, key) else { return Err(self.not_found(&call.path())) };
+        if Kind::of(workspace) == Kind::Hub {
+            self.authorize(caller, HUB_WRITE, key)?;
+        }
+        let held = json::text(workspace, &["properties", "storageAccount"]).map(arm_id::key);
+        self.unlocked(key, Change::Write)?;
+        let patch = call.json()?;
+        let tags = patch.get("tags").and_then(Value::as_object);
+        if tags.is_some_and(|tags| tags.keys().any(|tag| tag.starts_with("Attach"))) {
+            return Err(Answer::error(400, "BadRequest", "Reserved tags cannot be set by an update."));
+        }
+        let moved = json::text(&patch, &["properties", "storageAccount"]).map(arm_id::key);
+        if moved.is_some() && moved != held {
+            return Err(Answer::error(400, "BadRequest", "The storage account of a workspace cannot be changed."));
+        }
+        self.write_workspace(caller, call, key, Write::Patch(patch))
+    }
+
+    /// Creates, or replaces what is settable. Source: section 6.
+    pub(crate) fn put_workspace(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
+        self.authorize(caller, WRITE, key)?;
+        let group = arm_id::resource_group(key).unwrap_or_default();
+        if !self.world.group_exists(group) {
+            return Err(self.not_found(&call.path()));
+        }
+        self.unlocked(key, Change::Write)?;
+        let body = call.json()?;
+        let name = arm_id::name(key);
+        let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if !(3..=33).contains(&name.len()) || !plain || name.starts_with(['-', '_']) {
+            return Err(Answer::error(400, "ValidationError", format!("'{name}' is not a valid workspace name.")));
+        }
+        if Kind::of(&body) == Kind::Hub {
+            self.authorize(caller, HUB_WRITE, key)?;
+        }
+        self.write_workspace(caller, call, key, Write::Put(body))
+    }
+
+    pub(crate) fn delete_workspace(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
+        self.authorize(caller, "Microsoft.MachineLearningServices/workspaces/delete", key)?;
+        self.unlocked(key, Change::Delete)?;
+        if !self.world.is_a(WORKSPACE, key) {
+            return Ok(Answer::empty(204));
+        }
+        self.write_workspace(caller, call, key, Write::Delete)
+    }
+
+    fn write_workspace(&mut self, caller: &str, call: &Call, key: &str, write: Write) -> Reply {
+        if self.operations.values().any(|operation| operation.holds(key)) {
+            let message =
+                format!("another operation on same entity is already running in workspace {}", arm_id::name(key));
+            return Err(Answer::error(409, "Conflict", message));
+        }
+        let actor = Actor { oid: caller, correlation: call.correlation() };
+        let action =
+            if matches!(write, Write::Delete) { "Microsoft.MachineLearningServices/workspaces/delete" } else { WRITE };
+        if self.knobs.workspace_write == WorkspaceWrite::Sync && !write.is_doomed() {
+            self.record(&actor, action, &call.path(), 200);
+            self.apply(key, &call.path(), write);
+            return Ok(match self.world.typed(WORKSPACE, key) {
+                Some(workspace) => Answer::ok(self.shown(call, workspace)),
+                None => Answer::empty(200),
+            });
+        }
+        self.record(&actor, action, &call.path(), 202);
+        Ok(self.start_operation(call, key, write))
+    }
+
+    /// Lets a write take effect.
+    pub(crate) fn apply(&mut self, key: &str, path: &str, write: Write) {
+        match write {
+            Write::Patch(patch) => self.apply_patch(key, &patch),
+            Write::Put(body) => self.apply_put(key, path, body),
+            Write::Delete => {
+                let below: Vec<String> = [crate::world::DATASTORE, crate::world::COMPUTE, crate::world::ENDPOINT]
+                    .into_iter()
+                    .flat_map(|kind| self.world.keys_below(kind, key).map(str::to_owned).collect::<Vec<_>>())
+                    .collect();
+                for gone in below.iter().map(String::as_str).chain([key]) {
+                    self.world.remove(gone);
+                }
+                self.rehome_clients();
+            }
+        }
+    }
+
+    fn apply_patch(&mut self, key: &str, patch: &Value) {
+        let Some(workspace) = self.world.get_mut(key) else { return };
+        for name in ["tags", "sku"] {
+            if let Some(value) = json::at(patch, &[name]) {
+                json::into_object(workspace).insert(name.to_owned(), value.clone());
+            }
+        }
+        if let Some(identity) = patch.get("identity").and_then(Value::as_object) {
+            lay_identity(json::object(workspace, "identity"), identity);
+        }
+        if let Some(properties) = patch.get("properties").and_then(Value::as_object) {
+            json::lay_over(json::object(workspace, "properties"), properties);
+        }
+        if json::at(patch, &["properties", "systemDatastoresAuthMode"]).is_some() {
+            self.follow_auth_mode(key);
+        }
+    }
+
+    fn apply_put(&mut self, key: &str, path: &str, mut body: Value) {
+        let before = self.world.typed(WORKSPACE, key).cloned();
+        let identity = json::text(&body, &["identity", "type"]).unwrap_or("SystemAssigned").to_owned();
+        let principal =
+            before.as_ref().and_then(|old| json::text(old, &["identity", "principalId"])).map(str::to_owned);
+        let principal = principal.unwrap_or_else(|| self.guid());
+        let fresh = self.guid();
+        let kept = |path: &[&str]| before.as_ref().and_then(|old| json::at(old, path)).cloned();
+        let workspace_id = kept(&["properties", "workspaceId"]).unwrap_or_else(|| json!(fresh));
+        let created = kept(&["systemData", "createdAt"]).unwrap_or_else(|| json!(time::stamp(self.now)));
+        let own = json::into_object(&mut body);
+        let id = kept(&["id"]).unwrap_or_else(|| json!(path));
+        own.insert("name".to_owned(), kept(&["name"]).unwrap_or_else(|| json!(arm_id::name(path))));
+        own.insert("id".to_owned(), id);
+        own.insert("type".to_owned(), json!("Microsoft.MachineLearningServices/workspaces"));
+        own.insert("systemData".to_owned(), json!({"createdAt": created, "lastModifiedAt": time::stamp(self.now)}));
+        if identity.contains("SystemAssigned") {
+            let identity = json::object(&mut body, "identity");
+            identity.entry("type").or_insert(json!("SystemAssigned"));
+            identity.insert("principalId".to_owned(), json!(principal));
+            identity.insert("tenantId".to_owned(), json!(crate::token::TENANT_ID));
+        }
+        let properties = json::object(&mut body, "properties");
+        properties.insert("workspaceId".to_owned(), workspace_id);
+        properties.insert("provisioningState".to_owned(), json!("Succeeded"));
+        if let Some(account) = kept(&["properties", "storageAccount"]) {
+            properties.insert("storageAccount".to_owned(), account);
+        }
+        self.world.insert(body);
+        self.rehome_clients();
+        self.follow_auth_mode(key);
+        if before.is_none() {
+            self.welcome(key);
+        }
+    }
+
+    /// What the service does once a workspace exists: its hub lists it, its identity gets its grants.
+    pub(crate) fn welcome(&mut self, key: &str) {
+        let Some(workspace) = self.world.typed(WORKSPACE, key) else { return };
+        let id = workspace.get("id").cloned().unwrap_or_default();
+        let hub = json::text(workspace, &["properties", "hubResourceId"]).map(arm_id::key);
+        if let Some(hub) = hub.and_then(|hub| self.world.get_mut(&hub)) {
+            let list = json::object(hub, "properties").entry("associatedWorkspaces").or_insert_with(|| json!([]));
+            if let Some(list) = list.as_array_mut()
+                && !list.contains(&id)
+            {
+                list.push(id);
+            }
+        }
+        let at = time::after(self.now, self.speed.shorten(self.knobs.service_grant_delay));
+        self.schedule(at, Timer::ServiceGrants { workspace: key.to_owned() });
+    }
+
+    /// Fetches keys anew; nothing here depends on which key it is. Source: section 3.
+    pub(crate) fn resync_keys(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
+        self.authorize(caller, "Microsoft.MachineLearningServices/workspaces/resyncKeys/action", key)?;
+        self.existing_workspace(key, arm_id::name(key))?;
+        self.unlocked(key, Change::Write)?;
+        let actor = Actor { oid: caller, correlation: call.correlation() };
+        self.record(&actor, "Microsoft.MachineLearningServices/workspaces/resyncKeys/action", &call.path(), 200);
+        Ok(Answer::empty(200))
+    }
+
+    pub(crate) fn list_workspace_keys(&mut self, caller: &str, call: &Call, key: &str, below: &[&str]) -> Reply {
+        let storage = below == ["liststorageaccountkeys"];
+        let verb = if storage { "listStorageAccountKeys" } else { "listKeys" };
+        let action = format!("Microsoft.MachineLearningServices/workspaces/{verb}/action");
+        self.authorize(caller, &action, key)?;
+        self.existing_workspace(key, arm_id::name(key))?;
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, &action, &call.path(), 200);
+        Ok(Answer::ok(json!({"userStorageKey": "AAAA"})))
+    }
+}
+
+/// A user-assigned identity set to null is detached. Source: section 4.
+fn lay_identity(held: &mut Map<String, Value>, patch: &Map<String, Value>) {
+    for (name, value) in patch {
+        if name != "userAssignedIdentities" {
+            if !value.is_null() {
+                held.insert(name.clone(), value.clone());
+            }
+            continue;
+        }
+        let list = held.entry(name.clone()).or_insert_with(|| json!({}));
+        for (id, entry) in value.as_object().into_iter().flatten() {
+            let list = json::into_object(list);
+            let known = list.keys().find(|known| known.eq_ignore_ascii_case(id)).cloned();
+            match (entry.is_null(), known) {
+                (true, Some(known)) => {
+                    list.remove(&known);
+                }
+                (false, None) => {
+                    list.insert(id.clone(), entry.clone());
+                }
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! Storage accounts.
+
+use keyless_sim::{Casing, Knobs};
+use serde_json::{Value, json};
+
+use crate::cloud::{Cloud, RG, SUB, account, small_world, workspace};
+
+fn path() -> String {
+    format!("{}?api-version=2023-05-01", account())
+}
+
+#[tokio::test]
+async fn an_account_never_configured_omits_the_flag() {
+    let cloud = Cloud::immediate();
+    let reply = cloud.get(&path()).await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(reply.body["properties"].get("allowSharedKeyAccess"), None);
+}
+
+#[tokio::test]
+async fn a_patch_is_synchronous_minimal_and_idempotent() {
+    let cloud = Cloud::immediate();
+    for _ in 0..2 {
+        let reply = cloud.flag(false).await;
+        assert_eq!((reply.status, &reply.body["properties"]["allowSharedKeyAccess"]), (200, &json!(false)));
+        assert_eq!(reply.body["properties"]["provisioningState"], "Succeeded");
+        assert_eq!(reply.header("location"), "");
+    }
+    assert_eq!(cloud.get(&path()).await.body["properties"]["allowSharedKeyAccess"], false);
+}
+
+#[tokio::test]
+async fn a_flag_that_is_no_boolean_is_refused_and_null_changes_nothing() {
+    let cloud = Cloud::immediate();
+    cloud.flag(false).await;
+    let reply = cloud.ask("PATCH", &path(), Some(json!({"properties": {"allowSharedKeyAccess": "yes"}}))).await;
+    assert_eq!(reply.status, 400);
+    let reply = cloud.ask("PATCH", &path(), Some(json!({"properties": {"allowSharedKeyAccess": null}}))).await;
+    assert_eq!((reply.status, &reply.body["properties"]["allowSharedKeyAccess"]), (200, &json!(false)));
+}
+
+#[tokio::test]
+async fn list_keys_answers_with_keys_that_open_nothing_and_is_counted() {
+    let cloud = Cloud::immediate();
+    let reply = cloud.ask("POST", &format!("{}/listKeys?api-version=2023-05-01", account()), None).await;
+    assert_eq!((reply.status, reply.body["keys"].as_array().unwrap().len()), (200, 2));
+    let counted = cloud.sim.requests();
+    assert_eq!((counted.total, counted.writes), (1, 0));
+    assert_eq!(
+        counted.by_operation[0].operation,
+        "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Storage/storageAccounts/{}/listKeys"
+    );
+}
+
+#[tokio::test]
+async fn what_does_not_exist_is_named_by_level() {
+    let cloud = Cloud::immediate();
+    for (path, code) in [
+        (format!("{RG}/providers/Microsoft.Storage/storageAccounts/other"), "ResourceNotFound"),
+        (format!("{SUB}/resourceGroups/none/providers/Microsoft.Storage/storageAccounts/a"), "ResourceGroupNotFound"),
+        (
+            "/subscriptions/none/resourceGroups/x/providers/Microsoft.Storage/storageAccounts/a".into(),
+            "SubscriptionNotFound",
+        ),
+    ] {
+        let reply = cloud.get(&format!("{path}?api-version=2023-05-01")).await;
+        assert_eq!((reply.status, reply.code()), (404, code), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_read_only_lock_stops_the_flag_and_list_keys_and_reads_go_on() {
+    let cloud = Cloud::immediate();
+    cloud.drift("lockAdded", RG, json!("ReadOnly"));
+    let reply = cloud.flag(false).await;
+    assert_eq!((reply.status, reply.code()), (409, "ScopeLocked"));
+    let reply = cloud.ask("POST", &format!("{}/listKeys?api-version=2023-05-01", account()), None).await;
+    assert_eq!((reply.status, reply.code()), (409, "ScopeLocked"));
+    assert_eq!(cloud.get(&path()).await.status, 200);
+    let locks =
+        cloud.get(&format!("{}/providers/Microsoft.Authorization/locks?api-version=2016-09-01", account())).await;
+    assert_eq!(locks.body["value"][0]["properties"]["level"], "ReadOnly");
+    cloud.drift("lockRemoved", RG, Value::Null);
+    assert_eq!(cloud.flag(false).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_cannot_delete_lock_lets_the_flag_pass() {
+    let cloud = Cloud::immediate();
+    cloud.drift("lockAdded", RG, json!("CanNotDelete"));
+    assert_eq!(cloud.flag(false).await.status, 200);
+    let reply = cloud.ask("DELETE", &path(), None).await;
+    assert_eq!((reply.status, reply.code()), (409, "ScopeLocked"));
+}
+
+#[tokio::test]
+async fn ids_are_found_in_any_case_and_may_be_spelled_in_another() {
+    let cloud = Cloud::new(small_world(), Knobs { id_casing: Casing::Lower, ..Knobs::immediate() });
+    let reply = cloud.get(&format!("/{}?api-version=2023-05-01", account().to_ascii_uppercase())).await;
+    assert_eq!(reply.status, 200);
+    assert!(reply.body["id"].as_str().unwrap().contains("/resourcegroups/rg-ml-prod/"));
+}
+
+#[tokio::test]
+async fn lists_come_in_pages_with_opaque_absolute_links() {
+    let mut world = small_world();
+    for number in 0..7 {
+        world.push(json!({"id": format!("{RG}/providers/Microsoft.Storage/storageAccounts/more{number}"),
+            "type": "Microsoft.Storage/storageAccounts"}));
+    }
+    let cloud = Cloud::new(world, Knobs { page_size: 3, empty_first_page: true, ..Knobs::immediate() });
+    let mut next = format!("{SUB}/providers/Microsoft.Storage/storageAccounts?api-version=2023-05-01");
+    let (mut sizes, mut ids) = (Vec::new(), Vec::new());
+    while !next.is_empty() {
+        let reply = cloud.get(&next).await;
+        assert_eq!(reply.status, 200);
+        let page = reply.body["value"].as_array().unwrap();
+        sizes.push(page.len());
+        ids.extend(page.iter().map(|account| account["id"].clone()));
+        next = reply.body["nextLink"].as_str().unwrap_or_default().to_owned();
+        assert!(next.is_empty() || next.starts_with("https://arm.test/") && next.contains("api-version=2023-05-01"));
+    }
+    assert_eq!(sizes, [0, 3, 3, 2]);
+    ids.dedup();
+    assert_eq!(ids.len(), 8);
+}
+
+#[tokio::test]
+async fn accounts_are_made_by_put_without_the_flag() {
+    let cloud = Cloud::immediate();
+    let path = format!("{RG}/providers/Microsoft.Storage/storageAccounts/stnew?api-version=2023-05-01");
+    let reply = cloud.ask("PUT", &path, Some(json!({"location": "westeurope", "sku": {"name": "Standard_LRS"}}))).await;
+    assert_eq!((reply.status, &reply.body["name"]), (200, &json!("stnew")));
+    assert_eq!(cloud.get(&path).await.body["properties"].get("allowSharedKeyAccess"), None);
+    let bad = path.replace("stnew", "Not-A-Name");
+    assert_eq!(cloud.ask("PUT", &bad, Some(json!({}))).await.code(), "StorageAccountNameNotValid");
+}
+
+#[tokio::test]
+async fn unknown_operations_and_missing_versions_are_refused_in_arms_envelope() {
+    let cloud = Cloud::immediate();
+    let reply = cloud.get(&account()).await;
+    assert_eq!((reply.status, reply.code()), (400, "MissingApiVersionParameter"));
+    let reply = cloud.get(&format!("{}?api-version=latest", account())).await;
+    assert_eq!((reply.status, reply.code()), (400, "InvalidApiVersionParameter"));
+    let reply = cloud.get(&format!("{RG}/providers/Microsoft.Network/virtualNetworks?api-version=2024-01-01")).await;
+    assert_eq!((reply.status, reply.code()), (400, "NoRegisteredProviderFound"));
+    let reply = cloud.get("/nowhere?api-version=2024-01-01").await;
+    assert_eq!((reply.status, reply.code()), (404, "InvalidResourceType"));
+    let reply = cloud.ask("POST", &format!("{}?api-version=2025-09-01", workspace("churn")), None).await;
+    assert_eq!((reply.status, reply.code()), (405, "MethodNotAllowed"));
+}
+
+#[tokio::test]
+async fn reads_beyond_the_bucket_get_429_with_a_whole_retry_after() {
+    let cloud = Cloud::immediate();
+    let first = cloud.get(&path()).await;
+    assert_eq!(first.header("x-ms-ratelimit-remaining-subscription-reads"), "249");
+    assert_eq!(first.header("x-ms-ratelimit-remaining-subscription-global-reads"), "3749");
+    assert!(!first.header("x-ms-request-id").is_empty() && !first.header("date").is_empty());
+    for _ in 1..250 {
+        assert_eq!(cloud.get(&path()).await.status, 200);
+    }
+    let refused = cloud.get(&path()).await;
+    assert_eq!((refused.status, refused.header("retry-after")), (429, "1"));
+    assert_eq!(cloud.get(&path()).await.status, 429);
+    cloud.pass(1);
+    assert_eq!(cloud.get(&path()).await.status, 200);
+    assert_eq!(cloud.sim.requests().by_operation.iter().find(|entry| entry.status == 429).unwrap().count, 2);
+}
+
+#[tokio::test]
+async fn the_flags_per_service_show_from_2025_08_01_on() {
+    let mut world = small_world();
+    world[0]["properties"]["allowSharedKeyAccessForServices"] = json!({"blob": {"enabled": false}});
+    let cloud = Cloud::new(world, Knobs::immediate());
+    assert_eq!(cloud.get(&path()).await.body["properties"].get("allowSharedKeyAccessForServices"), None);
+    let newer = cloud.get(&format!("{}?api-version=2025-08-01", account())).await;
+    assert_eq!(newer.body["properties"]["allowSharedKeyAccessForServices"]["blob"]["enabled"], false);
+}
+
+#[tokio::test]
+async fn subscriptions_and_groups_follow_from_the_resources() {
+    let cloud = Cloud::immediate();
+    let all = cloud.get("/subscriptions?api-version=2022-12-01").await;
+    assert_eq!(format!("/subscriptions/{}", all.body["value"][0]["subscriptionId"].as_str().unwrap()), SUB);
+    let group = cloud.get(&format!("{SUB}/resourcegroups/RG-ML-PROD?api-version=2024-11-01")).await;
+    assert_eq!((group.status, &group.body["location"]), (200, &json!("westeurope")));
+    let groups = cloud.get(&format!("{SUB}/resourcegroups?api-version=2024-11-01")).await;
+    assert_eq!(groups.body["value"][0]["name"], "rg-ml-prod");
+    assert_eq!(cloud.ask("HEAD", &format!("{SUB}/resourcegroups/none?api-version=2024-11-01"), None).await.status, 404);
+}

@@ -1,0 +1,14 @@
+//! Each behaviour of the simulated cloud, asked for in process as a client would over the wire.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails loudly, like a test")]
+
+mod accounts;
+mod assignments;
+mod cloud;
+mod control;
+mod entry;
+mod faults;
+mod metrics;
+mod scale;
+mod slicing;
+mod workloads;
+mod workspaces;

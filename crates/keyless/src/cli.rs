@@ -1,0 +1,217 @@
+//! The command line: words, flags and their help.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::render::Output;
+use crate::settings::{Overrides, parse_duration};
+
+/// Takes cloud ML platforms off storage keys, without an outage.
+#[derive(Debug, Parser)]
+#[command(
+    name = "keyless",
+    version,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = false,
+    long_about = "Takes Azure Machine Learning workspaces and Foundry hubs off storage-account keys, without an outage.\n\n\
+        Files say which workspaces are to use identity-based access, and who needs their data. keyless grants what is \
+        missing, waits until the grants work, switches the workspaces, makes sure that nobody signs with the key any \
+        more, and only then turns the key off. It keeps watching, and it can take all of it back.\n\n\
+        To see all of that in half a minute, on a simulated cloud:\n\n  keyless demo"
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Reconcile for ever: the daemon
+    #[command(long_about = "Reconcile for ever: reads the desired state, observes Azure, takes one safe step at a \
+        time, and announces drift. Stops within 10 seconds of SIGTERM or SIGINT.\n\n\
+        It changes only workspaces whose files say `enforcement: enforce`.\n\nExample:\n\n  \
+        keyless run --config config/keyless.yaml")]
+    Run(RunArgs),
+    /// Print what `run` would do, and what it waits for
+    #[command(
+        long_about = "Print what `run` would do, step by step, with each gate: open, waiting until when, or shut \
+        and what would lift it. Nothing is written to Azure.\n\nExit status: 0, or 1 on an error. With \
+        `--detailed-exitcode` 0 means nothing to do, 2 changes, 3 blocked, 1 an error.\n\nExample:\n\n  \
+        keyless plan --config config/keyless.yaml --output markdown > plan.md"
+    )]
+    Plan(PlanArgs),
+    /// Converge as far as open gates allow, then exit
+    #[command(long_about = "Converge as far as open gates allow, then print what is left and exit. With `--wait` it \
+        stays that long for gates that open by themselves.\n\nIt always sits out the wait after start, because a write \
+        of a process that died may still land, and it never writes beside a running daemon.\n\nExit status: 0 nothing \
+        left, 2 changes left, 3 blocked, 1 an error.\n\nExample:\n\n  \
+        keyless apply --config config/keyless.yaml --wait 30m")]
+    Apply(ApplyArgs),
+    /// Check desired state offline, for pull requests
+    #[command(long_about = "Check files of desired state without asking Azure anything. Each problem is one line on \
+        stdout, `PATH:LINE:COLUMN: message`, all problems of all files in one run. Exit status 1 if there is any.\n\n\
+        Example:\n\n  keyless validate desired/")]
+    Validate(ValidateArgs),
+    /// Print the JSON Schema of desired state, for editors
+    #[command(long_about = "Print the JSON Schema (draft 2020-12) of one kind of document, or of all.\n\n\
+        Example:\n\n  keyless schema Workspace > workspace.schema.json")]
+    Schema(SchemaArgs),
+    /// Run the simulated cloud alone
+    #[command(long_about = "Run the simulated cloud alone: resource manager, token endpoints, metrics and people at \
+        work, on this machine. Real clients can use it. When it is ready it prints one line of JSON on stdout, with \
+        its addresses and credentials, and then serves until it is stopped.\n\n\
+        Example, in two terminals:\n\n  \
+        keyless sim --workspaces 20 --seed 7 --speed 600 --write-desired /tmp/fleet\n  \
+        IDENTITY_ENDPOINT=… IDENTITY_HEADER=… keyless run --config /tmp/fleet/keyless.yaml")]
+    Sim(SimArgs),
+    /// See a sample fleet go off keys, drift and be corrected, in half a minute
+    #[command(long_about = "Starts a simulated cloud and the loop of `run` in one process. A sample fleet goes off \
+        keys while its people keep working; someone turns a key back on, which is noticed and corrected; one \
+        workspace is taken back to keys. Exit status 0 only if all of it converged and nobody was denied.\n\n\
+        Nothing outside of this process is touched.\n\nExample:\n\n  keyless demo --seed 7 --report report.json")]
+    Demo(DemoArgs),
+    /// Print a completion script for a shell
+    #[command(long_about = "Print a completion script.\n\nExample:\n\n  \
+        keyless completions bash > ~/.local/share/bash-completion/completions/keyless")]
+    Completions(CompletionsArgs),
+}
+
+/// The settings file and what outranks it.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ConfigArgs {
+    /// The settings file
+    #[arg(long, short, env = "KEYLESS_CONFIG", value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+/// `keyless run`
+#[derive(Debug, Args)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+}
+
+/// `keyless plan`
+#[derive(Debug, Args)]
+pub(crate) struct PlanArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The form of the plan
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+    /// Exit with 0 for nothing to do, 2 for changes, 3 for blocked, 1 for an error
+    #[arg(long)]
+    pub(crate) detailed_exitcode: bool,
+}
+
+/// `keyless apply`
+#[derive(Debug, Args)]
+pub(crate) struct ApplyArgs {
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// How long to wait for gates that open by themselves
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub(crate) wait: Option<Duration>,
+    /// The form in which what is left is printed
+    #[arg(long, short, value_enum, default_value_t = Output::Text)]
+    pub(crate) output: Output,
+}
+
+/// `keyless validate`
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArgs {
+    /// Files and directories; each is a part of one desired state
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+/// `keyless schema`
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// `Workspace`, `StorageAccount`, `AccessProfile` or `Fleet`; all of them if left out
+    #[arg(value_name = "KIND", value_parser = |text: &str| text.parse::<keyless_core::manifest::Kind>())]
+    pub(crate) kind: Option<keyless_core::manifest::Kind>,
+}
+
+/// Which clock the simulated cloud follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SimClock {
+    /// The wall's.
+    Wall,
+    /// Its own, which stands until `POST /sim/advance`.
+    Simulated,
+}
+
+/// `keyless sim`
+#[derive(Debug, Args)]
+pub(crate) struct SimArgs {
+    /// Where to listen; port 0 picks one
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
+    pub(crate) listen: String,
+    /// How many workspaces, hubs and projects there are [default: 20, or 0 with --world]
+    #[arg(long, value_name = "N")]
+    pub(crate) workspaces: Option<usize>,
+    /// The fleet, its people and every delay follow from it
+    #[arg(long, value_name = "SEED", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Write desired files and settings for this fleet there: `DIR/desired/`, `DIR/keyless.yaml`
+    #[arg(long, value_name = "DIR")]
+    pub(crate) write_desired: Option<PathBuf>,
+    /// How many times faster than life delays pass
+    #[arg(long, value_name = "X", default_value_t = 1.0)]
+    pub(crate) speed: f64,
+    /// Load a JSON array of resources in the resource manager's own shape, or a folder of recorded answers
+    #[arg(long, value_name = "FILE")]
+    pub(crate) world: Option<PathBuf>,
+    /// Serve HTTPS, with a certificate of its own authority
+    #[arg(long)]
+    pub(crate) tls: bool,
+    /// Which clock the simulated cloud follows
+    #[arg(long, value_enum, default_value_t = SimClock::Wall)]
+    pub(crate) clock: SimClock,
+}
+
+/// `keyless demo`
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// The fleet's people, grants and hidden key user follow from it
+    #[arg(long, value_name = "SEED", default_value_t = 7)]
+    pub(crate) seed: u64,
+    /// Write the final world, the record of denied accesses, the requests and the events there
+    #[arg(long, value_name = "FILE")]
+    pub(crate) report: Option<PathBuf>,
+}
+
+/// `keyless completions`
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: clap_complete::Shell,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_explains_itself_with_an_example() {
+        for command in Cli::command().get_subcommands() {
+            let long = command.get_long_about().map(ToString::to_string).unwrap_or_default();
+            assert!(long.contains("Example"), "{} has no example", command.get_name());
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! `keyless apply`: converge as far as open gates allow, then tell what is left.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use keyless_arm::clock::random_ids;
+use keyless_arm::credential::Surroundings;
+use keyless_controller::daemon::Controller;
+use keyless_controller::event::LogSink;
+use keyless_controller::status::Status;
+
+use crate::cli::ApplyArgs;
+use crate::render::FleetPlan;
+use crate::{connect, daemon, output, signals};
+
+pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
+    let settings = connect::settings(&args.config)?;
+    let Some(desired) = connect::desired(&settings) else { return Ok(ExitCode::FAILURE) };
+    super::runtime()?.block_on(async {
+        let stop = signals::stop_on_signals()?;
+        let client = Arc::new(connect::client(&settings, &Surroundings::of_process())?);
+        let state_dir = daemon::open_state_dir(&settings)?;
+        let options = daemon::options(&settings, random_ids()().as_u64_pair().0);
+        let status = Arc::new(Status::default());
+        let controller = Controller::new(options, client.clone(), client, state_dir, Arc::new(LogSink), status);
+        let revision = desired.revision.clone();
+        let left = controller.apply(desired, args.wait, stop).await?;
+        let fleet = FleetPlan::new(&revision, left);
+        output::data(&fleet.render(args.output));
+        Ok(fleet.detailed_exit_code())
+    })
+}

@@ -1,0 +1,120 @@
+//! `keyless sim`: the simulated cloud alone, for other processes on this machine.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use keyless_arm::clock::{Clock as _, SystemClock};
+use keyless_sim::desired_files::{self, Credential, WriteOptions};
+use keyless_sim::fleet::{self, Fleet};
+use keyless_sim::{ClockMode, ReadyLine, SimOptions, Simulator, World, load};
+use serde_json::Value;
+
+use crate::cli::{SimArgs, SimClock};
+use crate::settings::{LogFormat, LogLevel};
+use crate::{logging, output, signals};
+
+/// How many workspaces there are if nobody says.
+const WORKSPACES: usize = 20;
+
+pub(super) fn sim(args: &SimArgs) -> anyhow::Result<ExitCode> {
+    logging::start(LogFormat::Text, LogLevel::Info);
+    super::runtime()?.block_on(serve(args))
+}
+
+async fn serve(args: &SimArgs) -> anyhow::Result<ExitCode> {
+    let stop = signals::stop_on_signals()?;
+    let now = SystemClock.now();
+    let mut resources = args.world.as_deref().map(load_world).transpose()?.unwrap_or_default();
+    let count = args.workspaces.unwrap_or(if args.world.is_some() { 0 } else { WORKSPACES });
+    let fleet = fleet::generate(count, args.seed, now);
+    resources.extend(fleet.resources.iter().cloned());
+    let (world, unknown) = World::from_resources(resources);
+    if unknown > 0 {
+        output::remark(&format!("passed over {unknown} resources of kinds that are not simulated"));
+    }
+
+    let mut options = SimOptions {
+        listen: args.listen.clone(),
+        tls: args.tls,
+        speed: args.speed,
+        seed: args.seed,
+        clock: match args.clock {
+            SimClock::Wall => ClockMode::Wall,
+            SimClock::Simulated => ClockMode::Simulated(now),
+        },
+        ..SimOptions::default()
+    };
+    if let (Some(dir), true) = (&args.write_desired, args.tls) {
+        std::fs::create_dir_all(dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
+        options.ca_file = Some(dir.join("ca.pem"));
+    }
+    let simulator = Arc::new(Simulator::new(world, &options)?);
+    let server = keyless_sim::serve(simulator, &options, stop).await?;
+    if let Some(dir) = &args.write_desired {
+        write_desired(&fleet, dir, server.ready(), args.speed)?;
+    }
+    output::data(&format!("{}\n", serde_json::to_string(server.ready())?));
+    server.stopped().await;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes what the fleet declares, and settings that lead to this simulator.
+pub(super) fn write_desired(fleet: &Fleet, dir: &Path, ready: &ReadyLine, speed: f64) -> anyhow::Result<()> {
+    let tls = !ready.ca_file.is_empty();
+    let options = WriteOptions {
+        resource_manager: ready.resource_manager.clone(),
+        authority: ready.authority.clone(),
+        scope: format!("{}/.default", ready.resource_manager),
+        ca_file: tls.then(|| PathBuf::from(&ready.ca_file)),
+        // A managed identity's endpoint is in the environment; with TLS the files alone are enough.
+        credential: if tls {
+            Credential::ClientSecret {
+                tenant_id: ready.tenant_id.clone(),
+                client_id: ready.client_id.clone(),
+                secret: ready.client_secret.reveal().to_owned(),
+            }
+        } else {
+            Credential::ManagedIdentity
+        },
+        speed,
+    };
+    desired_files::write(fleet, dir, &options).with_context(|| format!("cannot write to `{}`", dir.display()))
+}
+
+/// Reads a world from a file, or from every JSON file of a folder.
+fn load_world(path: &Path) -> anyhow::Result<Vec<Value>> {
+    let mut files = Vec::new();
+    json_files(path, &mut files)?;
+    let mut resources = Vec::new();
+    let mut ignored = 0;
+    for file in &files {
+        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        let loaded = load::parse(&text).with_context(|| format!("`{}`", file.display()))?;
+        resources.extend(loaded.resources);
+        ignored += loaded.ignored;
+    }
+    output::remark(&format!(
+        "loaded {} resources from `{}`, passed over {ignored} things that are none",
+        resources.len(),
+        path.display()
+    ));
+    Ok(resources)
+}
+
+fn json_files(path: &Path, files: &mut Vec<PathBuf>) -> anyhow::Result<()> {
+    if !path.is_dir() {
+        files.push(path.to_owned());
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(path).with_context(|| format!("cannot read `{}`", path.display()))?;
+    let mut paths = entries.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    paths.sort();
+    for path in paths {
+        if path.is_dir() || path.extension().is_some_and(|extension| extension == "json") {
+            json_files(&path, files)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! Where log lines go and which: to stderr, as text or JSON, at the level of the settings.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::settings::{LogFormat, LogLevel};
+
+/// What other crates say at most, unless `RUST_LOG` names them: a line per connection drowns everything else.
+const CAPS: [(&str, &str); 9] = [
+    ("azure_core", "warn"),
+    ("azure_identity", "warn"),
+    ("typespec_client_core", "warn"),
+    ("h2", "info"),
+    ("hyper", "info"),
+    ("hyper_util", "info"),
+    ("mio", "info"),
+    ("reqwest", "info"),
+    ("rustls", "info"),
+];
+
+/// Starts logging; a second call changes nothing.
+pub(crate) fn start(format: LogFormat, level: LogLevel) {
+    let variable = std::env::var("RUST_LOG").ok();
+    let filter = filter(variable.as_deref(), level);
+    let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_ansi(color);
+    // Fails only if a subscriber is set already, and then that one stays.
+    let _ = match format {
+        LogFormat::Text => lines.try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
+    };
+}
+
+fn filter(variable: Option<&str>, level: LogLevel) -> EnvFilter {
+    let asked = variable.filter(|text| !text.trim().is_empty()).unwrap_or(level.as_str());
+    let mut directives = asked.to_owned();
+    for (target, cap) in CAPS {
+        if !asked.contains(target) {
+            directives.push_str(&format!(",{target}={cap}"));
+        }
+    }
+    EnvFilter::new(directives)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chatty_crates_are_capped_unless_they_are_named() {
+        let quiet = filter(None, LogLevel::Trace).to_string();
+        assert!(
+            quiet.contains("trace") && quiet.contains("hyper=info") && quiet.contains("azure_core=warn"),
+            "{quiet}"
+        );
+        let named = filter(Some("debug,hyper=trace"), LogLevel::Info).to_string();
+        assert!(named.contains("hyper=trace") && !named.contains("hyper=info"), "{named}");
+    }
+}

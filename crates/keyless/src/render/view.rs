@@ -1,0 +1,273 @@
+//! Plans as they are given to programs. Names of fields and words are stable: they are only ever added to.
+
+use keyless_core::action::{Action, Grant};
+use keyless_core::catalog::role_name;
+use keyless_core::gate::{GateCheck, GateState};
+use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
+use serde::Serialize;
+
+use super::{FleetPlan, moment};
+
+/// The whole answer of `plan --output json`.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Fleet {
+    pub revision: String,
+    /// The worst of the accounts: `converged`, `ready`, `waiting` or `blocked`.
+    pub standing: &'static str,
+    pub summary: Summary,
+    pub accounts: Vec<Account>,
+    /// What belongs to no account.
+    pub problems: Vec<String>,
+}
+
+/// How many accounts stand how, and how many steps are left.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Summary {
+    pub accounts: usize,
+    pub converged: usize,
+    pub ready: usize,
+    pub waiting: usize,
+    pub blocked: usize,
+    pub steps: usize,
+}
+
+/// One account's plan.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Account {
+    pub id: String,
+    pub name: String,
+    pub resource_group: String,
+    pub standing: &'static str,
+    /// The server's time of the observation.
+    pub at: String,
+    /// When a waiting step may open.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub wakes_at: Option<String>,
+    pub drift: Vec<Difference>,
+    pub steps: Vec<PlannedStep>,
+    pub findings: Vec<Noted>,
+}
+
+/// One difference between files and Azure.
+#[derive(Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Difference {
+    /// `roleMissing`, `authMode` or `sharedKey`.
+    pub kind: &'static str,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub desired: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub observed: Option<String>,
+}
+
+/// One step.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct PlannedStep {
+    /// `GrantRole`, `SetAuthMode`, `SetSharedKeyAccess` or `RevokeRole`.
+    pub action: &'static str,
+    /// The resource that is changed.
+    pub target: String,
+    pub message: String,
+    /// `tighten`, `loosen` or `repair`.
+    pub effort: &'static str,
+    /// The new value, where the action sets one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub role: Option<String>,
+    pub workspaces: Vec<String>,
+    /// Whether every gate is open.
+    pub open: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opens_at: Option<String>,
+    pub gates: Vec<CheckedGate>,
+}
+
+/// One gate of a step.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CheckedGate {
+    pub gate: &'static str,
+    /// `open`, `waiting`, `unmet` or `notLooked`.
+    pub state: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lift: Option<String>,
+    /// The time of `until`, for the other forms.
+    #[serde(skip)]
+    pub at: Option<jiff::Timestamp>,
+}
+
+/// What people should know and no step mends.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Noted {
+    pub kind: &'static str,
+    pub message: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub workspace: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub principal: Option<String>,
+}
+
+impl Fleet {
+    pub(super) fn of(fleet: &FleetPlan) -> Self {
+        let FleetPlan { revision, plans, problems } = fleet;
+        let mut summary = Summary { accounts: plans.len(), ..Summary::default() };
+        for plan in plans {
+            summary.steps += plan.steps.len();
+            *match plan.standing() {
+                Standing::Converged => &mut summary.converged,
+                Standing::Ready => &mut summary.ready,
+                Standing::Waiting => &mut summary.waiting,
+                Standing::Blocked => &mut summary.blocked,
+            } += 1;
+        }
+        Self {
+            revision: revision.clone(),
+            standing: fleet.standing().as_str(),
+            summary,
+            accounts: plans.iter().map(Account::of).collect(),
+            problems: problems.clone(),
+        }
+    }
+}
+
+impl Account {
+    fn of(plan: &Plan) -> Self {
+        let Plan { account_id, revision: _, at, drift, steps, findings, wants: _ } = plan;
+        Self {
+            id: account_id.as_str().to_owned(),
+            name: account_id.name().to_owned(),
+            resource_group: account_id.resource_group().to_owned(),
+            standing: plan.standing().as_str(),
+            at: moment(*at),
+            wakes_at: plan.wakes_at().map(moment),
+            drift: drift.iter().map(Difference::of).collect(),
+            steps: steps.iter().map(PlannedStep::of).collect(),
+            findings: findings.iter().map(Noted::of).collect(),
+        }
+    }
+}
+
+impl Difference {
+    fn of(drift: &Drift) -> Self {
+        let message = drift.to_string();
+        match drift {
+            Drift::RoleMissing { workspace, principal, role } => Self {
+                kind: "roleMissing",
+                message,
+                workspace: Some(workspace.as_str().to_owned()),
+                principal: Some(principal.to_string()),
+                role: Some(role_name(*role)),
+                ..Self::default()
+            },
+            Drift::AuthMode { workspace, desired, observed } => Self {
+                kind: "authMode",
+                message,
+                workspace: Some(workspace.as_str().to_owned()),
+                desired: Some(desired.to_string()),
+                observed: Some(observed.to_string()),
+                ..Self::default()
+            },
+            Drift::SharedKey { desired_on, observed } => Self {
+                kind: "sharedKey",
+                message,
+                desired: Some(on_off(*desired_on).to_owned()),
+                observed: Some(on_off(observed.is_on()).to_owned()),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+impl PlannedStep {
+    fn of(step: &Step) -> Self {
+        let Step { action, effort, workspaces, gates } = step;
+        let (value, principal, role) = match action {
+            Action::GrantRole(Grant { principal, role, .. }) | Action::RevokeRole { principal, role, .. } => {
+                (None, Some(principal.to_string()), Some(role_name(*role)))
+            }
+            Action::SetAuthMode { workspace: _, mode } => (Some(mode.to_string()), None, None),
+            Action::SetSharedKeyAccess { account: _, allowed } => (Some(on_off(*allowed).to_owned()), None, None),
+        };
+        Self {
+            action: action.kind(),
+            target: action.target().as_str().to_owned(),
+            message: action.to_string(),
+            effort: effort.as_str(),
+            value,
+            principal,
+            role,
+            workspaces: workspaces.iter().map(|id| id.as_str().to_owned()).collect(),
+            open: step.is_open(),
+            opens_at: step.opens_at().map(moment),
+            gates: gates.iter().map(CheckedGate::of).collect(),
+        }
+    }
+}
+
+impl CheckedGate {
+    fn of(check: &GateCheck) -> Self {
+        let GateCheck { gate, state } = check;
+        let mut view = Self { gate: gate.as_str(), state: "open", until: None, why: None, lift: None, at: None };
+        match state {
+            GateState::Open => {}
+            GateState::Waiting { until, why } => {
+                view.state = "waiting";
+                view.until = Some(moment(*until));
+                view.at = Some(*until);
+                view.why = Some(why.clone());
+            }
+            GateState::Unmet { why, lift } => {
+                view.state = "unmet";
+                view.why = Some(why.clone());
+                view.lift = Some(lift.clone());
+            }
+            GateState::NotLooked => view.state = "notLooked",
+        }
+        view
+    }
+}
+
+impl Noted {
+    fn of(finding: &Finding) -> Self {
+        let (kind, workspace, principal) = match finding {
+            Finding::AccountMissing => ("accountMissing", None, None),
+            Finding::WorkspaceMissing { workspace } => ("workspaceMissing", Some(workspace), None),
+            Finding::Incomplete { what: _, why: _ } => ("incomplete", None, None),
+            Finding::BrokenNow { workspace } => ("brokenNow", Some(workspace), None),
+            Finding::ServiceGrantMissing { workspace, principal } => {
+                ("serviceGrantMissing", Some(workspace), Some(principal.to_string()))
+            }
+            Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
+                ("grantUnwanted", None, Some(principal.to_string()))
+            }
+            Finding::Contradiction { what: _ } => ("contradiction", None, None),
+            Finding::PrincipalMissing { workspace, principal, why: _ } => {
+                ("principalMissing", Some(workspace), Some(principal.clone()))
+            }
+        };
+        Self { kind, message: finding.to_string(), workspace: workspace.map(|id| id.as_str().to_owned()), principal }
+    }
+}
+
+fn on_off(on: bool) -> &'static str {
+    if on { "enabled" } else { "disabled" }
+}

@@ -1,0 +1,272 @@
+//! What the process is told besides the desired state: which Azure, who signs in, where files are, how much and how often.
+//!
+//! A flag outranks a `KEYLESS_…` variable, a variable the settings file, the file the default. Paths in the file are
+//! relative to the file; paths of flags and variables to the working directory. Read [`file`] for the file's form and
+//! [`overrides`] for flags and variables.
+
+mod file;
+mod overrides;
+mod secret;
+
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+
+pub(crate) use self::file::RateFile;
+pub(crate) use self::overrides::Overrides;
+pub(crate) use self::secret::SecretText;
+
+use self::file::{CloudFile, CredentialFile, CustomFile, LimitsFile, SettingsFile};
+
+/// The settings in force.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) cloud: CloudSettings,
+    pub(crate) credential: CredentialSettings,
+    pub(crate) desired_state: PathBuf,
+    pub(crate) interval: Duration,
+    pub(crate) limits: LimitSettings,
+    pub(crate) state_dir: Option<PathBuf>,
+    pub(crate) listen: String,
+    pub(crate) log: LogFormat,
+    pub(crate) log_level: LogLevel,
+    pub(crate) alert_reminder: Duration,
+}
+
+/// Which Azure.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum CloudSettings {
+    Public,
+    UsGovernment,
+    China,
+    Custom { resource_manager: String, authority: String, scope: String, ca_file: Option<PathBuf> },
+}
+
+/// Who signs in. What is left out is taken from the environment's `AZURE_…` variables.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum CredentialSettings {
+    Auto,
+    ManagedIdentity { client_id: Option<String> },
+    WorkloadIdentity,
+    AzureCli,
+    ClientSecret { tenant_id: Option<String>, client_id: Option<String>, secret: Option<SecretText> },
+    ClientCertificate { tenant_id: Option<String>, client_id: Option<String>, pem_file: Option<PathBuf> },
+}
+
+/// How much at once; `None` leaves Azure's published quota in place.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct LimitSettings {
+    pub(crate) max_in_flight: usize,
+    pub(crate) headroom: f64,
+    pub(crate) reads: Option<RateFile>,
+    pub(crate) writes: Option<RateFile>,
+    pub(crate) deletes: Option<RateFile>,
+    pub(crate) storage_reads: Option<RateFile>,
+    pub(crate) storage_lists: Option<RateFile>,
+    pub(crate) storage_writes: Option<RateFile>,
+}
+
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($variant:ident = $word:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+        pub(crate) enum $name {
+            $(#[serde(rename = $word)] $variant),+
+        }
+
+        impl FromStr for $name {
+            type Err = String;
+
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(format!("`{text}` is none of {}", [$(concat!("`", $word, "`")),+].join(", "))),
+                }
+            }
+        }
+    };
+}
+
+words!(
+    /// The word of `cloud`.
+    CloudKind { Public = "public", UsGovernment = "usGovernment", China = "china", Custom = "custom" }
+);
+words!(
+    /// The word of `credential`.
+    CredentialKind {
+        Auto = "auto",
+        ManagedIdentity = "managedIdentity",
+        WorkloadIdentity = "workloadIdentity",
+        AzureCli = "azureCli",
+        ClientSecret = "clientSecret",
+        ClientCertificate = "clientCertificate",
+    }
+);
+words!(
+    /// The form of log lines.
+    LogFormat { Text = "text", Json = "json" }
+);
+words!(
+    /// How much is logged.
+    LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
+);
+
+impl LogLevel {
+    /// The word for a filter.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+/// Reads a duration as people write it; it must be longer than nothing.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("`{text}` is not a duration such as `90s`, `15m` or `7d`: {error}"))?;
+    if duration.is_zero() {
+        return Err(format!("`{text}` is too short: it must be longer than nothing"));
+    }
+    Ok(duration)
+}
+
+impl Settings {
+    /// Puts file, environment and flags together.
+    pub(crate) fn load(config: &Path, overrides: &Overrides) -> anyhow::Result<Self> {
+        Self::merge(SettingsFile::read(config)?, overrides)
+    }
+
+    fn merge(file: SettingsFile, overrides: &Overrides) -> anyhow::Result<Self> {
+        let SettingsFile {
+            cloud,
+            credential,
+            desired_state,
+            interval,
+            limits,
+            state_dir,
+            listen,
+            log,
+            log_level,
+            alert_reminder,
+        } = file;
+        let over = overrides.clone();
+        let desired_state = over.desired_state.or(desired_state).context(
+            "the settings do not say where the desired state is\n\
+             hint: set `desiredState` in the settings file, or give `--desired-state PATH`",
+        )?;
+        Ok(Self {
+            cloud: cloud_settings(cloud.unwrap_or_default(), overrides)?,
+            credential: credential_settings(credential.unwrap_or_default(), overrides)?,
+            desired_state,
+            interval: over.interval.or(interval).unwrap_or(Duration::from_secs(60)),
+            limits: limit_settings(limits.unwrap_or_default(), overrides)?,
+            state_dir: over.state_dir.or(state_dir),
+            listen: over.listen.or(listen).unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
+            log: over.log.or(log).unwrap_or(LogFormat::Text),
+            log_level: over.log_level.or(log_level).unwrap_or(LogLevel::Info),
+            alert_reminder: over.alert_reminder.or(alert_reminder).unwrap_or(Duration::from_secs(24 * 60 * 60)),
+        })
+    }
+}
+
+fn cloud_settings(file: CloudFile, over: &Overrides) -> anyhow::Result<CloudSettings> {
+    let CloudFile { kind, custom } = file;
+    let given = CustomFile {
+        resource_manager: over.cloud_resource_manager.clone(),
+        authority: over.cloud_authority.clone(),
+        scope: over.cloud_scope.clone(),
+        ca_file: over.cloud_ca_file.clone(),
+    };
+    let kind = over.cloud.or(kind).unwrap_or(CloudKind::Public);
+    if kind != CloudKind::Custom && given != CustomFile::default() {
+        bail!("addresses of a cloud are given, but the cloud is not `custom`\nhint: add `--cloud custom`");
+    }
+    Ok(match kind {
+        CloudKind::Public => CloudSettings::Public,
+        CloudKind::UsGovernment => CloudSettings::UsGovernment,
+        CloudKind::China => CloudSettings::China,
+        CloudKind::Custom => {
+            let resource_manager = need(given.resource_manager.or(custom.resource_manager), CLOUD, "resourceManager")?;
+            let authority = need(given.authority.or(custom.authority), CLOUD, "authority")?;
+            let scope = given
+                .scope
+                .or(custom.scope)
+                .unwrap_or_else(|| format!("{}/.default", resource_manager.trim_end_matches('/')));
+            CloudSettings::Custom { resource_manager, authority, scope, ca_file: given.ca_file.or(custom.ca_file) }
+        }
+    })
+}
+
+fn credential_settings(file: CredentialFile, over: &Overrides) -> anyhow::Result<CredentialSettings> {
+    let asked = over.credential.or(file.kind).unwrap_or(CredentialKind::Auto);
+    // What the file says of another kind of credential does not belong to this one.
+    let file = if file.kind == Some(asked) { file } else { CredentialFile::default() };
+    let client_id = over.credential_client_id.clone().or(file.client_id);
+    let tenant_id = over.credential_tenant_id.clone().or(file.tenant_id);
+    Ok(match asked {
+        CredentialKind::Auto => CredentialSettings::Auto,
+        CredentialKind::ManagedIdentity => CredentialSettings::ManagedIdentity { client_id },
+        CredentialKind::WorkloadIdentity => CredentialSettings::WorkloadIdentity,
+        CredentialKind::AzureCli => CredentialSettings::AzureCli,
+        CredentialKind::ClientSecret => {
+            const NAME: &str = "credential.clientSecret";
+            // A secret of the command line replaces the file's, whichever of the two forms either has.
+            let over_secret = (over.credential_secret.clone(), over.credential_secret_file.clone());
+            let (secret, secret_file) =
+                if over_secret == (None, None) { (file.secret, file.secret_file) } else { over_secret };
+            let secret = match (secret, secret_file) {
+                (Some(_), Some(_)) => bail!("{NAME} has both `secret` and `secretFile`\nhint: keep one of them"),
+                (secret, None) => secret,
+                (None, Some(path)) => {
+                    let text = std::fs::read_to_string(&path)
+                        .with_context(|| format!("{NAME}.secretFile `{}` cannot be read", path.display()))?;
+                    Some(SecretText::from_file(&text))
+                }
+            };
+            if secret.as_ref().is_some_and(|secret| secret.expose().is_empty()) {
+                bail!("{NAME}: the secret is empty");
+            }
+            CredentialSettings::ClientSecret { tenant_id, client_id, secret }
+        }
+        CredentialKind::ClientCertificate => {
+            let pem_file = over.credential_pem_file.clone().or(file.pem_file);
+            CredentialSettings::ClientCertificate { tenant_id, client_id, pem_file }
+        }
+    })
+}
+
+fn limit_settings(file: LimitsFile, over: &Overrides) -> anyhow::Result<LimitSettings> {
+    let settings = LimitSettings {
+        max_in_flight: over.max_in_flight.or(file.max_in_flight).unwrap_or(8),
+        headroom: over.headroom.or(file.headroom).unwrap_or(0.2),
+        reads: over.limit_reads.or(file.reads),
+        writes: over.limit_writes.or(file.writes),
+        deletes: over.limit_deletes.or(file.deletes),
+        storage_reads: over.limit_storage_reads.or(file.storage_reads),
+        storage_lists: over.limit_storage_lists.or(file.storage_lists),
+        storage_writes: over.limit_storage_writes.or(file.storage_writes),
+    };
+    if settings.max_in_flight == 0 {
+        bail!("`limits.maxInFlight` is 0: nothing would ever be done");
+    }
+    if !(0.0..1.0).contains(&settings.headroom) {
+        bail!("`limits.headroom` is {}, and must be at least 0 and below 1", settings.headroom);
+    }
+    Ok(settings)
+}
+
+const CLOUD: &str = "cloud.custom";
+
+fn need<T>(value: Option<T>, name: &str, key: &str) -> anyhow::Result<T> {
+    value.with_context(|| format!("`{name}` has no `{key}`"))
+}
+
+#[cfg(test)]
+mod tests;

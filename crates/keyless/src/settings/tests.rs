@@ -1,0 +1,100 @@
+//! Precedence, relative paths and missing pieces.
+
+use clap::Parser;
+
+use super::*;
+
+#[derive(Parser)]
+struct Line {
+    #[command(flatten)]
+    overrides: Overrides,
+}
+
+fn load(file: &str, flags: &[&str]) -> anyhow::Result<Settings> {
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("keyless.yaml");
+    std::fs::write(&path, file)?;
+    std::fs::write(directory.path().join("secret"), "hunter2\n")?;
+    let line = Line::try_parse_from([&["keyless"], flags].concat())?;
+    Settings::load(&path, &line.overrides)
+}
+
+fn refusal(file: &str, flags: &[&str]) -> String {
+    format!("{:#}", load(file, flags).unwrap_err())
+}
+
+#[test]
+fn an_empty_file_leaves_every_default_but_the_desired_state() {
+    let settings = load("", &["--desired-state", "d"]).unwrap();
+    assert_eq!(settings.cloud, CloudSettings::Public);
+    assert_eq!(settings.credential, CredentialSettings::Auto);
+    assert_eq!(settings.interval, Duration::from_secs(60));
+    assert_eq!((settings.limits.max_in_flight, settings.limits.headroom), (8, 0.2));
+    assert_eq!(settings.listen, "127.0.0.1:8080");
+    assert_eq!((settings.log, settings.log_level), (LogFormat::Text, LogLevel::Info));
+    assert_eq!(settings.alert_reminder, Duration::from_secs(86_400));
+    assert_eq!(settings.desired_state, PathBuf::from("d"));
+    assert!(refusal("", &[]).contains("hint: set `desiredState`"));
+}
+
+#[test]
+fn a_flag_outranks_the_file() {
+    let file = "desiredState: d\ninterval: 5m\nlog: json\nlimits: {headroom: 0.5, reads: {burst: 9, perSecond: 1}}\n";
+    let settings = load(file, &[]).unwrap();
+    assert_eq!(settings.interval, Duration::from_secs(300));
+    let settings = load(file, &["--interval", "7s", "--log", "text", "--limit-reads", "100,2.5"]).unwrap();
+    assert_eq!(settings.interval, Duration::from_secs(7));
+    assert_eq!(settings.log, LogFormat::Text);
+    assert_eq!(settings.limits.headroom, 0.5);
+    assert_eq!(settings.limits.reads, Some(RateFile { burst: 100.0, per_second: 2.5 }));
+}
+
+#[test]
+fn relative_paths_of_the_file_start_at_the_file() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keyless.yaml");
+    let text = "desiredState: desired\nstateDir: /var/lib/keyless\n\
+                cloud: {custom: {resourceManager: 'https://a', authority: 'https://b', caFile: ca.pem}}\n";
+    std::fs::write(&path, text).unwrap();
+    let settings = Settings::load(&path, &Overrides::default()).unwrap();
+    assert_eq!(settings.desired_state, directory.path().join("desired"));
+    assert_eq!(settings.state_dir, Some(PathBuf::from("/var/lib/keyless")));
+    let CloudSettings::Custom { scope, ca_file, .. } = settings.cloud else { panic!("not custom") };
+    assert_eq!(scope, "https://a/.default");
+    assert_eq!(ca_file, Some(directory.path().join("ca.pem")));
+}
+
+#[test]
+fn missing_pieces_are_named() {
+    for (file, flags, words) in [
+        ("cloud: {custom: {authority: 'https://b'}}", &[][..], "`cloud.custom` has no `resourceManager`"),
+        ("", &["--cloud", "custom"], "`cloud.custom` has no `resourceManager`"),
+        ("", &["--cloud-scope", "x"], "hint: add `--cloud custom`"),
+        ("credential: {clientSecret: {secret: s, secretFile: f}}", &[], "both `secret` and `secretFile`"),
+        ("credential: {clientSecret: {secretFile: absent}}", &[], "absent` cannot be read"),
+        ("credential: {clientSecret: {secret: ''}}", &[], "the secret is empty"),
+        ("limits: {headroom: 1}", &[], "`limits.headroom` is 1"),
+        ("limits: {maxInFlight: 0}", &[], "`limits.maxInFlight` is 0"),
+    ] {
+        let message = refusal(&format!("desiredState: d\n{file}\n"), flags);
+        assert!(message.contains(words), "{file} {flags:?} gave {message:?}");
+    }
+}
+
+#[test]
+fn a_secret_comes_from_its_file_without_the_line_end_and_never_prints() {
+    let file = "desiredState: d\ncredential: {clientSecret: {tenantId: t, clientId: c, secretFile: secret}}\n";
+    let settings = load(file, &[]).unwrap();
+    let CredentialSettings::ClientSecret { secret: Some(secret), .. } = &settings.credential else {
+        panic!("not a secret")
+    };
+    assert_eq!(secret.expose(), "hunter2");
+    assert!(!format!("{settings:?}").contains("hunter2"));
+}
+
+#[test]
+fn another_kind_of_credential_takes_nothing_from_the_files_kind() {
+    let file = "desiredState: d\ncredential: {clientSecret: {tenantId: t, clientId: c, secret: s}}\n";
+    let settings = load(file, &["--credential", "managedIdentity"]).unwrap();
+    assert_eq!(settings.credential, CredentialSettings::ManagedIdentity { client_id: None });
+}

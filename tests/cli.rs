@@ -1,0 +1,179 @@
+//! What the binary answers to a command line, without any cloud.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+fn keyless(arguments: &[&str]) -> Output {
+    command(arguments).output().expect("the binary starts")
+}
+
+fn command(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyless"));
+    // Variables of whoever runs the tests are no part of them.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("KEYLESS_") {
+            command.env_remove(name);
+        }
+    }
+    command.env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null()).args(arguments);
+    command
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("stdout is text")
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("stderr is text")
+}
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+#[track_caller]
+fn code(output: &Output, expected: i32) {
+    assert_eq!(output.status.code(), Some(expected), "{}{}", stdout(output), stderr(output));
+}
+
+const COMMANDS: [&str; 8] = ["run", "plan", "apply", "validate", "schema", "sim", "demo", "completions"];
+
+#[test]
+fn help_of_every_command_goes_to_stdout_and_shows_an_example() {
+    let help = keyless(&["--help"]);
+    code(&help, 0);
+    for name in COMMANDS {
+        assert!(stdout(&help).contains(name), "{name} is not in the help");
+        let own = keyless(&[name, "--help"]);
+        code(&own, 0);
+        assert!(stdout(&own).contains("Example") && stderr(&own).is_empty(), "{name}: {}", stdout(&own));
+    }
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    let output = keyless(&["--version"]);
+    code(&output, 0);
+    assert_eq!(stdout(&output), format!("keyless {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_1_and_says_why_on_stderr() {
+    for arguments in [
+        &[][..],
+        &["frobnicate"],
+        &["plan", "--output", "xml"],
+        &["plan", "--bogus"],
+        &["run", "--interval", "soon"],
+        &["run", "--limit-reads", "many"],
+        &["validate"],
+        &["schema", "Pod"],
+        &["sim", "--speed", "fast"],
+    ] {
+        let output = keyless(arguments);
+        code(&output, 1);
+        assert!(stdout(&output).is_empty(), "{arguments:?}: {}", stdout(&output));
+        assert!(!stderr(&output).is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn run_plan_and_apply_need_a_settings_file_and_say_so() {
+    for name in ["run", "plan", "apply"] {
+        let output = keyless(&[name]);
+        code(&output, 1);
+        let text = stderr(&output);
+        assert!(text.contains("--config") && text.contains("hint:"), "{text}");
+    }
+}
+
+#[test]
+fn a_wrong_settings_file_is_named_with_line_and_column() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keyless.yaml");
+    std::fs::write(&file, "desiredState: d\nintervall: 1s\n").unwrap();
+    let path = file.to_str().unwrap();
+    for name in ["run", "plan", "apply"] {
+        let output = keyless(&[name, "--config", path]);
+        code(&output, 1);
+        assert!(stderr(&output).contains(&format!("{path}:2:1: ")), "{}", stderr(&output));
+    }
+    let absent = keyless(&["run", "--config", "absent.yaml"]);
+    code(&absent, 1);
+    assert!(stderr(&absent).contains("absent.yaml"), "{}", stderr(&absent));
+}
+
+#[test]
+fn every_wrong_file_is_named_with_its_place_in_one_run() {
+    let folder = repository().join("tests/desired-errors");
+    let output = keyless(&["validate", folder.to_str().unwrap()]);
+    code(&output, 1);
+    let text = stdout(&output);
+    for line in text.lines() {
+        let place =
+            line.rfind(".yaml:").or_else(|| line.rfind(".json:")).unwrap_or_else(|| panic!("no file in {line}"));
+        let mut parts = line[place + 6..].splitn(3, ':');
+        for _ in 0..2 {
+            let number = parts.next().unwrap_or_default();
+            assert!(number.parse::<u32>().is_ok_and(|number| number > 0), "no place in {line}");
+        }
+    }
+    // Files that are only doubtful, or wrong only in company, have no line of their own.
+    let quiet = ["doubtful.yaml", "duplicate-name.yaml", "empty.yaml"];
+    for entry in std::fs::read_dir(&folder).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(quiet.contains(&&*name) || text.contains(&name), "no problem of {name} in:\n{text}");
+    }
+}
+
+#[test]
+fn the_samples_are_valid() {
+    for folder in ["config/desired", "deploy/kustomize/base/desired"] {
+        let output = keyless(&["validate", repository().join(folder).to_str().unwrap()]);
+        code(&output, 0);
+        assert!(stdout(&output).is_empty());
+    }
+}
+
+#[test]
+fn what_is_no_desired_state_is_refused_without_a_panic() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    std::fs::create_dir(path("empty")).unwrap();
+    std::fs::write(path("junk.yaml"), [0u8, 159, 146, 150, 255]).unwrap();
+    let large = std::fs::File::create(path("large.yaml")).unwrap();
+    large.set_len(100 << 20).unwrap();
+    for name in ["empty", "junk.yaml", "large.yaml", "absent"] {
+        let output = keyless(&["validate", &path(name)]);
+        code(&output, 1);
+        let first = format!("{}:1:1: ", path(name));
+        assert!(stdout(&output).starts_with(&first), "{}{}", stdout(&output), stderr(&output));
+    }
+}
+
+#[test]
+fn schemas_are_json_and_one_kind_can_be_asked_for() {
+    for arguments in [&["schema"][..], &["schema", "Workspace"], &["schema", "fleet"]] {
+        let output = keyless(arguments);
+        code(&output, 0);
+        let schema: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("a schema is JSON");
+        assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    }
+}
+
+#[test]
+fn completions_are_made_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = keyless(&["completions", shell]);
+        code(&output, 0);
+        assert!(stdout(&output).contains("keyless"), "{shell}");
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let mut child = command(&["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
+}

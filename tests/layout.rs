@@ -1,0 +1,92 @@
+//! The walls between the crates, over what cargo itself says of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+fn metadata() -> Metadata {
+    let manifest = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml");
+    let locked = ["--locked".to_owned(), "--offline".to_owned()];
+    MetadataCommand::new().manifest_path(manifest).other_options(locked).exec().expect("cargo knows the workspace")
+}
+
+/// The names of every package that a crate reaches outside of its tests.
+fn reached_by(metadata: &Metadata, name: &str) -> BTreeSet<String> {
+    let resolve = metadata.resolve.as_ref().expect("dependencies are resolved");
+    let nodes: BTreeMap<&PackageId, _> = resolve.nodes.iter().map(|node| (&node.id, node)).collect();
+    let names: BTreeMap<&PackageId, String> =
+        metadata.packages.iter().map(|package| (&package.id, package.name.to_string())).collect();
+    let start = metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == name);
+    let mut open = vec![&start.unwrap_or_else(|| panic!("there is no crate `{name}`")).id];
+    let mut reached = BTreeSet::new();
+    while let Some(id) = open.pop() {
+        for dependency in &nodes[id].deps {
+            let used = dependency.dep_kinds.iter().any(|kind| kind.kind != DependencyKind::Development);
+            if used && reached.insert(&dependency.pkg) {
+                open.push(&dependency.pkg);
+            }
+        }
+    }
+    reached.into_iter().map(|id| names[id].clone()).collect()
+}
+
+#[track_caller]
+fn assert_walled_off(from: &str, forbidden: impl Fn(&str) -> bool) {
+    let reached = reached_by(&metadata(), from);
+    let through: Vec<&String> = reached.iter().filter(|name| forbidden(name)).collect();
+    assert!(through.is_empty(), "`{from}` reaches {through:?}");
+}
+
+#[test]
+fn core_reaches_no_runtime_no_network_and_no_azure() {
+    assert_walled_off("keyless-core", |name| {
+        ["tokio", "reqwest", "hyper", "axum", "futures", "mio"].contains(&name)
+            || name.starts_with("azure")
+            || name.starts_with("keyless")
+    });
+}
+
+#[test]
+fn the_simulator_shares_no_crate_of_this_workspace() {
+    assert_walled_off("keyless-sim", |name| name.starts_with("keyless") || name.starts_with("azure"));
+}
+
+#[test]
+fn the_client_does_not_reach_the_simulator_or_the_controller() {
+    assert_walled_off("keyless-arm", |name| ["keyless-sim", "keyless-controller", "keyless"].contains(&name));
+}
+
+#[test]
+fn the_controller_reaches_the_client_and_not_the_simulator() {
+    assert_walled_off("keyless-controller", |name| ["keyless-sim", "keyless"].contains(&name));
+    assert!(reached_by(&metadata(), "keyless-controller").contains("keyless-arm"));
+}
+
+#[test]
+fn the_binary_builds_no_second_tls_stack() {
+    let names = ["openssl-sys", "native-tls", "aws-lc-sys", "aws-lc-rs", "cmake"];
+    assert_walled_off("keyless", |name| names.contains(&name));
+}
+
+#[test]
+fn the_tests_of_each_side_do_not_reach_over_the_wall() {
+    let metadata = metadata();
+    for (side, other) in
+        [("keyless-sim", "keyless-arm"), ("keyless-sim", "keyless-core"), ("keyless-arm", "keyless-sim")]
+    {
+        let package = metadata.workspace_packages().into_iter().find(|package| package.name.as_str() == side).unwrap();
+        assert!(package.dependencies.iter().all(|dependency| dependency.name != other), "{side} names {other}");
+    }
+}
+
+#[test]
+fn cargo_run_has_one_binary_to_run() {
+    let metadata = metadata();
+    let binaries: Vec<String> = metadata
+        .workspace_packages()
+        .into_iter()
+        .flat_map(|package| package.targets.iter().filter(|target| target.is_bin()))
+        .map(|target| target.name.clone())
+        .collect();
+    assert_eq!(binaries, ["keyless"]);
+}
