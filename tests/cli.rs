@@ -1,5 +1,13 @@
 //! What the binary answers to a command line, without any cloud.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
 mod support;
 
 use std::process::{Output, Stdio};

@@ -1,5 +1,13 @@
 //! The demonstration through the binary, as a newcomer runs it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
 mod support;
 
 use serde_json::Value;

@@ -1,5 +1,13 @@
 //! Two processes: the simulated cloud, and the daemon or a command that works on it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
 mod support;
 
 use std::time::Duration;

@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 /// Several times what anything takes on two busy cores.
-pub const PATIENCE: Duration = Duration::from_secs(120);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A command without the variables of whoever runs the tests.
-pub fn keyless(arguments: &[&str]) -> Command {
+pub(crate) fn keyless(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyless"));
     for (name, _) in std::env::vars_os() {
         let name = name.to_string_lossy();
@@ -28,26 +28,26 @@ pub fn keyless(arguments: &[&str]) -> Command {
     command
 }
 
-pub fn stdout(output: &Output) -> String {
+pub(crate) fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("stdout is text")
 }
 
-pub fn stderr(output: &Output) -> String {
+pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8(output.stderr.clone()).expect("stderr is text")
 }
 
-pub fn repository() -> PathBuf {
+pub(crate) fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository is there")
 }
 
 #[track_caller]
-pub fn assert_code(output: &Output, expected: i32) {
+pub(crate) fn assert_code(output: &Output, expected: i32) {
     assert_eq!(output.status.code(), Some(expected), "{}{}", stdout(output), stderr(output));
 }
 
 /// Asks again until there is an answer, and fails with `what` if there is none in time.
 #[track_caller]
-pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(answer) = ask() {
@@ -60,7 +60,7 @@ pub fn eventually<T>(what: &str, mut ask: impl FnMut() -> Option<T>) -> T {
 
 /// The lines a process has written to stderr so far.
 #[derive(Clone, Default)]
-pub struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
+pub(crate) struct Lines(Arc<(Mutex<Vec<String>>, Condvar)>);
 
 impl Lines {
     fn follow(&self, stderr: ChildStderr) -> JoinHandle<()> {
@@ -73,13 +73,13 @@ impl Lines {
         })
     }
 
-    pub fn all(&self) -> Vec<String> {
+    pub(crate) fn all(&self) -> Vec<String> {
         self.0.0.lock().unwrap().clone()
     }
 
     /// Waits for a line after the first `skip` ones.
     #[track_caller]
-    pub fn wait_for<T>(&self, what: &str, skip: usize, find: impl Fn(&str) -> Option<T>) -> T {
+    pub(crate) fn wait_for<T>(&self, what: &str, skip: usize, find: impl Fn(&str) -> Option<T>) -> T {
         let deadline = Instant::now() + PATIENCE;
         let mut lines = self.0.0.lock().unwrap();
         loop {
@@ -98,14 +98,14 @@ fn tail(lines: &[String]) -> String {
 }
 
 /// A running process; killed on drop.
-pub struct Process {
+pub(crate) struct Process {
     child: Child,
-    pub lines: Lines,
+    pub(crate) lines: Lines,
     reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
-    pub fn start(mut command: Command) -> Self {
+    pub(crate) fn start(mut command: Command) -> Self {
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
         let lines = Lines::default();
         let reader = lines.follow(child.stderr.take().expect("stderr is piped"));
@@ -113,20 +113,20 @@ impl Process {
     }
 
     /// Asks it to stop.
-    pub fn terminate(&self) {
+    pub(crate) fn terminate(&self) {
         let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
         assert!(status.expect("kill runs").success());
     }
 
     /// Ends it without a word, as a crash does.
-    pub fn kill(mut self) {
+    pub(crate) fn kill(mut self) {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
     }
 
     /// Waits for its end.
     #[track_caller]
-    pub fn wait(mut self) -> (ExitStatus, Vec<String>) {
+    pub(crate) fn wait(mut self) -> (ExitStatus, Vec<String>) {
         let status = eventually("the process ends", || self.child.try_wait().expect("it can be waited for"));
         self.reader.take().map(JoinHandle::join);
         (status, self.lines.all())
@@ -142,19 +142,19 @@ impl Drop for Process {
 }
 
 /// A simulated cloud in a process of its own, and the folder with files for it.
-pub struct Cloud {
+pub(crate) struct Cloud {
     process: Process,
-    pub ready: Value,
-    pub folder: tempfile::TempDir,
+    pub(crate) ready: Value,
+    pub(crate) folder: tempfile::TempDir,
 }
 
 impl Cloud {
     /// A fleet at 600 times the speed of life.
-    pub fn with_fleet(workspaces: usize, seed: u64) -> Self {
+    pub(crate) fn with_fleet(workspaces: usize, seed: u64) -> Self {
         Self::start(&["--workspaces", &workspaces.to_string(), "--seed", &seed.to_string(), "--speed", "600"])
     }
 
-    pub fn start(arguments: &[&str]) -> Self {
+    pub(crate) fn start(arguments: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_str().unwrap();
         let mut command = keyless(&["sim", "--write-desired", path]);
@@ -169,20 +169,20 @@ impl Cloud {
         Self { process, ready, folder }
     }
 
-    pub fn ready(&self, name: &str) -> &str {
+    pub(crate) fn ready(&self, name: &str) -> &str {
         self.ready[name].as_str().unwrap_or_else(|| panic!("the ready line has no {name}"))
     }
 
-    pub fn settings(&self) -> String {
+    pub(crate) fn settings(&self) -> String {
         self.folder.path().join("keyless.yaml").to_str().unwrap().to_owned()
     }
 
-    pub fn desired(&self) -> PathBuf {
+    pub(crate) fn desired(&self) -> PathBuf {
         self.folder.path().join("desired")
     }
 
     /// A command over this cloud's settings, with the variables that lead to its identity.
-    pub fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = keyless(arguments);
         command
             .args(["--config", &self.settings()])
@@ -191,44 +191,44 @@ impl Cloud {
         command
     }
 
-    pub fn get(&self, path: &str) -> Value {
+    pub(crate) fn get(&self, path: &str) -> Value {
         let (status, body) = http("GET", &format!("{}{path}", self.ready("resourceManager")), "");
         assert_eq!(status, 200, "{path}: {body}");
         serde_json::from_str(&body).expect("the answer is JSON")
     }
 
-    pub fn oracle(&self) -> Value {
+    pub(crate) fn oracle(&self) -> Value {
         self.get("/sim/oracle")
     }
 
-    pub fn writes(&self) -> u64 {
+    pub(crate) fn writes(&self) -> u64 {
         self.get("/sim/requests")["writes"].as_u64().unwrap()
     }
 
     #[track_caller]
-    pub fn drift(&self, change: &str, target: &str, value: Value) {
+    pub(crate) fn drift(&self, change: &str, target: &str, value: Value) {
         let body = serde_json::json!({"change": change, "target": target, "value": value, "by": SOMEBODY}).to_string();
         let (status, answer) = http("POST", &format!("{}/sim/drift", self.ready("resourceManager")), &body);
         assert!((200..300).contains(&status), "{status} {answer}");
     }
 
     /// Every resource of one type.
-    pub fn resources(&self, kind: &str) -> Vec<Value> {
+    pub(crate) fn resources(&self, kind: &str) -> Vec<Value> {
         let world = self.get("/sim/world");
         let of_kind = |value: &&Value| value["type"].as_str().is_some_and(|own| own.eq_ignore_ascii_case(kind));
         world.as_array().expect("the world is a list").iter().filter(of_kind).cloned().collect()
     }
 
-    pub fn accounts(&self) -> Vec<Value> {
+    pub(crate) fn accounts(&self) -> Vec<Value> {
         self.resources("Microsoft.Storage/storageAccounts")
     }
 
-    pub fn workspaces(&self) -> Vec<Value> {
+    pub(crate) fn workspaces(&self) -> Vec<Value> {
         self.resources("Microsoft.MachineLearningServices/workspaces")
     }
 
     /// Whether every workspace is on identity and every key is off.
-    pub fn is_off_keys(&self) -> bool {
+    pub(crate) fn is_off_keys(&self) -> bool {
         let keys = self.accounts().iter().all(|account| account["properties"]["allowSharedKeyAccess"] == false);
         keys && self.workspaces().iter().all(|workspace| {
             let mode = workspace["properties"]["systemDatastoresAuthMode"].as_str();
@@ -237,7 +237,7 @@ impl Cloud {
     }
 
     #[track_caller]
-    pub fn assert_nobody_was_denied(&self) {
+    pub(crate) fn assert_nobody_was_denied(&self) {
         let oracle = self.oracle();
         assert_eq!(oracle["denied"]["entitled"], 0, "{oracle:#}");
         assert_eq!(oracle["denied"]["keyUsers"], 0, "{oracle:#}");
@@ -245,7 +245,7 @@ impl Cloud {
     }
 
     #[track_caller]
-    pub fn assert_no_keys_were_listed(&self) {
+    pub(crate) fn assert_no_keys_were_listed(&self) {
         let requests = self.get("/sim/requests").to_string().to_ascii_lowercase();
         assert!(!requests.contains("listkeys"), "{requests}");
     }
@@ -254,17 +254,17 @@ impl Cloud {
 const SOMEBODY: &str = "5a11c0de-0000-4000-8000-000000000001";
 
 /// The daemon, logging JSON.
-pub struct Daemon {
-    pub process: Process,
-    pub address: String,
+pub(crate) struct Daemon {
+    pub(crate) process: Process,
+    pub(crate) address: String,
 }
 
 impl Daemon {
-    pub fn start(cloud: &Cloud) -> Self {
+    pub(crate) fn start(cloud: &Cloud) -> Self {
         Self::start_as(cloud.command(&["run", "--log", "json"]))
     }
 
-    pub fn start_as(command: Command) -> Self {
+    pub(crate) fn start_as(command: Command) -> Self {
         let process = Process::start(command);
         let address = process.lines.wait_for("the daemon listens", 0, |line| {
             let line: Value = serde_json::from_str(line).ok()?;
@@ -273,12 +273,12 @@ impl Daemon {
         Self { process, address }
     }
 
-    pub fn get(&self, path: &str) -> (u16, String) {
+    pub(crate) fn get(&self, path: &str) -> (u16, String) {
         http("GET", &format!("http://{}{path}", self.address), "")
     }
 
     /// The sum of a metric over all of its labels that contain `label`.
-    pub fn metric(&self, name: &str, label: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str, label: &str) -> f64 {
         let (status, text) = self.get("/metrics");
         assert_eq!(status, 200);
         let lines = text.lines().filter(|line| line.starts_with(name) && line.contains(label));
@@ -287,7 +287,7 @@ impl Daemon {
 
     /// Waits until every account is converged.
     #[track_caller]
-    pub fn until_converged(&self, accounts: usize) {
+    pub(crate) fn until_converged(&self, accounts: usize) {
         eventually("every account converges", || {
             let converged = self.metric("keyless_accounts{", "\"converged\"");
             ((converged - accounts as f64).abs() < 0.5).then_some(())
@@ -296,7 +296,7 @@ impl Daemon {
 
     /// Asks it to stop, and tells how long it took.
     #[track_caller]
-    pub fn stop(self) -> (Duration, Vec<String>) {
+    pub(crate) fn stop(self) -> (Duration, Vec<String>) {
         let began = Instant::now();
         self.process.terminate();
         let (status, lines) = self.process.wait();
@@ -306,7 +306,7 @@ impl Daemon {
 }
 
 /// One plain HTTP exchange.
-pub fn http(method: &str, url: &str, body: &str) -> (u16, String) {
+pub(crate) fn http(method: &str, url: &str, body: &str) -> (u16, String) {
     let rest = url.strip_prefix("http://").expect("plain HTTP");
     let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
     let mut stream = TcpStream::connect(host).expect("it listens");
