@@ -122,6 +122,33 @@ fn a_second_writer_is_refused_and_a_plan_is_not() {
 }
 
 #[test]
+fn apply_tells_what_stands_in_the_way_and_exits_with_3() {
+    let cloud = Cloud::with_fleet(2, 8);
+    for account in cloud.accounts() {
+        cloud.drift("lockAdded", &id(&account), json!("ReadOnly"));
+    }
+    let applied = cloud.command(&["apply", "--wait", "60s"]).output().unwrap();
+    assert_code(&applied, 3);
+    let text = stdout(&applied);
+    assert!(text.contains("✗ unlocked") && text.contains("lifted by: "), "{text}");
+    let keys_are_on = |account: &Value| account["properties"]["allowSharedKeyAccess"] != false;
+    assert!(cloud.accounts().iter().all(keys_are_on));
+    cloud.assert_nobody_was_denied();
+}
+
+#[test]
+fn a_second_signal_ends_the_daemon_at_once() {
+    let cloud = Cloud::with_fleet(2, 1);
+    let daemon = Daemon::start(&cloud);
+    daemon.process.terminate();
+    daemon.process.lines.wait_for("the first signal is told", 0, |line| line.contains("stopping").then_some(()));
+    daemon.process.terminate();
+    // A clean stop may have been quicker than the second signal.
+    let (status, _) = daemon.process.wait();
+    assert!(matches!(status.code(), Some(0 | 143)), "{status}");
+}
+
+#[test]
 fn a_bad_revision_leaves_the_last_good_one_in_force() {
     let cloud = Cloud::with_fleet(3, 4);
     let daemon = Daemon::start(&cloud);

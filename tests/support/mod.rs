@@ -114,8 +114,8 @@ impl Process {
 
     /// Asks it to stop.
     pub(crate) fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
-        assert!(status.expect("kill runs").success());
+        // It fails only where the process has ended already and was waited for, and then there is nobody to ask.
+        Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().expect("kill runs");
     }
 
     /// Ends it without a word, as a crash does.
