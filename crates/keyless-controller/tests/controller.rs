@@ -14,7 +14,7 @@ use keyless_controller::daemon::{Controller, Options};
 use keyless_controller::event::{Collected, Level, Name};
 use keyless_controller::fleet::plan_fleet;
 use keyless_controller::mark::StateDir;
-use keyless_controller::status::Status;
+use keyless_controller::status::{Snapshot, Status};
 use keyless_core::desired::{AuthMode, DesiredSharedKey, Enforcement};
 use keyless_core::observed::{ObservedAuthMode, WorkspaceKind};
 use keyless_core::plan::Standing;
@@ -194,8 +194,10 @@ async fn a_call_that_is_not_answered_in_eight_seconds_is_abandoned_unsettled() {
     cloud.lock().faults.insert(1, Fault::Hang(None));
     let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
     cloud.called.notified().await;
-    let asked = Instant::now();
+    let (asked, events) = (Instant::now(), Arc::clone(&rig.events));
     assert!(!rig.stop().await.settled);
+    let unknown = events.events().into_iter().filter(|event| event.result == Some("unknown"));
+    assert_eq!(unknown.count(), 1, "what was abandoned is told");
     assert!((8..10).contains(&asked.elapsed().as_secs()), "{:?}", asked.elapsed());
     assert!(!StateDir::open(dir.path()).unwrap().mark().is_set());
 }
@@ -394,11 +396,17 @@ async fn a_workspace_that_cannot_be_placed_holds_every_key_and_one_that_is_gone_
     cloud.add("quarry", &["ml-c"]);
     cloud.lock().unlisted.insert(workspace_id("ml-c"));
     let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b", "ml-c", "gone"]));
-    cloud.lock().down.insert("workspace");
+    cloud.lock().lost.insert(workspace_id("ml-c"));
+    let all_but_the_key = |snapshot: &Snapshot| {
+        let stone = snapshot.accounts.get(&account_id("stone"));
+        stone.is_some_and(|stone| stone.standing() == Some(Standing::Blocked) && stone.steps_left() == 1)
+    };
+    rig.until("all but the key", all_but_the_key).await;
     rig.passes(4).await;
+    assert_eq!(cloud.calls(), FORWARD[..3]);
     let snapshot = rig.status.snapshot();
-    assert_eq!(snapshot.unplaced.len(), 2, "{:?}", snapshot.unplaced);
-    cloud.lock().down.clear();
+    assert_eq!(snapshot.unplaced.keys().collect::<Vec<_>>(), [&workspace_id("ml-c")]);
+    cloud.lock().lost.clear();
     rig.converged("1").await;
     let snapshot = rig.status.snapshot();
     assert_eq!(snapshot.accounts.len(), 2, "a workspace that lists do not show is found by a direct read");

@@ -68,6 +68,8 @@ pub(crate) struct State {
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
     /// Operations that fail.
     pub(crate) down: BTreeSet<&'static str>,
+    /// Workspaces whose direct read fails.
+    pub(crate) lost: BTreeSet<WorkspaceId>,
     /// What lists do not show.
     pub(crate) unlisted: BTreeSet<WorkspaceId>,
     /// Faults by the number of the write call, from 1.
@@ -333,7 +335,8 @@ impl ReadArm for Cloud {
         .await
     }
     async fn workspace(&self, id: &WorkspaceId) -> Read<Option<Workspace>> {
-        self.read("workspace", |state| state.workspaces.get(id).cloned()).await
+        let answer = self.read("workspace", |state| state.workspaces.get(id).cloned()).await?;
+        if self.lock().lost.contains(id) { Err(error("workspace", ErrorClass::Refused)) } else { Ok(answer) }
     }
     async fn datastores(&self, _: &WorkspaceId) -> Read<Vec<Datastore>> {
         self.read("datastores", |_| Vec::new()).await
@@ -377,12 +380,13 @@ impl ReadArm for Cloud {
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
         self.read("key_usage", |state| {
             let last = state.key_users.get(account).copied().map(|until| until.min(to)).filter(|last| *last > from);
+            let count = last.map_or(0, |last| last.duration_since(from).as_secs().unsigned_abs());
             KeyUsage {
                 from,
                 to,
                 complete: true,
                 alive: true,
-                account_key: Traffic { count: last.map_or(0, |_| 7), last },
+                account_key: Traffic { count, last },
                 account_key_failed: Traffic::default(),
                 sas: Traffic::default(),
             }
