@@ -1,39 +1,21 @@
 //! What the binary answers to a command line, without any cloud.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
+mod support;
+
+use std::process::{Output, Stdio};
+
+use support::{assert_code as code, keyless as command, repository, stderr, stdout};
 
 fn keyless(arguments: &[&str]) -> Output {
     command(arguments).output().expect("the binary starts")
-}
-
-fn command(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keyless"));
-    // Variables of whoever runs the tests are no part of them.
-    for (name, _) in std::env::vars_os() {
-        if name.to_string_lossy().starts_with("KEYLESS_") {
-            command.env_remove(name);
-        }
-    }
-    command.env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null()).args(arguments);
-    command
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8(output.stdout.clone()).expect("stdout is text")
-}
-
-fn stderr(output: &Output) -> String {
-    String::from_utf8(output.stderr.clone()).expect("stderr is text")
-}
-
-fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-#[track_caller]
-fn code(output: &Output, expected: i32) {
-    assert_eq!(output.status.code(), Some(expected), "{}{}", stdout(output), stderr(output));
 }
 
 const COMMANDS: [&str; 8] = ["run", "plan", "apply", "validate", "schema", "sim", "demo", "completions"];
@@ -110,16 +92,19 @@ fn every_wrong_file_is_named_with_its_place_in_one_run() {
     code(&output, 1);
     let text = stdout(&output);
     for line in text.lines() {
-        let place =
-            line.rfind(".yaml:").or_else(|| line.rfind(".json:")).unwrap_or_else(|| panic!("no file in {line}"));
+        let place = [".yaml:", ".json:"]
+            .iter()
+            .filter_map(|end| line.find(end))
+            .min()
+            .unwrap_or_else(|| panic!("no file in {line}"));
         let mut parts = line[place + 6..].splitn(3, ':');
         for _ in 0..2 {
             let number = parts.next().unwrap_or_default();
             assert!(number.parse::<u32>().is_ok_and(|number| number > 0), "no place in {line}");
         }
     }
-    // Files that are only doubtful, or wrong only in company, have no line of their own.
-    let quiet = ["doubtful.yaml", "duplicate-name.yaml", "empty.yaml"];
+    // Files that are only doubtful have no line of their own.
+    let quiet = ["doubtful.yaml", "empty.yaml"];
     for entry in std::fs::read_dir(&folder).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
         assert!(quiet.contains(&&*name) || text.contains(&name), "no problem of {name} in:\n{text}");
@@ -146,7 +131,7 @@ fn what_is_no_desired_state_is_refused_without_a_panic() {
     for name in ["empty", "junk.yaml", "large.yaml", "absent"] {
         let output = keyless(&["validate", &path(name)]);
         code(&output, 1);
-        let first = format!("{}:1:1: ", path(name));
+        let first = format!("{}:1:", path(name));
         assert!(stdout(&output).starts_with(&first), "{}{}", stdout(&output), stderr(&output));
     }
 }

@@ -1,5 +1,13 @@
 //! The way back to keys is the true reverse of the way forward, so that there is no moment without access.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
 mod harness;
 
 use std::path::Path;

@@ -1,5 +1,13 @@
 //! A whole fleet goes off keys while everybody keeps working, and then nothing is written any more.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
 mod harness;
 
 use std::time::Duration;
@@ -35,7 +43,7 @@ fn a_fleet_goes_off_keys_without_a_denied_access_and_then_is_only_read() {
 
     let stopped = daemon.stop();
     assert!(stopped.took <= Duration::from_secs(10), "SIGTERM took {:?}", stopped.took);
-    assert_eq!(stopped.stdout, [""; 0], "the log goes to stderr");
+    assert!(stopped.stdout.is_empty(), "the log goes to stderr");
     assert!(sim.has_settled_mark(), "every write was settled at the end");
     output_of(sim.command(&["plan", "--detailed-exitcode"]), 0);
     sim.assert_nobody_was_denied();

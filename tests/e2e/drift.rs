@@ -1,5 +1,13 @@
 //! What somebody changes behind the daemon's back is announced once, corrected behind its gates, and cleared.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
 mod harness;
 
 use std::time::Duration;

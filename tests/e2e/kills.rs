@@ -1,5 +1,13 @@
 //! A daemon that dies again and again comes to the same end, and nobody is denied on the way.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
 mod harness;
 
 use harness::{Daemon, Dice, Sim, id_of, number, output_of, patience, same_id, stdout, text_at};

@@ -1,5 +1,13 @@
 //! Every way of exchanging files is noticed, and a bad revision changes nothing.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
 mod harness;
 
 use std::fs;
@@ -64,7 +72,7 @@ fn plain_edits_and_atomic_renames_are_noticed() {
     revisions.sort();
     revisions.dedup();
     assert_eq!(revisions.len(), 4, "each content is a revision of its own");
-    assert_eq!(daemon.events("config_rejected"), [json!(null); 0]);
+    assert!(daemon.events("config_rejected").is_empty());
 }
 
 #[test]
@@ -90,7 +98,7 @@ fn a_swap_of_links_as_in_a_mounted_config_map_is_noticed_as_a_whole() {
     assert_ne!(accepted(&mut daemon, 2), first);
     daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
     assert_eq!(daemon.events("config_accepted").len(), 2, "one swap is one revision");
-    assert_eq!(daemon.events("config_rejected"), [json!(null); 0]);
+    assert!(daemon.events("config_rejected").is_empty());
     sim.assert_nobody_was_denied();
 }
 

@@ -1,6 +1,6 @@
 //! The controller as others call it: `run` for ever, or `apply` to an end, over one state directory.
 //!
-//! What its passes share is here; the loop that starts them is [`crate::turn`]. Guarantees: no write before the boot wait
+//! What its passes share is here; the loop that starts them is in `turn`. Guarantees: no write before the boot wait
 //! is over unless the settled mark was found; at the end the mark is set only if every write of this process is settled
 //! and every pass came to its end.
 

@@ -76,7 +76,9 @@ impl Memory {
         let memory = keys.entry(key.clone()).or_default();
         if let Reading::Known { value, at } = reading {
             let on = value.as_ref().is_some_and(|account| account.shared_key.is_on());
-            memory.key_on_since = if on { Some(memory.key_on_since.unwrap_or(*at)) } else { None };
+            // `at` is cut to a whole second, and the key must not count as older than it is.
+            let since = || at.saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
+            memory.key_on_since = on.then(|| memory.key_on_since.unwrap_or_else(since));
         }
         History { key_on_since: memory.key_on_since }
     }

@@ -186,6 +186,12 @@ impl Queue {
         self.in_flight
     }
 
+    /// Whether it knows the account.
+    #[must_use]
+    pub fn knows(&self, key: &StorageAccountId) -> bool {
+        self.entries.get(key).is_some_and(|entry| !entry.dropped)
+    }
+
     /// The accounts it knows.
     pub fn keys(&self) -> impl Iterator<Item = &StorageAccountId> {
         self.entries.iter().filter(|(_, entry)| !entry.dropped).map(|(key, _)| key)

@@ -59,10 +59,14 @@ pub fn read(path: &Path) -> Vec<SourceFile> {
 /// # Errors
 /// The files kept changing.
 pub(crate) fn read_settled(path: &Path, apart: Duration) -> io::Result<Vec<Found>> {
-    let mut last = read_found(path);
+    settled(|| read_found(path), || std::thread::sleep(apart))
+}
+
+fn settled<T: PartialEq>(mut read: impl FnMut() -> T, mut pause: impl FnMut()) -> io::Result<T> {
+    let mut last = read();
     for _ in 0..TRIES {
-        std::thread::sleep(apart);
-        let again = read_found(path);
+        pause();
+        let again = read();
         if again == last {
             return Ok(again);
         }
@@ -254,6 +258,18 @@ mod tests {
         assert_eq!(paths(dir.path()), ["broken.yaml", "fleet.yaml"]);
         let broken = read_found(dir.path()).remove(0);
         assert!(matches!(broken.content, Content::Unreadable(_)));
+    }
+
+    #[test]
+    fn a_torn_read_is_repeated_until_two_agree() {
+        let mut reads = ["old", "old and new", "new", "new"].into_iter();
+        assert_eq!(settled(|| reads.next().unwrap(), || ()).unwrap(), "new");
+        let mut count = 0;
+        let ever_new = || {
+            count += 1;
+            count
+        };
+        assert!(settled(ever_new, || ()).is_err());
     }
 
     #[test]

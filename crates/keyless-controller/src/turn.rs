@@ -300,7 +300,7 @@ impl Loop {
         };
         let stopped = matches!(&passed, Passed::Finished(report) if report.ended == Ended::Stopped);
         self.shared.note(&key, plan, failure.as_deref(), stopped);
-        if !self.queue.keys().any(|known| *known == key) {
+        if !self.queue.knows(&key) {
             // Dropped meanwhile.
             return;
         }

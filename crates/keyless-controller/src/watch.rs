@@ -94,7 +94,12 @@ impl Watch {
 /// A watcher that wakes the poll; without one the poll alone has to do.
 fn notifier(path: &Path, wake: &Arc<Notify>) -> Option<notify::RecommendedWatcher> {
     let wake = Arc::clone(wake);
-    let handler = move |_: notify::Result<notify::Event>| wake.notify_one();
+    let handler = move |event: notify::Result<notify::Event>| {
+        // Opening a file to read it is an event too, and must not lead to the next read.
+        if event.map_or(true, |event| !event.kind.is_access()) {
+            wake.notify_one();
+        }
+    };
     let watched = notify::recommended_watcher(handler).and_then(|mut watcher| {
         // The parent of a file: a rename over the file ends a watch of the file itself.
         let place = if path.is_dir() { path } else { path.parent().unwrap_or(path) };
@@ -165,9 +170,9 @@ impl Follower {
         self.last = Some(files.clone());
         match manifest::load(&self.watch.path.display().to_string(), &sources) {
             Ok(Accepted { desired, warnings }) => {
-                self.told = None;
                 let known = self.sender.borrow().as_ref().map(|desired| desired.revision.clone());
-                if known.as_ref() != Some(&desired.revision) {
+                let recovered = self.told.take().is_some();
+                if recovered || known.as_ref() != Some(&desired.revision) {
                     self.accept(desired, &warnings, None);
                 }
                 self.status.update(|status| status.rejected.clear());
@@ -191,7 +196,13 @@ impl Follower {
             why: why.map(str::to_owned),
             ..Event::new(Name::ConfigAccepted, if warnings.is_empty() { Level::Info } else { Level::Warn })
         });
-        self.sender.send_replace(Some(Arc::new(desired)));
+        self.sender.send_if_modified(|in_force| {
+            let changed = in_force.as_ref().is_none_or(|known| known.revision != desired.revision);
+            if changed {
+                *in_force = Some(Arc::new(desired));
+            }
+            changed
+        });
     }
 
     fn reject(&mut self, problems: Vec<String>, reminder: bool) {

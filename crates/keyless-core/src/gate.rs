@@ -36,7 +36,7 @@ pub enum Gate {
     Agreed,
     /// No lock bars the change.
     Unlocked,
-    /// The principal of a grant is known and the grant would change something.
+    /// A principal that the files name exists; told of needs that no step can serve.
     PrincipalKnown,
     /// The documents say `enforce`, nothing is suspended, the kill switch is off.
     Active,

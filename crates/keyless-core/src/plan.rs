@@ -79,6 +79,8 @@ pub struct Step {
     pub effort: Effort,
     /// The declared workspaces on whose account it is made; empty for account-wide steps.
     pub workspaces: BTreeSet<WorkspaceId>,
+    /// Who is to have what by it, in the words of the files; empty where the action says it all.
+    pub reasons: BTreeSet<String>,
     /// Its gates, in the order in which they are looked at.
     pub gates: Vec<GateCheck>,
 }

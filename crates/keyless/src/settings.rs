@@ -1,7 +1,7 @@
 //! What the process is told besides the desired state: which Azure, who signs in, where files are, how much and how often.
 //!
 //! A flag outranks a `KEYLESS_…` variable, a variable the settings file, the file the default. Paths in the file are
-//! relative to the file; paths of flags and variables to the working directory. Read [`file`] for the file's form and
+//! relative to the file; paths of flags and variables to the working directory. Read [`mod@file`] for the file's form and
 //! [`overrides`] for flags and variables.
 
 mod file;

@@ -129,7 +129,7 @@ impl<'a> Planner<'a> {
 
     fn grants(&mut self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>) {
         let owner = &self.desired.fleet.owner;
-        let mut wanted: BTreeMap<Grant, BTreeSet<WorkspaceId>> = BTreeMap::new();
+        let mut wanted: BTreeMap<Grant, Asked> = BTreeMap::new();
         for (&workspace, views) in views {
             for view in views {
                 let holders = match &view.holders {
@@ -167,14 +167,17 @@ impl<'a> Planner<'a> {
                             });
                             let scope = self.grant_scope(view.need.grant_scope);
                             let grant = Grant::new(owner, scope, *principal, *kind, view.role.id);
-                            wanted.entry(grant).or_default().insert(workspace.clone());
+                            let asked = wanted.entry(grant).or_default();
+                            asked.workspaces.insert(workspace.clone());
+                            let words: Vec<&str> = view.need.because.iter().map(String::as_str).collect();
+                            asked.reasons.insert(format!("{}: {}", view.need.principal, words.join(", ")));
                         }
                     }
                 }
             }
         }
         let stronger_first = without_implied(wanted);
-        for (grant, workspaces) in stronger_first {
+        for (grant, Asked { workspaces, reasons }) in stronger_first {
             let action = Action::GrantRole(grant);
             // One document that may act is enough: the grant is what it asks for.
             let active = workspaces
@@ -185,6 +188,9 @@ impl<'a> Planner<'a> {
             let mut checks = self.checks(&action, Effort::Repair, active.unwrap_or(GateState::NotLooked));
             checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
             self.push(action, Effort::Repair, workspaces, checks);
+            if let Some(step) = self.steps.last_mut() {
+                step.reasons = reasons;
+            }
         }
     }
 
@@ -385,8 +391,15 @@ impl<'a> Planner<'a> {
 
     fn push(&mut self, action: Action, effort: Effort, workspaces: BTreeSet<WorkspaceId>, checks: Checks) {
         self.wants.add(checks.wants);
-        self.steps.push(Step { action, effort, workspaces, gates: checks.gates });
+        self.steps.push(Step { action, effort, workspaces, reasons: BTreeSet::new(), gates: checks.gates });
     }
+}
+
+/// Which documents ask for a grant, and in which words.
+#[derive(Clone, Default)]
+struct Asked {
+    workspaces: BTreeSet<WorkspaceId>,
+    reasons: BTreeSet<String>,
 }
 
 /// The gates of one step, looked at in order.
@@ -415,12 +428,12 @@ impl Checks {
 /// Drops grants whose data actions another planned grant to the same principal brings along.
 ///
 /// Only where the same documents ask for both: a document in observe mode must not hold up another's grant.
-fn without_implied(wanted: BTreeMap<Grant, BTreeSet<WorkspaceId>>) -> Vec<(Grant, BTreeSet<WorkspaceId>)> {
+fn without_implied(wanted: BTreeMap<Grant, Asked>) -> Vec<(Grant, Asked)> {
     let actions = |grant: &Grant| catalog::find_role(grant.role).map(|role| role.data_actions).unwrap_or_default();
-    let implied = |weak: &Grant, asking: &BTreeSet<WorkspaceId>| {
+    let implied = |weak: &Grant, asking: &Asked| {
         wanted.iter().any(|(strong, asked)| {
             strong.principal == weak.principal
-                && asking.is_subset(asked)
+                && asking.workspaces.is_subset(&asked.workspaces)
                 && strong.scope.covers(&weak.scope)
                 && actions(strong).len() > actions(weak).len()
                 && actions(weak).iter().all(|action| actions(strong).contains(action))

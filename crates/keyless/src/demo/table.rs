@@ -31,7 +31,8 @@ fn steps(workspace: &str, account: &str, events: &[Event]) -> String {
         let of_account = event.storage_account.as_deref().is_some_and(|id| id.eq_ignore_ascii_case(account));
         let named = event.workspace.as_deref();
         let of_workspace = named.is_some_and(|ids| ids.split(',').any(|id| id.eq_ignore_ascii_case(workspace)));
-        if !of_workspace && !(of_account && named.is_none()) {
+        let of_whole_account = of_account && named.is_none();
+        if !of_workspace && !of_whole_account {
             continue;
         }
         let action = event.action.as_deref().unwrap_or_default();

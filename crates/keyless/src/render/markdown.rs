@@ -60,6 +60,9 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
     }
     for (index, step) in account.steps.iter().enumerate() {
         writeln!(text, "{}. **{}** ({})", index + 1, inline(&step.message), step.effort)?;
+        for reason in &step.reasons {
+            writeln!(text, "   - for {}", inline(reason))?;
+        }
         if step.open {
             writeln!(text, "   - all gates open")?;
         }

@@ -61,12 +61,14 @@ fn busy() -> Plan {
             )),
             effort: Effort::Repair,
             workspaces: [workspace("fraud-train")].into(),
+            reasons: ["group data-scientists: level readWrite".to_owned()].into(),
             gates: vec![open(Gate::PrincipalKnown), open(Gate::Active)],
         },
         Step {
             action: Action::SetAuthMode { workspace: workspace("fraud-train"), mode: AuthMode::Identity },
             effort: Effort::Tighten,
             workspaces: [workspace("fraud-train")].into(),
+            reasons: BTreeSet::new(),
             gates: vec![
                 open(Gate::ModeKnown),
                 GateCheck {
@@ -83,6 +85,7 @@ fn busy() -> Plan {
             action: Action::SetSharedKeyAccess { account: account("stfraud"), allowed: false },
             effort: Effort::Tighten,
             workspaces: BTreeSet::new(),
+            reasons: BTreeSet::new(),
             gates: vec![GateCheck {
                 gate: Gate::Unlocked,
                 state: GateState::Unmet {

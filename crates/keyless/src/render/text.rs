@@ -86,6 +86,9 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
 
 fn write_step(text: &mut String, number: usize, step: &PlannedStep, now: Option<Timestamp>) -> std::fmt::Result {
     writeln!(text, "    {number}. {} [{}]", plain(&step.message), step.effort)?;
+    for reason in &step.reasons {
+        writeln!(text, "       for {}", plain(reason))?;
+    }
     let open: Vec<&str> = step.gates.iter().filter(|gate| gate.state == "open").map(|gate| gate.gate).collect();
     if !open.is_empty() {
         writeln!(text, "       {GOOD}✓{GOOD:#} {}", open.join(", "))?;

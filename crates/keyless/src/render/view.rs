@@ -89,6 +89,9 @@ pub(super) struct PlannedStep {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub role: Option<String>,
     pub workspaces: Vec<String>,
+    /// Who is to have what by it, in the words of the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<String>,
     /// Whether every gate is open.
     pub open: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -199,7 +202,7 @@ impl Difference {
 
 impl PlannedStep {
     fn of(step: &Step) -> Self {
-        let Step { action, effort, workspaces, gates } = step;
+        let Step { action, effort, workspaces, reasons, gates } = step;
         let (value, principal, role) = match action {
             Action::GrantRole(Grant { principal, role, .. }) | Action::RevokeRole { principal, role, .. } => {
                 (None, Some(principal.to_string()), Some(role_name(*role)))
@@ -216,6 +219,7 @@ impl PlannedStep {
             principal,
             role,
             workspaces: workspaces.iter().map(|id| id.as_str().to_owned()).collect(),
+            reasons: reasons.iter().cloned().collect(),
             open: step.is_open(),
             opens_at: step.opens_at().map(moment),
             gates: gates.iter().map(CheckedGate::of).collect(),

@@ -1,0 +1,478 @@
+//! A small cloud in memory, on tokio's paused clock: just enough of Azure for the controller to work on, and a judge
+//! that looks at every write in the moment it takes effect.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::{SignedDuration, Timestamp};
+use keyless_arm::api::{Answer, Grant, Read, ReadArm, Write, WriteArm, WritePermit, Written};
+use keyless_arm::error::{ArmError, ErrorClass, Landed, WriteError};
+use keyless_core::catalog;
+use keyless_core::desired::*;
+use keyless_core::id::*;
+use keyless_core::observed::*;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub(crate) const SUBSCRIPTION: &str = "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90";
+
+pub(crate) fn account_id(name: &str) -> StorageAccountId {
+    StorageAccountId::parse(&format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/{name}"
+    ))
+    .unwrap()
+}
+
+pub(crate) fn workspace_id(name: &str) -> WorkspaceId {
+    WorkspaceId::parse(&format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/{name}"
+    ))
+    .unwrap()
+}
+
+pub(crate) fn group(n: u8) -> PrincipalId {
+    format!("00000000-0000-4000-8000-0000000000{n:02x}").parse().unwrap()
+}
+
+/// What happens to one write call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It never answers, and lands after this long, or never.
+    Hang(Option<Duration>),
+    /// The answer is lost; it lands after this long, or never.
+    Lost(Option<Duration>),
+    /// It takes this long and then succeeds.
+    Slow(Duration),
+    /// A person has to lift it.
+    Refused,
+    /// Accepted, and nothing happens.
+    DoesNotStick,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum Effect {
+    Grant(Grant),
+    Revoke(ArmId),
+    Mode(WorkspaceId, AuthMode),
+    Key(StorageAccountId, bool),
+}
+
+#[derive(Default)]
+pub(crate) struct State {
+    pub(crate) accounts: BTreeMap<StorageAccountId, bool>,
+    pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
+    pub(crate) assignments: BTreeMap<StorageAccountId, Vec<RoleAssignment>>,
+    /// Somebody signs with the key of these accounts, until then.
+    pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
+    /// Operations that fail.
+    pub(crate) down: BTreeSet<&'static str>,
+    /// Workspaces whose direct read fails.
+    pub(crate) lost: BTreeSet<WorkspaceId>,
+    /// What lists do not show.
+    pub(crate) unlisted: BTreeSet<WorkspaceId>,
+    /// Faults by the number of the write call, from 1.
+    pub(crate) faults: BTreeMap<usize, Fault>,
+    /// No place in the write quota, until then.
+    pub(crate) quota_until: Option<Timestamp>,
+    /// Runs before each read.
+    pub(crate) on_read: Option<Box<dyn FnMut(&'static str) + Send>>,
+    pub(crate) reads: BTreeMap<&'static str, u64>,
+    /// When each write call came in, and what it asked.
+    pub(crate) calls: Vec<(Timestamp, String)>,
+    late: Vec<(Timestamp, Effect)>,
+    under_way: usize,
+    pub(crate) most_under_way: usize,
+}
+
+pub(crate) struct Cloud {
+    pub(crate) state: Mutex<State>,
+    pub(crate) called: Notify,
+    began: Instant,
+    pub(crate) waits: Waits,
+}
+
+pub(crate) fn waits() -> Waits {
+    Waits { key_idle: Duration::from_secs(3600), ..Waits::default() }
+}
+
+impl Cloud {
+    pub(crate) fn new() -> Arc<Self> {
+        let state = Mutex::new(State::default());
+        Arc::new(Self { state, called: Notify::new(), began: Instant::now(), waits: waits() })
+    }
+
+    /// One account with workspaces in access-key mode.
+    pub(crate) fn with(account: &str, workspaces: &[&str]) -> Arc<Self> {
+        let cloud = Self::new();
+        cloud.add(account, workspaces);
+        cloud
+    }
+
+    pub(crate) fn add(&self, account: &str, workspaces: &[&str]) {
+        let mut state = self.lock();
+        state.accounts.insert(account_id(account), true);
+        for name in workspaces {
+            let own = workspace(name, Some(account), ObservedAuthMode::AccessKey);
+            state.workspaces.insert(own.id.clone(), own);
+        }
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        let start: Timestamp = "2026-11-23T00:00:00Z".parse().unwrap();
+        start + SignedDuration::try_from(self.began.elapsed()).unwrap()
+    }
+
+    pub(crate) fn calls(&self) -> Vec<String> {
+        self.lock().calls.iter().map(|(_, call)| call.clone()).collect()
+    }
+
+    pub(crate) fn key_on(&self, name: &str) -> bool {
+        self.settle();
+        self.lock().accounts[&account_id(name)]
+    }
+
+    /// Lets late writes land whose time has come.
+    fn settle(&self) {
+        let now = self.now();
+        let mut due: Vec<(Timestamp, Effect)> = Vec::new();
+        self.lock().late.retain(|(at, effect)| {
+            let keep = *at > now;
+            if !keep {
+                due.push((*at, effect.clone()));
+            }
+            keep
+        });
+        for (_, effect) in due {
+            self.land(effect);
+        }
+    }
+
+    /// An effect of ours takes place: nobody who had access may lose it.
+    fn land(&self, effect: Effect) {
+        let now = self.now();
+        let mut state = self.lock();
+        match effect {
+            Effect::Grant(grant) => {
+                let id = format!(
+                    "{}/providers/Microsoft.Authorization/roleAssignments/{}",
+                    grant.scope.as_str(),
+                    grant.name
+                );
+                let assignment = RoleAssignment {
+                    id: ArmId::parse(&id).unwrap(),
+                    name: grant.name,
+                    scope: grant.scope.clone(),
+                    principal: grant.principal,
+                    principal_type: Some(grant.principal_type),
+                    role: grant.role,
+                    condition: None,
+                    description: Some(grant.description),
+                    created_on: Some(now),
+                    updated_on: Some(now),
+                };
+                let account = StorageAccountId::try_from(grant.scope).unwrap();
+                let list = state.assignments.entry(account).or_default();
+                if list.iter().all(|known| known.name != assignment.name) {
+                    list.push(assignment);
+                }
+            }
+            Effect::Revoke(id) => {
+                for list in state.assignments.values_mut() {
+                    list.retain(|known| known.id != id);
+                }
+            }
+            Effect::Mode(id, mode) => {
+                let account = state.workspaces[&id].storage_account.clone().unwrap();
+                match mode {
+                    AuthMode::Identity => {
+                        let old = state.assignments.get(&account).into_iter().flatten().all(|assignment| {
+                            let age = now.duration_since(assignment.created_on.unwrap());
+                            age >= SignedDuration::try_from(self.waits.role_propagation).unwrap()
+                        });
+                        assert!(old, "{} switched before its grants could work", id.name());
+                    }
+                    AuthMode::AccessKey => assert!(state.accounts[&account], "{} sent to a dead key", id.name()),
+                }
+                state.workspaces.get_mut(&id).unwrap().auth_mode = match mode {
+                    AuthMode::Identity => ObservedAuthMode::Identity,
+                    AuthMode::AccessKey => ObservedAuthMode::AccessKey,
+                };
+            }
+            Effect::Key(account, on) => {
+                if !on {
+                    for own in state.workspaces.values().filter(|own| own.storage_account.as_ref() == Some(&account)) {
+                        assert_eq!(own.auth_mode, ObservedAuthMode::Identity, "{} locked out", own.id.name());
+                    }
+                    assert!(state.key_users.get(&account).is_none_or(|until| *until < now), "a key user locked out");
+                }
+                state.accounts.insert(account, on);
+            }
+        }
+    }
+
+    async fn read<T>(&self, operation: &'static str, value: impl FnOnce(&State) -> T) -> Read<T> {
+        {
+            let mut state = self.lock();
+            state.under_way += 1;
+            state.most_under_way = state.most_under_way.max(state.under_way);
+            *state.reads.entry(operation).or_default() += 1;
+            let hook = state.on_read.take();
+            drop(state);
+            if let Some(mut hook) = hook {
+                hook(operation);
+                let mut state = self.lock();
+                if state.on_read.is_none() {
+                    state.on_read = Some(hook);
+                }
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        self.settle();
+        let mut state = self.lock();
+        state.under_way -= 1;
+        if state.down.contains(operation) {
+            return Err(error(operation, ErrorClass::Transient));
+        }
+        Ok(self.answer(value(&state)))
+    }
+
+    fn answer<T>(&self, value: T) -> Answer<T> {
+        let now = self.now();
+        // As a `Date` header tells it.
+        let at = Timestamp::from_second(now.as_second()).unwrap();
+        Answer { value, at, request_id: Some("request".to_owned()) }
+    }
+
+    async fn write(&self, what: String, effect: Effect) -> Write {
+        let fault = {
+            let mut state = self.lock();
+            let now = self.now();
+            state.calls.push((now, what));
+            let number = state.calls.len();
+            state.faults.get(&number).copied()
+        };
+        self.called.notify_one();
+        let late = |after: Option<Duration>| {
+            if let Some(after) = after {
+                let at = self.now() + SignedDuration::try_from(after).unwrap();
+                self.lock().late.push((at, effect.clone()));
+            }
+        };
+        let failed = |class, landed, code: &str| {
+            let error = ArmError { status: Some(409), code: Some(code.to_owned()), ..error("write", class) };
+            WriteError { error, landed }
+        };
+        match fault {
+            Some(Fault::Hang(after)) => {
+                late(after);
+                std::future::pending().await
+            }
+            Some(Fault::Lost(after)) => {
+                late(after);
+                tokio::time::sleep(Duration::from_secs(3)).await;
+                Err(failed(ErrorClass::Transient, Landed::Unknown, "Timeout"))
+            }
+            Some(Fault::Refused) => Err(failed(ErrorClass::Refused, Landed::No, "ScopeLocked")),
+            Some(Fault::DoesNotStick) => Ok(self.answer(Written::Changed)),
+            Some(Fault::Slow(time)) => {
+                tokio::time::sleep(time).await;
+                self.land(effect);
+                Ok(self.answer(Written::Changed))
+            }
+            None => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                self.land(effect);
+                Ok(self.answer(Written::Changed))
+            }
+        }
+    }
+}
+
+fn error(operation: &'static str, class: ErrorClass) -> ArmError {
+    ArmError {
+        operation,
+        resource: "r".to_owned(),
+        class,
+        status: None,
+        code: None,
+        message: "no".to_owned(),
+        request_id: None,
+        retry_after: None,
+    }
+}
+
+pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAuthMode) -> Workspace {
+    Workspace {
+        id: workspace_id(name),
+        kind: WorkspaceKind::Default,
+        storage_account: account.map(account_id),
+        hub: None,
+        auth_mode,
+        identity: Identity::default(),
+        primary_identity: None,
+        data_isolation: None,
+        provisioning_state: None,
+        location: "westeurope".to_owned(),
+    }
+}
+
+#[async_trait]
+impl ReadArm for Cloud {
+    async fn subscriptions(&self) -> Read<Vec<SubscriptionId>> {
+        self.read("subscriptions", |_| vec![SUBSCRIPTION.parse().unwrap()]).await
+    }
+    async fn workspaces(&self, subscription: SubscriptionId) -> Read<Vec<Workspace>> {
+        self.read("workspaces", |state| {
+            let listed = state.workspaces.values().filter(|own| !state.unlisted.contains(&own.id));
+            listed.filter(|own| own.id.subscription() == subscription).cloned().collect()
+        })
+        .await
+    }
+    async fn workspace(&self, id: &WorkspaceId) -> Read<Option<Workspace>> {
+        let answer = self.read("workspace", |state| state.workspaces.get(id).cloned()).await?;
+        if self.lock().lost.contains(id) { Err(error("workspace", ErrorClass::Refused)) } else { Ok(answer) }
+    }
+    async fn datastores(&self, _: &WorkspaceId) -> Read<Vec<Datastore>> {
+        self.read("datastores", |_| Vec::new()).await
+    }
+    async fn computes(&self, _: &WorkspaceId) -> Read<Vec<Compute>> {
+        self.read("computes", |_| Vec::new()).await
+    }
+    async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
+        self.read("account", |state| {
+            state.accounts.get(id).map(|on| Account {
+                id: id.clone(),
+                shared_key: if *on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
+                location: "westeurope".to_owned(),
+            })
+        })
+        .await
+    }
+    async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
+        let account = StorageAccountId::try_from(scope.clone()).unwrap();
+        self.read("role_assignments", |state| state.assignments.get(&account).cloned().unwrap_or_default()).await
+    }
+    async fn role_definition(&self, _: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>> {
+        self.read("role_definition", |_| {
+            let known = catalog::find_role(role)?;
+            Some(RoleDefinition {
+                id: role,
+                name: known.name.to_owned(),
+                permissions: vec![catalog::permission_of(known)],
+                updated_on: None,
+                built_in: true,
+            })
+        })
+        .await
+    }
+    async fn deny_assignments(&self, _: &ArmId) -> Read<Vec<DenyAssignment>> {
+        self.read("deny_assignments", |_| Vec::new()).await
+    }
+    async fn locks(&self, _: &ArmId) -> Read<Vec<Lock>> {
+        self.read("locks", |_| Vec::new()).await
+    }
+    async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
+        self.read("key_usage", |state| {
+            let last = state.key_users.get(account).copied().map(|until| until.min(to)).filter(|last| *last > from);
+            let count = last.map_or(0, |last| last.duration_since(from).as_secs().unsigned_abs());
+            KeyUsage {
+                from,
+                to,
+                complete: true,
+                alive: true,
+                account_key: Traffic { count, last },
+                account_key_failed: Traffic::default(),
+                sas: Traffic::default(),
+            }
+        })
+        .await
+    }
+    async fn managed_identity(&self, _: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
+        self.read("managed_identity", |_| None).await
+    }
+}
+
+#[async_trait]
+impl WriteArm for Cloud {
+    async fn reserve_write(&self, subscription: SubscriptionId) -> Result<WritePermit, ArmError> {
+        let until = self.lock().quota_until;
+        match until.filter(|until| *until > self.now()) {
+            Some(until) => {
+                let left = until.duration_since(self.now()).try_into().unwrap();
+                Err(ArmError { retry_after: Some(left), ..error("reserve", ErrorClass::Throttled) })
+            }
+            None => Ok(WritePermit { subscription }),
+        }
+    }
+    async fn grant_role(&self, _: WritePermit, grant: &Grant) -> Write {
+        let what = format!("grant {} {}", catalog::role_name(grant.role), grant.scope.name());
+        self.write(what, Effect::Grant(grant.clone())).await
+    }
+    async fn revoke_role(&self, _: WritePermit, assignment: &ArmId) -> Write {
+        self.write("revoke".to_owned(), Effect::Revoke(assignment.clone())).await
+    }
+    async fn set_auth_mode(&self, _: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write {
+        self.write(format!("{} {mode}", workspace.name()), Effect::Mode(workspace.clone(), mode)).await
+    }
+    async fn set_shared_key_access(&self, _: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
+        let state = if allowed { "on" } else { "off" };
+        self.write(format!("key {state} {}", account.name()), Effect::Key(account.clone(), allowed)).await
+    }
+    async fn resync_workspace_keys(&self, _: WritePermit, _: &WorkspaceId) -> Write {
+        Err(WriteError { error: error("resync", ErrorClass::Bug), landed: Landed::No })
+    }
+}
+
+/// Files that ask for `mode` on these workspaces, with one group that reads and writes blobs.
+pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> Desired {
+    let declared = workspaces.iter().map(|name| {
+        let id = workspace_id(name);
+        let need = Need {
+            principal: PrincipalRef::Object { kind: PrincipalType::Group, id: group(1), name: None },
+            role: catalog::BLOB_CONTRIBUTOR,
+            grant_scope: GrantScope::Account,
+            because: BTreeSet::new(),
+        };
+        let declared = DesiredWorkspace {
+            name: (*name).to_owned(),
+            id: id.clone(),
+            auth_mode: mode,
+            enforcement: Enforcement::Enforce,
+            suspend: None,
+            needs: vec![need],
+            service_grants: ServiceGrants::Accept,
+            location: Location::default(),
+        };
+        (id, declared)
+    });
+    Desired {
+        revision: Revision(revision.to_owned()),
+        fleet: Fleet { enforcement: Enforcement::Enforce, waits: waits(), ..Fleet::default() },
+        workspaces: declared.collect(),
+        accounts: BTreeMap::new(),
+    }
+}
+
+/// The same with a word of its own on the account's key.
+pub(crate) fn with_key(mut desired: Desired, account: &str, shared_key_access: DesiredSharedKey) -> Desired {
+    let declared = DesiredAccount {
+        name: account.to_owned(),
+        id: account_id(account),
+        shared_key_access,
+        enforcement: None,
+        suspend: None,
+        key_idle: None,
+        accept_sas: None,
+        accept_unknown_key_use: None,
+        accept_one_way: None,
+        location: Location::default(),
+    };
+    desired.accounts.insert(account_id(account), declared);
+    desired
+}

@@ -1,0 +1,168 @@
+//! What `deploy/` promises: roles that suffice and no more, files that the tools of others accept.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::io::Write as _;
+use std::process::Command;
+
+use keyless_core::catalog;
+use serde_json::{Value, json};
+use support::{Cloud, Daemon, assert_code, keyless, repository};
+
+fn role(name: &str) -> Value {
+    let text = std::fs::read_to_string(repository().join("deploy/azure").join(name)).expect("the role is there");
+    serde_json::from_str(&text).expect("the role is JSON")
+}
+
+fn actions(role: &Value) -> BTreeSet<String> {
+    role["Actions"].as_array().unwrap().iter().map(|action| action.as_str().unwrap().to_ascii_lowercase()).collect()
+}
+
+/// A copy of a generated fleet in which the managed identity of the environment holds one role and nothing else.
+fn confined(role: &Value) -> (Cloud, tempfile::NamedTempFile) {
+    const ROLE: &str = "5b1c0de0-0000-4000-8000-00000000c0de";
+    let fleet = Cloud::with_fleet(10, 5);
+    let mut world = fleet.get("/sim/world").as_array().unwrap().clone();
+    let subscriptions: BTreeSet<String> = fleet
+        .workspaces()
+        .iter()
+        .chain(&fleet.accounts())
+        .map(|resource| resource["id"].as_str().unwrap().split('/').nth(2).unwrap().to_ascii_lowercase())
+        .collect();
+    let definition = format!("/providers/Microsoft.Authorization/roleDefinitions/{ROLE}");
+    world.push(json!({
+        "id": definition, "name": ROLE, "type": "Microsoft.Authorization/roleDefinitions",
+        "properties": {
+            "roleName": role["Name"], "type": "CustomRole", "assignableScopes": ["/"],
+            "permissions": [{
+                "actions": role["Actions"], "notActions": role["NotActions"],
+                "dataActions": role["DataActions"], "notDataActions": role["NotDataActions"],
+            }],
+        },
+    }));
+    for (n, subscription) in subscriptions.iter().enumerate() {
+        let (scope, name) = (format!("/subscriptions/{subscription}"), format!("5b1c0de0-0000-4000-8000-{n:012}"));
+        world.push(json!({
+            "id": format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}"), "name": name,
+            "type": "Microsoft.Authorization/roleAssignments",
+            "properties": {
+                "scope": scope, "roleDefinitionId": definition, "principalType": "ServicePrincipal",
+                "principalId": keyless_sim::MANAGED_OBJECT_ID, "createdOn": "2025-01-01T00:00:00Z",
+            },
+        }));
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), serde_json::to_vec(&world).unwrap()).unwrap();
+    let cloud = Cloud::start(&["--world", file.path().to_str().unwrap(), "--speed", "600"]);
+    for entry in std::fs::read_dir(fleet.desired()).unwrap() {
+        let entry = entry.unwrap();
+        std::fs::copy(entry.path(), cloud.desired().join(entry.file_name())).unwrap();
+    }
+    (cloud, file)
+}
+
+fn refused(cloud: &Cloud) -> Vec<Value> {
+    let requests = cloud.get("/sim/requests");
+    let all = requests["byOperation"].as_array().unwrap();
+    all.iter().filter(|row| row["status"] == 403).cloned().collect()
+}
+
+#[test]
+fn the_converging_role_is_enough_to_converge() {
+    let (cloud, _file) = confined(&role("converge.json"));
+    let daemon = Daemon::start(&cloud);
+    daemon.until_converged(cloud.accounts().len());
+    assert!(cloud.is_off_keys());
+    assert!(cloud.writes() > 0);
+    assert_eq!(refused(&cloud), Vec::<Value>::new());
+    cloud.assert_nobody_was_denied();
+    let _ = daemon.stop();
+}
+
+#[test]
+fn the_observing_role_is_enough_to_plan_and_not_to_write() {
+    let (cloud, _file) = confined(&role("observe.json"));
+    let planned = cloud.command(&["plan", "--detailed-exitcode"]).output().unwrap();
+    assert_code(&planned, 2);
+    assert_eq!(refused(&cloud), Vec::<Value>::new());
+    let applied = cloud.command(&["apply"]).output().unwrap();
+    assert_ne!(applied.status.code(), Some(0));
+    assert!(!refused(&cloud).is_empty(), "a write was refused");
+    assert!(!cloud.is_off_keys());
+}
+
+#[test]
+fn the_roles_name_each_action_and_none_that_reads_a_secret() {
+    let (observe, converge) = (actions(&role("observe.json")), actions(&role("converge.json")));
+    assert!(observe.is_subset(&converge));
+    assert!(observe.iter().all(|action| action.ends_with("/read")), "{observe:?}");
+    for action in &converge {
+        assert!(!action.contains('*'), "{action} is a wildcard");
+        assert!(!action.contains("list") && !action.ends_with("/action"), "{action} may hand out a secret");
+    }
+    for role in [role("observe.json"), role("converge.json")] {
+        assert_eq!(role["DataActions"], json!([]));
+    }
+}
+
+#[test]
+fn the_condition_confines_grants_to_the_roles_of_the_catalog() {
+    let text = std::fs::read_to_string(repository().join("deploy/azure/role-assignment-condition.txt")).unwrap();
+    let roles: BTreeSet<String> = catalog::ROLES.iter().map(|role| role.id.to_string()).collect();
+    let mut lists = 0;
+    for list in text.split("RoleDefinitionId] ForAnyOfAnyValues:GuidEquals {").skip(1) {
+        let named: BTreeSet<String> = list.split('}').next().unwrap().split(", ").map(str::to_owned).collect();
+        assert_eq!(named, roles);
+        lists += 1;
+    }
+    assert_eq!(lists, 2, "one for writing, one for deleting");
+    assert_eq!(text.matches("PrincipalId] ForAnyOfAllValues:GuidNotEquals").count(), 2);
+}
+
+#[test]
+fn the_files_of_the_kustomize_base_are_valid() {
+    let base = repository().join("deploy/kustomize/base");
+    let validated = keyless(&["validate", base.join("desired").to_str().unwrap()]).output().unwrap();
+    assert_code(&validated, 0);
+}
+
+/// Runs a tool of others where it is installed; whether it was there is told in any case.
+fn with_tool(tool: &str, arguments: &[&str]) -> Option<String> {
+    match Command::new(tool).args(arguments).current_dir(repository()).output() {
+        Ok(output) => {
+            assert!(output.status.success(), "{tool} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            Some(String::from_utf8(output.stdout).unwrap())
+        }
+        Err(error) => {
+            // Past the test harness, which would keep it to itself.
+            let line = format!("SKIPPED: {tool} {arguments:?} was not run: {error}\n");
+            std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
+            None
+        }
+    }
+}
+
+#[test]
+fn kustomize_renders_the_base_and_the_example() {
+    for folder in ["deploy/kustomize/base", "deploy/kustomize/overlays/example"] {
+        let Some(rendered) = with_tool("kubectl", &["kustomize", folder]) else { return };
+        for part in ["kind: Deployment", "kind: ServiceAccount", "kind: ConfigMap", "/readyz", "/healthz"] {
+            assert!(rendered.contains(part), "{folder} has no {part}");
+        }
+        assert!(rendered.contains("azure.workload.identity/use: \"true\""));
+    }
+}
+
+#[test]
+fn systemd_accepts_the_unit() {
+    with_tool("systemd-analyze", &["verify", "deploy/systemd/keyless.service"]);
+}
