@@ -50,6 +50,23 @@ fn a_fleet_goes_off_keys_without_a_denied_access_and_then_is_only_read() {
 }
 
 #[test]
+fn asked_to_stop_amid_the_migration_it_ends_in_time_with_every_write_settled() {
+    let sim = Sim::fleet(12, 7);
+    let mut daemon = Daemon::start(&sim);
+    daemon.wait_until("it writes", patience(12), |_| (sim.requests().writes() >= 5).then_some(()));
+    assert!(!sim.has_settled_mark());
+    let stopped = daemon.stop();
+    assert!(stopped.took <= Duration::from_secs(10), "SIGTERM took {:?}", stopped.took);
+    assert!(sim.has_settled_mark());
+    assert!(!sim.is_off_keys(), "it was amid the migration");
+    let written = sim.requests().writes();
+    let plan = output_of(sim.command(&["plan", "--detailed-exitcode"]), 2);
+    assert!(!plan.stdout.is_empty());
+    assert_eq!(sim.requests().writes(), written, "nothing comes after its end");
+    sim.assert_nobody_was_denied();
+}
+
+#[test]
 fn the_same_fleet_with_its_keys_switched_off_by_hand_denies_the_entitled() {
     let (workspaces, seed) = fleet();
     let sim = Sim::fleet(workspaces, seed);
