@@ -1,5 +1,6 @@
 //! Who may do what: role assignments, groups, wildcards, denials and propagation.
-//! Source: azure/authorization.md sections 2 to 5.
+//! Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshooting.md` and
+//! azure-mgmt-authorization 4.0.0 `v2022_04_01`.
 
 use jiff::Timestamp;
 use serde_json::Value;

@@ -128,7 +128,8 @@ impl Azure {
         let _ = self.perform(&sent.caller, &sent.call);
     }
 
-    /// The answer of a write that does not stick: the resource as it is. Source: azure/arm-conventions.md section 8.
+    /// The answer of a write that does not stick: the resource as it is, as under a policy of effect `Modify`.
+    /// Source: the comment of one team in a public preflight module, seen with `publicNetworkAccess`.
     fn pretend(&mut self, caller: &str, call: &Call) -> Answer {
         let mut reading = call.clone();
         reading.method = Method::GET;
@@ -187,7 +188,8 @@ impl Azure {
         self.route(caller, call)
     }
 
-    /// 403 unless the caller may do this, in ARM's words. Source: azure/authorization.md section 1, "Errors".
+    /// 403 unless the caller may do this, in ARM's words.
+    /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshooting.md`.
     pub(crate) fn authorize(&self, caller: &str, action: &str, scope: &str) -> Result<(), Answer> {
         let shown = if scope.is_empty() { "/" } else { scope };
         if self.denied_by(caller, action, scope) {
@@ -208,7 +210,7 @@ impl Azure {
     }
 }
 
-/// `api-version` is mandatory and is a date. Source: azure/arm-conventions.md section 3.
+/// `api-version` is mandatory and is a date. The error codes have no public source; design decision.
 fn check_version(call: &Call) -> Result<(), Answer> {
     let Some(version) = call.query("api-version").filter(|version| !version.is_empty()) else {
         let message = "The api-version query parameter (?api-version=) is required for all requests.";

@@ -1,4 +1,6 @@
-//! Role assignments, role definitions, locks and denials. Source: azure/authorization.md.
+//! Role assignments, role definitions, locks and denials.
+//! Source: azure-mgmt-authorization 4.0.0 `v2022_04_01`; MicrosoftDocs/azure-docs
+//! `articles/role-based-access-control/role-assignments-list-rest.md` and `troubleshooting.md` beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,7 +53,8 @@ fn argument<'a>(clause: &'a str, function: &str) -> Option<&'a str> {
 }
 
 impl Azure {
-    /// The forms of `$filter` and what each returns: section 1, "Filters".
+    /// The forms of `$filter` and what each returns.
+    /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/role-assignments-list-rest.md`.
     pub(crate) fn list_assignments(&self, caller: &str, call: &Call, scope: &str) -> Reply {
         self.authorize(caller, READ, scope)?;
         let (mut at_scope, mut of) = (false, Of::Anyone);
@@ -100,7 +103,9 @@ impl Azure {
         }
     }
 
-    /// 201 for a new assignment, 200 for the same one again. Source: section 1, "Body" and "Errors".
+    /// 201 for a new assignment, 200 for the same one again.
+    /// Source: azure-mgmt-authorization 4.0.0 `v2022_04_01`; MicrosoftDocs/azure-docs
+    /// `articles/role-based-access-control/troubleshooting.md`.
     pub(crate) fn put_assignment(&mut self, caller: &str, call: &Call, scope: &str, written: &str) -> Reply {
         self.authorize(caller, WRITE, scope)?;
         let key = call.key();
@@ -226,7 +231,8 @@ impl Azure {
         }
     }
 
-    /// Definitions at the scope and above: the built-in ones and custom ones. Source: section 2.
+    /// Definitions at the scope and above: the built-in ones and custom ones.
+    /// Source: azure-mgmt-authorization 4.0.0 `v2022_04_01`.
     pub(crate) fn list_definitions(&self, caller: &str, call: &Call, scope: &str) -> Reply {
         self.authorize(caller, "Microsoft.Authorization/roleDefinitions/read", scope)?;
         let mut wanted = Vec::new();

@@ -13,7 +13,8 @@ use crate::traffic::{Look, Pace, Segment};
 use crate::world::{ACCOUNT, KEY_USER, WORKLOAD, WORKSPACE};
 use crate::{arm_id, json, time};
 
-/// How far back metrics reach, and with them the traffic before the start. Source: azure/monitor-and-activity-log.md.
+/// How far back metrics reach, and with them the traffic before the start. Source:
+/// MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`.
 const RETENTION: std::time::Duration = std::time::Duration::from_secs(93 * 24 * 3600);
 
 /// Somebody who keeps trying.

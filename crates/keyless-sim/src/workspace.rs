@@ -1,4 +1,5 @@
-//! Workspaces, hubs and projects. Source: azure/workspaces.md.
+//! Workspaces, hubs and projects.
+//! Source: Azure/azure-rest-api-specs `specification/machinelearningservices/.../stable/2025-09-01/workspaceRP.json`.
 
 use serde_json::{Map, Value, json};
 
@@ -38,7 +39,8 @@ impl Azure {
         })
     }
 
-    /// Changes what is sent, now or by an operation. Source: section 5.
+    /// Changes what is sent, now or by an operation. Source: the same file, `WorkspaceUpdateParameters`; for the reserved
+    /// tags azure-ai-ml 1.35.2 `operations/_workspace_operations_base.py`.
     pub(crate) fn patch_workspace(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, WRITE, key)?;
         let Some(workspace) = self.world.typed(WORKSPACE, key) else { return Err(self.not_found(&call.path())) };
@@ -59,7 +61,7 @@ impl Azure {
         self.write_workspace(caller, call, key, Write::Patch(patch))
     }
 
-    /// Creates, or replaces what is settable. Source: section 6.
+    /// Creates, or replaces what is settable. Source: the same file.
     pub(crate) fn put_workspace(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, WRITE, key)?;
         let group = arm_id::resource_group(key).unwrap_or_default();
@@ -198,7 +200,7 @@ impl Azure {
         self.schedule(at, Timer::ServiceGrants { workspace: key.to_owned() });
     }
 
-    /// Fetches keys anew; nothing here depends on which key it is. Source: section 3.
+    /// Fetches keys anew; nothing here depends on which key it is. Source: the same file.
     pub(crate) fn resync_keys(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, "Microsoft.MachineLearningServices/workspaces/resyncKeys/action", key)?;
         self.existing_workspace(key, arm_id::name(key))?;
@@ -219,7 +221,8 @@ impl Azure {
     }
 }
 
-/// A user-assigned identity set to null is detached. Source: section 4.
+/// A user-assigned identity set to null is detached.
+/// Source: azure-ai-ml 1.35.2 `operations/_workspace_operations_base.py`.
 fn lay_identity(held: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (name, value) in patch {
         if name != "userAssignedIdentities" {
