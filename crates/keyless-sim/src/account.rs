@@ -11,6 +11,34 @@ use crate::{arm_id, json, time};
 
 const WRITE: &str = "Microsoft.Storage/storageAccounts/write";
 
+/// What an update may change; whatever else is sent is passed over.
+/// Source: azure-mgmt-storage 25.3.0, `StorageAccountPropertiesUpdateParameters`.
+const SETTABLE: [&str; 23] = [
+    "accessTier",
+    "allowBlobPublicAccess",
+    "allowCrossTenantReplication",
+    "allowSharedKeyAccess",
+    "allowSharedKeyAccessForServices",
+    "allowedCopyScope",
+    "azureFilesIdentityBasedAuthentication",
+    "customDomain",
+    "defaultToOAuthAuthentication",
+    "dnsEndpointType",
+    "enableExtendedGroups",
+    "encryption",
+    "immutableStorageWithVersioning",
+    "isLocalUserEnabled",
+    "isSftpEnabled",
+    "keyPolicy",
+    "largeFileSharesState",
+    "minimumTlsVersion",
+    "networkAcls",
+    "publicNetworkAccess",
+    "routingPreference",
+    "sasPolicy",
+    "supportsHttpsTrafficOnly",
+];
+
 impl Azure {
     pub(crate) fn get_account(&self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, "Microsoft.Storage/storageAccounts/read", key)?;
@@ -36,7 +64,9 @@ impl Azure {
             }
         }
         if let Some(properties) = patch.get("properties").and_then(Value::as_object) {
-            json::lay_over(json::object(account, "properties"), properties);
+            let mut settable = properties.clone();
+            settable.retain(|name, _| SETTABLE.contains(&name.as_str()));
+            json::lay_over(json::object(account, "properties"), &settable);
         }
         let shown = account.clone();
         self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 200);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::azure::{Azure, Timer};
 use crate::faults::{Fault, Meanwhile};
-use crate::request::{Answer, Call, Reply, Sent, answer_of};
+use crate::request::{Answer, Call, Reply, Sent, Unread, answer_of};
 use crate::throttle::{Class, StorageClass};
 use crate::{arm_id, time};
 
@@ -71,6 +71,9 @@ impl Azure {
             Ok(caller) => caller,
             Err(refused) => return Outcome::Answered(finish(self, "", refused)),
         };
+        if let Some(unread) = call.unread {
+            return Outcome::Answered(finish(self, &caller, unread_body(unread)));
+        }
         let fault = self.knobs.faults.strike(method.as_str(), &operation, &mut self.rng);
         match fault {
             Some(Fault::ResetBefore | Fault::HangBefore) => {
@@ -224,6 +227,14 @@ fn check_version(call: &Call) -> Result<(), Answer> {
     let message =
         format!("The api-version '{version}' is invalid. The supported versions are dates, such as '2023-05-01'.");
     Err(Answer::error(400, "InvalidApiVersionParameter", message))
+}
+
+/// The answer to a body that could not be taken in. The error codes have no public source; design decision.
+fn unread_body(unread: Unread) -> Answer {
+    match unread {
+        Unread::TooLong => Answer::error(413, "RequestEntityTooLarge", "The request content size exceeds the limit."),
+        Unread::Broken => Answer::error(400, "InvalidRequestContent", "The request content could not be read."),
+    }
 }
 
 fn storage_class(method: &Method, key: &str) -> Option<StorageClass> {

@@ -10,12 +10,15 @@ use crate::account::Change;
 use crate::azure::{Actor, Azure};
 use crate::request::{Answer, Call, Reply};
 use crate::roles::BUILT_IN;
-use crate::world::{ASSIGNMENT, DEFINITION};
+use crate::world::{ACCOUNT, ASSIGNMENT, DEFINITION, WORKSPACE};
 use crate::{arm_id, json, time};
 
 const READ: &str = "Microsoft.Authorization/roleAssignments/read";
 const WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
 const DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
+
+/// What a PUT may change of an assignment that is there.
+const UPDATABLE: [&str; 3] = ["condition", "conditionVersion", "description"];
 
 /// The part of a filter that names a principal.
 enum Of {
@@ -129,9 +132,12 @@ impl Azure {
             return Err(Answer::error(400, "RoleDefinitionDoesNotExist", message));
         }
         let principal_type = self.check_principal(&principal, &field("principalType"))?;
+        if matches!(arm_id::type_of(scope).as_deref(), Some(ACCOUNT | WORKSPACE)) && self.world.get(scope).is_none() {
+            return Err(self.not_found(written));
+        }
         self.unlocked(scope, Change::Write)?;
-        if let Some(standing) = self.standing(call, &key, scope, &principal, &role)? {
-            return Ok(Answer::ok(standing));
+        if let Some(standing) = self.standing(&key, scope, &principal, &role)? {
+            return Ok(self.update_assignment(caller, call, &body, standing));
         }
         if let Some(id) = &subscription {
             let scope = format!("/subscriptions/{id}");
@@ -160,15 +166,30 @@ impl Azure {
         Ok(Answer::new(201, Some(self.shown(call, &assignment))))
     }
 
+    /// 200 where nothing changes; 201, as recorded, where the condition or the description does.
+    /// Source: Azure/azure-cli, recording `test_role_assignment_create_update`.
+    fn update_assignment(&mut self, caller: &str, call: &Call, body: &Value, mut standing: Value) -> Answer {
+        let before = standing.clone();
+        let properties = json::object(&mut standing, "properties");
+        for name in UPDATABLE {
+            properties.insert(name.to_owned(), json::at(body, &["properties", name]).cloned().unwrap_or_default());
+        }
+        let unchanged = UPDATABLE
+            .iter()
+            .all(|name| json::at(&before, &["properties", name]) == json::at(&standing, &["properties", name]));
+        if unchanged {
+            return Answer::ok(self.shown(call, &before));
+        }
+        let properties = json::object(&mut standing, "properties");
+        properties.insert("updatedOn".to_owned(), json!(time::stamp(self.now)));
+        properties.insert("updatedBy".to_owned(), json!(caller));
+        self.grant(standing.clone());
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 201);
+        Answer::new(201, Some(self.shown(call, &standing)))
+    }
+
     /// The same assignment under the same name; another of the name, or another name for the same, is an error.
-    fn standing(
-        &self,
-        call: &Call,
-        key: &str,
-        scope: &str,
-        principal: &str,
-        role: &str,
-    ) -> Result<Option<Value>, Answer> {
+    fn standing(&self, key: &str, scope: &str, principal: &str, role: &str) -> Result<Option<Value>, Answer> {
         let same = |value: &Value| {
             json::text(value, &["properties", "principalId"]).is_some_and(|id| id.eq_ignore_ascii_case(principal))
                 && json::text(value, &["properties", "roleDefinitionId"])
@@ -176,7 +197,7 @@ impl Azure {
         };
         if let Some(named) = self.world.assignment_named(arm_id::name(key)) {
             return match self.world.get(named) {
-                Some(value) if named == key && same(value) => Ok(Some(self.shown(call, value))),
+                Some(value) if named == key && same(value) => Ok(Some(value.clone())),
                 _ => Err(Answer::error(
                     400,
                     "RoleAssignmentUpdateNotPermitted",

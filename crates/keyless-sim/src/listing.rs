@@ -11,6 +11,10 @@ use crate::request::{Answer, Call, Reply};
 use crate::world::{GROUP, WORKSPACE};
 use crate::{arm_id, json};
 
+/// Date of the first api-version that knows the mode, a preview.
+/// Source: Azure/bicep-types-az `generated/machinelearningservices/microsoft.machinelearningservices/2022-12-01-preview/types.md`.
+const FIRST_WITH_MODE: &str = "2022-12-01";
+
 impl Azure {
     /// A stored resource by its own id.
     pub(crate) fn get_plain(&self, caller: &str, call: &Call, kind: &str, action: &str) -> Reply {
@@ -110,7 +114,9 @@ impl Azure {
     /// Source: <https://github.com/Azure/bicep-types-az/issues/2391>.
     fn show_mode(&self, call: &Call, workspace: &mut Value) {
         let Some(properties) = workspace.get_mut("properties").and_then(Value::as_object_mut) else { return };
-        if self.knobs.versions_hiding_auth_mode.contains(call.api_version()) {
+        let version = call.api_version();
+        let older = version.get(..10).is_some_and(|date| date < FIRST_WITH_MODE);
+        if older || self.knobs.versions_hiding_auth_mode.contains(version) {
             properties.remove("systemDatastoresAuthMode");
             return;
         }

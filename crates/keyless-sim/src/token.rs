@@ -13,7 +13,7 @@ use sha2::{Digest, Sha256};
 use crate::azure::Azure;
 use crate::request::{Answer, Call, Reply};
 use crate::world::IDENTITY;
-use crate::{json as read, time};
+use crate::{arm_id, json as read, time};
 
 /// Client id of the ready line's application.
 pub const CLIENT_ID: &str = "c1e27a5e-5d0f-4c7b-8a41-6f0d1b2c3a01";
@@ -265,6 +265,7 @@ impl Azure {
         };
         let client = call.query("client_id").unwrap_or(MANAGED_CLIENT_ID).to_owned();
         let by_object = call.query("object_id").or_else(|| call.query("principal_id"));
+        let by_resource = call.query("mi_res_id").or_else(|| call.query("msi_res_id"));
         let oid = match by_object {
             Some(oid) if oid.eq_ignore_ascii_case(MANAGED_OBJECT_ID) => Some(MANAGED_OBJECT_ID.to_owned()),
             Some(oid) => self
@@ -272,6 +273,10 @@ impl Azure {
                 .keys_of(IDENTITY)
                 .filter_map(|key| read::text(self.world.get(key)?, &["properties", "principalId"]))
                 .find(|own| own.eq_ignore_ascii_case(oid))
+                .map(str::to_owned),
+            None if by_resource.is_some() => by_resource
+                .and_then(|id| self.world.typed(IDENTITY, &arm_id::key(id)))
+                .and_then(|identity| read::text(identity, &["properties", "principalId"]))
                 .map(str::to_owned),
             None => self.principal_of_client(&client).filter(|oid| oid != CLIENT_OBJECT_ID),
         };
