@@ -1,0 +1,129 @@
+//! The way back to keys is the true reverse of the way forward, so that there is no moment without access.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
+mod harness;
+
+use std::path::Path;
+
+use harness::{Daemon, Sim, id_of, patience, same_id, text_at, wait_until};
+use serde_json::Value;
+
+const WORKSPACES: usize = 6;
+
+/// The workspaces that are on the account, by their own word.
+fn on_account(sim: &Sim, account: &str) -> Vec<String> {
+    let all = sim.workspaces();
+    let hubs: Vec<&Value> =
+        all.iter().filter(|entry| same_id(text_at(entry, "/properties/storageAccount"), account)).collect();
+    let belongs = |entry: &&Value| {
+        let hub = text_at(entry, "/properties/hubResourceId");
+        hubs.iter().any(|own| id_of(own) == id_of(entry) || same_id(id_of(own), hub))
+    };
+    all.iter().filter(belongs).map(|entry| id_of(entry).to_owned()).collect()
+}
+
+/// Writes `authMode: accesskey` into the documents of these workspaces, and a word for the account's key.
+fn ask_for_keys(desired: &Path, workspaces: &[String], account: &str) {
+    for entry in std::fs::read_dir(desired).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let documents: Vec<String> = text
+            .split("---\n")
+            .map(|document| {
+                let asked =
+                    workspaces.iter().any(|id| document.lines().any(|line| line.trim() == format!("resourceId: {id}")));
+                if asked { document.replace("authMode: identity", "authMode: accesskey") } else { document.to_owned() }
+            })
+            .collect();
+        std::fs::write(&path, documents.join("---\n")).unwrap();
+    }
+    let document = format!(
+        "apiVersion: keyless.dev/v1\nkind: StorageAccount\nmetadata: {{name: back}}\nspec:\n  resourceId: {account}\n  \
+         sharedKeyAccess: enabled\n"
+    );
+    std::fs::write(desired.join("back.yaml"), document).unwrap();
+}
+
+fn applied(daemon: &Daemon) -> Vec<Value> {
+    daemon.events("action_applied")
+}
+
+#[test]
+fn the_key_is_on_and_works_before_any_workspace_asks_for_it() {
+    let sim = Sim::fleet(WORKSPACES, 5);
+    let accounts = sim.accounts();
+    let mut daemon = Daemon::start(&sim);
+    daemon.until_converged(accounts.len(), patience(WORKSPACES));
+    let account = id_of(&accounts[0]);
+    let workspaces = on_account(&sim, account);
+    assert!(!workspaces.is_empty());
+    let forward = applied(&daemon).len();
+    let others: Vec<String> =
+        sim.workspaces().iter().map(|entry| id_of(entry).to_owned()).filter(|id| !workspaces.contains(id)).collect();
+
+    ask_for_keys(&sim.desired(), &workspaces, account);
+    wait_until("the workspaces are back on keys", patience(WORKSPACES), || {
+        workspaces.iter().all(|workspace| sim.mode(workspace) == "accesskey").then_some(())
+    });
+    daemon.until_converged(accounts.len(), patience(WORKSPACES));
+    assert!(sim.key_is_on(account));
+
+    let back: Vec<Value> = applied(&daemon).into_iter().skip(forward).collect();
+    let kinds: Vec<&str> = back.iter().map(|event| text_at(event, "/kind")).collect();
+    let mut expected = vec!["SetSharedKeyAccess"];
+    expected.extend(workspaces.iter().map(|_| "SetAuthMode"));
+    assert_eq!(kinds, expected, "first the key, then the workspaces, and nothing else: {back:#?}");
+    assert!(back.iter().all(|event| same_id(text_at(event, "/storage_account"), account)));
+    assert!(back.iter().all(|event| event["effort"] == "loosen"), "{back:#?}");
+
+    assert!(others.iter().all(|workspace| sim.mode(workspace) == "identity"), "only what the files name goes back");
+    daemon.stop();
+    sim.assert_nobody_was_denied();
+    sim.assert_no_secret_was_asked_for();
+}
+
+#[test]
+fn a_key_is_not_turned_on_for_a_workspace_alone() {
+    let sim = Sim::fleet(WORKSPACES, 5);
+    let accounts = sim.accounts();
+    let mut daemon = Daemon::start(&sim);
+    daemon.until_converged(accounts.len(), patience(WORKSPACES));
+    let account = id_of(&accounts[0]);
+    let workspaces = on_account(&sim, account);
+    let writes = sim.requests().writes();
+
+    ask_for_keys(&sim.desired(), &workspaces, account);
+    std::fs::remove_file(sim.desired().join("back.yaml")).unwrap();
+    let held = daemon.event("gate_unmet", |event| {
+        same_id(text_at(event, "/storage_account"), account) && text_at(event, "/lift").contains("sharedKeyAccess")
+    });
+    assert!(!text_at(&held, "/why").is_empty(), "{held:#}");
+    daemon.full_cycles(accounts.len(), 3);
+    assert_eq!(sim.requests().writes(), writes);
+    assert!(!sim.key_is_on(account));
+    sim.assert_nobody_was_denied();
+}
+
+#[test]
+fn the_order_of_the_articles_denies_access_on_the_way_back() {
+    let sim = Sim::fleet(WORKSPACES, 5);
+    let accounts = sim.accounts();
+    let mut daemon = Daemon::start(&sim);
+    daemon.until_converged(accounts.len(), patience(WORKSPACES));
+    daemon.stop();
+    let account = id_of(&accounts[0]);
+    // They put the workspace back first and the key second.
+    for workspace in on_account(&sim, account) {
+        sim.set_mode_by_hand(&workspace, "AccessKey");
+        wait_until("the workspace is switched", patience(1), || (sim.mode(&workspace) == "accesskey").then_some(()));
+    }
+    wait_until("somebody is denied", patience(1), || (sim.denied_entitled() > 0).then_some(()));
+    sim.set_key_by_hand(account, true);
+}

@@ -1,0 +1,68 @@
+//! Two processes under test, the simulated cloud and the daemon: started on port 0, asked over HTTP, killed on drop.
+//!
+//! Nothing here sleeps for a time; [`wait_until`] is the one place that waits, and it waits for a condition.
+
+#![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part of this")]
+
+mod http;
+mod process;
+mod sim;
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+pub use http::Answer;
+pub use process::{Daemon, Stopped, keyless, output_of, stderr, stdout};
+pub use sim::{SOMEBODY, Sim, id_of, same_id, text_at};
+
+/// Several times what anything takes on two busy cores.
+pub const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Asks again until there is an answer, and fails with `what` if there is none within `limit`.
+#[track_caller]
+pub fn wait_until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + limit;
+    loop {
+        if let Some(answer) = ask() {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
+}
+
+/// The root of the repository.
+pub fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+/// A number from the environment, to run a test at another size.
+pub fn number(variable: &str, default: usize) -> usize {
+    match std::env::var(variable) {
+        Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable} must be a whole number, not {text:?}")),
+        Err(_) => default,
+    }
+}
+
+/// How long a fleet of this size may take.
+pub fn patience(workspaces: usize) -> Duration {
+    PATIENCE + Duration::from_secs(workspaces as u64 * 3)
+}
+
+/// Numbers that look random and are the same in every run: SplitMix64.
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A number from 0 to `most`, both included.
+    pub fn up_to(&mut self, most: u64) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (mixed ^ (mixed >> 31)) % (most + 1)
+    }
+}

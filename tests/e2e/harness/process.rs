@@ -1,0 +1,247 @@
+//! The binary as a child process: its lines, its signals, its end.
+
+use std::io::{BufRead as _, BufReader, Read};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::http::{Answer, Http};
+use super::{PATIENCE, Sim, wait_until};
+
+/// The binary without the variables of whoever runs the tests.
+pub fn keyless(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyless"));
+    for (name, _) in std::env::vars_os() {
+        let upper = name.to_string_lossy().to_ascii_uppercase();
+        let own = ["KEYLESS_", "AZURE_", "IDENTITY_", "MSI_"].iter().any(|prefix| upper.starts_with(prefix));
+        if own || upper.ends_with("_PROXY") {
+            command.env_remove(&name);
+        }
+    }
+    command.env_remove("RUST_LOG").env("NO_COLOR", "1").stdin(Stdio::null()).args(arguments);
+    command
+}
+
+/// Runs a command to its end and asserts its exit code.
+#[track_caller]
+pub fn output_of(mut command: Command, code: i32) -> Output {
+    let output = command.output().expect("the binary starts");
+    assert_eq!(output.status.code(), Some(code), "{}{}", stdout(&output), stderr(&output));
+    output
+}
+
+pub fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).expect("stdout is text")
+}
+
+pub fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).expect("stderr is text")
+}
+
+/// What a stream has brought so far.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<String>>>);
+
+impl Lines {
+    fn follow(&self, stream: impl Read + Send + 'static) -> JoinHandle<()> {
+        let lines = self.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                lines.0.lock().expect("no reader panics").push(line);
+            }
+        })
+    }
+
+    pub fn all(&self) -> Vec<String> {
+        self.0.lock().expect("no reader panics").clone()
+    }
+
+    pub fn tail(&self) -> String {
+        let lines = self.all();
+        lines[lines.len().saturating_sub(25)..].join("\n")
+    }
+}
+
+/// A child process; killed on drop.
+pub struct Process {
+    child: Child,
+    pub stdout: Lines,
+    pub stderr: Lines,
+    readers: Vec<JoinHandle<()>>,
+}
+
+impl Process {
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        let (stdout, stderr) = (Lines::default(), Lines::default());
+        let readers = vec![
+            stdout.follow(child.stdout.take().expect("stdout is piped")),
+            stderr.follow(child.stderr.take().expect("stderr is piped")),
+        ];
+        Self { child, stdout, stderr, readers }
+    }
+
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("a child can be waited for")
+    }
+
+    pub fn terminate(&self) {
+        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        assert!(status.expect("`kill` is there").success());
+    }
+
+    /// SIGKILL, and the end of it.
+    pub fn kill(&mut self) {
+        self.child.kill().expect("it can be killed");
+        self.child.wait().expect("it ends");
+        self.drain();
+    }
+
+    fn drain(&mut self) {
+        for reader in self.readers.drain(..) {
+            reader.join().expect("no reader panics");
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Either fails only where the process has ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// The daemon, logging JSON.
+pub struct Daemon {
+    process: Process,
+}
+
+/// How a daemon ended.
+pub struct Stopped {
+    pub status: ExitStatus,
+    pub took: Duration,
+    pub stdout: Vec<String>,
+    pub stderr: Vec<String>,
+}
+
+impl Daemon {
+    /// `keyless run` on the simulator's files, with the variables that lead to its managed identity.
+    pub fn start(sim: &Sim) -> Self {
+        Self::start_as(sim.command(&["run", "--log", "json"]))
+    }
+
+    pub fn start_as(command: Command) -> Self {
+        Self { process: Process::start(command) }
+    }
+
+    pub fn log(&self) -> Vec<String> {
+        self.process.stderr.all()
+    }
+
+    /// The events of one name, oldest first.
+    pub fn events(&self, name: &str) -> Vec<Value> {
+        events(&self.log()).into_iter().filter(|event| event["event"] == name).collect()
+    }
+
+    /// Waits for an event that `wanted` accepts.
+    #[track_caller]
+    pub fn event(&mut self, name: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        self.wait_until(&format!("an event `{name}`"), PATIENCE, |daemon| daemon.events(name).into_iter().find(&wanted))
+    }
+
+    /// Waits, and fails at once with the log if the daemon ends before the time.
+    #[track_caller]
+    pub fn wait_until<T>(&mut self, what: &str, limit: Duration, mut ask: impl FnMut(&Self) -> Option<T>) -> T {
+        let deadline = Instant::now() + limit;
+        wait_until(what, limit + PATIENCE, || {
+            if let Some(status) = self.process.ended() {
+                panic!("the daemon ended ({status}) before: {what}\n{}", self.process.stderr.tail());
+            }
+            let answer = ask(self);
+            let late = answer.is_none() && Instant::now() >= deadline;
+            assert!(!late, "not within {limit:?}: {what}\n{}", self.process.stderr.tail());
+            answer
+        })
+    }
+
+    /// Where its own server listens, once it says so.
+    #[track_caller]
+    fn address(&mut self) -> String {
+        self.wait_until("the daemon listens", PATIENCE, |daemon| {
+            let lines = daemon.log().into_iter().filter_map(|line| serde_json::from_str::<Value>(&line).ok());
+            lines.into_iter().find_map(|line| line["address"].as_str().map(str::to_owned))
+        })
+    }
+
+    #[track_caller]
+    pub fn get(&mut self, path: &str) -> Answer {
+        Http::new(&format!("http://{}", self.address()), None).send("GET", path, &[], "")
+    }
+
+    /// The sum of a metric over its labels that contain `label`.
+    #[track_caller]
+    pub fn metric(&mut self, name: &str, label: &str) -> u64 {
+        let text = self.get("/metrics").ok().text;
+        let values = text.lines().filter(|line| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            rest.starts_with([' ', '{']) && line.contains(label)
+        });
+        values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>().round() as u64
+    }
+
+    /// Waits until every account is converged.
+    #[track_caller]
+    pub fn until_converged(&mut self, accounts: usize, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        wait_until("every account converges", limit + PATIENCE, || {
+            let converged = self.metric("keyless_accounts", "\"converged\"") == accounts as u64;
+            let late = !converged && Instant::now() >= deadline;
+            assert!(!late, "no end within {limit:?}\n{}", self.process.stderr.tail());
+            converged.then_some(())
+        });
+    }
+
+    /// Waits until every account was read completely `cycles` more times on average.
+    #[track_caller]
+    pub fn full_cycles(&mut self, accounts: usize, cycles: u64) {
+        let goal = self.metric("keyless_passes_total", "") + cycles * accounts as u64;
+        let failed = self.metric("keyless_failed_passes_total", "");
+        wait_until("full cycles pass", PATIENCE, || (self.metric("keyless_passes_total", "") >= goal).then_some(()));
+        assert_eq!(self.metric("keyless_failed_passes_total", ""), failed);
+    }
+
+    /// Ends it without a word, as a crash does, and hands out its log.
+    pub fn kill(mut self) -> Vec<String> {
+        self.process.kill();
+        self.process.stderr.all()
+    }
+
+    /// SIGTERM, and its end with exit status 0.
+    #[track_caller]
+    pub fn stop(mut self) -> Stopped {
+        let began = Instant::now();
+        self.process.terminate();
+        let status = wait_until("the daemon ends", PATIENCE, || self.process.ended());
+        let took = began.elapsed();
+        self.process.drain();
+        let stopped = Stopped { status, took, stdout: self.process.stdout.all(), stderr: self.process.stderr.all() };
+        assert_eq!(stopped.status.code(), Some(0), "{}", self.process.stderr.tail());
+        stopped
+    }
+}
+
+/// The events in a log, oldest first.
+pub fn events(log: &[String]) -> Vec<Value> {
+    let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    lines.filter(|line| line["event"].is_string()).collect()
+}
+
+/// Whether the mark that all writes are settled lies in the state directory of these files.
+pub fn settled_mark(folder: &Path) -> bool {
+    folder.join("state/settled").is_file()
+}
