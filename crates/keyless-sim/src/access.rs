@@ -1,5 +1,6 @@
 //! Who may do what: role assignments, groups, wildcards, denials and propagation.
-//! Source: azure/authorization.md sections 2 to 5.
+//! Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshooting.md` and
+//! azure-mgmt-authorization 4.0.0 `v2022_04_01`.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -24,6 +25,15 @@ pub(crate) enum Reach {
     Direct,
     /// A managed identity through a group, or a grant at management group scope.
     Slow,
+}
+
+/// Which grants count for somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Grants {
+    /// Those with a condition do not: what it lets through is not known here.
+    Unconditional,
+    /// Those with a condition do too.
+    All,
 }
 
 /// `*` matches any run of characters, slashes included; case does not count.
@@ -90,8 +100,9 @@ impl Azure {
     }
 
     /// Whether a principal's bearer token is good for a data action on the account at this instant.
-    /// A conditional grant never counts, nor does one below the account.
-    pub(crate) fn data_allowed(&self, principal: &str, action: &str, account: &str, now: Timestamp) -> bool {
+    /// A grant below the account never counts.
+    pub(crate) fn data_allowed(&self, principal: &str, action: &str, account: &str, grants: Grants) -> bool {
+        let now = self.now;
         let principal = principal.to_ascii_lowercase();
         let principals = self.world.with_groups(&principal);
         let managed = self.world.principal_type(&principal).is_none_or(|kind| kind == "ServicePrincipal");
@@ -110,7 +121,9 @@ impl Azure {
             .map(|(key, gone)| (key.as_str(), &gone.assignment));
         standing
             .chain(fading)
-            .filter(|(_, assignment)| json::at(assignment, &["properties", "condition"]).is_none_or(|c| c == ""))
+            .filter(|(_, assignment)| {
+                grants == Grants::All || json::at(assignment, &["properties", "condition"]).is_none_or(|c| c == "")
+            })
             .any(|(_, assignment)| self.role_allows(assignment, Plane::Data, action))
             && !self.denied(&principal, Plane::Data, action, account)
     }

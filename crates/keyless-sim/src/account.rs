@@ -1,4 +1,6 @@
-//! Storage accounts. Source: azure/storage-accounts.md.
+//! Storage accounts.
+//! Source: Azure/bicep-types-az `generated/storage/microsoft.storage/2023-05-01/types.md`, azure-mgmt-storage 25.3.0, and
+//! "Common Error Codes for Storage Resource Provider" of the Azure REST documentation.
 
 use serde_json::{Value, json};
 
@@ -9,6 +11,34 @@ use crate::{arm_id, json, time};
 
 const WRITE: &str = "Microsoft.Storage/storageAccounts/write";
 
+/// What an update may change; whatever else is sent is passed over.
+/// Source: azure-mgmt-storage 25.3.0, `StorageAccountPropertiesUpdateParameters`.
+const SETTABLE: [&str; 23] = [
+    "accessTier",
+    "allowBlobPublicAccess",
+    "allowCrossTenantReplication",
+    "allowSharedKeyAccess",
+    "allowSharedKeyAccessForServices",
+    "allowedCopyScope",
+    "azureFilesIdentityBasedAuthentication",
+    "customDomain",
+    "defaultToOAuthAuthentication",
+    "dnsEndpointType",
+    "enableExtendedGroups",
+    "encryption",
+    "immutableStorageWithVersioning",
+    "isLocalUserEnabled",
+    "isSftpEnabled",
+    "keyPolicy",
+    "largeFileSharesState",
+    "minimumTlsVersion",
+    "networkAcls",
+    "publicNetworkAccess",
+    "routingPreference",
+    "sasPolicy",
+    "supportsHttpsTrafficOnly",
+];
+
 impl Azure {
     pub(crate) fn get_account(&self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, "Microsoft.Storage/storageAccounts/read", key)?;
@@ -18,7 +48,7 @@ impl Azure {
         }
     }
 
-    /// 200 and the whole account, at once; fields that are not sent stay. Source: section 4.
+    /// 200 and the whole account, at once; fields that are not sent stay. Source: azure-mgmt-storage 25.3.0.
     pub(crate) fn patch_account(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, WRITE, key)?;
         if !self.world.is_a(ACCOUNT, key) {
@@ -34,7 +64,9 @@ impl Azure {
             }
         }
         if let Some(properties) = patch.get("properties").and_then(Value::as_object) {
-            json::lay_over(json::object(account, "properties"), properties);
+            let mut settable = properties.clone();
+            settable.retain(|name, _| SETTABLE.contains(&name.as_str()));
+            json::lay_over(json::object(account, "properties"), &settable);
         }
         let shown = account.clone();
         self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 200);
@@ -45,7 +77,7 @@ impl Azure {
     }
 
     /// Creates an account, or replaces what is settable. A new account leaves `allowSharedKeyAccess` out unless it
-    /// was sent. Source: section 3.
+    /// was sent. Source: MicrosoftDocs/azure-docs `articles/storage/common/shared-key-authorization-prevent.md`.
     pub(crate) fn put_account(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, WRITE, key)?;
         let group = arm_id::resource_group(key).unwrap_or_default();
@@ -95,8 +127,8 @@ impl Azure {
         Ok(Answer::empty(200))
     }
 
-    /// Keys that open nothing; that they were asked for is counted and logged. It works while keys are refused.
-    /// Source: sections 1 and 6.
+    /// Keys that open nothing; that they were asked for is counted and logged. Source of the form: azure-mgmt-storage
+    /// 25.3.0. It works while keys are refused: no public source; design decision.
     pub(crate) fn list_account_keys(&mut self, caller: &str, call: &Call) -> Reply {
         let path = call.path();
         let path = path.rsplit_once('/').map_or("", |(account, _)| account).to_owned();
@@ -115,7 +147,7 @@ impl Azure {
     }
 
     /// 409 `ScopeLocked` where a lock at or above the scope forbids the change.
-    /// Source: azure/arm-conventions.md section 7.
+    /// Source: MicrosoftDocs/azure-docs `articles/azure-resource-manager/management/lock-resources.md`.
     pub(crate) fn unlocked(&self, key: &str, change: Change) -> Result<(), Answer> {
         let locks = self.world.extensions_covering(crate::world::LOCK, key);
         let hit = locks.into_iter().find(|(_, lock)| {
@@ -153,7 +185,8 @@ fn check_flags(body: &Value) -> Result<(), Answer> {
     }
 }
 
-/// The switch per service exists from 2025-08-01 on. Source: section 2.
+/// The switch per service exists from 2025-08-01 on.
+/// Source: Azure/bicep-types-az `generated/storage/microsoft.storage/2025-08-01/types.md`.
 fn show_account(call: &Call, mut account: Value) -> Value {
     if call.api_version().get(..10).is_some_and(|version| version < "2025-08-01")
         && let Some(properties) = account.get_mut("properties").and_then(Value::as_object_mut)

@@ -1,4 +1,6 @@
-//! The activity log: who changed what. Source: azure/monitor-and-activity-log.md section 2.
+//! The activity log: who changed what.
+//! Source: MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/activity-log-schema.md`, and for the filter
+//! <https://learn.microsoft.com/azure/azure-monitor/essentials/rest-activity-log>.
 
 use std::collections::BTreeMap;
 

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::azure::{Azure, Timer};
 use crate::faults::{Fault, Meanwhile};
-use crate::request::{Answer, Call, Reply, Sent, answer_of};
+use crate::request::{Answer, Call, Reply, Sent, Unread, answer_of};
 use crate::throttle::{Class, StorageClass};
 use crate::{arm_id, time};
 
@@ -71,6 +71,9 @@ impl Azure {
             Ok(caller) => caller,
             Err(refused) => return Outcome::Answered(finish(self, "", refused)),
         };
+        if let Some(unread) = call.unread {
+            return Outcome::Answered(finish(self, &caller, unread_body(unread)));
+        }
         let fault = self.knobs.faults.strike(method.as_str(), &operation, &mut self.rng);
         match fault {
             Some(Fault::ResetBefore | Fault::HangBefore) => {
@@ -128,7 +131,8 @@ impl Azure {
         let _ = self.perform(&sent.caller, &sent.call);
     }
 
-    /// The answer of a write that does not stick: the resource as it is. Source: azure/arm-conventions.md section 8.
+    /// The answer of a write that does not stick: the resource as it is, as under a policy of effect `Modify`.
+    /// Source: the comment of one team in a public preflight module, seen with `publicNetworkAccess`.
     fn pretend(&mut self, caller: &str, call: &Call) -> Answer {
         let mut reading = call.clone();
         reading.method = Method::GET;
@@ -187,7 +191,8 @@ impl Azure {
         self.route(caller, call)
     }
 
-    /// 403 unless the caller may do this, in ARM's words. Source: azure/authorization.md section 1, "Errors".
+    /// 403 unless the caller may do this, in ARM's words.
+    /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshooting.md`.
     pub(crate) fn authorize(&self, caller: &str, action: &str, scope: &str) -> Result<(), Answer> {
         let shown = if scope.is_empty() { "/" } else { scope };
         if self.denied_by(caller, action, scope) {
@@ -208,7 +213,7 @@ impl Azure {
     }
 }
 
-/// `api-version` is mandatory and is a date. Source: azure/arm-conventions.md section 3.
+/// `api-version` is mandatory and is a date. The error codes have no public source; design decision.
 fn check_version(call: &Call) -> Result<(), Answer> {
     let Some(version) = call.query("api-version").filter(|version| !version.is_empty()) else {
         let message = "The api-version query parameter (?api-version=) is required for all requests.";
@@ -222,6 +227,14 @@ fn check_version(call: &Call) -> Result<(), Answer> {
     let message =
         format!("The api-version '{version}' is invalid. The supported versions are dates, such as '2023-05-01'.");
     Err(Answer::error(400, "InvalidApiVersionParameter", message))
+}
+
+/// The answer to a body that could not be taken in. The error codes have no public source; design decision.
+fn unread_body(unread: Unread) -> Answer {
+    match unread {
+        Unread::TooLong => Answer::error(413, "RequestEntityTooLarge", "The request content size exceeds the limit."),
+        Unread::Broken => Answer::error(400, "InvalidRequestContent", "The request content could not be read."),
+    }
 }
 
 fn storage_class(method: &Method, key: &str) -> Option<StorageClass> {

@@ -1,5 +1,6 @@
 //! Resource ids: compared without regard to case, cut into scopes, and turned into operation templates.
-//! Source: azure/arm-conventions.md section 2, azure/client-sequences.md section 4.
+//! Source: Azure/azure-rest-api-specs `.../Microsoft.MachineLearningServices/stable/2024-04-01/examples/Workspace/get.json`,
+//! where one id is spelled in two ways.
 
 /// The form in which ids are compared: lower case, single slashes, no trailing slash.
 pub(crate) fn key(id: &str) -> String {

@@ -1,4 +1,6 @@
-//! Role assignments, role definitions, locks and denials. Source: azure/authorization.md.
+//! Role assignments, role definitions, locks and denials.
+//! Source: azure-mgmt-authorization 4.0.0 `v2022_04_01`; MicrosoftDocs/azure-docs
+//! `articles/role-based-access-control/role-assignments-list-rest.md` and `troubleshooting.md` beside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,12 +10,15 @@ use crate::account::Change;
 use crate::azure::{Actor, Azure};
 use crate::request::{Answer, Call, Reply};
 use crate::roles::BUILT_IN;
-use crate::world::{ASSIGNMENT, DEFINITION};
+use crate::world::{ACCOUNT, ASSIGNMENT, DEFINITION, WORKSPACE};
 use crate::{arm_id, json, time};
 
 const READ: &str = "Microsoft.Authorization/roleAssignments/read";
 const WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
 const DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
+
+/// What a PUT may change of an assignment that is there.
+const UPDATABLE: [&str; 3] = ["condition", "conditionVersion", "description"];
 
 /// The part of a filter that names a principal.
 enum Of {
@@ -51,7 +56,8 @@ fn argument<'a>(clause: &'a str, function: &str) -> Option<&'a str> {
 }
 
 impl Azure {
-    /// The forms of `$filter` and what each returns: section 1, "Filters".
+    /// The forms of `$filter` and what each returns.
+    /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/role-assignments-list-rest.md`.
     pub(crate) fn list_assignments(&self, caller: &str, call: &Call, scope: &str) -> Reply {
         self.authorize(caller, READ, scope)?;
         let (mut at_scope, mut of) = (false, Of::Anyone);
@@ -100,7 +106,9 @@ impl Azure {
         }
     }
 
-    /// 201 for a new assignment, 200 for the same one again. Source: section 1, "Body" and "Errors".
+    /// 201 for a new assignment, 200 for the same one again.
+    /// Source: azure-mgmt-authorization 4.0.0 `v2022_04_01`; MicrosoftDocs/azure-docs
+    /// `articles/role-based-access-control/troubleshooting.md`.
     pub(crate) fn put_assignment(&mut self, caller: &str, call: &Call, scope: &str, written: &str) -> Reply {
         self.authorize(caller, WRITE, scope)?;
         let key = call.key();
@@ -124,9 +132,12 @@ impl Azure {
             return Err(Answer::error(400, "RoleDefinitionDoesNotExist", message));
         }
         let principal_type = self.check_principal(&principal, &field("principalType"))?;
+        if matches!(arm_id::type_of(scope).as_deref(), Some(ACCOUNT | WORKSPACE)) && self.world.get(scope).is_none() {
+            return Err(self.not_found(written));
+        }
         self.unlocked(scope, Change::Write)?;
-        if let Some(standing) = self.standing(call, &key, scope, &principal, &role)? {
-            return Ok(Answer::ok(standing));
+        if let Some(standing) = self.standing(&key, scope, &principal, &role)? {
+            return Ok(self.update_assignment(caller, call, &body, standing));
         }
         if let Some(id) = &subscription {
             let scope = format!("/subscriptions/{id}");
@@ -155,15 +166,30 @@ impl Azure {
         Ok(Answer::new(201, Some(self.shown(call, &assignment))))
     }
 
+    /// 200 where nothing changes; 201, as recorded, where the condition or the description does.
+    /// Source: Azure/azure-cli, recording `test_role_assignment_create_update`.
+    fn update_assignment(&mut self, caller: &str, call: &Call, body: &Value, mut standing: Value) -> Answer {
+        let before = standing.clone();
+        let properties = json::object(&mut standing, "properties");
+        for name in UPDATABLE {
+            properties.insert(name.to_owned(), json::at(body, &["properties", name]).cloned().unwrap_or_default());
+        }
+        let unchanged = UPDATABLE
+            .iter()
+            .all(|name| json::at(&before, &["properties", name]) == json::at(&standing, &["properties", name]));
+        if unchanged {
+            return Answer::ok(self.shown(call, &before));
+        }
+        let properties = json::object(&mut standing, "properties");
+        properties.insert("updatedOn".to_owned(), json!(time::stamp(self.now)));
+        properties.insert("updatedBy".to_owned(), json!(caller));
+        self.grant(standing.clone());
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 201);
+        Answer::new(201, Some(self.shown(call, &standing)))
+    }
+
     /// The same assignment under the same name; another of the name, or another name for the same, is an error.
-    fn standing(
-        &self,
-        call: &Call,
-        key: &str,
-        scope: &str,
-        principal: &str,
-        role: &str,
-    ) -> Result<Option<Value>, Answer> {
+    fn standing(&self, key: &str, scope: &str, principal: &str, role: &str) -> Result<Option<Value>, Answer> {
         let same = |value: &Value| {
             json::text(value, &["properties", "principalId"]).is_some_and(|id| id.eq_ignore_ascii_case(principal))
                 && json::text(value, &["properties", "roleDefinitionId"])
@@ -171,7 +197,7 @@ impl Azure {
         };
         if let Some(named) = self.world.assignment_named(arm_id::name(key)) {
             return match self.world.get(named) {
-                Some(value) if named == key && same(value) => Ok(Some(self.shown(call, value))),
+                Some(value) if named == key && same(value) => Ok(Some(value.clone())),
                 _ => Err(Answer::error(
                     400,
                     "RoleAssignmentUpdateNotPermitted",
@@ -226,7 +252,8 @@ impl Azure {
         }
     }
 
-    /// Definitions at the scope and above: the built-in ones and custom ones. Source: section 2.
+    /// Definitions at the scope and above: the built-in ones and custom ones.
+    /// Source: azure-mgmt-authorization 4.0.0 `v2022_04_01`.
     pub(crate) fn list_definitions(&self, caller: &str, call: &Call, scope: &str) -> Reply {
         self.authorize(caller, "Microsoft.Authorization/roleDefinitions/read", scope)?;
         let mut wanted = Vec::new();

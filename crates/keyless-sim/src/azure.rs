@@ -171,7 +171,8 @@ impl Azure {
     }
 
     /// Sets or clears `allowSharedKeyAccess`; keys are treated so after the key effect delay.
-    /// Source: azure/storage-accounts.md section 5.
+    /// Source: MicrosoftDocs/azure-docs `articles/storage/common/shared-key-authorization-prevent.md`; it tells no
+    /// delay, so that there is one is a design decision.
     pub(crate) fn set_shared_key(&mut self, account: &str, allowed: Option<bool>) {
         let Some(value) = self.world.get_mut(account) else { return };
         let properties = json::object(value, "properties");
@@ -195,7 +196,7 @@ impl Azure {
     }
 
     /// Sets the mode, and with it the credentials of the system datastores.
-    /// Source: azure/workspaces.md section 5 (rewrites all four at once).
+    /// Source: the comment of one team in a public preflight module: all four are rewritten at once.
     pub(crate) fn set_auth_mode(&mut self, workspace: &str, mode: Option<&str>) {
         let Some(value) = self.world.get_mut(workspace) else { return };
         let properties = json::object(value, "properties");
@@ -243,7 +244,7 @@ impl Azure {
     }
 
     /// Takes an assignment away; it goes on counting for a while, where it counted before.
-    /// Source: azure/authorization.md section 5.
+    /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshooting.md`.
     pub(crate) fn revoke(&mut self, key: &str) -> Option<Value> {
         if !self.world.is_a(ASSIGNMENT, key) {
             return None;
@@ -264,7 +265,8 @@ impl Azure {
 
     /// What the service grants to a new workspace's own identity: blob data on the account (restricted by a condition
     /// for projects) and administration of its resource group.
-    /// Source: azure/identity-based-access.md section 2, azure/workspaces.md section 8.
+    /// Source: MicrosoftDocs/azure-ai-docs `articles/machine-learning/how-to-disable-local-auth-storage.md`,
+    /// `how-to-assign-roles.md` and `concept-hub-workspace.md` in the same folder.
     fn make_service_grants(&mut self, workspace: &str) {
         let Some(value) = self.world.typed(WORKSPACE, workspace) else { return };
         let Some(principal) = json::text(value, &["identity", "principalId"]).map(str::to_owned) else { return };
@@ -332,7 +334,8 @@ impl Azure {
     }
 }
 
-/// Absent and null mean that keys are allowed. Source: azure/storage-accounts.md section 2.
+/// Absent and null mean that keys are allowed.
+/// Source: MicrosoftDocs/azure-docs `articles/storage/common/shared-key-authorization-prevent.md`.
 pub(crate) fn allows_keys(account: &Value) -> bool {
     json::at(account, &["properties", "allowSharedKeyAccess"]).and_then(Value::as_bool).unwrap_or(true)
 }
@@ -346,7 +349,8 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
-    /// An absent mode is access key. Source: azure/workspaces.md sections 1 and 2.
+    /// An absent mode is access key, the documented default.
+    /// Source: MicrosoftDocs/azure-ai-docs `articles/machine-learning/how-to-disable-local-auth-storage.md`.
     pub(crate) fn of(workspace: &Value) -> Self {
         match json::text(workspace, &["properties", "systemDatastoresAuthMode"]) {
             Some(mode) if !mode.eq_ignore_ascii_case("accesskey") => Self::Identity,
@@ -362,7 +366,7 @@ impl Mode {
     }
 }
 
-/// What a workspace is. Source: azure/workspaces.md section 4.
+/// What a workspace is. Source: azure-ai-ml 1.35.2 `constants/_common.py`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Default,

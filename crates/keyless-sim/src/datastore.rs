@@ -1,5 +1,6 @@
 //! Datastores: stored ones, and the four of the system that every workspace has.
-//! Source: azure/monitor-and-activity-log.md section 3, azure/workspaces.md section 5.
+//! Source: Azure/bicep-types-az `generated/machinelearningservices/microsoft.machinelearningservices/2025-12-01/types.md`
+//! and azure-ai-ml 1.35.2 `_restclient`.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +12,7 @@ use crate::request::{Answer, Call, Reply};
 use crate::world::DATASTORE;
 use crate::{arm_id, json};
 
-/// What follows the workspace's mode. Source: azure/workspaces.md section 5.
+/// What follows the workspace's mode. Source: the comment of one team in a public preflight module.
 pub(crate) const SYSTEM: [&str; 4] =
     ["workspaceblobstore", "workspacefilestore", "workspaceartifactstore", "workspaceworkingdirectory"];
 

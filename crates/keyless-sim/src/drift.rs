@@ -138,7 +138,7 @@ impl Azure {
                 "Microsoft.Authorization/locks/delete"
             }
             DriftChange::ResourcePut | DriftChange::ResourceRemoved => {
-                self.replace_entry(change, &key, value)?;
+                self.replace_entry(change, &target, value)?;
                 "Microsoft.Resources/tags/write"
             }
             DriftChange::MemberAdded | DriftChange::MemberRemoved => {
@@ -174,14 +174,20 @@ impl Azure {
         } else {
             target.trim_end_matches('/').to_owned()
         };
+        if !scope.is_empty() && !scope.starts_with('/') {
+            return Err(bad("`target` must be a scope or the id of an assignment"));
+        }
         let mut properties = json::at(&value, &["properties"]).cloned().unwrap_or(value);
         let now = time::stamp(self.now);
+        let principal = json::text(&properties, &["principalId"]).map(str::to_owned);
+        let (Some(principal), Some(_)) = (principal, json::text(&properties, &["roleDefinitionId"])) else {
+            return Err(bad("`value` needs principalId and roleDefinitionId, both text"));
+        };
+        let principal_type = self.world.principal_type(&principal).unwrap_or("ServicePrincipal");
         let fields = json::into_object(&mut properties);
-        if !fields.contains_key("principalId") || !fields.contains_key("roleDefinitionId") {
-            return Err(bad("`value` needs principalId and roleDefinitionId"));
-        }
         for (name, value) in [
             ("scope", json!(scope)),
+            ("principalType", json!(principal_type)),
             ("createdOn", json!(now)),
             ("updatedOn", json!(now)),
             ("createdBy", json!(by)),
@@ -202,9 +208,25 @@ impl Azure {
     }
 
     fn start_key_user(&mut self, account: &str, value: &Value) -> Result<(), Answer> {
-        let number = self.world.keys_of(KEY_USER).count();
-        let id = format!("{account}/providers/Keyless.Sim/keyUsers/drift-{number}");
+        let id = |number: &usize| format!("{account}/providers/Keyless.Sim/keyUsers/drift-{number}");
+        // Those that were stopped have left gaps, and a user is not to take the place of another.
+        let free = (0..).find(|number| self.world.get(&arm_id::key(&id(number))).is_none());
+        let number = free.unwrap_or_default();
+        let id = id(&number);
         let field = |name: &str| json::at(value, &[name]).cloned();
+        if !value.is_null() && !value.is_object() {
+            return Err(bad("`value` must be an object such as {\"name\":\"backup\",\"stopsAfter\":\"1h\"}"));
+        }
+        if field("name").is_some_and(|name| !name.is_string()) {
+            return Err(bad("`name` must be text"));
+        }
+        if field("triesPerHour").is_some_and(|tries| !tries.as_f64().is_some_and(|tries| tries > 0.0)) {
+            return Err(bad("`triesPerHour` must be a number above 0"));
+        }
+        let is_span = |span: &Value| span.as_str().is_some_and(|span| humantime::parse_duration(span).is_ok());
+        if field("stopsAfter").is_some_and(|span| !is_span(&span)) {
+            return Err(bad("`stopsAfter` must be a duration such as `1h`"));
+        }
         let mut properties = json!({
             "account": account, "name": field("name").unwrap_or_else(|| json!(format!("key user {number}"))),
             "triesPerHour": field("triesPerHour").unwrap_or_else(|| json!(60)),
@@ -245,6 +267,12 @@ impl Azure {
             return self.put_as(LOCK, target, value);
         }
         let level = value.as_str().or_else(|| json::text(&value, &["properties", "level"])).unwrap_or("ReadOnly");
+        if !matches!(level, "ReadOnly" | "CanNotDelete") {
+            return Err(bad("`value` must be `ReadOnly` or `CanNotDelete`"));
+        }
+        if !target.starts_with('/') {
+            return Err(bad("`target` must be a scope"));
+        }
         let id = format!("{target}/providers/Microsoft.Authorization/locks/{level}");
         let lock = json!({
             "id": id, "name": level, "type": "Microsoft.Authorization/locks",
@@ -253,12 +281,34 @@ impl Azure {
         if self.world.insert(lock) { Ok(()) } else { Err(bad("`target` must be a scope")) }
     }
 
-    fn replace_entry(&mut self, change: DriftChange, key: &str, value: Value) -> Result<(), Answer> {
+    fn replace_entry(&mut self, change: DriftChange, target: &str, mut value: Value) -> Result<(), Answer> {
+        let key = &arm_id::key(target);
+        let removes = change == DriftChange::ResourceRemoved;
+        if removes && self.world.get(key).is_none() {
+            return Err(missing(key));
+        }
+        if !removes {
+            let own = value.as_object_mut().map(|own| own.entry("id").or_insert_with(|| json!(target)).clone());
+            if own.as_ref().and_then(Value::as_str).map(arm_id::key).as_ref() != Some(key) {
+                return Err(bad("`value` must be a resource with the id in `target`"));
+            }
+            // On a world of its own first: what is no entry must not push out the one that is there.
+            if crate::World::from_resources([value.clone()]).1 > 0 {
+                return Err(bad("`value` is no entry of a world"));
+            }
+        }
         self.stop_client(key);
-        if change == DriftChange::ResourceRemoved {
-            self.world.remove(key).ok_or_else(|| missing(key))?;
-        } else if !self.world.insert(value) {
-            return Err(bad("`value` is no entry of a world"));
+        match (removes, arm_id::type_of(key).as_deref()) {
+            (true, Some(ASSIGNMENT)) => {
+                self.revoke(key);
+            }
+            (true, _) => {
+                self.world.remove(key);
+            }
+            (false, Some(ASSIGNMENT)) => self.grant(value),
+            (false, _) => {
+                self.world.insert(value);
+            }
         }
         self.start_client_if_any(key);
         let accounts: Vec<String> = self.world.keys_of(ACCOUNT).map(str::to_owned).collect();

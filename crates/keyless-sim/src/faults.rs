@@ -53,9 +53,11 @@ pub enum Fault {
         /// `Retry-After` in seconds, if any.
         retry_after: Option<u64>,
     },
-    /// Answered as if done, and nothing done. Source: azure/arm-conventions.md section 8 (`Modify`).
+    /// Answered as if done, and nothing done, as under a policy of effect `Modify`.
+    /// Source: the comment of one team in a public preflight module, seen with `publicNetworkAccess`.
     Ignored,
-    /// The long-running operation that the request starts ends `Failed`. Source: ibid. section 4.
+    /// The long-running operation that the request starts ends `Failed`.
+    /// Source: <https://github.com/hashicorp/terraform-provider-azurerm/issues/22150>.
     OperationFails,
 }
 

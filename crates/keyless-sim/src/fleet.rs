@@ -119,6 +119,10 @@ pub enum Asked {
 /// from five accounts on every tenth has a hidden user of its key who stops after an hour.
 #[must_use]
 pub fn generate(workspaces: usize, seed: u64, now: Timestamp) -> Fleet {
+    if workspaces == 0 {
+        // Nor any people: a world of one's own is to hold what was loaded and nothing else.
+        return Fleet { resources: Vec::new(), desired: Vec::new(), profiles: Vec::new(), subscriptions: Vec::new() };
+    }
     let mut dice = Dice::new(seed);
     let blueprint = Blueprint::random(workspaces, &mut dice);
     populate(&blueprint, dice, now)

@@ -1,5 +1,5 @@
 //! Plain reads and lists: pages, filters by permission, and how resources are spelled in answers.
-//! Source: azure/arm-conventions.md sections 2 and 3.
+//! Source: azure-mgmt-authorization 4.0.0 and azure-ai-ml 1.35.2, whose pagers take `value` and `nextLink` in this form.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -10,6 +10,10 @@ use crate::options::Casing;
 use crate::request::{Answer, Call, Reply};
 use crate::world::{GROUP, WORKSPACE};
 use crate::{arm_id, json};
+
+/// Date of the first api-version that knows the mode, a preview.
+/// Source: Azure/bicep-types-az `generated/machinelearningservices/microsoft.machinelearningservices/2022-12-01-preview/types.md`.
+const FIRST_WITH_MODE: &str = "2022-12-01";
 
 impl Azure {
     /// A stored resource by its own id.
@@ -106,10 +110,13 @@ impl Azure {
         (arm_id::type_of(&key).as_deref() == Some(WORKSPACE)).then_some(WORKSPACE)
     }
 
-    /// Old stable versions never show the mode; the spelling in others is a knob. Source: azure/workspaces.md section 1.
+    /// Old versions never show the mode; the spelling in others is a knob.
+    /// Source: <https://github.com/Azure/bicep-types-az/issues/2391>.
     fn show_mode(&self, call: &Call, workspace: &mut Value) {
         let Some(properties) = workspace.get_mut("properties").and_then(Value::as_object_mut) else { return };
-        if self.knobs.versions_hiding_auth_mode.contains(call.api_version()) {
+        let version = call.api_version();
+        let older = version.get(..10).is_some_and(|date| date < FIRST_WITH_MODE);
+        if older || self.knobs.versions_hiding_auth_mode.contains(version) {
             properties.remove("systemDatastoresAuthMode");
             return;
         }

@@ -1,5 +1,6 @@
 //! The documents by which clients find their way, each built from the host the caller used.
-//! Source: azure/client-sequences.md sections 1 to 3.
+//! Source of what clients read in them: azure-ai-ml 1.35.2 `_azure_environments.py`, azure-cli-core `cloud.py`, msal 1.39.0
+//! `authority.py`, and Azure/azure-cli pull request 31566 for the shapes of the metadata document.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,6 @@
-//! `Transactions` of a storage account. Source: azure/monitor-and-activity-log.md section 1.
+//! `Transactions` of a storage account.
+//! Source: azure-mgmt-monitor 7.0.0 `operations/_metrics_operations.py`; MicrosoftDocs/azure-docs
+//! `articles/storage/blobs/monitor-blob-storage-reference.md`.
 
 use std::collections::BTreeMap;
 

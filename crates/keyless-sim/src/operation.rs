@@ -1,5 +1,6 @@
 //! Long-running operations of workspaces and their poll URLs.
-//! Source: azure/arm-conventions.md section 4, azure/client-sequences.md section 4.
+//! Source: MicrosoftDocs/azure-docs `articles/azure-resource-manager/management/async-operations.md`; for what
+//! clients need in an answer azure-core 1.41.0 `polling/base_polling.py` and azure-mgmt-core 1.6.0 `polling/arm_polling.py`.
 
 use std::time::Duration;
 
@@ -20,7 +21,8 @@ pub(crate) enum Write {
 }
 
 impl Write {
-    /// The third mode is reported to end in server errors. Source: azure/workspaces.md section 2.
+    /// The third mode is reported to end in server errors.
+    /// Source: <https://github.com/Azure/terraform-provider-azapi/issues/807>.
     pub(crate) fn is_doomed(&self) -> bool {
         let body = match self {
             Self::Patch(body) | Self::Put(body) => body,

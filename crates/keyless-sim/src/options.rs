@@ -108,22 +108,24 @@ pub enum MetricAnswer {
 }
 
 /// Behaviour that differs between clouds, regions and days. Delays are real ones; `speed` divides them.
-/// Source: azure/README.md "Simulator knobs implied by these facts".
+/// Where a field names no source, there is none in public and its default is a design decision.
 #[derive(Debug, Clone)]
 pub struct Knobs {
-    /// From the making (or removal) of an assignment until it counts. Source: azure/authorization.md section 5.
+    /// From the making (or removal) of an assignment until it counts.
+    /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshooting.md`.
     pub role_propagation: Spread,
-    /// The same for a managed identity through a group, and at management group scope. Source: ibid.
+    /// The same for a managed identity through a group, and at management group scope. Source: the same.
     pub slow_propagation: Spread,
-    /// From a change of `allowSharedKeyAccess` until keys are treated so. Source: azure/storage-accounts.md section 5.
+    /// From a change of `allowSharedKeyAccess` until keys are treated so. No public source; design decision.
     pub key_effect: Duration,
-    /// How old traffic must be before metrics show it. Source: azure/monitor-and-activity-log.md section 1.
+    /// How old traffic must be before metrics show it. No public source; design decision.
     pub metric_lag: Duration,
-    /// How old a write must be before the activity log shows it. Source: ibid. section 2.
+    /// How old a write must be before the activity log shows it. No public source; design decision.
     pub activity_lag: Duration,
-    /// How long a workspace operation runs. Source: azure/workspaces.md section 5.
+    /// How long a workspace operation runs. No public source; design decision.
     pub operation: Duration,
-    /// `Retry-After` of a workspace operation. Source: azure/workspaces.md section 3 (10..600).
+    /// `Retry-After` of a workspace operation, 10 to 600 seconds.
+    /// Source: Azure/azure-rest-api-specs `specification/machinelearningservices/.../stable/2025-09-01/workspaceRP.json`.
     pub operation_retry_after: Duration,
     /// From the creation of a workspace until the service has made its grants.
     pub service_grant_delay: Duration,
@@ -132,23 +134,27 @@ pub struct Knobs {
     /// Which poll URLs a 202 carries.
     pub poll_headers: PollHeaders,
     /// Whether a finished `Location` poll answers with a status document instead of the workspace.
-    /// Source: azure/arm-conventions.md section 4.
+    /// Source: <https://github.com/hashicorp/terraform-provider-azurerm/issues/22150>.
     pub location_poll_returns_status_document: bool,
-    /// Api-versions whose answers leave `systemDatastoresAuthMode` out. Source: azure/workspaces.md section 1.
+    /// Api-versions whose answers leave `systemDatastoresAuthMode` out, beside all that are older than the property.
+    /// Source: <https://github.com/Azure/bicep-types-az/issues/2391> and the `types.md` of each version in that repository.
     pub versions_hiding_auth_mode: BTreeSet<String>,
-    /// Spelling of the mode in answers. Source: azure/workspaces.md section 2.
+    /// Spelling of the mode in answers. Source: <https://github.com/Azure/terraform-provider-azapi/issues/807>.
     pub auth_mode_casing: Casing,
-    /// Spelling of ids in answers. Source: azure/arm-conventions.md section 2.
+    /// Spelling of ids in answers. Source: Azure/azure-rest-api-specs
+    /// `.../Microsoft.MachineLearningServices/stable/2024-04-01/examples/Workspace/get.json`.
     pub id_casing: Casing,
     /// Entries on a page of a list, those of the machine-learning provider apart. No size is published.
     pub page_size: usize,
     /// Entries on a page of the machine-learning provider's lists. No size is published.
     pub workspace_page_size: usize,
-    /// Whether lists begin with an empty page that carries a `nextLink`. Source: azure/arm-conventions.md section 3.
+    /// Whether lists begin with an empty page that carries a `nextLink`. No public source; design
+    /// decision.
     pub empty_first_page: bool,
-    /// Whether `RoleAssignmentExists` names the existing assignment. Source: azure/authorization.md section 1.
+    /// Whether `RoleAssignmentExists` names the existing assignment; both forms were seen in public reports.
     pub existing_assignment_named: bool,
-    /// Assignments a subscription may hold. Source: azure/arm-conventions.md section 5.
+    /// Assignments a subscription may hold.
+    /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshoot-limits.md`.
     pub assignment_limit: usize,
     /// What metrics answer.
     pub metric_answer: MetricAnswer,

@@ -1,11 +1,12 @@
 //! The built-in roles that matter for storage data and for managing workspaces and accounts.
-//! Source: azure/authorization.md sections 6 and 7.
+//! Source: iann0036/iam-dataset `azure/built-in-roles-raw.json`, snapshot of 2026-08-22.
 
 use serde_json::{Value, json};
 
 /// Made by the service for the identities of workspaces, hubs and endpoints.
 pub(crate) const BLOB_DATA_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
-/// Made by the service for workspace identities, on the resource group. Source: azure/workspaces.md section 8.
+/// Made by the service for workspace identities, on the resource group. Source:
+/// MicrosoftDocs/azure-ai-docs `articles/machine-learning/how-to-assign-roles.md`.
 pub(crate) const AI_ADMINISTRATOR: &str = "b78c5d69-af96-48a3-bf8d-a8b4d589de94";
 
 pub(crate) struct BuiltIn {

@@ -173,7 +173,7 @@ impl Azure {
     }
 }
 
-/// A path that no provider knows. Source: azure/arm-conventions.md section 3.
+/// A path that no provider knows. The error codes have no public source; design decision.
 fn unknown(call: &Call) -> Answer {
     let path = call.path();
     match call.segments.iter().position(|segment| segment.eq_ignore_ascii_case("providers")) {

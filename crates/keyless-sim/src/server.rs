@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::options::SimOptions;
-use crate::request::Answer;
+use crate::request::{Answer, Unread};
 use crate::simulator::{ConnectionReset, Simulator};
 use crate::tls::{self, TlsError};
 use crate::token::{CLIENT_ID, Secret, TENANT_ID};
@@ -235,13 +235,16 @@ impl Door {
     }
 
     async fn serve_one(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, ConnectionReset> {
-        let (parts, body) = request.into_parts();
-        let Ok(body) = Limited::new(body, LONGEST_BODY).collect().await else {
-            let mut response = Response::new(Full::default());
-            *response.status_mut() = StatusCode::PAYLOAD_TOO_LARGE;
-            return Ok(response);
+        let (mut parts, body) = request.into_parts();
+        // What cannot be read is answered like everything else, so that it is counted too.
+        let body = match Limited::new(body, LONGEST_BODY).collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) => {
+                parts.extensions.insert(if error.is::<LengthLimitError>() { Unread::TooLong } else { Unread::Broken });
+                Bytes::new()
+            }
         };
-        let request = Request::from_parts(parts, body.to_bytes());
+        let request = Request::from_parts(parts, body);
         let host = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
         let origin = format!("{}://{}", self.scheme, host.unwrap_or(&self.own));
         let path = request.uri().path();

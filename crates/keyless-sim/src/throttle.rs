@@ -1,5 +1,6 @@
 //! Token buckets: ARM's per subscription, principal and class, and the storage provider's own.
-//! Source: azure/arm-conventions.md section 5.
+//! Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling>, and
+//! MicrosoftDocs/azure-docs `includes/azure-storage-limits-azure-resource-manager.md`.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -75,7 +76,8 @@ struct Size {
     per_second: f64,
 }
 
-/// The global bucket of a subscription is this many times that of one principal. Source: section 5.
+/// The global bucket of a subscription is this many times that of one principal: a public recording of May 2025 shows 249
+/// and 3749 reads left.
 const GLOBAL: f64 = 15.0;
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

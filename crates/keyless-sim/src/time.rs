@@ -20,7 +20,7 @@ pub(crate) fn between(from: Timestamp, to: Timestamp) -> Duration {
 }
 
 /// Seven fractional digits and a `Z`, the form of most providers.
-/// Source: azure/authorization.md section 1 (`createdOn`), azure/workspaces.md section 4 (`systemData`).
+/// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/role-assignments-list-rest.md` (`createdOn`).
 pub(crate) fn stamp(at: Timestamp) -> String {
     format!("{at:.7}")
 }
@@ -40,7 +40,7 @@ pub(crate) fn http_date(at: Timestamp) -> String {
 }
 
 /// Whole seconds, rounded up, never below one: the only form of `Retry-After` that every client reads.
-/// Source: azure/client-sequences.md section 4.
+/// Source: azure-core 1.41.0 `polling/base_polling.py`.
 pub(crate) fn retry_after(wait: Duration) -> u64 {
     let seconds = wait.as_secs();
     if wait.subsec_nanos() > 0 { seconds.saturating_add(1) } else { seconds }.max(1)

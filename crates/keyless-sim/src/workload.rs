@@ -8,13 +8,18 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::access::Grants;
 use crate::azure::{Azure, Mode, Timer};
 use crate::traffic::{Look, Pace, Segment};
 use crate::world::{ACCOUNT, KEY_USER, WORKLOAD, WORKSPACE};
 use crate::{arm_id, json, time};
 
-/// How far back metrics reach, and with them the traffic before the start. Source: azure/monitor-and-activity-log.md.
+/// How far back metrics reach, and with them the traffic before the start. Source:
+/// MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`.
 const RETENTION: std::time::Duration = std::time::Duration::from_secs(93 * 24 * 3600);
+
+/// How often somebody at work in a workspace tries, unless the world says otherwise.
+pub(crate) const TRIES_PER_HOUR: f64 = 360.0;
 
 /// Somebody who keeps trying.
 pub(crate) struct Client {
@@ -27,9 +32,18 @@ pub(crate) struct Client {
     spell: Option<usize>,
 }
 
-enum What {
-    Workload { workspace: String, principal: String, actions: Vec<String> },
-    KeyUser { name: String, stops: Option<Timestamp> },
+pub(crate) enum What {
+    Workload {
+        workspace: String,
+        principal: String,
+        actions: Vec<String>,
+        /// Whether it is the workspace's own identity, for which a grant with a condition is the service's usual one.
+        own: bool,
+    },
+    KeyUser {
+        name: String,
+        stops: Option<Timestamp>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,11 +115,13 @@ pub struct DenialEvent {
 impl Azure {
     /// Brings to life every caller the world declares.
     pub(crate) fn start_clients(&mut self) {
+        let history = time::before(self.now, RETENTION);
         let keys: Vec<String> =
             self.world.keys_of(WORKLOAD).chain(self.world.keys_of(KEY_USER)).map(str::to_owned).collect();
         for key in keys {
-            self.start_client(&key, time::before(self.now, RETENTION));
+            self.start_client(&key, history);
         }
+        self.start_undeclared_clients(history);
     }
 
     /// Brings one caller to life; what it does now it has done since `history`.
@@ -118,14 +134,20 @@ impl Azure {
             let actions = json::at(entry, &["properties", "dataActions"]).and_then(Value::as_array);
             let actions = actions.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
             let account = self.world.account_of(&workspace).unwrap_or_default();
-            (What::Workload { workspace, principal: words("principalId").to_owned(), actions }, account, 360.0)
+            let principal = words("principalId").to_owned();
+            (What::Workload { workspace, principal, actions, own: false }, account, TRIES_PER_HOUR)
         } else {
             let stops = humantime::parse_duration(words("stopsAfter")).ok();
             let stops = stops.map(|after| time::after(self.now, self.speed.shorten(after)));
             (What::KeyUser { name: words("name").to_owned(), stops }, arm_id::key(words("account")), 60.0)
         };
-        let tries = number("triesPerHour").unwrap_or(default_pace) * self.speed.factor();
-        let Some(pace) = Pace::per_hour(tries) else { return };
+        let tries = number("triesPerHour").unwrap_or(default_pace);
+        self.bring_to_life(key, what, account, tries, history);
+    }
+
+    /// One caller who tries so often in an hour of real life, and has done so since `history`.
+    pub(crate) fn bring_to_life(&mut self, key: &str, what: What, account: String, tries: f64, history: Timestamp) {
+        let Some(pace) = Pace::per_hour(tries * self.speed.factor()) else { return };
         if let What::KeyUser { stops: Some(stops), .. } = &what {
             let stops = *stops;
             self.schedule(stops, Timer::KeyUserStops { client: key.to_owned() });
@@ -287,13 +309,14 @@ impl Azure {
         match &client.what {
             What::KeyUser { stops, .. } if stops.is_some_and(|stops| stops <= self.now) => Verdict::Idle,
             What::KeyUser { .. } => by_key(),
-            What::Workload { workspace, principal, actions } => {
+            What::Workload { workspace, principal, actions, own } => {
                 let Some(value) = self.world.typed(WORKSPACE, workspace) else { return Verdict::Idle };
                 if Mode::of(value) == Mode::AccessKey {
                     return by_key();
                 }
+                let grants = if *own { Grants::All } else { Grants::Unconditional };
                 let missing =
-                    actions.iter().find(|action| !self.data_allowed(principal, action, &client.account, self.now));
+                    actions.iter().find(|action| !self.data_allowed(principal, action, &client.account, grants));
                 match missing {
                     None => Verdict::Served(Look { authentication: "OAuth", response: "Success" }),
                     Some(action) => Verdict::Refused(

@@ -1,4 +1,5 @@
-//! Workspaces, hubs and projects. Source: azure/workspaces.md.
+//! Workspaces, hubs and projects.
+//! Source: Azure/azure-rest-api-specs `specification/machinelearningservices/.../stable/2025-09-01/workspaceRP.json`.
 
 use serde_json::{Map, Value, json};
 
@@ -12,6 +13,33 @@ use crate::{arm_id, json, time};
 
 pub(crate) const WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
 const HUB_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/hubs/write";
+
+/// What an update may change; whatever else is sent is passed over.
+/// Source: the same file, `WorkspacePropertiesUpdateParameters`; the last one is in preview versions only.
+const SETTABLE: [&str; 16] = [
+    "applicationInsights",
+    "containerRegistry",
+    "description",
+    "enableDataIsolation",
+    "encryption",
+    "featureStoreSettings",
+    "friendlyName",
+    "imageBuildCompute",
+    "managedNetwork",
+    "primaryUserAssignedIdentity",
+    "publicNetworkAccess",
+    "serverlessComputeSettings",
+    "serviceManagedResourcesSettings",
+    "systemDatastoresAuthMode",
+    "v1LegacyMode",
+    "allowRoleAssignmentOnRG",
+];
+
+/// The modes, in the schema's spelling; any case is taken.
+const MODES: [&str; 3] = ["AccessKey", "Identity", "UserDelegationSAS"];
+
+/// What stays as it was at creation.
+const FIXED: [&str; 3] = ["storageAccount", "keyVault", "hubResourceId"];
 
 impl Azure {
     pub(crate) fn get_workspace(&self, caller: &str, call: &Call, key: &str) -> Reply {
@@ -38,28 +66,25 @@ impl Azure {
         })
     }
 
-    /// Changes what is sent, now or by an operation. Source: section 5.
+    /// Changes what is sent, now or by an operation. Source: the same file, `WorkspaceUpdateParameters`; for the reserved
+    /// tags azure-ai-ml 1.35.2 `operations/_workspace_operations_base.py`.
     pub(crate) fn patch_workspace(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, WRITE, key)?;
         let Some(workspace) = self.world.typed(WORKSPACE, key) else { return Err(self.not_found(&call.path())) };
         if Kind::of(workspace) == Kind::Hub {
             self.authorize(caller, HUB_WRITE, key)?;
         }
-        let held = json::text(workspace, &["properties", "storageAccount"]).map(arm_id::key);
         self.unlocked(key, Change::Write)?;
         let patch = call.json()?;
+        check_properties(&patch, Some(workspace))?;
         let tags = patch.get("tags").and_then(Value::as_object);
         if tags.is_some_and(|tags| tags.keys().any(|tag| tag.starts_with("Attach"))) {
             return Err(Answer::error(400, "BadRequest", "Reserved tags cannot be set by an update."));
         }
-        let moved = json::text(&patch, &["properties", "storageAccount"]).map(arm_id::key);
-        if moved.is_some() && moved != held {
-            return Err(Answer::error(400, "BadRequest", "The storage account of a workspace cannot be changed."));
-        }
         self.write_workspace(caller, call, key, Write::Patch(patch))
     }
 
-    /// Creates, or replaces what is settable. Source: section 6.
+    /// Creates, or replaces what is settable. Source: the same file.
     pub(crate) fn put_workspace(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, WRITE, key)?;
         let group = arm_id::resource_group(key).unwrap_or_default();
@@ -73,6 +98,7 @@ impl Azure {
         if !(3..=33).contains(&name.len()) || !plain || name.starts_with(['-', '_']) {
             return Err(Answer::error(400, "ValidationError", format!("'{name}' is not a valid workspace name.")));
         }
+        check_properties(&body, self.world.typed(WORKSPACE, key))?;
         if Kind::of(&body) == Kind::Hub {
             self.authorize(caller, HUB_WRITE, key)?;
         }
@@ -138,7 +164,9 @@ impl Azure {
             lay_identity(json::object(workspace, "identity"), identity);
         }
         if let Some(properties) = patch.get("properties").and_then(Value::as_object) {
-            json::lay_over(json::object(workspace, "properties"), properties);
+            let mut settable = properties.clone();
+            settable.retain(|name, _| SETTABLE.contains(&name.as_str()));
+            json::lay_over(json::object(workspace, "properties"), &settable);
         }
         if json::at(patch, &["properties", "systemDatastoresAuthMode"]).is_some() {
             self.follow_auth_mode(key);
@@ -170,8 +198,10 @@ impl Azure {
         let properties = json::object(&mut body, "properties");
         properties.insert("workspaceId".to_owned(), workspace_id);
         properties.insert("provisioningState".to_owned(), json!("Succeeded"));
-        if let Some(account) = kept(&["properties", "storageAccount"]) {
-            properties.insert("storageAccount".to_owned(), account);
+        for name in FIXED {
+            if let Some(value) = kept(&["properties", name]) {
+                properties.insert(name.to_owned(), value);
+            }
         }
         self.world.insert(body);
         self.rehome_clients();
@@ -196,9 +226,10 @@ impl Azure {
         }
         let at = time::after(self.now, self.speed.shorten(self.knobs.service_grant_delay));
         self.schedule(at, Timer::ServiceGrants { workspace: key.to_owned() });
+        self.start_newcomer(key);
     }
 
-    /// Fetches keys anew; nothing here depends on which key it is. Source: section 3.
+    /// Fetches keys anew; nothing here depends on which key it is. Source: the same file.
     pub(crate) fn resync_keys(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, "Microsoft.MachineLearningServices/workspaces/resyncKeys/action", key)?;
         self.existing_workspace(key, arm_id::name(key))?;
@@ -219,7 +250,29 @@ impl Azure {
     }
 }
 
-/// A user-assigned identity set to null is detached. Source: section 4.
+/// 400 for a mode that is none and for another value of what stays as it was at creation. That an unknown mode is
+/// refused has no public source; design decision.
+fn check_properties(sent: &Value, held: Option<&Value>) -> Result<(), Answer> {
+    let mode = json::at(sent, &["properties", "systemDatastoresAuthMode"]);
+    let known =
+        |mode: &Value| mode.as_str().is_some_and(|mode| MODES.iter().any(|known| known.eq_ignore_ascii_case(mode)));
+    if let Some(mode) = mode.filter(|mode| !known(mode)) {
+        let message = format!("{mode} is no value of systemDatastoresAuthMode, which is one of {}.", MODES.join(", "));
+        return Err(Answer::error(400, "ValidationError", message));
+    }
+    for name in FIXED {
+        let id = |value: &Value| json::at(value, &["properties", name]).map(|id| id.as_str().map(arm_id::key));
+        if let (Some(sent), Some(held)) = (id(sent), held.and_then(id))
+            && sent != held
+        {
+            return Err(Answer::error(400, "BadRequest", format!("'{name}' of a workspace cannot be changed.")));
+        }
+    }
+    Ok(())
+}
+
+/// A user-assigned identity set to null is detached.
+/// Source: azure-ai-ml 1.35.2 `operations/_workspace_operations_base.py`.
 fn lay_identity(held: &mut Map<String, Value>, patch: &Map<String, Value>) {
     for (name, value) in patch {
         if name != "userAssignedIdentities" {

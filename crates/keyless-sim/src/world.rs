@@ -189,6 +189,24 @@ impl World {
         found
     }
 
+    /// Everybody in a group, directly or through groups, and no group itself; a principal that is none stands for itself.
+    pub(crate) fn people_of(&self, principal: &str) -> BTreeSet<String> {
+        let (mut people, mut seen) = (BTreeSet::new(), BTreeSet::new());
+        let mut open = vec![principal.to_ascii_lowercase()];
+        while let Some(next) = open.pop() {
+            if !seen.insert(next.clone()) {
+                continue;
+            }
+            match self.typed("microsoft.graph/groups", &next) {
+                Some(group) => open.extend(members(group)),
+                None => {
+                    people.insert(next);
+                }
+            }
+        }
+        people
+    }
+
     /// The directory's type of a principal as `principalType` names it, if the directory knows it.
     pub(crate) fn principal_type(&self, principal: &str) -> Option<&'static str> {
         let principal = principal.to_ascii_lowercase();

@@ -88,6 +88,22 @@ async fn plain_http_answers_on_a_port_of_its_own_choice_and_stops_when_told() {
     let (status, _, body) = plain(&ready.resource_manager, "GET /metadata/endpoints HTTP/1.1", "").await;
     assert_eq!((status, &body["resourceManager"]), (200, &json!(ready.resource_manager)));
 
+    // A body that is too long is refused in words, and counted.
+    let mut stream = TcpStream::connect(address(&ready.resource_manager)).await.unwrap();
+    let head = format!(
+        "PATCH {ACCOUNT}?api-version=2023-05-01 HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+         Transfer-Encoding: chunked\r\n\r\n1000001\r\n"
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let chunk = vec![b'x'; 0x100_0001];
+    let mut answer = vec![0; 4096];
+    let (mut reader, mut writer) = stream.split();
+    let (_, read) = tokio::join!(writer.write_all(&chunk), reader.read(&mut answer));
+    let answer = String::from_utf8_lossy(&answer[..read.unwrap()]).into_owned();
+    assert!(answer.starts_with("HTTP/1.1 413") && answer.contains("RequestEntityTooLarge"), "{answer}");
+    let (_, _, counted) = plain(&ready.resource_manager, "GET /sim/requests HTTP/1.1", "").await;
+    assert!(counted["byOperation"].as_array().unwrap().iter().any(|entry| entry["status"] == 413), "{counted}");
+
     stop.cancel();
     tokio::time::timeout(Duration::from_secs(5), server.stopped()).await.unwrap();
     assert!(TcpStream::connect(address(&ready.resource_manager)).await.is_err());

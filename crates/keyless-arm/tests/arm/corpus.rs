@@ -24,13 +24,16 @@ struct Recorded {
     body: Value,
 }
 
-/// The recordings of one topic; none, loudly, where there is no corpus.
+/// Recorded traffic kept beside the project, where present: one topic of it, or nothing and a word about what is skipped.
 fn topic(name: &str) -> Vec<Recorded> {
     let folder = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpus"));
     let shared = std::env::var_os("KEYLESS_CORPUS").map_or(folder, PathBuf::from).join(name);
     let Ok(files) = std::fs::read_dir(&shared) else {
         // Past the harness, which would swallow it in a test that passes.
-        let loud = format!("SKIPPED: no recorded traffic at {}; set KEYLESS_CORPUS to its folder\n", shared.display());
+        let loud = format!(
+            "SKIPPED: no folder {}, so no recorded {name} were put to the client; KEYLESS_CORPUS names another place\n",
+            shared.display()
+        );
         std::io::stderr().write_all(loud.as_bytes()).unwrap();
         return Vec::new();
     };

@@ -190,6 +190,7 @@ fn a_fleet_has_exactly_the_workspaces_asked_for_and_declares_each_once() {
         assert_eq!(fleet.subscriptions.len(), count / 60 + 1);
     }
     assert!(generate(0, 1, now()).desired.is_empty());
+    assert!(generate(0, 1, now()).resources.is_empty());
 }
 
 #[test]

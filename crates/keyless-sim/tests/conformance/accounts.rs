@@ -190,3 +190,16 @@ async fn subscriptions_and_groups_follow_from_the_resources() {
     assert_eq!(groups.body["value"][0]["name"], "rg-ml-prod");
     assert_eq!(cloud.ask("HEAD", &format!("{SUB}/resourcegroups/none?api-version=2024-11-01"), None).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_patch_of_an_account_passes_over_what_is_read_only_or_unknown() {
+    let cloud = Cloud::immediate();
+    let before = cloud.get(&path()).await.body;
+    let patch = json!({"name": "z", "location": "mars",
+        "properties": {"provisioningState": "Creating", "creationTime": "x", "isHnsEnabled": true, "surprise": 1}});
+    let reply = cloud.ask("PATCH", &path(), Some(patch)).await;
+    assert_eq!((reply.status, &reply.body), (200, &before));
+    for body in [json!({"properties": "x"}), json!({"tags": 5}), json!("x")] {
+        assert_eq!(cloud.ask("PATCH", &path(), Some(body.clone())).await.status, 400, "{body}");
+    }
+}

@@ -220,3 +220,30 @@ async fn under_locks_grants_and_revokes_fail_as_documented() {
         "ScopeLocked"
     );
 }
+
+#[tokio::test]
+async fn a_put_over_a_grant_updates_condition_and_description_with_201_and_keeps_its_age() {
+    let cloud = Cloud::immediate();
+    let made = cloud.grant(&account(), G1, DANA, BLOB_CONTRIBUTOR).await.body;
+    cloud.pass(60);
+    let put = |description: &str| {
+        let properties =
+            json!({"roleDefinitionId": role(BLOB_CONTRIBUTOR), "principalId": DANA, "description": description});
+        cloud.request("PUT", &path(&account(), G1), Some(json!({"properties": properties})))
+    };
+    let changed = cloud.send(put("for training")).await;
+    assert_eq!((changed.status, &changed.body["properties"]["description"]), (201, &json!("for training")));
+    assert_eq!(changed.body["properties"]["createdOn"], made["properties"]["createdOn"]);
+    assert_ne!(changed.body["properties"]["updatedOn"], made["properties"]["updatedOn"]);
+    assert_eq!(cloud.send(put("for training")).await.status, 200);
+    assert_eq!(cloud.get(&path(&account(), G1)).await.body, changed.body);
+}
+
+#[tokio::test]
+async fn nothing_is_granted_on_what_does_not_exist() {
+    let cloud = Cloud::immediate();
+    for scope in [format!("{}gone", account()), workspace("gone")] {
+        let refused = cloud.grant(&scope, G1, DANA, BLOB_CONTRIBUTOR).await;
+        assert_eq!((refused.status, refused.code()), (404, "ResourceNotFound"), "{scope}");
+    }
+}

@@ -158,3 +158,68 @@ async fn equal_seeds_and_requests_give_equal_answers() {
     assert_eq!(run(3).await, run(3).await);
     assert_ne!(run(3).await.0, run(4).await.0);
 }
+
+#[tokio::test]
+async fn drift_with_bad_values_is_refused_and_changes_nothing() {
+    let cloud = Cloud::immediate();
+    let before = cloud.sim.world_json();
+    let role = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+    for (change, target, value) in [
+        ("grantAdded", account(), json!({"principalId": 5, "roleDefinitionId": role})),
+        ("grantAdded", account(), json!({"principalId": DANA, "roleDefinitionId": null})),
+        ("grantAdded", "nowhere".to_owned(), json!({"principalId": DANA, "roleDefinitionId": role})),
+        ("keyUserStarted", account(), json!({"stopsAfter": "soon"})),
+        ("keyUserStarted", account(), json!({"triesPerHour": 0})),
+        ("keyUserStarted", account(), json!({"name": 7})),
+        ("keyUserStarted", account(), json!("backup")),
+        ("lockAdded", account(), json!("Shut")),
+        ("lockAdded", "nowhere".to_owned(), json!("ReadOnly")),
+        ("resourcePut", account(), json!({"id": workspace("churn")})),
+        ("resourcePut", account(), json!(null)),
+        ("resourcePut", "/subscriptions/s/colours/red".to_owned(), json!({})),
+    ] {
+        let drift = json!({"change": change, "target": target, "value": value});
+        let reply = read(cloud.sim.call(anonymous("POST", "/sim/drift", drift.clone())).await.unwrap());
+        assert_eq!(reply.status, 400, "{drift}");
+        assert!(
+            reply.body["error"]["message"].as_str().unwrap().contains("must be")
+                || change == "grantAdded"
+                || change == "resourcePut",
+            "{reply:?}"
+        );
+    }
+    assert_eq!(cloud.sim.world_json(), before);
+}
+
+#[tokio::test]
+async fn a_key_user_started_later_never_takes_the_place_of_another() {
+    let cloud = Cloud::immediate();
+    for name in ["a", "b"] {
+        cloud.drift("keyUserStarted", &account(), json!({"name": name}));
+    }
+    cloud.drift("keyUserStopped", &account(), json!("a"));
+    cloud.drift("keyUserStarted", &account(), json!({"name": "c"}));
+    let world = cloud.sim.world_json();
+    let names: Vec<_> =
+        world.as_array().unwrap().iter().filter(|entry| entry["type"] == "Keyless.Sim/keyUsers").collect();
+    assert_eq!(names.len(), 2, "{names:?}");
+    cloud.drift("sharedKey", &account(), json!(false));
+    cloud.pass(3600);
+    assert_eq!(cloud.sim.oracle().denied.key_users, 120);
+}
+
+#[tokio::test]
+async fn an_assignment_put_out_of_band_begins_to_count_by_itself() {
+    let wait = keyless_sim::Spread::fixed(Duration::from_secs(600));
+    let mut world = small_world();
+    world[1]["properties"]["systemDatastoresAuthMode"] = json!("identity");
+    let cloud = Cloud::new(world, Knobs { role_propagation: wait, ..Knobs::immediate() });
+    let mut grant =
+        grant_entry(&account(), "0f6c7b8a-2d1e-5c3f-9a4b-6d7e8f901234", DANA, "ba92f5b4-2d11-453d-a403-e96b0029c9fe");
+    grant["properties"]["createdOn"] = json!(cloud.sim.now().to_string());
+    cloud.drift("resourcePut", grant["id"].as_str().unwrap(), grant.clone());
+    cloud.pass(601);
+    let before = cloud.sim.oracle().never_worked;
+    cloud.pass(3600);
+    assert_eq!((before, cloud.sim.oracle().never_worked), (60, 60));
+}

@@ -10,5 +10,6 @@ mod faults;
 mod metrics;
 mod scale;
 mod slicing;
+mod undeclared;
 mod workloads;
 mod workspaces;

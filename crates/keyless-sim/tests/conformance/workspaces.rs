@@ -246,3 +246,36 @@ async fn workspaces_are_listed_by_subscription_group_and_kind() {
         assert_eq!(cloud.get(&list).await.body["value"].as_array().unwrap().len(), count, "{list}");
     }
 }
+
+#[tokio::test]
+async fn versions_older_than_the_mode_hide_it_too() {
+    let cloud = Cloud::immediate();
+    for (version, shown) in [("2020-08-01", false), ("2022-10-01", false), ("2022-12-01-preview", true)] {
+        let body = cloud.get(&path(version)).await.body;
+        assert_eq!(body["properties"].get("systemDatastoresAuthMode").is_some(), shown, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_patch_passes_over_what_it_cannot_change_and_refuses_what_is_fixed() {
+    let cloud = Cloud::immediate();
+    let before = cloud.get(&path("2025-09-01")).await.body;
+    let patch = json!({"id": "/x", "location": "mars", "kind": "Hub",
+        "properties": {"workspaceId": "other", "provisioningState": "Failed", "surprise": 1, "storageAccount": account()}});
+    assert_eq!(cloud.ask("PATCH", &path("2025-09-01"), Some(patch)).await.status, 200);
+    assert_eq!(cloud.get(&path("2025-09-01")).await.body, before);
+    for body in [
+        json!({"properties": {"storageAccount": "/subscriptions/x"}}),
+        json!({"properties": {"systemDatastoresAuthMode": "banana"}}),
+        json!({"properties": {"systemDatastoresAuthMode": 5}}),
+        json!({"properties": []}),
+        json!({"tags": "none"}),
+        json!([]),
+    ] {
+        for method in ["PATCH", "PUT"] {
+            let reply = cloud.ask(method, &path("2025-09-01"), Some(body.clone())).await;
+            assert_eq!(reply.status, 400, "{method} {body}");
+        }
+    }
+    assert_eq!(cloud.get(&path("2025-09-01")).await.body, before);
+}
