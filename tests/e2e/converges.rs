@@ -10,7 +10,7 @@
 
 mod harness;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use harness::{Daemon, Sim, id_of, number, output_of, patience, wait_until};
 
@@ -25,8 +25,10 @@ fn a_fleet_goes_off_keys_without_a_denied_access_and_then_is_only_read() {
     let sim = Sim::fleet(workspaces, seed);
     let accounts = sim.accounts().len();
     assert_eq!(sim.workspaces().len(), workspaces);
+    let began = Instant::now();
     let mut daemon = Daemon::start(&sim);
     daemon.until_converged(accounts, patience(workspaces));
+    let took = began.elapsed();
     assert!(sim.is_off_keys());
     sim.assert_nobody_was_denied();
 
@@ -47,6 +49,14 @@ fn a_fleet_goes_off_keys_without_a_denied_access_and_then_is_only_read() {
     assert!(sim.has_settled_mark(), "every write was settled at the end");
     output_of(sim.command(&["plan", "--detailed-exitcode"]), 0);
     sim.assert_nobody_was_denied();
+    println!(
+        "{workspaces} workspaces on {accounts} accounts in {took:?}: {} writes, {} requests, {} tries of which none was \
+         denied; SIGTERM took {:?}",
+        after.writes(),
+        after.total(),
+        sim.oracle()["tries"],
+        stopped.took
+    );
 }
 
 #[test]
@@ -75,6 +85,7 @@ fn the_same_fleet_with_its_keys_switched_off_by_hand_denies_the_entitled() {
         sim.set_key_by_hand(id_of(account), false);
     }
     wait_until("somebody is denied", patience(workspaces), || (sim.denied_entitled() > 0).then_some(()));
+    println!("by hand: {}", sim.oracle()["denied"]);
     let requests = sim.requests();
     assert_eq!(requests.count("PATCH ", "/microsoft.storage/storageaccounts/{}"), accounts.len() as u64);
 }
