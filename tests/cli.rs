@@ -162,3 +162,16 @@ fn a_reader_that_goes_away_is_no_error() {
     let output = child.wait_with_output().unwrap();
     assert!(!stderr(&output).contains("panicked"), "{}", stderr(&output));
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+fn data_that_cannot_be_written_is_an_error_and_a_reader_that_has_gone_is_none() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = command(&["schema"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
+    code(&output, 1);
+    assert!(stderr(&output).contains("cannot write to stdout"), "{}", stderr(&output));
+
+    let mut child = command(&["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    code(&child.wait_with_output().unwrap(), 0);
+}

@@ -254,3 +254,17 @@ fn the_simulator_stops_when_it_is_asked_to() {
     // Whether it was ready by then or not, it ends.
     second.wait();
 }
+
+#[test]
+fn a_daemon_whose_log_nobody_reads_any_more_goes_on() {
+    let cloud = Cloud::with_fleet(3, 5);
+    let mut child = cloud.command(&["run"]).stderr(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    eventually("the fleet is off keys", || {
+        assert_eq!(child.try_wait().unwrap(), None, "it ended");
+        cloud.is_off_keys().then_some(())
+    });
+    child.kill().unwrap();
+    child.wait().unwrap();
+    cloud.assert_nobody_was_denied();
+}

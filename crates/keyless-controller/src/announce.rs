@@ -129,7 +129,7 @@ impl Book {
         match ended {
             Ended::Raced { why: raced } => why = Some(raced.clone()),
             Ended::MarkStuck { why: stuck } => events.push(Event {
-                why: Some(format!("the settled mark could not be taken away: {stuck}")),
+                why: Some(format!("the state directory does not let it write: {stuck}")),
                 result: Some("not_sent"),
                 ..about(Name::ActionFailed, Level::Error, plan)
             }),

@@ -143,10 +143,10 @@ impl Pass<'_> {
         }
     }
 
-    /// Short and rare enough to block: a `unlink` and an `fsync`, once in the life of a process.
+    /// Short enough to block: two `stat` before each write, a `unlink` and an `fsync` once in the life of a process.
     fn unmark(&self) -> Result<(), String> {
         let Some(hands) = self.around.hands else { return Err("there is no writer".to_owned()) };
-        hands.state_dir.mark().take_away().map_err(|error| error.to_string())
+        hands.state_dir.before_write().map_err(|error| error.to_string())
     }
 
     async fn send(&mut self, job: &Job, action: &Action) -> Event {

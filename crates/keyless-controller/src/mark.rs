@@ -7,8 +7,12 @@
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
+
+/// The file whose lock keeps a second writer away.
+const LOCK: &str = "keyless.lock";
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +40,7 @@ pub struct StateDir {
     path: PathBuf,
     mark: Mark,
     /// Held, never read: the lock ends with the file.
-    _lock: File,
+    lock: File,
 }
 
 impl StateDir {
@@ -47,12 +51,8 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<Self, StateDirError> {
         let unwritable = |source| StateDirError::Unwritable { path: path.to_owned(), source };
         fs::create_dir_all(path).map_err(unwritable)?;
-        let lock = OpenOptions::new()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path.join("keyless.lock"))
-            .map_err(unwritable)?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(unwritable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StateDirError::InUse { path: path.to_owned() }),
@@ -62,7 +62,7 @@ impl StateDir {
         write_durably(&path.join("probe"), b"").map_err(unwritable)?;
         remove_durably(&path.join("probe")).map_err(unwritable)?;
         let mark = Mark::find(path.join("settled")).map_err(unwritable)?;
-        Ok(Self { path: path.to_owned(), mark, _lock: lock })
+        Ok(Self { path: path.to_owned(), mark, lock })
     }
 
     /// The directory.
@@ -75,6 +75,23 @@ impl StateDir {
     #[must_use]
     pub fn mark(&self) -> &Mark {
         &self.mark
+    }
+
+    /// Makes sure that this process alone may write, and that a crash from here on is told by the absence of the mark.
+    ///
+    /// # Errors
+    /// What the system said, or that the directory was replaced: another process may hold the lock in the new one.
+    /// Nothing may be written then.
+    pub fn before_write(&self) -> io::Result<()> {
+        let held = self.lock.metadata()?;
+        match fs::metadata(self.path.join(LOCK)) {
+            Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => self.mark.take_away(),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            Ok(_) | Err(_) => Err(io::Error::other(
+                "the lock in the state directory was removed or replaced, so another process may be writing; \
+                 nothing is written until a restart",
+            )),
+        }
     }
 }
 
@@ -180,6 +197,19 @@ mod tests {
         assert!(matches!(StateDir::open(dir.path()), Err(StateDirError::InUse { .. })));
         drop(held);
         assert!(StateDir::open(dir.path()).is_ok());
+    }
+
+    #[test]
+    fn who_lost_the_lock_with_its_directory_writes_nothing_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("state");
+        let first = StateDir::open(&path).unwrap();
+        first.before_write().unwrap();
+        fs::remove_dir_all(&path).unwrap();
+        assert!(first.before_write().unwrap_err().to_string().contains("until a restart"));
+        let second = StateDir::open(&path).unwrap();
+        assert!(first.before_write().is_err(), "another process holds the new directory");
+        second.before_write().unwrap();
     }
 
     #[test]

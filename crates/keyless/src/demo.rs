@@ -126,16 +126,16 @@ pub(crate) async fn run(seed: u64, report: Option<&Path>, stop: CancellationToke
     cloud.stopped().await;
     let _settled = stopped?;
 
-    output::data(&table::render(&before, &Picture::of(&after), &events));
+    output::data(&table::render(&before, &Picture::of(&after), &events))?;
     let denied = oracle.denied.entitled + oracle.denied.key_users;
     output::data(&format!(
         "\n{} tries by everybody at work, {denied} denied; {:.0} s that stand for {}\n",
         oracle.tries,
         began.elapsed().as_secs_f64(),
         humantime::format_duration(Duration::from_secs((began.elapsed().as_secs_f64() * SPEED / 60.0) as u64 * 60)),
-    ));
+    ))?;
     for event in &oracle.events {
-        output::data(&format!("denied: {} at {}: {}\n", event.principal, event.account, event.cause));
+        output::data(&format!("denied: {} at {}: {}\n", event.principal, event.account, event.cause))?;
     }
     told?;
     Ok(denied == 0)

@@ -24,7 +24,12 @@ pub(crate) fn start(format: LogFormat, level: LogLevel) {
     let variable = std::env::var("RUST_LOG").ok();
     let filter = filter(variable.as_deref(), level);
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
-    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).with_ansi(color);
+    let lines = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        // It would be told on stderr too, and where that is gone the telling panics.
+        .log_internal_errors(false)
+        .with_env_filter(filter)
+        .with_ansi(color);
     // Fails only if a subscriber is set already, and then that one stays.
     let _ = match format {
         LogFormat::Text => lines.try_init(),

@@ -127,12 +127,19 @@ impl LogLevel {
     }
 }
 
-/// Reads a duration as people write it; it must be longer than nothing.
+/// Shorter, a loop would spin; longer, an instant that far ahead may not exist. The longest is that of desired state.
+const SHORTEST: Duration = Duration::from_millis(10);
+const LONGEST: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+/// Reads a duration as people write it, from 10 milliseconds to 400 days.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let duration = humantime::parse_duration(text)
         .map_err(|error| format!("`{text}` is not a duration such as `90s`, `15m` or `7d`: {error}"))?;
-    if duration.is_zero() {
-        return Err(format!("`{text}` is too short: it must be longer than nothing"));
+    if duration < SHORTEST {
+        return Err(format!("`{text}` is too short: it must be at least 10 ms"));
+    }
+    if duration > LONGEST {
+        return Err(format!("`{text}` is too long: it must be at most 400 days"));
     }
     Ok(duration)
 }

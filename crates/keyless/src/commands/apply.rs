@@ -26,7 +26,7 @@ pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
         let revision = desired.revision.clone();
         let left = controller.apply(desired, args.wait, stop).await?;
         let fleet = FleetPlan::new(&revision, left);
-        output::data(&fleet.render(args.output));
+        output::data(&fleet.render(args.output))?;
         Ok(fleet.detailed_exit_code())
     })
 }

@@ -22,7 +22,7 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
             () = stop.cancelled() => anyhow::bail!("stopped before the plan was made"),
         };
         let fleet = FleetPlan::new(&revision, planned);
-        output::data(&fleet.render(args.output));
+        output::data(&fleet.render(args.output))?;
         Ok(if args.detailed_exitcode { fleet.detailed_exit_code() } else { ExitCode::SUCCESS })
     })
 }

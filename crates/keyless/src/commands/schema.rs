@@ -11,6 +11,6 @@ pub(super) fn schema(args: &SchemaArgs) -> anyhow::Result<ExitCode> {
     let schema = args.kind.map_or_else(manifest::schema_all, manifest::schema);
     let mut text = serde_json::to_string_pretty(&schema)?;
     text.push('\n');
-    output::data(&text);
+    output::data(&text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -55,7 +55,7 @@ async fn serve(args: &SimArgs) -> anyhow::Result<ExitCode> {
     if let Some(dir) = &args.write_desired {
         write_desired(&fleet, dir, server.ready(), args.speed)?;
     }
-    output::data(&format!("{}\n", serde_json::to_string(server.ready())?));
+    output::data(&format!("{}\n", serde_json::to_string(server.ready())?))?;
     server.stopped().await;
     Ok(ExitCode::SUCCESS)
 }

@@ -26,7 +26,7 @@ pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
         }
     };
     for problem in &problems {
-        output::data(&format!("{problem}\n"));
+        output::data(&format!("{problem}\n"))?;
     }
     for warning in &warnings {
         output::remark(&format!("warning: {warning}"));

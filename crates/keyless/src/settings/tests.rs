@@ -98,3 +98,20 @@ fn another_kind_of_credential_takes_nothing_from_the_files_kind() {
     let settings = load(file, &["--credential", "managedIdentity"]).unwrap();
     assert_eq!(settings.credential, CredentialSettings::ManagedIdentity { client_id: None });
 }
+
+#[test]
+fn a_duration_that_no_clock_can_wait_for_is_refused() {
+    for (text, why) in [
+        ("580000000000y", "at most 400 days"),
+        ("401d", "at most 400 days"),
+        ("1ns", "at least 10 ms"),
+        ("0s", "at least 10 ms"),
+    ] {
+        for key in ["interval", "alertReminder"] {
+            let file = format!("desiredState: d\n{key}: {text}\n");
+            assert!(refusal(&file, &[]).contains(why), "{key}: {text}");
+        }
+        assert!(refusal("desiredState: d\n", &["--interval", text]).contains(why), "--interval {text}");
+    }
+    assert!(load("desiredState: d\ninterval: 400d\nalertReminder: 10ms\n", &[]).is_ok());
+}
