@@ -56,6 +56,9 @@ impl Default for Timeouts {
     }
 }
 
+/// How long a write may wait for its token: its gates were read just before, and a slow Entra must not let them age.
+const SEND_WRITE_WITHIN: Duration = Duration::from_secs(2);
+
 /// The pause before the second attempt; doubles up to the ceiling.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -145,7 +148,7 @@ impl Pipeline {
         let mut renewed = false;
         loop {
             self.governor.acquire(call.quota, self.timeouts.quota).await.map_err(|wait| throttled(call, wait))?;
-            let (error, passing) = match self.attempt(call, attempt).await {
+            let (error, passing) = match self.attempt(call, attempt, None).await {
                 Err(miss) => (miss.error, miss.passing),
                 Ok((reply, token)) => {
                     let fault = fault_of(&reply);
@@ -181,10 +184,11 @@ impl Pipeline {
     pub(crate) async fn write(&self, call: &Call) -> Result<(Reply, Verdict), WriteError> {
         let not_sent = |error| WriteError { error, landed: Landed::No };
         self.governor.spend_reserved(call.quota).map_err(|wait| not_sent(throttled(call, wait)))?;
+        let send_by = Instant::now() + SEND_WRITE_WITHIN;
         let mut renewed = false;
         loop {
             let (reply, token) = self
-                .attempt(call, if renewed { 2 } else { 1 })
+                .attempt(call, if renewed { 2 } else { 1 }, Some(send_by))
                 .await
                 .map_err(|miss| WriteError { error: miss.error, landed: miss.landed })?;
             let fault = fault_of(&reply);
@@ -209,8 +213,8 @@ impl Pipeline {
         full.mul_f64(0.5 + fraction(&self.ids) / 2.0)
     }
 
-    /// Sends once and returns whatever was answered, with the token that was used.
-    async fn attempt(&self, call: &Call, attempt: u32) -> Result<(Reply, Secret), Miss> {
+    /// Sends once, if that can be done by `send_by`, and returns whatever was answered, with the token that was used.
+    async fn attempt(&self, call: &Call, attempt: u32, send_by: Option<Instant>) -> Result<(Reply, Secret), Miss> {
         let before = |error, passing| Miss { error, landed: Landed::No, passing };
         if !self.cloud.owns(&call.url) {
             let message = "the address is not the resource manager's; no token is sent there";
@@ -221,6 +225,10 @@ impl Pipeline {
             .token()
             .await
             .map_err(|error| before(call.error(ErrorClass::Authentication, error.to_string()), false))?;
+        if send_by.is_some_and(|send_by| Instant::now() > send_by) {
+            let message = "the token came so late that what the write rests on has grown old";
+            return Err(before(call.error(ErrorClass::Transient, message), false));
+        }
         let client_request_id = (self.ids)().to_string();
         let request = build(call, &token, &client_request_id)
             .map_err(|error| before(call.error(ErrorClass::Bug, error.to_string()), false))?;

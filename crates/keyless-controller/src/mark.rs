@@ -83,9 +83,23 @@ impl StateDir {
     /// What the system said, or that the directory was replaced: another process may hold the lock in the new one.
     /// Nothing may be written then.
     pub fn before_write(&self) -> io::Result<()> {
+        self.check_lock()?;
+        self.mark.take_away()
+    }
+
+    /// Sets the mark: every write of this process is settled.
+    ///
+    /// # Errors
+    /// What the system said, or that the directory was replaced: the mark would speak for another process.
+    pub fn settle(&self) -> io::Result<()> {
+        self.check_lock()?;
+        self.mark.set()
+    }
+
+    fn check_lock(&self) -> io::Result<()> {
         let held = self.lock.metadata()?;
         match fs::metadata(self.path.join(LOCK)) {
-            Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => self.mark.take_away(),
+            Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => Ok(()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(_) | Err(_) => Err(io::Error::other(
                 "the lock in the state directory was removed or replaced, so another process may be writing; \
@@ -210,6 +224,8 @@ mod tests {
         let second = StateDir::open(&path).unwrap();
         assert!(first.before_write().is_err(), "another process holds the new directory");
         second.before_write().unwrap();
+        assert!(first.settle().is_err());
+        assert!(!path.join("settled").exists(), "the first does not speak for the second");
     }
 
     #[test]

@@ -37,6 +37,9 @@ impl Growth {
     }
 }
 
+/// How often a written assignment that no list shows is put down to lists that lag: half a minute in all.
+const LAGS: u32 = 5;
+
 /// The memory of all accounts.
 #[derive(Debug)]
 pub struct Memory {
@@ -119,6 +122,11 @@ impl Memory {
         }
         let Some(write) = &report.write else { return };
         match &write.result {
+            WriteResult::Applied { changed, .. }
+                if matches!(write.action, Action::GrantRole(_) | Action::RevokeRole { .. }) =>
+            {
+                memory.unseen(&write.action, *changed, now, self.person);
+            }
             WriteResult::Applied { .. } | WriteResult::NotReadBack { .. } => {
                 memory.refused.remove(&write.action);
             }
@@ -167,6 +175,20 @@ impl KeyMemory {
     fn rest(&mut self, now: Timestamp, late_write: Duration) {
         let until = later(now, late_write).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
         self.unsettled_until = self.unsettled_until.max(Some(until));
+    }
+
+    /// Notes that an assignment was written that only a list can show. Once the list shows it, the step is gone and this
+    /// with it. Until then it is not written again and again: lists lag, and an assignment with a condition may stand in
+    /// the place of the one that is asked for, which only a person can lift.
+    fn unseen(&mut self, action: &Action, changed: bool, now: Timestamp, person: Growth) {
+        let tries = self.refused.get(action).map_or(0, |refusal| refusal.tries);
+        let (by, growth) = if tries < LAGS { (RefusedBy::Time, Growth::TIME) } else { (RefusedBy::Person, person) };
+        let why = if changed {
+            "accepted, but the list of assignments does not show it yet"
+        } else {
+            "accepted as being so already, but no assignment that counts is listed: one with a condition may stand there"
+        };
+        self.refuse(action, by, why.to_owned(), now, |tries| growth.wait(tries));
     }
 
     fn refuse(

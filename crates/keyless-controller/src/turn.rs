@@ -382,7 +382,7 @@ impl Loop {
         if !settled {
             return Stopped { settled: false };
         }
-        match self.shared.state_dir.mark().set() {
+        match self.shared.state_dir.settle() {
             Ok(()) => Stopped { settled: true },
             Err(error) => {
                 tracing::warn!(error = %error, "the settled mark could not be set; the next start waits");

@@ -360,6 +360,37 @@ async fn a_change_that_does_not_stick_is_not_fought_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grant_that_no_list_shows_is_made_again_with_growing_waits() {
+    let (cloud, dir) = (two(), settled_state());
+    for number in 1..=4 {
+        cloud.lock().faults.insert(number, Fault::DoesNotStick);
+    }
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.converged("1").await;
+    let calls = cloud.lock().calls.clone();
+    let waits: Vec<u64> = calls.windows(2).take(4).map(|pair| gap(pair[0].0, pair[1].0).as_secs()).collect();
+    // The server's time is known to the second.
+    for (wait, least) in waits.iter().zip([1, 2, 4, 8]) {
+        assert!((least - 1..least + 3).contains(wait), "{waits:?}");
+    }
+    assert_eq!(calls.len(), 4 + FORWARD.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn apply_ends_where_a_grant_never_counts() {
+    let (cloud, dir) = (two(), settled_state());
+    for number in 1..=100 {
+        cloud.lock().faults.insert(number, Fault::DoesNotStick);
+    }
+    let files = Arc::new(desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    let (controller, _) = applier(&cloud, dir.path());
+    let ended = tokio::time::timeout(Duration::from_secs(600), controller.apply(files, None, CancellationToken::new()));
+    let plans = ended.await.expect("it ends").unwrap();
+    assert!(plans.has_steps());
+    assert!(cloud.calls().len() < 10, "{:?}", cloud.calls());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_full_write_quota_is_waited_for_while_drift_is_told_at_once() {
     let (cloud, dir) = (two(), settled_state());
     let free = cloud.now() + SignedDuration::from_secs(600);

@@ -12,7 +12,6 @@ use keyless_controller::event::Sink;
 use keyless_controller::mark::StateDir;
 use keyless_controller::status::Status;
 use keyless_controller::watch::Watch;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::server::{Looks, Server};
@@ -58,7 +57,7 @@ impl Daemon {
     pub(crate) async fn run(self, stop: CancellationToken) -> anyhow::Result<Stopped> {
         let Self { settings, client, sink, status, seed, state_dir, server } = self;
         let options = options(&settings, seed);
-        let served: JoinHandle<anyhow::Result<()>> = tokio::spawn(server.serve(stop.clone()));
+        let served = tokio::spawn(server.serve(stop.clone()));
         let watch = Watch {
             path: settings.desired_state.clone(),
             poll: POLL.min(settings.interval),
@@ -71,7 +70,7 @@ impl Daemon {
             Controller::new(options, client.clone(), client, state_dir, sink, status).run(feed, stop.clone()).await;
         // The loop also ends when nothing feeds it any more.
         stop.cancel();
-        served.await.context("the HTTP server failed")??;
+        served.await.context("the HTTP server failed")?;
         Ok(stopped)
     }
 }

@@ -6,6 +6,7 @@
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use axum::Router;
@@ -13,14 +14,30 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
 use keyless_arm::counts::Count;
 use keyless_controller::status::Snapshot;
 use keyless_core::gate::GateState;
 use keyless_core::plan::Plan;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{CONTENT_TYPE, Metrics, standing};
+
+/// How many connections are open at a time: whoever leaves them open must not use up the files this process may have.
+const CONNECTIONS: usize = 64;
+
+/// How long the head of a request may take.
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long one connection lasts, however it is used.
+const CONNECTION_LIFE: Duration = Duration::from_secs(300);
+
+/// The pause after a connection could not be accepted.
+const BREATH: Duration = Duration::from_millis(100);
 
 /// What the server looks at when it is asked.
 #[derive(Clone)]
@@ -55,13 +72,39 @@ impl Server {
     }
 
     /// Serves until `stop`. An open connection does not hold up the stop.
-    pub(crate) async fn serve(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let served = axum::serve(self.listener, self.router).into_future();
-        tokio::select! {
-            result = served => Ok(result?),
-            () = stop.cancelled() => Ok(()),
+    pub(crate) async fn serve(self, stop: CancellationToken) {
+        self.serve_patiently(stop, HEAD_WITHIN).await;
+    }
+
+    async fn serve_patiently(self, stop: CancellationToken, head_within: Duration) {
+        // Dropping it ends what is open.
+        let mut open = JoinSet::new();
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                Some(_) = open.join_next() => {}
+                accepted = self.listener.accept(), if open.len() < CONNECTIONS => match accepted {
+                    Ok((stream, _)) => {
+                        open.spawn(converse(stream, self.router.clone(), head_within));
+                    }
+                    Err(error) => {
+                        tracing::debug!(error = %error, "connection_not_accepted");
+                        tokio::time::sleep(BREATH).await;
+                    }
+                }
+            }
         }
     }
+}
+
+/// One connection, from its first request to its last.
+async fn converse(stream: TcpStream, router: Router, head_within: Duration) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(head_within);
+    let talk = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    // How it ends, and whether it ended by itself, is its client's business.
+    let _ = tokio::time::timeout(CONNECTION_LIFE, talk).await;
 }
 
 fn router(looks: Looks) -> Router {
@@ -174,6 +217,7 @@ mod tests {
     use keyless_core::gate::ReadSet;
     use keyless_core::id::StorageAccountId;
     use keyless_core::plan::Finding;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tower::ServiceExt as _;
 
     async fn get(snapshot: &Snapshot, path: &str) -> (StatusCode, String) {
@@ -251,6 +295,32 @@ mod tests {
             assert!(text.contains(line), "{line} is not in:\n{text}");
         }
         assert!(text.contains("keyless_last_good_pass_age_seconds ") && text.ends_with("# EOF\n"), "{text}");
+    }
+
+    #[tokio::test]
+    async fn connections_left_open_are_closed_and_keep_nobody_out_for_long() {
+        let looks = Looks { snapshot: Arc::new(Snapshot::default), counts: Arc::new(Vec::new) };
+        let server = Server::bind("127.0.0.1:0", looks).await.unwrap();
+        let (address, stop) = (server.address().unwrap(), CancellationToken::new());
+        let served = tokio::spawn(server.serve_patiently(stop.clone(), Duration::from_millis(50)));
+        let mut idle = Vec::new();
+        for _ in 0..CONNECTIONS {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
+            idle.push(stream);
+        }
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+        for mut stream in idle {
+            let mut rest = Vec::new();
+            // Closed with a word or without.
+            let _ = stream.read_to_end(&mut rest).await;
+        }
+        stop.cancel();
+        served.await.unwrap();
     }
 
     #[tokio::test]

@@ -1,5 +1,6 @@
 //! Writing: one request, one outcome, and honesty about what is not known.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,6 +8,8 @@ use http::Response;
 use keyless_arm::api::{Grant, WriteArm, WritePermit, Written};
 use keyless_arm::client::Client;
 use keyless_arm::error::{ErrorClass, Landed, WriteError};
+use keyless_arm::secret::Secret;
+use keyless_arm::token::{TokenError, TokenSource};
 use keyless_arm::wire::WireError;
 use keyless_core::desired::AuthMode;
 use keyless_core::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
@@ -14,7 +17,9 @@ use keyless_core::observed::PrincipalType;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::fake::{Asks, BASE, GUID, SUBSCRIPTION, account_id, client, error, reply, silence, workspace_id};
+use crate::fake::{
+    Asks, BASE, GUID, SUBSCRIPTION, account_id, client, client_with, error, reply, silence, workspace_id,
+};
 
 fn subscription() -> SubscriptionId {
     SUBSCRIPTION.parse().unwrap()
@@ -324,4 +329,41 @@ async fn a_permit_is_good_for_its_own_subscription_only() {
     let failed = client.set_shared_key_access(permit, &account, false).await.unwrap_err();
     assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Bug));
     assert_eq!(asks.lock().unwrap().len(), 0);
+}
+
+/// Every token takes this long.
+struct SlowTokens(Duration);
+
+#[async_trait::async_trait]
+impl TokenSource for SlowTokens {
+    async fn token(&self) -> Result<Secret, TokenError> {
+        tokio::time::sleep(self.0).await;
+        Ok(Secret::new("token".to_owned()))
+    }
+    async fn renew(&self, _: &Secret) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_does_not_leave_long_after_its_gates_were_read_because_a_token_was_slow() {
+    for (slow, sent) in [(Duration::from_secs(1), 1), (Duration::from_secs(15), 0)] {
+        let (client, asks) =
+            client_with(|_, _| async { reply(201, &[], "{}") }, |options| options.tokens = Arc::new(SlowTokens(slow)));
+        let result = grant(&client).await;
+        assert_eq!(asks.lock().unwrap().len(), sent, "{slow:?}");
+        match result {
+            Ok(written) => assert_eq!(written, Written::Changed),
+            Err(failed) => assert_eq!((failed.landed, failed.error.status), (Landed::No, None)),
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_whose_refusal_of_the_token_took_long_is_not_repeated() {
+    let (client, asks) = client(|_, _| async {
+        tokio::time::sleep(Duration::from_secs(6)).await;
+        error(401, "ExpiredAuthenticationToken")
+    });
+    let failed = grant(&client).await.unwrap_err();
+    assert_eq!((failed.landed, failed.error.status), (Landed::No, None));
+    assert_eq!(asks.lock().unwrap().len(), 1);
 }
