@@ -15,6 +15,7 @@ mod rest;
 mod search;
 pub mod source;
 pub mod status;
+mod sweep;
 mod turn;
 mod view;
 pub mod watch;

@@ -25,6 +25,7 @@ use tokio::time::Instant;
 use crate::clock::{ServerClock, earlier};
 use crate::memory::Memory;
 use crate::search::{Place, Search, Searcher};
+use crate::sweep::Sweep;
 
 /// How many reads of one pass are under way at a time.
 const AT_A_TIME: usize = 4;
@@ -38,6 +39,8 @@ pub struct Observer {
     clock: Arc<ServerClock>,
     memory: Arc<Memory>,
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
+    /// Held over a sweep of the fleet, so that accounts that need one at once share it.
+    sweep: tokio::sync::Mutex<Sweep>,
 }
 
 /// One role definition that many accounts share.
@@ -81,13 +84,14 @@ enum Piece {
     KeyUsage(Reading<KeyUsage>),
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
     Search(Search),
+    Elsewhere(Reading<BTreeMap<WorkspaceId, Vec<Datastore>>>),
 }
 
 impl Observer {
     /// An observer over one reader. `memory` keeps since when each key has been seen on.
     #[must_use]
     pub fn new(read: Arc<dyn ReadArm>, clock: Arc<ServerClock>, memory: Arc<Memory>) -> Self {
-        Self { read, clock, memory, roles: Mutex::default() }
+        Self { read, clock, memory, roles: Mutex::default(), sweep: tokio::sync::Mutex::default() }
     }
 
     /// The reader.
@@ -122,6 +126,7 @@ impl Observer {
             listings,
             workspaces,
             datastores,
+            elsewhere,
             computes,
             assignments,
             denies,
@@ -132,7 +137,10 @@ impl Observer {
         let key = &ask.desired.account_id;
         let (mut first, mut last): (Vec<BoxFuture<'a, Piece>>, Vec<BoxFuture<'a, Piece>>) = Default::default();
         if *listings {
-            first.push(Box::pin(self.search(ask)));
+            first.push(Box::pin(async move { Piece::Search(self.search(ask).await) }));
+        }
+        if *elsewhere {
+            first.push(Box::pin(async move { Piece::Elsewhere(self.elsewhere(ask).await) }));
         }
         for id in datastores {
             first.push(Box::pin(
@@ -191,11 +199,24 @@ impl Observer {
         }
     }
 
-    async fn search(&self, ask: Ask<'_>) -> Piece {
+    async fn search(&self, ask: Ask<'_>) -> Search {
         let mut known = ask.known.clone();
         known.insert(ask.desired.account_id.subscription());
         let searcher = Searcher { read: &*self.read, clock: &self.clock };
-        Piece::Search(searcher.search(&ask.desired.fleet.scope, &known).await)
+        searcher.search(&ask.desired.fleet.scope, &known).await
+    }
+
+    /// The datastores that name the account, of all workspaces in scope that stand elsewhere.
+    async fn elsewhere(&self, ask: Ask<'_>) -> Reading<BTreeMap<WorkspaceId, Vec<Datastore>>> {
+        let mut sweep = self.sweep.lock().await;
+        let Search { listings, found } = self.search(ask).await;
+        if let Some(why) = listings.values().find_map(Reading::failure) {
+            return Reading::unknown(why);
+        }
+        let key = &ask.desired.account_id;
+        let here = |place: &Place| matches!(place, Place::On(account) if account == key);
+        let elsewhere = found.into_iter().filter(|(_, place)| !here(place)).map(|(id, _)| id).collect();
+        sweep.naming(key.name(), elsewhere, &*self.read, &self.clock).await
     }
 
     /// Key usage over exactly `keyIdle`, ending where metrics are complete.
@@ -289,6 +310,10 @@ impl Observer {
                 Piece::Identity(id, reading) => {
                     saw(reading.at());
                     part.identities.insert(id, reading);
+                }
+                Piece::Elsewhere(reading) => {
+                    saw(reading.at());
+                    part.elsewhere = reading;
                 }
                 Piece::Search(Search { listings, found }) => {
                     for reading in listings.values() {

@@ -16,7 +16,7 @@ use keyless_controller::fleet::plan_fleet;
 use keyless_controller::mark::StateDir;
 use keyless_controller::status::{Snapshot, Status};
 use keyless_core::desired::{AuthMode, DesiredSharedKey, Enforcement};
-use keyless_core::observed::{ObservedAuthMode, WorkspaceKind};
+use keyless_core::observed::{Datastore, DatastoreCredentials, ObservedAuthMode, WorkspaceKind};
 use keyless_core::plan::Standing;
 use rig::Rig;
 use tokio::time::Instant;
@@ -447,6 +447,34 @@ async fn a_workspace_that_cannot_be_placed_holds_every_key_and_one_that_is_gone_
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stored_key_in_a_workspace_on_another_account_holds_the_key_on() {
+    let (cloud, dir) = (two(), settled_state());
+    cloud.add("quarry", &["ml-c"]);
+    let stored = Datastore {
+        name: "crossstore".to_owned(),
+        account_name: Some("stone".to_owned()),
+        credentials: DatastoreCredentials::AccountKey,
+    };
+    cloud.lock().datastores.insert(workspace_id("ml-c"), vec![stored]);
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b", "ml-c"]));
+    let held = |snapshot: &Snapshot| {
+        let stone = snapshot.accounts.get(&account_id("stone"));
+        stone.is_some_and(|stone| stone.standing() == Some(Standing::Blocked) && stone.steps_left() == 1)
+    };
+    rig.until("held", held).await;
+    rig.passes(4).await;
+    assert!(cloud.key_on("stone"));
+    let told = rig.told(Name::GateUnmet);
+    assert!(
+        told.iter().any(|event| event.why.as_deref().is_some_and(|why| why.contains("ml-c/crossstore"))),
+        "{told:?}"
+    );
+    cloud.lock().datastores.clear();
+    rig.converged("1").await;
+    assert!(!cloud.key_on("stone") && !cloud.key_on("quarry"));
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_accounts_are_each_read_within_the_interval_and_bounded() {
     let (cloud, dir) = (Cloud::new(), settled_state());
     let names: Vec<String> = (0..30).map(|n| format!("ml-{n}")).collect();
@@ -461,8 +489,8 @@ async fn many_accounts_are_each_read_within_the_interval_and_bounded() {
     rig.passes(60).await;
     let snapshot = rig.status.snapshot();
     assert!(snapshot.accounts.values().all(|account| account.age().unwrap() <= Duration::from_secs(61)));
-    // Four reads of each of three passes, and four of the look over the fleet.
-    assert!(cloud.lock().most_under_way <= 16, "{}", cloud.lock().most_under_way);
+    // Four reads of each of three passes, four of the look over the fleet, and sixteen of the one sweep of datastores.
+    assert!(cloud.lock().most_under_way <= 32, "{}", cloud.lock().most_under_way);
 }
 
 fn applier(cloud: &Arc<Cloud>, dir: &std::path::Path) -> (Controller, Arc<Collected>) {

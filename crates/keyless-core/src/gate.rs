@@ -143,6 +143,8 @@ pub struct ReadSet {
     pub workspaces: BTreeSet<WorkspaceId>,
     /// The datastores of these workspaces.
     pub datastores: BTreeSet<WorkspaceId>,
+    /// The datastores that name the account in workspaces that stand on other accounts.
+    pub elsewhere: bool,
     /// The computes of these workspaces.
     pub computes: BTreeSet<WorkspaceId>,
     /// The role assignments at the account, and the definitions of the roles in them.
@@ -171,6 +173,7 @@ impl ReadSet {
             listings,
             workspaces,
             datastores,
+            elsewhere,
             computes,
             assignments,
             denies,
@@ -182,6 +185,7 @@ impl ReadSet {
         self.listings |= listings;
         self.workspaces.extend(workspaces);
         self.datastores.extend(datastores);
+        self.elsewhere |= elsewhere;
         self.computes.extend(computes);
         self.assignments |= assignments;
         self.denies |= denies;

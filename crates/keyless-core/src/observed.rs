@@ -29,6 +29,9 @@ pub struct Observed {
     /// The workspaces, hubs and projects on the account, declared or not, by id. A declared workspace that
     /// does not exist is here too, with `None`.
     pub workspaces: BTreeMap<WorkspaceId, ObservedWorkspace>,
+    /// The datastores that name this account, of workspaces that stand on other accounts; workspaces without one are left
+    /// out. Account names are unique in all of Azure, so the name tells.
+    pub elsewhere: Reading<BTreeMap<WorkspaceId, Vec<Datastore>>>,
     /// Every role assignment that applies at the account: made there or inherited.
     pub assignments: Reading<Vec<RoleAssignment>>,
     /// The definitions of all roles in `assignments` that could be read.
@@ -55,6 +58,7 @@ impl Observed {
             account: Reading::NotRead,
             listings: BTreeMap::new(),
             workspaces: BTreeMap::new(),
+            elsewhere: Reading::NotRead,
             assignments: Reading::NotRead,
             roles: BTreeMap::new(),
             denies: Reading::NotRead,
@@ -73,6 +77,7 @@ impl Observed {
             account,
             listings,
             workspaces,
+            elsewhere,
             assignments,
             roles,
             denies,
@@ -94,6 +99,7 @@ impl Observed {
             known.datastores.absorb(datastores);
             known.computes.absorb(computes);
         }
+        self.elsewhere.absorb(elsewhere);
         self.assignments.absorb(assignments);
         for (id, role) in roles {
             self.roles.entry(id).or_insert(Reading::NotRead).absorb(role);
@@ -114,6 +120,7 @@ impl Observed {
             listings,
             workspaces,
             datastores,
+            elsewhere,
             computes,
             assignments,
             denies,
@@ -137,6 +144,9 @@ impl Observed {
             if computes.contains(id) {
                 entry.computes = Reading::NotRead;
             }
+        }
+        if *elsewhere {
+            self.elsewhere = Reading::NotRead;
         }
         if *assignments {
             self.assignments = Reading::NotRead;

@@ -75,6 +75,9 @@ impl<'a> Shell<'a> {
                 known.computes = entry.computes;
             }
         }
+        if reads.elsewhere {
+            left.elsewhere = full.elsewhere;
+        }
         if reads.assignments {
             left.assignments = full.assignments;
             left.roles = full.roles;
@@ -154,6 +157,7 @@ fn a_pass_sends_one_write_behind_reads_made_after_its_plan() {
     assert_eq!(shell.sent.len(), 1);
     let (confirming, _) = shell.reads.iter().find(|(_, confirming)| *confirming).expect("reads confirm");
     assert!(confirming.account && confirming.listings && confirming.key_usage && confirming.locks);
+    assert!(confirming.elsewhere);
     assert!(confirming.workspaces.contains(&a) && confirming.datastores.contains(&a));
     assert!(matches!(report.write.as_ref().unwrap().result, WriteResult::Applied { changed: true, .. }));
     assert_eq!(report.requeue(), Requeue::Now);

@@ -82,6 +82,7 @@ prop_compose! {
         lock in proptest::option::weighted(0.1, proptest::bool::ANY),
         denied in proptest::bool::weighted(0.2),
         sas in proptest::bool::weighted(0.1),
+        far in proptest::bool::weighted(0.1),
         prune in proptest::bool::ANY,
         leaver in proptest::bool::weighted(0.2),
         windows in proptest::bool::weighted(0.2),
@@ -89,7 +90,7 @@ prop_compose! {
         idle in 3_600_u64..900_000,
     ) -> Case {
         let mut world = World::new();
-        let mut barred = lock == Some(true) || denied || sas;
+        let mut barred = lock == Some(true) || denied || sas || far;
         world.key = key;
         if key.is_on() {
             world.key_on_since = Some(world.now - SignedDuration::from_secs(DAY));
@@ -97,6 +98,11 @@ prop_compose! {
         world.key_user_until = key_user.map(|at| world.now + SignedDuration::from_secs(at));
         world.last_workspace_use = used.map(|ago| world.now - SignedDuration::from_secs(ago));
         world.sas = u64::from(sas);
+        if far {
+            let credentials = DatastoreCredentials::Sas;
+            let account_name = Some("stml".to_owned());
+            world.elsewhere.push(Datastore { name: "far".to_owned(), account_name, credentials });
+        }
         let mut declared_ones = Vec::new();
         for (n, (mode, declared, identity, observe, service, needs, stored_key, bad_instance)) in workspaces.into_iter().enumerate() {
             let id = world.workspace(&format!("workspace-{n}"), mode.clone());
@@ -211,6 +217,7 @@ fn check(case: &Case, before: &World, action: &Action) {
                 assert!(before.now.duration_since(last) >= quiet, "key off {} after its last use", before.now - last);
             }
             assert_eq!(before.sas, 0);
+            assert!(before.elsewhere.is_empty(), "key off under a stored key of a workspace elsewhere");
             assert!(case.desired.workspaces.keys().all(enforced));
             assert!(case.desired.workspaces.values().all(|w| w.auth_mode == AuthMode::Identity));
         }
@@ -296,7 +303,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in case(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..10, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in case(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..11, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -349,6 +356,7 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         6 => observed.roles.values_mut().for_each(|reading| spoil(reading, unread)),
         7 => spoil(&mut observed.denies, unread),
         8 => spoil(&mut observed.key_usage, unread),
+        9 => spoil(&mut observed.elsewhere, unread),
         _ => spoil(&mut observed.locks, unread),
     }
 }

@@ -453,6 +453,25 @@ fn a_stored_key_in_any_datastore_holds_the_key_on() {
 }
 
 #[test]
+fn a_stored_key_in_a_workspace_on_another_account_holds_the_key_on() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let judge = |observed: &Observed| plan::plan(&desired, observed, &Limits::default(), Look::WhatMatters);
+    let here = |credentials| Datastore { name: "raw".to_owned(), account_name: Some("stml".to_owned()), credentials };
+    world.elsewhere = vec![here(DatastoreCredentials::None)];
+    assert!(look(&world, &desired).next().is_some());
+    world.elsewhere = vec![here(DatastoreCredentials::AccountKey)];
+    assert!(show(&look(&world, &desired)).contains("far-away/raw, on another account, holds a key or SAS"));
+    let mut observed = world.observe(&desired);
+    observed.elsewhere = Reading::unknown("503");
+    assert!(judge(&observed).next().is_none());
+    observed.elsewhere = Reading::NotRead;
+    assert!(judge(&observed).next().is_none());
+    assert!(judge(&observed).wants.elsewhere);
+}
+
+#[test]
 fn locks_bar_what_they_bar() {
     let group = ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/RG")).unwrap();
     for (level, open) in

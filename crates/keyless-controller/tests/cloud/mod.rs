@@ -66,6 +66,8 @@ pub(crate) struct State {
     pub(crate) assignments: BTreeMap<StorageAccountId, Vec<RoleAssignment>>,
     /// Somebody signs with the key of these accounts, until then.
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
+    /// What workspaces hold beside their own account.
+    pub(crate) datastores: BTreeMap<WorkspaceId, Vec<Datastore>>,
     /// Operations that fail.
     pub(crate) down: BTreeSet<&'static str>,
     /// Workspaces whose direct read fails.
@@ -338,8 +340,8 @@ impl ReadArm for Cloud {
         let answer = self.read("workspace", |state| state.workspaces.get(id).cloned()).await?;
         if self.lock().lost.contains(id) { Err(error("workspace", ErrorClass::Refused)) } else { Ok(answer) }
     }
-    async fn datastores(&self, _: &WorkspaceId) -> Read<Vec<Datastore>> {
-        self.read("datastores", |_| Vec::new()).await
+    async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>> {
+        self.read("datastores", |state| state.datastores.get(id).cloned().unwrap_or_default()).await
     }
     async fn computes(&self, _: &WorkspaceId) -> Read<Vec<Compute>> {
         self.read("computes", |_| Vec::new()).await

@@ -58,6 +58,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
         Action::SetSharedKeyAccess { allowed: false, .. } => {
             reads.listings = true;
             reads.key_usage = true;
+            reads.elsewhere = true;
             reads.workspaces.extend(observed.workspaces.keys().cloned());
             reads.datastores.extend(observed.workspaces.keys().cloned());
         }

@@ -79,6 +79,8 @@ pub struct World {
     /// When a workspace in access-key mode last signed with the key.
     pub last_workspace_use: Option<Timestamp>,
     pub sas: u64,
+    /// Datastores that name the account in a workspace that stands on another one.
+    pub elsewhere: Vec<Datastore>,
 }
 
 impl World {
@@ -95,6 +97,7 @@ impl World {
             key_user_until: None,
             last_workspace_use: None,
             sas: 0,
+            elsewhere: Vec::new(),
         };
         for role in catalog::ROLES {
             world.define(role.id, role.name, role.data_actions, &[], true);
@@ -199,6 +202,7 @@ impl World {
             };
             observed.workspaces.insert(id.clone(), entry);
         }
+        observed.elsewhere = Reading::known(BTreeMap::from([(workspace_id("far-away"), self.elsewhere.clone())]), now);
         observed.assignments = Reading::known(self.assignments.clone(), now);
         observed.roles = self.roles.iter().map(|(id, role)| (*id, Reading::known(role.clone(), now))).collect();
         observed.denies = Reading::known(self.denies.clone(), now);

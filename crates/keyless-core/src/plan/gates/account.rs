@@ -19,7 +19,8 @@ pub(in crate::plan) fn subscriptions_listed(observed: &Observed) -> Judged {
             Reading::Known { .. } => {}
             Reading::NotRead => return wanted(),
             Reading::Unknown { why } => {
-                return told(GateState::unknown(&format!("the workspaces of subscription {subscription}"), why));
+                let why = format!("the workspaces of subscription {subscription} could not all be told: {why}");
+                return told(GateState::unmet(why, "a complete read, or `scope: {exclude: …}` in the Fleet document"));
             }
         }
     }
@@ -81,8 +82,21 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed) -> Judged {
             }
         }
     }
+    match &observed.elsewhere {
+        Reading::NotRead => wants.elsewhere = true,
+        Reading::Unknown { why } => unmet.push(format!("datastores of workspaces elsewhere could not be read: {why}")),
+        Reading::Known { value, .. } => {
+            for (id, datastores) in value {
+                for datastore in datastores.iter().filter(|datastore| datastore.credentials.may_need_key()) {
+                    unmet.push(format!("{}/{}, on another account, holds a key or SAS", id.name(), datastore.name));
+                }
+            }
+        }
+    }
     if !unmet.is_empty() {
-        return told(GateState::unmet(listed(&unmet), "those datastores without stored credentials"));
+        let lift =
+            "those datastores readable, and without stored credentials; `scope: {exclude: …}` leaves a workspace out";
+        return told(GateState::unmet(listed(&unmet), lift));
     }
     if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }
 }
