@@ -1,20 +1,10 @@
 //! A whole fleet goes off keys while everybody keeps working, and then nothing is written any more.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that fails says so by panicking, its helpers too"
-)]
-
-mod harness;
-
 use std::time::{Duration, Instant};
 
-use harness::{Daemon, Sim, id_of, number, output_of, patience, wait_until};
+use crate::harness::{Daemon, Sim, id_of, number, output_of, patience, wait_until};
 
-/// Another fleet: `KEYLESS_E2E_WORKSPACES=200 KEYLESS_E2E_SEED=7 cargo test --test converges`.
+/// Another fleet: `KEYLESS_E2E_WORKSPACES=200 KEYLESS_E2E_SEED=7 cargo test --test e2e converges`.
 fn fleet() -> (usize, u64) {
     (number("KEYLESS_E2E_WORKSPACES", 40), number("KEYLESS_E2E_SEED", 7) as u64)
 }
