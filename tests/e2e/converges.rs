@@ -32,6 +32,10 @@ fn a_fleet_goes_off_keys_without_a_denied_access_and_then_is_only_read() {
     }
     sim.assert_no_secret_was_asked_for();
     assert!(!sim.has_settled_mark(), "a running writer leaves the mark off");
+    for page in ["/healthz", "/readyz"] {
+        assert_eq!(daemon.get(page).status, 200, "{page}");
+    }
+    assert!(daemon.get("/").ok().text.contains("converged"));
 
     let stopped = daemon.stop();
     assert!(stopped.took <= Duration::from_secs(10), "SIGTERM took {:?}", stopped.took);

@@ -13,6 +13,7 @@
 mod harness;
 
 mod back;
+mod commands;
 mod converges;
 mod drift;
 mod kills;

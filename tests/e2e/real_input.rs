@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Sim, id_of, keyless, output_of, repository, same_id, stdout, text_at};
+use crate::harness::{Sim, id_of, keyless, output_of, repository, same_id, skipped, stdout, text_at};
 
 const ACCOUNTS: &str = "Microsoft.Storage/storageAccounts";
 const ASSIGNMENTS: &str = "Microsoft.Authorization/roleAssignments";
@@ -24,7 +24,7 @@ fn beside(name: &str) -> Option<PathBuf> {
     let path = shared.join(name);
     let there = path.is_dir();
     if !there {
-        eprintln!("SKIPPED: there is no `{}`; nothing of it was loaded", path.display());
+        skipped(&format!("there is no `{}`; nothing of it was loaded", path.display()));
     }
     there.then_some(path)
 }
