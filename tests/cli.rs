@@ -8,34 +8,32 @@
     reason = "a test that fails says so by panicking, its helpers too"
 )]
 
-mod support;
+mod harness;
 
 use std::process::{Output, Stdio};
 
-use support::{assert_code as code, keyless as command, repository, stderr, stdout};
+use harness::{assert_code, keyless as command, output_of, repository, stderr, stdout};
 
-fn keyless(arguments: &[&str]) -> Output {
-    command(arguments).output().expect("the binary starts")
+#[track_caller]
+fn keyless(arguments: &[&str], code: i32) -> Output {
+    output_of(command(arguments), code)
 }
 
 const COMMANDS: [&str; 8] = ["run", "plan", "apply", "validate", "schema", "sim", "demo", "completions"];
 
 #[test]
 fn help_of_every_command_goes_to_stdout_and_shows_an_example() {
-    let help = keyless(&["--help"]);
-    code(&help, 0);
+    let help = keyless(&["--help"], 0);
     for name in COMMANDS {
         assert!(stdout(&help).contains(name), "{name} is not in the help");
-        let own = keyless(&[name, "--help"]);
-        code(&own, 0);
+        let own = keyless(&[name, "--help"], 0);
         assert!(stdout(&own).contains("Example") && stderr(&own).is_empty(), "{name}: {}", stdout(&own));
     }
 }
 
 #[test]
 fn the_version_is_that_of_the_package() {
-    let output = keyless(&["--version"]);
-    code(&output, 0);
+    let output = keyless(&["--version"], 0);
     assert_eq!(stdout(&output), format!("keyless {}\n", env!("CARGO_PKG_VERSION")));
 }
 
@@ -52,8 +50,7 @@ fn a_wrong_command_line_exits_with_1_and_says_why_on_stderr() {
         &["schema", "Pod"],
         &["sim", "--speed", "fast"],
     ] {
-        let output = keyless(arguments);
-        code(&output, 1);
+        let output = keyless(arguments, 1);
         assert!(stdout(&output).is_empty(), "{arguments:?}: {}", stdout(&output));
         assert!(!stderr(&output).is_empty(), "{arguments:?}");
     }
@@ -62,8 +59,7 @@ fn a_wrong_command_line_exits_with_1_and_says_why_on_stderr() {
 #[test]
 fn run_plan_and_apply_need_a_settings_file_and_say_so() {
     for name in ["run", "plan", "apply"] {
-        let output = keyless(&[name]);
-        code(&output, 1);
+        let output = keyless(&[name], 1);
         let text = stderr(&output);
         assert!(text.contains("--config") && text.contains("hint:"), "{text}");
     }
@@ -76,20 +72,17 @@ fn a_wrong_settings_file_is_named_with_line_and_column() {
     std::fs::write(&file, "desiredState: d\nintervall: 1s\n").unwrap();
     let path = file.to_str().unwrap();
     for name in ["run", "plan", "apply"] {
-        let output = keyless(&[name, "--config", path]);
-        code(&output, 1);
+        let output = keyless(&[name, "--config", path], 1);
         assert!(stderr(&output).contains(&format!("{path}:2:1: ")), "{}", stderr(&output));
     }
-    let absent = keyless(&["run", "--config", "absent.yaml"]);
-    code(&absent, 1);
+    let absent = keyless(&["run", "--config", "absent.yaml"], 1);
     assert!(stderr(&absent).contains("absent.yaml"), "{}", stderr(&absent));
 }
 
 #[test]
 fn every_wrong_file_is_named_with_its_place_in_one_run() {
     let folder = repository().join("tests/desired-errors");
-    let output = keyless(&["validate", folder.to_str().unwrap()]);
-    code(&output, 1);
+    let output = keyless(&["validate", folder.to_str().unwrap()], 1);
     let text = stdout(&output);
     for line in text.lines() {
         let place = [".yaml:", ".json:"]
@@ -114,8 +107,7 @@ fn every_wrong_file_is_named_with_its_place_in_one_run() {
 #[test]
 fn the_samples_are_valid() {
     for folder in ["config/desired", "deploy/kustomize/base/desired"] {
-        let output = keyless(&["validate", repository().join(folder).to_str().unwrap()]);
-        code(&output, 0);
+        let output = keyless(&["validate", repository().join(folder).to_str().unwrap()], 0);
         assert!(stdout(&output).is_empty());
     }
 }
@@ -129,8 +121,7 @@ fn what_is_no_desired_state_is_refused_without_a_panic() {
     let large = std::fs::File::create(path("large.yaml")).unwrap();
     large.set_len(100 << 20).unwrap();
     for name in ["empty", "junk.yaml", "large.yaml", "absent"] {
-        let output = keyless(&["validate", &path(name)]);
-        code(&output, 1);
+        let output = keyless(&["validate", &path(name)], 1);
         let first = format!("{}:1:", path(name));
         assert!(stdout(&output).starts_with(&first), "{}{}", stdout(&output), stderr(&output));
     }
@@ -139,8 +130,7 @@ fn what_is_no_desired_state_is_refused_without_a_panic() {
 #[test]
 fn schemas_are_json_and_one_kind_can_be_asked_for() {
     for arguments in [&["schema"][..], &["schema", "Workspace"], &["schema", "fleet"]] {
-        let output = keyless(arguments);
-        code(&output, 0);
+        let output = keyless(arguments, 0);
         let schema: serde_json::Value = serde_json::from_str(&stdout(&output)).expect("a schema is JSON");
         assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
     }
@@ -149,8 +139,7 @@ fn schemas_are_json_and_one_kind_can_be_asked_for() {
 #[test]
 fn completions_are_made_for_every_shell() {
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        let output = keyless(&["completions", shell]);
-        code(&output, 0);
+        let output = keyless(&["completions", shell], 0);
         assert!(stdout(&output).contains("keyless"), "{shell}");
     }
 }
@@ -167,11 +156,12 @@ fn a_reader_that_goes_away_is_no_error() {
 #[cfg(target_os = "linux")]
 fn data_that_cannot_be_written_is_an_error_and_a_reader_that_has_gone_is_none() {
     let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
-    let output = command(&["schema"]).stdout(full).stderr(Stdio::piped()).output().unwrap();
-    code(&output, 1);
+    let mut schema = command(&["schema"]);
+    schema.stdout(full);
+    let output = output_of(schema, 1);
     assert!(stderr(&output).contains("cannot write to stdout"), "{}", stderr(&output));
 
     let mut child = command(&["schema"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
-    code(&child.wait_with_output().unwrap(), 0);
+    assert_code(&child.wait_with_output().unwrap(), 0);
 }

@@ -8,17 +8,16 @@
     reason = "a test that fails says so by panicking, its helpers too"
 )]
 
-mod support;
+mod harness;
 
+use harness::{keyless, output_of, stderr, stdout};
 use serde_json::Value;
-use support::{assert_code, keyless, stderr, stdout};
 
 #[test]
 fn the_demonstration_converges_denies_nobody_and_reports() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
-    let output = keyless(&["demo", "--seed", "3", "--report", path.to_str().unwrap()]).output().unwrap();
-    assert_code(&output, 0);
+    let output = output_of(keyless(&["demo", "--seed", "3", "--report", path.to_str().unwrap()]), 0);
     let (table, live) = (stdout(&output), stderr(&output));
     for word in ["workspace", "before", "steps", "after", "identity, key off", "accesskey, key on", " 0 denied"] {
         assert!(table.contains(word), "{word} is not in:\n{table}");

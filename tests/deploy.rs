@@ -8,15 +8,17 @@
     reason = "a test that fails says so by panicking, its helpers too"
 )]
 
-mod support;
+mod harness;
 
 use std::collections::BTreeSet;
-use std::io::Write as _;
 use std::process::Command;
 
+use harness::{Daemon, Sim, id_of, keyless, output_of, patience, repository, skipped};
 use keyless_core::catalog;
 use serde_json::{Value, json};
-use support::{Cloud, Daemon, assert_code, keyless, repository};
+
+/// The size of the fleet that a role is tried on.
+const WORKSPACES: usize = 10;
 
 fn role(name: &str) -> Value {
     let text = std::fs::read_to_string(repository().join("deploy/azure").join(name)).expect("the role is there");
@@ -28,15 +30,15 @@ fn actions(role: &Value) -> BTreeSet<String> {
 }
 
 /// A copy of a generated fleet in which the managed identity of the environment holds one role and nothing else.
-fn confined(role: &Value) -> (Cloud, tempfile::NamedTempFile) {
+fn confined(role: &Value) -> Sim {
     const ROLE: &str = "5b1c0de0-0000-4000-8000-00000000c0de";
-    let fleet = Cloud::with_fleet(10, 5);
-    let mut world = fleet.get("/sim/world").as_array().unwrap().clone();
+    let fleet = Sim::fleet(WORKSPACES, 5);
+    let mut world = fleet.world();
     let subscriptions: BTreeSet<String> = fleet
         .workspaces()
         .iter()
         .chain(&fleet.accounts())
-        .map(|resource| resource["id"].as_str().unwrap().split('/').nth(2).unwrap().to_ascii_lowercase())
+        .map(|resource| id_of(resource).split('/').nth(2).unwrap().to_ascii_lowercase())
         .collect();
     let definition = format!("/providers/Microsoft.Authorization/roleDefinitions/{ROLE}");
     world.push(json!({
@@ -60,44 +62,35 @@ fn confined(role: &Value) -> (Cloud, tempfile::NamedTempFile) {
             },
         }));
     }
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), serde_json::to_vec(&world).unwrap()).unwrap();
-    let cloud = Cloud::start(&["--world", file.path().to_str().unwrap(), "--speed", "600"]);
+    let sim = Sim::of_world(&world, &["--speed", "600"]);
     for entry in std::fs::read_dir(fleet.desired()).unwrap() {
         let entry = entry.unwrap();
-        std::fs::copy(entry.path(), cloud.desired().join(entry.file_name())).unwrap();
+        std::fs::copy(entry.path(), sim.desired().join(entry.file_name())).unwrap();
     }
-    (cloud, file)
-}
-
-fn refused(cloud: &Cloud) -> Vec<Value> {
-    let requests = cloud.get("/sim/requests");
-    let all = requests["byOperation"].as_array().unwrap();
-    all.iter().filter(|row| row["status"] == 403).cloned().collect()
+    sim
 }
 
 #[test]
 fn the_converging_role_is_enough_to_converge() {
-    let (cloud, _file) = confined(&role("converge.json"));
-    let daemon = Daemon::start(&cloud);
-    daemon.until_converged(cloud.accounts().len());
-    assert!(cloud.is_off_keys());
-    assert!(cloud.writes() > 0);
-    assert_eq!(refused(&cloud), Vec::<Value>::new());
-    cloud.assert_nobody_was_denied();
-    let _ = daemon.stop();
+    let sim = confined(&role("converge.json"));
+    let mut daemon = Daemon::start(&sim);
+    daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
+    assert!(sim.is_off_keys());
+    assert!(sim.requests().writes() > 0);
+    assert_eq!(sim.requests().refused(), Vec::<Value>::new());
+    sim.assert_nobody_was_denied();
+    daemon.stop();
 }
 
 #[test]
 fn the_observing_role_is_enough_to_plan_and_not_to_write() {
-    let (cloud, _file) = confined(&role("observe.json"));
-    let planned = cloud.command(&["plan", "--detailed-exitcode"]).output().unwrap();
-    assert_code(&planned, 2);
-    assert_eq!(refused(&cloud), Vec::<Value>::new());
-    let applied = cloud.command(&["apply"]).output().unwrap();
+    let sim = confined(&role("observe.json"));
+    output_of(sim.command(&["plan", "--detailed-exitcode"]), 2);
+    assert_eq!(sim.requests().refused(), Vec::<Value>::new());
+    let applied = sim.command(&["apply"]).output().unwrap();
     assert_ne!(applied.status.code(), Some(0));
-    assert!(!refused(&cloud).is_empty(), "a write was refused");
-    assert!(!cloud.is_off_keys());
+    assert!(!sim.requests().refused().is_empty(), "a write was refused");
+    assert!(!sim.is_off_keys());
 }
 
 #[test]
@@ -131,8 +124,7 @@ fn the_condition_confines_grants_to_the_roles_of_the_catalog() {
 #[test]
 fn the_files_of_the_kustomize_base_are_valid() {
     let base = repository().join("deploy/kustomize/base");
-    let validated = keyless(&["validate", base.join("desired").to_str().unwrap()]).output().unwrap();
-    assert_code(&validated, 0);
+    output_of(keyless(&["validate", base.join("desired").to_str().unwrap()]), 0);
 }
 
 /// Runs a tool of others where it is installed; whether it was there is told in any case.
@@ -143,9 +135,7 @@ fn with_tool(tool: &str, arguments: &[&str]) -> Option<String> {
             Some(String::from_utf8(output.stdout).unwrap())
         }
         Err(error) => {
-            // Past the test harness, which would keep it to itself.
-            let line = format!("SKIPPED: {tool} {arguments:?} was not run: {error}\n");
-            std::io::stderr().write_all(line.as_bytes()).expect("stderr is open");
+            skipped(&format!("{tool} {arguments:?} was not run: {error}"));
             None
         }
     }

@@ -1,19 +1,10 @@
 //! The way back to keys is the true reverse of the way forward, so that there is no moment without access.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that fails says so by panicking, its helpers too"
-)]
-
-mod harness;
-
 use std::path::Path;
 
-use harness::{Daemon, Sim, id_of, patience, same_id, text_at, wait_until};
 use serde_json::Value;
+
+use crate::harness::{Daemon, Sim, id_of, patience, same_id, text_at, wait_until};
 
 const WORKSPACES: usize = 6;
 

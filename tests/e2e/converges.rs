@@ -1,20 +1,10 @@
 //! A whole fleet goes off keys while everybody keeps working, and then nothing is written any more.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that fails says so by panicking, its helpers too"
-)]
-
-mod harness;
-
 use std::time::{Duration, Instant};
 
-use harness::{Daemon, Sim, id_of, number, output_of, patience, wait_until};
+use crate::harness::{Daemon, Sim, id_of, number, output_of, patience, wait_until};
 
-/// Another fleet: `KEYLESS_E2E_WORKSPACES=200 KEYLESS_E2E_SEED=7 cargo test --test converges`.
+/// Another fleet: `KEYLESS_E2E_WORKSPACES=200 KEYLESS_E2E_SEED=7 cargo test --test e2e converges`.
 fn fleet() -> (usize, u64) {
     (number("KEYLESS_E2E_WORKSPACES", 40), number("KEYLESS_E2E_SEED", 7) as u64)
 }
@@ -42,6 +32,10 @@ fn a_fleet_goes_off_keys_without_a_denied_access_and_then_is_only_read() {
     }
     sim.assert_no_secret_was_asked_for();
     assert!(!sim.has_settled_mark(), "a running writer leaves the mark off");
+    for page in ["/healthz", "/readyz"] {
+        assert_eq!(daemon.get(page).status, 200, "{page}");
+    }
+    assert!(daemon.get("/").ok().text.contains("converged"));
 
     let stopped = daemon.stop();
     assert!(stopped.took <= Duration::from_secs(10), "SIGTERM took {:?}", stopped.took);

@@ -1,20 +1,11 @@
 //! What somebody changes behind the daemon's back is announced once, corrected behind its gates, and cleared.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that fails says so by panicking, its helpers too"
-)]
-
-mod harness;
-
 use std::time::Duration;
 
-use harness::{Daemon, PATIENCE, Sim, id_of, output_of, patience, same_id, stdout, text_at};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+
+use crate::harness::{Daemon, PATIENCE, Sim, id_of, output_of, patience, same_id, stdout, text_at};
 
 const WORKSPACES: usize = 6;
 

@@ -1,19 +1,10 @@
 //! A daemon that dies again and again comes to the same end, and nobody is denied on the way.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that fails says so by panicking, its helpers too"
-)]
-
-mod harness;
-
-use harness::{Daemon, Dice, Sim, id_of, number, output_of, patience, same_id, stdout, text_at};
 use serde_json::{Value, json};
 
-/// Another fleet: `KEYLESS_E2E_WORKSPACES=200 KEYLESS_E2E_KILLS=20 cargo test --test kills -- --nocapture`.
+use crate::harness::{Daemon, Dice, Sim, id_of, number, output_of, patience, same_id, stdout, text_at};
+
+/// Another fleet: `KEYLESS_E2E_WORKSPACES=200 KEYLESS_E2E_KILLS=20 cargo test --test e2e kills -- --nocapture`.
 fn fleet() -> (usize, usize, u64) {
     (number("KEYLESS_E2E_WORKSPACES", 24), number("KEYLESS_E2E_KILLS", 8), number("KEYLESS_E2E_SEED", 7) as u64)
 }

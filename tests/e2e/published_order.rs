@@ -2,20 +2,11 @@
 //!
 //! Source: `securitywave1` of <https://github.com/shpengmsft/aml_tools>.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that fails says so by panicking, its helpers too"
-)]
-
-mod harness;
-
 use std::collections::BTreeMap;
 
-use harness::{Daemon, Sim, id_of, output_of, patience, same_id, stdout, text_at, wait_until};
 use serde_json::{Value, json};
+
+use crate::harness::{Daemon, Sim, id_of, output_of, patience, same_id, stdout, text_at, wait_until};
 
 const WORKSPACES: usize = 20;
 const SEED: u64 = 3;

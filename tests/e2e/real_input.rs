@@ -3,22 +3,13 @@
 //! Recorded traffic and the articles lie beside the repository and may be absent; then the tests over them say so
 //! loudly. The fixtures beside this file take the same path and are always there.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that fails says so by panicking, its helpers too"
-)]
-
-mod harness;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use harness::{Sim, id_of, output_of, repository, same_id, stdout, text_at};
 use serde_json::{Value, json};
+
+use crate::harness::{Sim, id_of, keyless, output_of, repository, same_id, skipped, stdout, text_at};
 
 const ACCOUNTS: &str = "Microsoft.Storage/storageAccounts";
 const ASSIGNMENTS: &str = "Microsoft.Authorization/roleAssignments";
@@ -33,7 +24,7 @@ fn beside(name: &str) -> Option<PathBuf> {
     let path = shared.join(name);
     let there = path.is_dir();
     if !there {
-        eprintln!("SKIPPED: there is no `{}`; nothing of it was loaded", path.display());
+        skipped(&format!("there is no `{}`; nothing of it was loaded", path.display()));
     }
     there.then_some(path)
 }
@@ -250,7 +241,7 @@ fn every_recorded_account_is_read_and_planned_for_a_workspace_on_it() {
 /// Takes away the documents whose recorded ids were blanked out and are none any more, and names them.
 fn without_blanked_ids(sim: &Sim, workspaces: &[Value]) -> Vec<Value> {
     let desired = sim.desired();
-    let output = harness::keyless(&["validate", desired.to_str().unwrap()]).output().unwrap();
+    let output = keyless(&["validate", desired.to_str().unwrap()]).output().unwrap();
     let text = stdout(&output);
     let mut kept = Vec::new();
     for (number, workspace) in workspaces.iter().enumerate() {

@@ -1,21 +1,12 @@
 //! Every way of exchanging files is noticed, and a bad revision changes nothing.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that fails says so by panicking, its helpers too"
-)]
-
-mod harness;
-
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use harness::{Daemon, Sim, id_of, patience, text_at};
 use serde_json::json;
+
+use crate::harness::{Daemon, Sim, id_of, patience, text_at};
 
 const WORKSPACES: usize = 4;
 

@@ -1,19 +1,9 @@
 //! At the fullest log, nothing that opens a door is written anywhere.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing,
-    reason = "a test that fails says so by panicking, its helpers too"
-)]
-
-mod harness;
-
 use std::path::Path;
 use std::process::Command;
 
-use harness::{Daemon, Sim, patience};
+use crate::harness::{Daemon, Sim, patience};
 
 /// Everything that may speak, those that are quiet unless they are named included.
 const EVERYTHING: &str = "trace,azure_core=trace,azure_identity=trace,typespec_client_core=trace,h2=trace,hyper=trace,\

@@ -1,6 +1,7 @@
 //! Two processes under test, the simulated cloud and the daemon: started on port 0, asked over HTTP, killed on drop.
 //!
 //! Nothing here sleeps for a time; [`wait_until`] is the one place that waits, and it waits for a condition.
+//! Every cloud has its own ports and its own folder, so tests that run at once share nothing.
 
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part of this")]
 
@@ -8,11 +9,12 @@ mod http;
 mod process;
 mod sim;
 
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use http::Answer;
-pub use process::{Daemon, Stopped, keyless, output_of, stderr, stdout};
+pub use process::{Daemon, Stopped, assert_code, keyless, output_of, stderr, stdout};
 pub use sim::{SOMEBODY, Sim, id_of, same_id, text_at};
 
 /// Several times what anything takes on two busy cores.
@@ -33,7 +35,13 @@ pub fn wait_until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Optio
 
 /// The root of the repository.
 pub fn repository() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository is there")
+}
+
+/// Says that something was not tested, past the test runner, which keeps to itself what passing tests print.
+pub fn skipped(what: &str) {
+    // In one write, so that tests which run at once do not mix their lines.
+    std::io::stderr().write_all(format!("SKIPPED: {what}\n").as_bytes()).expect("stderr is open");
 }
 
 /// A number from the environment, to run a test at another size.

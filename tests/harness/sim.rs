@@ -3,13 +3,13 @@
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::http::{Answer, Http};
-use super::process::{Process, keyless, settled_mark};
+use super::process::{Process, keyless};
 use super::{PATIENCE, wait_until};
 
 /// The object id of whoever changes things behind the daemon's back.
@@ -72,8 +72,21 @@ impl Sim {
         self.folder().join("desired")
     }
 
+    /// Whether the mark that all writes are settled lies in the state directory.
     pub fn has_settled_mark(&self) -> bool {
-        settled_mark(self.folder())
+        self.folder().join("state/settled").is_file()
+    }
+
+    /// The process that it says it is.
+    pub fn pid(&self) -> Option<u64> {
+        self.ready["pid"].as_u64()
+    }
+
+    /// SIGTERM, and what comes of it.
+    #[track_caller]
+    pub fn stop(mut self) -> ExitStatus {
+        self.process.terminate();
+        self.process.wait()
     }
 
     /// What the simulator said on stderr.
@@ -117,11 +130,17 @@ impl Sim {
         Requests(self.control("/sim/requests"))
     }
 
+    /// Every entry of the world.
+    #[track_caller]
+    pub fn world(&self) -> Vec<Value> {
+        let Value::Array(world) = self.control("/sim/world") else { panic!("the world is no list") };
+        world
+    }
+
     /// Every entry of the world of one type.
     #[track_caller]
     pub fn resources(&self, kind: &str) -> Vec<Value> {
-        let Value::Array(world) = self.control("/sim/world") else { panic!("the world is no list") };
-        world.into_iter().filter(|entry| text_at(entry, "/type").eq_ignore_ascii_case(kind)).collect()
+        self.world().into_iter().filter(|entry| text_at(entry, "/type").eq_ignore_ascii_case(kind)).collect()
     }
 
     #[track_caller]
@@ -245,6 +264,12 @@ impl Requests {
             *counts.entry(name).or_default() += entry["count"].as_u64().expect("a number");
         }
         counts
+    }
+
+    /// What was answered with 403, as the log has it.
+    pub fn refused(&self) -> Vec<Value> {
+        let entries = self.0["byOperation"].as_array().expect("a list");
+        entries.iter().filter(|entry| entry["status"] == 403).cloned().collect()
     }
 
     /// How often it was asked for an operation whose template ends so.

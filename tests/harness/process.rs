@@ -1,7 +1,6 @@
 //! The binary as a child process: its lines, its signals, its end.
 
 use std::io::{BufRead as _, BufReader, Read};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -30,8 +29,13 @@ pub fn keyless(arguments: &[&str]) -> Command {
 #[track_caller]
 pub fn output_of(mut command: Command, code: i32) -> Output {
     let output = command.output().expect("the binary starts");
-    assert_eq!(output.status.code(), Some(code), "{}{}", stdout(&output), stderr(&output));
+    assert_code(&output, code);
     output
+}
+
+#[track_caller]
+pub fn assert_code(output: &Output, code: i32) {
+    assert_eq!(output.status.code(), Some(code), "{}{}", stdout(output), stderr(output));
 }
 
 pub fn stdout(output: &Output) -> String {
@@ -85,6 +89,13 @@ impl Process {
         Self { child, stdout, stderr, readers }
     }
 
+    /// One whose readers have gone away.
+    pub fn start_unread(mut command: Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        drop((child.stdout.take(), child.stderr.take()));
+        Self { child, stdout: Lines::default(), stderr: Lines::default(), readers: Vec::new() }
+    }
+
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
     }
@@ -99,6 +110,14 @@ impl Process {
         self.child.kill().expect("it can be killed");
         self.child.wait().expect("it ends");
         self.drain();
+    }
+
+    /// Waits for its end and for everything that it said.
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let status = wait_until("the process ends", PATIENCE, || self.ended());
+        self.drain();
+        status
     }
 
     fn drain(&mut self) {
@@ -137,6 +156,11 @@ impl Daemon {
 
     pub fn start_as(command: Command) -> Self {
         Self { process: Process::start(command) }
+    }
+
+    /// One whose log nobody reads.
+    pub fn start_unread(command: Command) -> Self {
+        Self { process: Process::start_unread(command) }
     }
 
     pub fn log(&self) -> Vec<String> {
@@ -221,16 +245,26 @@ impl Daemon {
         self.process.stderr.all()
     }
 
+    /// SIGTERM, without waiting for what comes of it.
+    pub fn terminate(&self) {
+        self.process.terminate();
+    }
+
+    /// Waits for its end, whatever that is.
+    #[track_caller]
+    pub fn wait(mut self) -> Stopped {
+        let began = Instant::now();
+        let status = self.process.wait();
+        let took = began.elapsed();
+        Stopped { status, took, stdout: self.process.stdout.all(), stderr: self.process.stderr.all() }
+    }
+
     /// SIGTERM, and its end with exit status 0.
     #[track_caller]
-    pub fn stop(mut self) -> Stopped {
-        let began = Instant::now();
-        self.process.terminate();
-        let status = wait_until("the daemon ends", PATIENCE, || self.process.ended());
-        let took = began.elapsed();
-        self.process.drain();
-        let stopped = Stopped { status, took, stdout: self.process.stdout.all(), stderr: self.process.stderr.all() };
-        assert_eq!(stopped.status.code(), Some(0), "{}", self.process.stderr.tail());
+    pub fn stop(self) -> Stopped {
+        self.terminate();
+        let stopped = self.wait();
+        assert_eq!(stopped.status.code(), Some(0), "{}", stopped.stderr.join("\n"));
         stopped
     }
 }
@@ -239,9 +273,4 @@ impl Daemon {
 pub fn events(log: &[String]) -> Vec<Value> {
     let lines = log.iter().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     lines.filter(|line| line["event"].is_string()).collect()
-}
-
-/// Whether the mark that all writes are settled lies in the state directory of these files.
-pub fn settled_mark(folder: &Path) -> bool {
-    folder.join("state/settled").is_file()
 }

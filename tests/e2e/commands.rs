@@ -1,0 +1,89 @@
+//! What each command does on a cloud, how it ends, and what it leaves to others.
+
+use serde_json::json;
+
+use crate::harness::{Daemon, PATIENCE, Sim, id_of, output_of, patience, stderr, stdout, wait_until};
+
+#[test]
+fn with_tls_the_files_alone_are_enough() {
+    let sim = Sim::start(&["--workspaces", "4", "--seed", "2", "--speed", "600", "--tls"]);
+    output_of(sim.command_by_files(&["apply", "--wait", "90s"]), 0);
+    assert!(sim.is_off_keys());
+    let planned = output_of(sim.command_by_files(&["plan", "--detailed-exitcode"]), 0);
+    assert!(stdout(&planned).contains("converged"), "{}", stdout(&planned));
+    sim.assert_nobody_was_denied();
+}
+
+#[test]
+fn apply_tells_what_stands_in_the_way_and_exits_with_3() {
+    let sim = Sim::fleet(2, 8);
+    for account in sim.accounts() {
+        sim.drift("lockAdded", id_of(&account), json!("ReadOnly"));
+    }
+    output_of(sim.command(&["plan", "--detailed-exitcode"]), 3);
+    assert_eq!(sim.requests().writes(), 0);
+    let applied = output_of(sim.command(&["apply", "--wait", "60s"]), 3);
+    let text = stdout(&applied);
+    assert!(text.contains("✗ unlocked") && text.contains("lifted by: "), "{text}");
+    assert!(sim.accounts().iter().all(|account| sim.key_is_on(id_of(account))));
+    sim.assert_nobody_was_denied();
+}
+
+#[test]
+fn a_second_writer_is_refused_and_a_plan_is_not() {
+    let sim = Sim::fleet(3, 1);
+    let mut daemon = Daemon::start(&sim);
+    daemon.event("config_accepted", |_| true);
+    for command in ["run", "apply"] {
+        let second = output_of(sim.command(&[command]), 1);
+        assert!(stderr(&second).contains("in use"), "{}", stderr(&second));
+    }
+    output_of(sim.command(&["plan"]), 0);
+    daemon.stop();
+}
+
+#[test]
+fn bad_files_from_the_start_mean_that_nothing_is_written() {
+    let sim = Sim::fleet(3, 6);
+    std::fs::write(sim.desired().join("zz-bad.yaml"), "kind: [\n").unwrap();
+    for command in ["plan", "apply"] {
+        let output = output_of(sim.command(&[command]), 1);
+        assert!(stderr(&output).contains("zz-bad.yaml:1:"), "{}", stderr(&output));
+    }
+    let mut daemon = Daemon::start(&sim);
+    daemon.event("config_rejected", |_| true);
+    assert_eq!(daemon.get("/readyz").status, 503);
+    daemon.stop();
+    assert_eq!(sim.requests().writes(), 0);
+}
+
+#[test]
+fn a_second_signal_ends_the_daemon_at_once() {
+    let sim = Sim::fleet(2, 1);
+    let mut daemon = Daemon::start(&sim);
+    daemon.event("config_accepted", |_| true);
+    daemon.terminate();
+    // It may be gone by then, for a clean stop may be quicker than the second signal.
+    wait_until("the first signal is told", PATIENCE, || {
+        daemon.log().iter().any(|line| line.contains("\"stopping\"")).then_some(())
+    });
+    daemon.terminate();
+    let stopped = daemon.wait();
+    assert!(matches!(stopped.status.code(), Some(0 | 143)), "{}", stopped.status);
+}
+
+#[test]
+fn a_daemon_whose_log_nobody_reads_any_more_goes_on() {
+    let sim = Sim::fleet(3, 5);
+    let mut daemon = Daemon::start_unread(sim.command(&["run"]));
+    daemon.wait_until("the fleet is off keys", patience(3), |_| sim.is_off_keys().then_some(()));
+    daemon.kill();
+    sim.assert_nobody_was_denied();
+}
+
+#[test]
+fn the_simulator_stops_when_it_is_asked_to() {
+    let sim = Sim::fleet(2, 1);
+    assert!(sim.pid() > Some(0));
+    assert_eq!(sim.stop().code(), Some(0));
+}

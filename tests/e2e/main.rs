@@ -1,0 +1,23 @@
+//! Scenarios through the binary: the simulated cloud in one process, the daemon or a command that works on it in
+//! another. Each test has a cloud and a folder of its own, so that any number of them may run at once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test that fails says so by panicking, its helpers too"
+)]
+
+#[path = "../harness/mod.rs"]
+mod harness;
+
+mod back;
+mod commands;
+mod converges;
+mod drift;
+mod kills;
+mod published_order;
+mod real_input;
+mod reload;
+mod secrets;
