@@ -1,0 +1,164 @@
+//! Gates on turning the account's key off.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::desired::KeyDesired;
+use crate::gate::{GateState, ReadSet};
+use crate::observed::{KeyUsage, Observed, ObservedAuthMode, Reading};
+
+use super::{Judged, after, lacks, listed, told};
+
+/// [`crate::gate::Gate::Listed`].
+pub(in crate::plan) fn subscriptions_listed(observed: &Observed) -> Judged {
+    let wanted = || lacks(ReadSet { listings: true, ..ReadSet::default() });
+    if observed.listings.is_empty() {
+        return wanted();
+    }
+    for (subscription, reading) in &observed.listings {
+        match reading {
+            Reading::Known { .. } => {}
+            Reading::NotRead => return wanted(),
+            Reading::Unknown { why } => {
+                return told(GateState::unknown(&format!("the workspaces of subscription {subscription}"), why));
+            }
+        }
+    }
+    told(GateState::Open)
+}
+
+/// [`crate::gate::Gate::AllOnIdentity`].
+pub(in crate::plan) fn all_on_identity(observed: &Observed, desired: &KeyDesired) -> Judged {
+    let mut unmet = Vec::new();
+    let mut wants = ReadSet::default();
+    for (id, entry) in &observed.workspaces {
+        let undeclared = if desired.workspaces.contains_key(id) { "" } else { " (undeclared)" };
+        match &entry.workspace {
+            Reading::NotRead => {
+                wants.workspaces.insert(id.clone());
+            }
+            Reading::Unknown { why } => unmet.push(format!("{}{undeclared} could not be read: {why}", id.name())),
+            Reading::Known { value: None, .. } => {}
+            Reading::Known { value: Some(own), .. } => {
+                if own.auth_mode != ObservedAuthMode::Identity {
+                    unmet.push(format!("{} {}{undeclared} is on {}", own.kind, id.name(), own.auth_mode));
+                }
+            }
+        }
+    }
+    for id in &desired.unplaced {
+        unmet.push(format!("{} may stand on this account: its own could not be found out", id.name()));
+    }
+    if !unmet.is_empty() {
+        return told(GateState::unmet(listed(&unmet), "every workspace on the account on identity, by a direct read"));
+    }
+    if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }
+}
+
+/// [`crate::gate::Gate::NoStoredKeys`].
+pub(in crate::plan) fn no_stored_keys(observed: &Observed) -> Judged {
+    let mut unmet = Vec::new();
+    let mut wants = ReadSet::default();
+    for (id, entry) in &observed.workspaces {
+        if matches!(entry.workspace, Reading::Known { value: None, .. }) {
+            continue;
+        }
+        match &entry.datastores {
+            Reading::NotRead => {
+                wants.datastores.insert(id.clone());
+            }
+            Reading::Unknown { why } => unmet.push(format!("datastores of {} could not be read: {why}", id.name())),
+            Reading::Known { value, .. } => {
+                for datastore in value {
+                    // A datastore that names no account may be on this one.
+                    let here = datastore
+                        .account_name
+                        .as_deref()
+                        .is_none_or(|name| name.eq_ignore_ascii_case(observed.account_id.name()));
+                    if here && datastore.credentials.may_need_key() {
+                        unmet.push(format!("{}/{} holds a key or SAS", id.name(), datastore.name));
+                    }
+                }
+            }
+        }
+    }
+    if !unmet.is_empty() {
+        return told(GateState::unmet(listed(&unmet), "those datastores without stored credentials"));
+    }
+    if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }
+}
+
+/// [`crate::gate::Gate::KeyIdle`].
+pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Judged {
+    let now = observed.now;
+    let account = desired.account.as_ref();
+    let idle = key_idle_of(desired);
+    let usage = match &observed.key_usage {
+        Reading::NotRead => return lacks(ReadSet { key_usage: true, ..ReadSet::default() }),
+        Reading::Unknown { why } => {
+            return told(accept_unknown(desired, now, &format!("key usage could not be read: {why}")));
+        }
+        Reading::Known { value, .. } => value,
+    };
+    if let Some(until) = busy_until(usage, desired) {
+        let why = format!("{} requests signed with the key succeeded within {}", usage.account_key.count, human(idle));
+        if until > now {
+            return told(GateState::Waiting { until, why });
+        }
+        return told(GateState::unmet(why, "an end of that traffic"));
+    }
+    if usage.length() < idle || after(usage.to, desired.fleet.waits.metrics_lag).is_none_or(|end| end < lately(now)) {
+        return told(GateState::unmet("the key-usage answer covers another window", "a read of the whole window"));
+    }
+    if !usage.complete {
+        return told(accept_unknown(desired, now, "the key-usage answer is incomplete"));
+    }
+    if !usage.alive {
+        return told(accept_unknown(
+            desired,
+            now,
+            "the storage metric shows no traffic of any kind, which proves nothing",
+        ));
+    }
+    if usage.sas.count > 0 && !account.and_then(|a| a.accept_sas.as_ref()).is_some_and(|accepted| accepted.holds(now)) {
+        return told(GateState::unmet(
+            format!(
+                "{} requests with a SAS within {}: the metric does not tell what signed them",
+                usage.sas.count,
+                human(idle)
+            ),
+            "an end of that traffic, or `acceptSas` on the StorageAccount document",
+        ));
+    }
+    told(GateState::Open)
+}
+
+/// How long nobody may have signed with this account's key.
+pub(in crate::plan) fn key_idle_of(desired: &KeyDesired) -> std::time::Duration {
+    desired.account.as_ref().and_then(|account| account.key_idle).unwrap_or(desired.fleet.waits.key_idle)
+}
+
+fn busy_until(usage: &KeyUsage, desired: &KeyDesired) -> Option<Timestamp> {
+    (usage.account_key.count > 0).then(|| {
+        let last = usage.account_key.last.unwrap_or(usage.to);
+        after(last, key_idle_of(desired))
+            .and_then(|at| after(at, desired.fleet.waits.metrics_lag))
+            .unwrap_or(Timestamp::MAX)
+    })
+}
+
+fn accept_unknown(desired: &KeyDesired, now: Timestamp, why: &str) -> GateState {
+    let accepted = desired.account.as_ref().and_then(|account| account.accept_unknown_key_use.as_ref());
+    if accepted.is_some_and(|accepted| accepted.holds(now)) {
+        return GateState::Open;
+    }
+    GateState::unmet(why, "a complete answer, or `acceptUnknownKeyUse` on the StorageAccount document")
+}
+
+/// How old the end of a usable window may be beyond the metrics' own lag.
+fn lately(now: Timestamp) -> Timestamp {
+    now.checked_sub(SignedDuration::from_secs(60)).unwrap_or(Timestamp::MIN)
+}
+
+fn human(duration: std::time::Duration) -> String {
+    humantime::format_duration(duration).to_string()
+}

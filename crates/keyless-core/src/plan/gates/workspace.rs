@@ -1,0 +1,192 @@
+//! Gates on the switch of one workspace, forward and back.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::access::{self, Cover};
+use crate::catalog;
+use crate::desired::{DesiredWorkspace, KeyDesired, ServiceGrants};
+use crate::gate::{GateState, ReadSet};
+use crate::id::WorkspaceId;
+use crate::observed::{Observed, ObservedAuthMode, Reading, SharedKeyAccess};
+
+use super::{Judged, after, lacks, listed, told};
+use crate::plan::needs::{NeedView, Resolved, ServiceGrant, service_grant};
+
+/// [`crate::gate::Gate::NeedsCovered`].
+pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed, desired: &KeyDesired) -> Judged {
+    let mut unmet = Vec::new();
+    let mut wants = ReadSet::default();
+    for view in views {
+        match &view.holders {
+            Resolved::NotRead(reads) => wants.add(reads.clone()),
+            Resolved::Missing(why) | Resolved::Unknown(why) => unmet.push(format!("{}: {why}", view.need.principal)),
+            Resolved::Known(holders) => {
+                for (principal, _) in holders {
+                    match access::effective_cover(view.role, *principal, observed, &desired.fleet.waits) {
+                        Cover::Covered { .. } => {}
+                        Cover::NotRead => {
+                            wants.add(ReadSet { assignments: true, denies: true, ..ReadSet::default() });
+                        }
+                        Cover::Missing { conditional, .. } => unmet.push(format!(
+                            "{} lacks {}{}",
+                            view.need.principal,
+                            view.role.name,
+                            if conditional { " (a conditional grant does not count)" } else { "" }
+                        )),
+                        Cover::Denied { by } => {
+                            unmet.push(format!("{} is, or may be, denied by `{by}`", view.need.principal));
+                        }
+                        Cover::Unknown { why } => unmet.push(format!("{}: {why}", view.need.principal)),
+                    }
+                }
+            }
+        }
+    }
+    if !unmet.is_empty() {
+        return told(GateState::unmet(listed(&unmet), "grants for all declared needs, unconditional and not denied"));
+    }
+    if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }
+}
+
+/// [`crate::gate::Gate::NeedsAged`]. Looked at only when the needs are covered.
+pub(in crate::plan) fn needs_aged(views: &[NeedView<'_>], observed: &Observed, desired: &KeyDesired) -> Judged {
+    let mut latest: Option<(Timestamp, String)> = None;
+    for view in views {
+        let Resolved::Known(holders) = &view.holders else { return told(GateState::NotLooked) };
+        for (principal, _) in holders {
+            match access::cover(view.role, *principal, observed, &desired.fleet.waits) {
+                Cover::Covered { works_at: Some(at) } => {
+                    if latest.as_ref().is_none_or(|(so_far, _)| at > *so_far) {
+                        latest = Some((at, format!("{} of {} to work", view.role.name, view.need.principal)));
+                    }
+                }
+                Cover::Covered { works_at: None } => {
+                    let why = format!("the age of {} of {} is not told", view.role.name, view.need.principal);
+                    return told(GateState::unmet(why, "a direct grant whose age Azure tells"));
+                }
+                Cover::Missing { .. } | Cover::Denied { .. } | Cover::Unknown { .. } | Cover::NotRead => {
+                    return told(GateState::NotLooked);
+                }
+            }
+        }
+    }
+    match latest {
+        Some((until, why)) if until > observed.now => told(GateState::Waiting { until, why }),
+        _ => told(GateState::Open),
+    }
+}
+
+/// [`crate::gate::Gate::ServiceGrant`].
+pub(in crate::plan) fn service_grant_there(
+    workspace: &DesiredWorkspace,
+    observed: &Observed,
+    desired: &KeyDesired,
+) -> Judged {
+    if workspace.service_grants == ServiceGrants::Accept {
+        return told(GateState::Open);
+    }
+    let Some(Reading::Known { value: Some(own), .. }) =
+        observed.workspaces.get(&workspace.id).map(|entry| &entry.workspace)
+    else {
+        return told(GateState::NotLooked);
+    };
+    let lift = "the service's own grant (re-provisioning), or `serviceGrants: grant | accept` in the file";
+    match service_grant(own, observed, &desired.fleet.waits) {
+        ServiceGrant::Present => told(GateState::Open),
+        ServiceGrant::Missing(principal) => {
+            let role = catalog::role_name(catalog::BLOB_CONTRIBUTOR);
+            told(GateState::unmet(format!("the workspace's identity {principal} lacks {role}"), lift))
+        }
+        ServiceGrant::NoIdentity => told(GateState::unmet("the workspace has no identity of its own", lift)),
+        ServiceGrant::Unknown(why) => told(GateState::unknown("the service's grant", &why)),
+        ServiceGrant::NotRead => lacks(ReadSet { assignments: true, ..ReadSet::default() }),
+    }
+}
+
+/// [`crate::gate::Gate::Compatible`]. A compute instance with a system-assigned identity cannot mount data in identity mode.
+///
+/// Source: <https://learn.microsoft.com/azure/machine-learning/how-to-disable-local-auth-storage>, limitations.
+pub(in crate::plan) fn compatible(id: &WorkspaceId, observed: &Observed) -> Judged {
+    let computes = match observed.workspaces.get(id).map(|entry| &entry.computes) {
+        None | Some(Reading::NotRead) => {
+            return lacks(ReadSet { computes: BTreeSet::from([id.clone()]), ..ReadSet::default() });
+        }
+        Some(Reading::Unknown { why }) => return told(GateState::unknown("computes", why)),
+        Some(Reading::Known { value, .. }) => value,
+    };
+    let barred: Vec<String> = computes
+        .iter()
+        .filter(|compute| {
+            compute.compute_type.eq_ignore_ascii_case("ComputeInstance") && compute.identity.system.is_some()
+        })
+        .map(|compute| compute.name.clone())
+        .collect();
+    if barred.is_empty() {
+        return told(GateState::Open);
+    }
+    told(GateState::unmet(
+        format!("compute instances with a system-assigned identity do not work in identity mode: {}", listed(&barred)),
+        "a user-assigned identity with Storage File Data Privileged Contributor on those instances",
+    ))
+}
+
+/// [`crate::gate::Gate::ModeKnown`].
+pub(in crate::plan) fn mode_known(id: &WorkspaceId, observed: &Observed) -> Judged {
+    let own = match observed.workspaces.get(id).map(|entry| &entry.workspace) {
+        None | Some(Reading::NotRead) => {
+            return lacks(ReadSet { workspaces: BTreeSet::from([id.clone()]), ..ReadSet::default() });
+        }
+        Some(Reading::Unknown { why }) => return told(GateState::unknown("the workspace", why)),
+        Some(Reading::Known { value: None, .. }) => {
+            return told(GateState::unmet("the workspace does not exist", "the workspace, or its document removed"));
+        }
+        Some(Reading::Known { value: Some(own), .. }) => own,
+    };
+    if let ObservedAuthMode::Other(mode) = &own.auth_mode {
+        let why = format!("Azure reports `{mode}`, which keyless never overwrites");
+        return told(GateState::unmet(why, "a person sets it to identity or accesskey"));
+    }
+    let busy = ["creating", "updating", "deleting"];
+    match own.provisioning_state.as_deref().map(str::to_ascii_lowercase) {
+        Some(state) if busy.contains(&state.as_str()) => {
+            told(GateState::unmet(format!("another operation runs on it (`{state}`)"), "the end of that operation"))
+        }
+        _ => told(GateState::Open),
+    }
+}
+
+/// [`crate::gate::Gate::KeyOn`].
+pub(in crate::plan) fn key_on(observed: &Observed, back_is_asked: bool) -> Judged {
+    match &observed.account {
+        Reading::NotRead => lacks(ReadSet { account: true, ..ReadSet::default() }),
+        Reading::Unknown { why } => told(GateState::unknown("the storage account", why)),
+        Reading::Known { value: Some(account), .. } if account.shared_key.is_on() => told(GateState::Open),
+        Reading::Known { .. } if back_is_asked => {
+            told(GateState::unmet("the key is still off", "the step before this one"))
+        }
+        Reading::Known { .. } => told(GateState::unmet(
+            "the key is off, and turning it on needs a word of its own",
+            "a StorageAccount document with `sharedKeyAccess: enabled`",
+        )),
+    }
+}
+
+/// [`crate::gate::Gate::KeyEffective`]. A flag that was never set has always been on.
+pub(in crate::plan) fn key_effective(observed: &Observed, desired: &KeyDesired) -> Judged {
+    let Some(account) = observed.account.value().and_then(Option::as_ref) else { return told(GateState::NotLooked) };
+    match account.shared_key {
+        SharedKeyAccess::Absent => return told(GateState::Open),
+        SharedKeyAccess::Disallowed => return told(GateState::NotLooked),
+        SharedKeyAccess::Null | SharedKeyAccess::Allowed => {}
+    }
+    let since = observed.history.key_on_since.unwrap_or(observed.now);
+    match after(since, desired.fleet.waits.key_effect) {
+        Some(until) if until > observed.now => {
+            told(GateState::Waiting { until, why: "the key to work again".to_owned() })
+        }
+        Some(_) => told(GateState::Open),
+        None => told(GateState::unmet("`keyEffect` is out of range", "a smaller `keyEffect`")),
+    }
+}

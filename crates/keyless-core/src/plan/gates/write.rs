@@ -1,0 +1,189 @@
+//! Gates that every change has, and the locks that bar it.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp, ToSpan};
+
+use crate::action::{Action, Effort};
+use crate::desired::{AfterSuspend, ChangeWindow, DesiredWorkspace, Enforcement, KeyDesired, Suspend};
+use crate::gate::{GateState, ReadSet};
+use crate::observed::{LockLevel, Observed, Reading};
+use crate::plan::Limits;
+
+use super::{Judged, lacks, listed, told};
+
+/// [`crate::gate::Gate::Unlocked`]. Under `CanNotDelete` grants and flags can be written, revokes cannot; `ReadOnly` bars all.
+///
+/// Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources>.
+pub(in crate::plan) fn unlocked(action: &Action, observed: &Observed) -> Judged {
+    let locks = match &observed.locks {
+        Reading::NotRead => return lacks(ReadSet { locks: true, ..ReadSet::default() }),
+        Reading::Unknown { why } => return told(GateState::unknown("locks", why)),
+        Reading::Known { value, .. } => value,
+    };
+    let deletes = matches!(action, Action::RevokeRole { .. });
+    let barred: Vec<String> = locks
+        .iter()
+        .filter(|lock| lock.level != LockLevel::CanNotDelete || deletes)
+        .filter(|lock| lock.scope.covers(action.target()))
+        .map(|lock| format!("{} at {}", lock.id.name(), lock.scope))
+        .collect();
+    if barred.is_empty() {
+        return told(GateState::Open);
+    }
+    told(GateState::unmet(
+        format!("locked by {}", listed(&barred)),
+        "the lock removed, for as long as the change takes",
+    ))
+}
+
+/// [`crate::gate::Gate::Active`] for a change asked for by one workspace.
+pub(in crate::plan) fn workspace_active(
+    workspace: &DesiredWorkspace,
+    desired: &KeyDesired,
+    now: Timestamp,
+) -> GateState {
+    if desired.fleet.paused {
+        return GateState::unmet("the kill switch is set", "`guard: {paused: false}` in the Fleet document");
+    }
+    document_active(&workspace.name, workspace.enforcement, workspace.suspend.as_ref(), now)
+}
+
+/// [`crate::gate::Gate::Active`] for a change of the whole account: the most cautious document counts.
+pub(in crate::plan) fn account_active(desired: &KeyDesired, now: Timestamp) -> GateState {
+    let mut cautious = Vec::new();
+    if let Some(account) = &desired.account {
+        let enforcement = account.enforcement.unwrap_or(desired.fleet.enforcement);
+        cautious.push(document_active(&account.name, enforcement, account.suspend.as_ref(), now));
+    }
+    cautious.extend(desired.workspaces.values().map(|workspace| workspace_active(workspace, desired, now)));
+    if desired.fleet.paused {
+        return GateState::unmet("the kill switch is set", "`guard: {paused: false}` in the Fleet document");
+    }
+    cautious
+        .into_iter()
+        .max_by_key(caution)
+        .unwrap_or_else(|| GateState::unmet("no document asks for it", "a document"))
+}
+
+/// Unmet outranks waiting, and a later end outranks an earlier one.
+pub(in crate::plan) fn caution(state: &GateState) -> (u8, Option<Timestamp>) {
+    match state {
+        GateState::Open => (0, None),
+        GateState::Waiting { until, .. } => (1, Some(*until)),
+        GateState::NotLooked => (2, None),
+        GateState::Unmet { .. } => (3, None),
+    }
+}
+
+fn document_active(name: &str, enforcement: Enforcement, suspend: Option<&Suspend>, now: Timestamp) -> GateState {
+    if enforcement == Enforcement::Observe {
+        return GateState::unmet(format!("{name} is in observe mode"), "`enforcement: enforce` in its document");
+    }
+    match suspend {
+        Some(suspend) if suspend.is_active(now) => {
+            let why = format!("{name} is suspended: {}", suspend.reason);
+            match suspend.then {
+                AfterSuspend::Resume => GateState::Waiting { until: suspend.until, why },
+                AfterSuspend::Stay => GateState::unmet(why, "`suspend` taken out of its document"),
+            }
+        }
+        _ => GateState::Open,
+    }
+}
+
+/// [`crate::gate::Gate::Window`]: repair is never held.
+pub(in crate::plan) fn window(effort: Effort, windows: &[ChangeWindow], now: Timestamp) -> GateState {
+    if effort == Effort::Repair || windows.is_empty() {
+        return GateState::Open;
+    }
+    match windows.iter().filter_map(|window| next_opening(window, now)).min() {
+        Some(at) if at <= now => GateState::Open,
+        Some(until) => GateState::Waiting { until, why: "the next change window".to_owned() },
+        None => GateState::unmet("no change window ever opens", "a change window with a day and a time"),
+    }
+}
+
+/// `now` if the window is open, else when it opens next.
+fn next_opening(window: &ChangeWindow, now: Timestamp) -> Option<Timestamp> {
+    let today = now.to_zoned(TimeZone::UTC).start_of_day().ok()?;
+    for ahead in 0..=7_i64 {
+        let day = today.checked_add(ahead.days()).ok()?;
+        let weekday = u8::try_from(day.weekday().to_monday_one_offset()).ok()?;
+        if !window.days.is_empty() && !window.days.contains(&weekday) {
+            continue;
+        }
+        let from = day.timestamp().checked_add(SignedDuration::from_mins(window.from.into())).ok()?;
+        let to = day.timestamp().checked_add(SignedDuration::from_mins(window.to.into())).ok()?;
+        if now < from {
+            return Some(from);
+        }
+        if now < to {
+            return Some(now);
+        }
+    }
+    None
+}
+
+/// [`crate::gate::Gate::Settled`].
+pub(in crate::plan) fn settled(limits: &Limits, now: Timestamp) -> GateState {
+    wait(limits.unsettled_until, now, "a write whose outcome is unknown may still land")
+}
+
+/// [`crate::gate::Gate::Booted`].
+pub(in crate::plan) fn booted(limits: &Limits, now: Timestamp) -> GateState {
+    wait(limits.boot_until, now, "a write of an earlier process may still land")
+}
+
+fn wait(until: Option<Timestamp>, now: Timestamp, why: &str) -> GateState {
+    match until {
+        Some(until) if until > now => GateState::Waiting { until, why: why.to_owned() },
+        _ => GateState::Open,
+    }
+}
+
+/// [`crate::gate::Gate::NotRefused`].
+pub(in crate::plan) fn not_refused(action: &Action, limits: &Limits, now: Timestamp) -> GateState {
+    match limits.refused.get(action) {
+        Some(refusal) if refusal.until > now => GateState::Waiting {
+            until: refusal.until,
+            why: format!("the next try; Azure refused the last: {}", refusal.why),
+        },
+        _ => GateState::Open,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn a_window_opens_on_its_days_at_its_hours() {
+        let windows = [ChangeWindow { days: BTreeSet::from([1, 3]), from: 9 * 60, to: 17 * 60 }];
+        // 2026-11-23 is a Monday.
+        for (now, until) in [
+            ("2026-11-23T08:59:59Z", Some("2026-11-23T09:00:00Z")),
+            ("2026-11-23T09:00:00Z", None),
+            ("2026-11-23T16:59:59Z", None),
+            ("2026-11-23T17:00:00Z", Some("2026-11-25T09:00:00Z")),
+            ("2026-11-26T00:00:00Z", Some("2026-11-30T09:00:00Z")),
+        ] {
+            let state = window(Effort::Tighten, &windows, at(now));
+            match until {
+                None => assert_eq!(state, GateState::Open, "{now}"),
+                Some(opens) => {
+                    assert!(
+                        matches!(state, GateState::Waiting { until, .. } if until == at(opens)),
+                        "{now}: {state:?}"
+                    );
+                }
+            }
+            assert_eq!(window(Effort::Repair, &windows, at(now)), GateState::Open);
+        }
+    }
+}
