@@ -166,6 +166,11 @@ impl Azure {
             .or_else(|| roles::built_in(guid).map(|role| role.to_json(subscription)))
     }
 
+    /// Whether the assignment's role has the data action, whoever holds it and whether or not it counts yet.
+    pub(crate) fn gives_data_action(&self, assignment: &Value, action: &str) -> bool {
+        self.role_allows(assignment, Plane::Data, action)
+    }
+
     fn role_allows(&self, assignment: &Value, plane: Plane, action: &str) -> bool {
         let Some(id) = json::text(assignment, &["properties", "roleDefinitionId"]) else { return false };
         let suffix = format!("/roledefinitions/{}", arm_id::name(id).to_ascii_lowercase());

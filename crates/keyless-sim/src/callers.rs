@@ -32,6 +32,9 @@ impl Azure {
     pub(crate) fn start_undeclared_clients(&mut self, history: Timestamp) {
         let workspaces: Vec<String> = self.world.keys_of(WORKSPACE).map(str::to_owned).collect();
         let own: BTreeSet<String> = workspaces.iter().map(|key| self.own_identity(key)).collect();
+        // Looked at once: most grants of a real estate give no data, and each is seen from every account below it.
+        let giving: BTreeSet<String> =
+            self.world.keys_of(ASSIGNMENT).filter(|key| self.gives_data(key)).map(str::to_owned).collect();
         for workspace in &workspaces {
             if self.clients_through.contains_key(workspace) {
                 continue;
@@ -40,7 +43,7 @@ impl Azure {
             let service = self.own_identity(workspace);
             let held = self.data_held(&service, &account, Grants::All);
             let mut callers = vec![(service, held, true)];
-            for person in self.holders(&account).into_iter().filter(|person| !own.contains(person)) {
+            for person in self.holders(&account, &giving).into_iter().filter(|person| !own.contains(person)) {
                 let held = self.data_held(&person, &account, Grants::Unconditional);
                 if !held.is_empty() {
                     callers.push((person, held, false));
@@ -94,14 +97,21 @@ impl Azure {
         principal.map_or_else(|| workspace.to_owned(), str::to_ascii_lowercase)
     }
 
-    /// Everybody to whom an assignment at the account or above it applies, the simulator's own identities apart.
-    fn holders(&self, account: &str) -> BTreeSet<String> {
+    /// Everybody to whom one of these assignments applies on the account, the simulator's own identities apart.
+    fn holders(&self, account: &str, giving: &BTreeSet<String>) -> BTreeSet<String> {
         self.world
             .extensions_covering(ASSIGNMENT, account)
+            .filter(|(key, _)| giving.contains(*key))
             .filter_map(|(_, assignment)| json::text(assignment, &["properties", "principalId"]))
             .flat_map(|principal| self.world.people_of(principal))
             .filter(|person| ![CLIENT_OBJECT_ID, MANAGED_OBJECT_ID].contains(&person.as_str()))
             .collect()
+    }
+
+    /// Whether the assignment gives anything that is tried here.
+    fn gives_data(&self, assignment: &str) -> bool {
+        let value = self.world.get(assignment);
+        value.is_some_and(|value| ACTIONS.iter().any(|action| self.gives_data_action(value, action)))
     }
 
     fn data_held(&self, principal: &str, account: &str, grants: Grants) -> Vec<String> {
