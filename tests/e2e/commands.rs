@@ -82,6 +82,19 @@ fn a_daemon_whose_log_nobody_reads_any_more_goes_on() {
 }
 
 #[test]
+fn a_daemon_whose_log_reader_hangs_goes_on_and_stops_when_asked() {
+    let sim = Sim::fleet(3, 5);
+    let mut command = sim.command(&["run"]);
+    command.env("RUST_LOG", "trace");
+    let mut daemon = Daemon::start_stuck(command);
+    // What a pipe holds is full long before that.
+    daemon.wait_until("the fleet is off keys", patience(3), |_| sim.is_off_keys().then_some(()));
+    daemon.terminate();
+    assert_eq!(daemon.wait().status.code(), Some(0));
+    sim.assert_nobody_was_denied();
+}
+
+#[test]
 fn the_simulator_stops_when_it_is_asked_to() {
     let sim = Sim::fleet(2, 1);
     assert!(sim.pid() > Some(0));

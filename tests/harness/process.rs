@@ -96,6 +96,12 @@ impl Process {
         Self { child, stdout: Lines::default(), stderr: Lines::default(), readers: Vec::new() }
     }
 
+    /// With pipes that stay open and are never read, as those of a log reader that hangs.
+    pub fn start_stuck(mut command: Command) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("the binary starts");
+        Self { child, stdout: Lines::default(), stderr: Lines::default(), readers: Vec::new() }
+    }
+
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
     }
@@ -161,6 +167,11 @@ impl Daemon {
     /// One whose log nobody reads.
     pub fn start_unread(command: Command) -> Self {
         Self { process: Process::start_unread(command) }
+    }
+
+    /// One whose log reader hangs.
+    pub fn start_stuck(command: Command) -> Self {
+        Self { process: Process::start_stuck(command) }
     }
 
     pub fn log(&self) -> Vec<String> {

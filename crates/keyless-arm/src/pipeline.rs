@@ -35,7 +35,8 @@ pub struct Timeouts {
     pub read: Duration,
     /// Attempts per read.
     pub attempts: u32,
-    /// One long-running operation, polls included.
+    /// One long-running operation, polls included; after that its outcome is unknown, so that an operation that hangs does
+    /// not hold up other accounts for longer.
     pub operation: Duration,
     /// The longest closure of a quota that is waited out; longer ones are told to the caller.
     pub quota: Duration,
@@ -49,7 +50,7 @@ impl Default for Timeouts {
             attempt: Duration::from_secs(8),
             read: Duration::from_secs(60),
             attempts: 4,
-            operation: Duration::from_secs(30 * 60),
+            operation: Duration::from_secs(5 * 60),
             quota: Duration::from_secs(60),
             token: Duration::from_secs(20),
         }

@@ -33,6 +33,9 @@ const AT_A_TIME: usize = 4;
 /// How long a built-in role definition may be reused: it changes only with the platform.
 const BUILT_IN_FOR: Duration = Duration::from_secs(60 * 60);
 
+/// How long it is believed that an assigned role has no definition. Such a role is unknown, so this only saves reads.
+const MISSING_FOR: Duration = Duration::from_secs(60);
+
 /// Reads for all passes of a process.
 pub struct Observer {
     read: Arc<dyn ReadArm>,
@@ -47,6 +50,8 @@ pub struct Observer {
 #[derive(Default)]
 struct RoleSlot {
     built_in: Option<(Instant, Timestamp, RoleDefinition)>,
+    /// When Azure last said that there is none.
+    missing: Option<Instant>,
 }
 
 /// What to read.
@@ -255,13 +260,20 @@ impl Observer {
         {
             return Reading::known(definition.clone(), *at);
         }
+        let missing = "Azure says it does not exist, and it is assigned";
+        if slot.missing.is_some_and(|asked| asked.elapsed() < MISSING_FOR) {
+            return Reading::unknown(missing);
+        }
         match self.reading(self.read.role_definition(desired.account_id.arm(), id).await) {
             Reading::Known { value: Some(definition), at } => {
                 slot.built_in = definition.built_in.then(|| (Instant::now(), at, definition.clone()));
                 Reading::known(definition, at)
             }
             // A definition with assignments cannot be deleted, so this is a contradiction rather than an empty role.
-            Reading::Known { value: None, .. } => Reading::unknown("Azure says it does not exist, and it is assigned"),
+            Reading::Known { value: None, .. } => {
+                slot.missing = Some(Instant::now());
+                Reading::unknown(missing)
+            }
             Reading::Unknown { why } => Reading::Unknown { why },
             Reading::NotRead => Reading::NotRead,
         }

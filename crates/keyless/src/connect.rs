@@ -16,20 +16,21 @@ use keyless_arm::wire::Wire;
 use keyless_controller::source;
 use keyless_core::desired::Desired;
 use keyless_core::manifest;
+use tracing_appender::non_blocking::WorkerGuard;
 
 use crate::cli::ConfigArgs;
 use crate::settings::{CloudSettings, CredentialSettings, LimitSettings, RateFile, Settings};
 use crate::{logging, output};
 
-/// Reads the settings of a command and starts logging as they say.
-pub(crate) fn settings(args: &ConfigArgs) -> anyhow::Result<Settings> {
+/// Reads the settings of a command and starts logging as they say, until the guard is dropped.
+pub(crate) fn settings(args: &ConfigArgs) -> anyhow::Result<(Settings, WorkerGuard)> {
     let path = args.config.as_deref().context(
         "no settings file is named\n\
          hint: give `--config FILE` or set KEYLESS_CONFIG; `config/keyless.yaml` is a sample, and `keyless demo` needs none",
     )?;
     let settings = Settings::load(path, &args.overrides)?;
-    logging::start(settings.log, settings.log_level);
-    Ok(settings)
+    let lines = logging::start(settings.log, settings.log_level);
+    Ok((settings, lines))
 }
 
 /// A client of the Azure that the settings name. Sends nothing yet.

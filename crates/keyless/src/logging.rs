@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal as _;
 
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use crate::settings::{LogFormat, LogLevel};
@@ -19,13 +20,22 @@ const CAPS: [(&str, &str); 9] = [
     ("rustls", "info"),
 ];
 
-/// Starts logging; a second call changes nothing.
-pub(crate) fn start(format: LogFormat, level: LogLevel) {
+/// How many lines may wait for a reader of stderr; more are dropped. A reader that is stuck must not hold up the daemon.
+const WAITING_LINES: usize = 16_384;
+
+/// Starts logging; a second call changes nothing. Lines that wait are written until the guard is dropped, and for a
+/// second more.
+pub(crate) fn start(format: LogFormat, level: LogLevel) -> WorkerGuard {
     let variable = std::env::var("RUST_LOG").ok();
     let filter = filter(variable.as_deref(), level);
     let color = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .buffered_lines_limit(WAITING_LINES)
+        .thread_name("log")
+        .finish(std::io::stderr());
     let lines = tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
+        .with_writer(writer)
         // It would be told on stderr too, and where that is gone the telling panics.
         .log_internal_errors(false)
         .with_env_filter(filter)
@@ -35,6 +45,7 @@ pub(crate) fn start(format: LogFormat, level: LogLevel) {
         LogFormat::Text => lines.try_init(),
         LogFormat::Json => lines.json().flatten_event(true).with_current_span(true).with_span_list(false).try_init(),
     };
+    guard
 }
 
 fn filter(variable: Option<&str>, level: LogLevel) -> EnvFilter {

@@ -14,7 +14,7 @@ use crate::render::FleetPlan;
 use crate::{connect, daemon, output, signals};
 
 pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
-    let settings = connect::settings(&args.config)?;
+    let (settings, _lines) = connect::settings(&args.config)?;
     let Some(desired) = connect::desired(&settings) else { return Ok(ExitCode::FAILURE) };
     super::runtime()?.block_on(async {
         let stop = signals::stop_on_signals()?;

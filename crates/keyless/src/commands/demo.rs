@@ -8,7 +8,7 @@ use crate::{demo, logging, output, signals};
 
 pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     // The story is told from the events; log lines beside it would only repeat it.
-    logging::start(LogFormat::Text, LogLevel::Error);
+    let _lines = logging::start(LogFormat::Text, LogLevel::Error);
     super::runtime()?.block_on(async {
         let stop = signals::stop_on_signals()?;
         if demo::run(args.seed, args.report.as_deref(), stop).await? {

@@ -11,7 +11,7 @@ use crate::render::FleetPlan;
 use crate::{connect, output, signals};
 
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
-    let settings = connect::settings(&args.config)?;
+    let (settings, _lines) = connect::settings(&args.config)?;
     let Some(desired) = connect::desired(&settings) else { return Ok(ExitCode::FAILURE) };
     super::runtime()?.block_on(async {
         let stop = signals::stop_on_signals()?;

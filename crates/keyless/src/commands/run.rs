@@ -13,7 +13,7 @@ use crate::daemon::Daemon;
 use crate::{connect, signals};
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
-    let settings = connect::settings(&args.config)?;
+    let (settings, _lines) = connect::settings(&args.config)?;
     super::runtime()?.block_on(async {
         let stop = signals::stop_on_signals()?;
         let client = connect::client(&settings, &Surroundings::of_process())?;

@@ -19,7 +19,7 @@ use crate::{logging, output, signals};
 const WORKSPACES: usize = 20;
 
 pub(super) fn sim(args: &SimArgs) -> anyhow::Result<ExitCode> {
-    logging::start(LogFormat::Text, LogLevel::Info);
+    let _lines = logging::start(LogFormat::Text, LogLevel::Info);
     super::runtime()?.block_on(serve(args))
 }
 
