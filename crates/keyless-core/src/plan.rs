@@ -1,7 +1,7 @@
 //! The full ordered way from what is observed to what is desired, each step behind its gates.
 //!
 //! Pure, total and deterministic: equal arguments give equal plans, and time comes in with the observation. A plan is
-//! recomputed from fresh facts after each step; nothing resumes one. Read [`steps`] for the order, [`gates`] for the rules.
+//! recomputed from fresh facts after each step; nothing resumes one. Read `plan::steps` for the order, `plan::gates` for the rules.
 
 mod gates;
 mod needs;
