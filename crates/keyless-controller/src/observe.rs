@@ -230,9 +230,8 @@ impl Observer {
             return Piece::KeyUsage(Reading::unknown("the server's time is not known"));
         };
         let waits = &desired.fleet.waits;
-        let idle = desired.account.as_ref().and_then(|account| account.key_idle).unwrap_or(waits.key_idle);
         let to = earlier(now, waits.metrics_lag);
-        let from = earlier(to, idle);
+        let from = earlier(to, desired.key_idle());
         Piece::KeyUsage(self.reading(self.read.key_usage(&desired.account_id, from, to).await))
     }
 

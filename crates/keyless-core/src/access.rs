@@ -3,8 +3,6 @@
 //! Unknown is not absent: while an assignment or definition that might matter could not be read, the answer is
 //! [`Cover::Unknown`]. A conditional grant never satisfies a plain need.
 
-use std::collections::BTreeSet;
-
 use jiff::{SignedDuration, Timestamp};
 
 use crate::catalog::CatalogRole;
@@ -190,12 +188,6 @@ pub fn matches(pattern: &str, action: &str) -> bool {
         }
     }
     rest.ends_with(last)
-}
-
-/// The roles of all assignments that apply at the account: the definitions a judgement needs.
-#[must_use]
-pub fn roles_in_use(observed: &Observed) -> BTreeSet<crate::id::RoleId> {
-    observed.assignments.value().into_iter().flatten().map(|assignment| assignment.role).collect()
 }
 
 #[cfg(test)]

@@ -366,6 +366,14 @@ pub struct KeyDesired {
     pub unplaced: BTreeSet<WorkspaceId>,
 }
 
+impl KeyDesired {
+    /// How long nobody may have signed with this account's key: what the gate asks, and the window that is read for it.
+    #[must_use]
+    pub fn key_idle(&self) -> Duration {
+        self.account.as_ref().and_then(|account| account.key_idle).unwrap_or(self.fleet.waits.key_idle)
+    }
+}
+
 impl Desired {
     /// Cuts out the part for one account. Which workspaces stand on it only Azure knows, so the caller tells.
     #[must_use]

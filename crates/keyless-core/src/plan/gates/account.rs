@@ -105,7 +105,7 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed) -> Judged {
 pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Judged {
     let now = observed.now;
     let account = desired.account.as_ref();
-    let idle = key_idle_of(desired);
+    let idle = desired.key_idle();
     let usage = match &observed.key_usage {
         Reading::NotRead => return lacks(ReadSet { key_usage: true, ..ReadSet::default() }),
         Reading::Unknown { why } => {
@@ -146,15 +146,10 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
     told(GateState::Open)
 }
 
-/// How long nobody may have signed with this account's key.
-pub(in crate::plan) fn key_idle_of(desired: &KeyDesired) -> std::time::Duration {
-    desired.account.as_ref().and_then(|account| account.key_idle).unwrap_or(desired.fleet.waits.key_idle)
-}
-
 fn busy_until(usage: &KeyUsage, desired: &KeyDesired) -> Option<Timestamp> {
     (usage.account_key.count > 0).then(|| {
         let last = usage.account_key.last.unwrap_or(usage.to);
-        after(last, key_idle_of(desired))
+        after(last, desired.key_idle())
             .and_then(|at| after(at, desired.fleet.waits.metrics_lag))
             .unwrap_or(Timestamp::MAX)
     })
