@@ -82,7 +82,7 @@ impl Pipeline {
                 body: None,
                 ..call.clone()
             };
-            last = self.read(&ask).await.map_err(unknown)?;
+            last = self.read(&ask).await.map_err(|error| unknown(lost_track(error)))?;
             let progress = match &poll {
                 Poll::Status(_) => status_answer(&last),
                 Poll::Location(_) => location_answer(&last),
@@ -121,6 +121,18 @@ impl Pipeline {
             return Err(wrong(format!("the poll address is at `{origin}`, which is not the resource manager")));
         }
         Ok(Some(if is_status { Poll::Status(url) } else { Poll::Location(url) }))
+    }
+}
+
+/// A status that is gone (404, 410) says nothing of how the operation ended, and is no refusal either: the caller reads
+/// back soon instead of backing off.
+fn lost_track(error: ArmError) -> ArmError {
+    match error.status {
+        Some(404 | 410) => {
+            let message = format!("the operation can no longer be followed: {}", error.message);
+            ArmError { class: ErrorClass::Transient, message, ..error }
+        }
+        _ => error,
     }
 }
 
