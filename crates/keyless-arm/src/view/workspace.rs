@@ -75,7 +75,8 @@ const ON_AN_ACCOUNT: &[&str] = &["azureblob", "azurefile", "azuredatalakegen2"];
 /// One datastore.
 pub(crate) fn datastore(node: &Node<'_>) -> Result<Datastore> {
     let properties = node.object("properties")?;
-    let kind = properties.opt_text("datastoreType")?.unwrap_or_default().to_ascii_lowercase();
+    // One that does not say what it is may keep its account in a place that is not known here.
+    let kind = properties.text("datastoreType")?.to_ascii_lowercase();
     let account_name = properties.opt_text("accountName")?.map(str::to_owned);
     if account_name.is_none() && ON_AN_ACCOUNT.contains(&kind.as_str()) {
         return properties.fail("`accountName` is missing");
@@ -170,6 +171,7 @@ mod tests {
         assert!(blob(json!(null)).credentials.may_need_key());
         assert!(!blob(json!({"credentialsType": "Certificate"})).credentials.may_need_key());
         assert!(read(json!({"datastoreType": "AzureFile"})).is_err());
+        assert!(read(json!({"contents": {"contentsType": "AzureBlob", "accountName": "stml"}})).is_err());
         assert_eq!(read(json!({"datastoreType": "AzureDataLakeGen1", "storeName": "x"})).unwrap().account_name, None);
     }
 }
