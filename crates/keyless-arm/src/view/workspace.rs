@@ -59,14 +59,20 @@ fn identity(node: &Node<'_>) -> Result<Identity> {
     Ok(Identity { system: identity.opt_parse("principalId")?, user_assigned })
 }
 
-/// One compute.
+/// One compute. Its type and its identity decide whether it goes on working: neither may be guessed.
 pub(crate) fn compute(node: &Node<'_>) -> Result<Compute> {
-    let properties = node.opt_object("properties")?;
-    let compute_type = match properties {
-        Some(properties) => properties.opt_text("computeType")?.unwrap_or("Unknown").to_owned(),
-        None => "Unknown".to_owned(),
-    };
-    Ok(Compute { name: node.text("name")?.to_owned(), compute_type, identity: identity(node)? })
+    let compute_type = node.object("properties")?.text("computeType")?.to_owned();
+    let identity = identity(node)?;
+    if let Some(block) = node.opt_object("identity")? {
+        let kind = block.opt_text("type")?.unwrap_or_default().to_ascii_lowercase();
+        if kind.contains("systemassigned") && identity.system.is_none() {
+            return block.fail("it is system-assigned and `principalId` is missing");
+        }
+        if kind.contains("userassigned") && identity.user_assigned.is_empty() {
+            return block.fail("it is user-assigned and `userAssignedIdentities` is missing");
+        }
+    }
+    Ok(Compute { name: node.text("name")?.to_owned(), compute_type, identity })
 }
 
 /// Datastore types that stand on a storage account which must therefore be named.
@@ -144,15 +150,31 @@ mod tests {
     fn identities_are_read_from_both_spellings() {
         let uami = format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/train");
         let principal = "9c1d2f63-4b0a-4d57-8f3e-1a2b3c4d5e6f";
-        let body = json!({"name": "cpu", "identity": {
+        let body = json!({"name": "cpu", "properties": {"computeType": "AmlCompute"}, "identity": {
             "type": "SystemAssigned, UserAssigned", "principalId": principal,
             "userAssignedIdentities": {uami: null}
         }});
         let found = compute(&Node::root(&body)).unwrap();
         assert_eq!(found.identity.system, Some(principal.parse().unwrap()));
         assert_eq!(found.identity.user_assigned.values().collect::<Vec<_>>(), [&None]);
-        let body = json!({"name": "cpu", "identity": {"userAssignedIdentities": {"garbage": {}}}});
+        let body = json!({"name": "cpu", "properties": {"computeType": "AmlCompute"},
+            "identity": {"userAssignedIdentities": {"garbage": {}}}});
         assert!(compute(&Node::root(&body)).is_err());
+    }
+
+    #[test]
+    fn a_compute_whose_type_or_identity_is_not_told_is_an_error() {
+        let read = |identity: Value, properties: Value| {
+            let body = json!({"name": "dev", "properties": properties, "identity": identity});
+            compute(&Node::root(&body)).is_ok()
+        };
+        let instance = json!({"computeType": "ComputeInstance"});
+        assert!(read(Value::Null, instance.clone()));
+        assert!(read(json!({"type": "None"}), instance.clone()));
+        assert!(!read(json!({"type": "SystemAssigned"}), instance.clone()));
+        assert!(!read(json!({"type": "UserAssigned", "userAssignedIdentities": null}), instance));
+        assert!(!read(Value::Null, json!({})));
+        assert!(!read(Value::Null, Value::Null));
     }
 
     #[test]

@@ -64,7 +64,7 @@ async fn pages(report: &mut Report, exchange: &[Recorded]) {
     report.same(&exchange[0], "addresses, as given", asked, links);
 }
 
-/// Where items have no name (keys, connections), their place in the list names them; identities are another matter.
+/// The items as computes: where they have no name (keys, connections), their place in the list names them.
 fn named(one: &Recorded) -> Recorded {
     let mut body = one.body.clone();
     for (number, item) in body["value"].as_array_mut().unwrap().iter_mut().enumerate() {
@@ -72,6 +72,7 @@ fn named(one: &Recorded) -> Recorded {
             item["name"] = Value::from(format!("item-{number}"));
         }
         item.as_object_mut().unwrap().remove("identity");
+        item["properties"] = json!({"computeType": "AmlCompute"});
     }
     one.with_body(body)
 }
