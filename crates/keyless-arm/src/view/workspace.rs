@@ -12,10 +12,12 @@ use super::node::{Node, Result};
 /// One workspace, hub or project.
 pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
     let properties = node.object("properties")?;
+    let mut accounts = accounts(&properties)?.into_iter();
     Ok(Workspace {
         id: node.parse("id")?,
         kind: WorkspaceKind::from_wire(node.opt_text("kind")?),
-        storage_account: storage_account(&properties)?,
+        storage_account: accounts.next(),
+        more_accounts: accounts.collect(),
         hub: properties.opt_parse("hubResourceId")?,
         auth_mode: ObservedAuthMode::from_wire(properties.opt_text("systemDatastoresAuthMode")?),
         identity: identity(node)?,
@@ -26,23 +28,22 @@ pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
     })
 }
 
-/// `storageAccount`, or the one entry of `storageAccounts`, in which some versions name a hub's account.
-fn storage_account(properties: &Node<'_>) -> Result<Option<StorageAccountId>> {
-    if let Some(account) = properties.opt_parse("storageAccount")? {
-        return Ok(Some(account));
+/// Every account that a workspace names, each once: `storageAccount`, `storageAccounts`, in which some versions name those
+/// of a hub, and those that a hub hands on to its projects. The first is the one that it stands on.
+fn accounts(properties: &Node<'_>) -> Result<Vec<StorageAccountId>> {
+    let mut accounts: Vec<StorageAccountId> = properties.opt_parse("storageAccount")?.into_iter().collect();
+    let mut named = properties.items("storageAccounts")?;
+    if let Some(hub) = properties.opt_object("workspaceHubConfig")? {
+        named.extend(hub.items("additionalWorkspaceStorageAccounts")?);
     }
-    let mut accounts: Vec<StorageAccountId> = Vec::new();
-    for item in properties.items("storageAccounts")? {
+    for item in named {
         match StorageAccountId::parse(item.as_text()?) {
             Ok(account) if accounts.contains(&account) => {}
             Ok(account) => accounts.push(account),
             Err(error) => return item.fail(error.to_string()),
         }
     }
-    if accounts.len() > 1 {
-        return properties.fail("`storageAccounts` names several accounts; which one is the default is not told");
-    }
-    Ok(accounts.pop())
+    Ok(accounts)
 }
 
 fn identity(node: &Node<'_>) -> Result<Identity> {
@@ -140,7 +141,15 @@ mod tests {
             read(json!({"storageAccount": null, "storageAccounts": [account("one1"), account("ONE1")]})).unwrap();
         assert_eq!(found.storage_account.unwrap().name(), "one1");
         assert_eq!(found.kind, WorkspaceKind::Hub);
-        assert!(read(json!({"storageAccounts": [account("one1"), account("two2")]})).is_err());
+        let found = read(json!({
+            "storageAccounts": [account("one1"), account("two2")],
+            "workspaceHubConfig": {"additionalWorkspaceStorageAccounts": [account("TWO2"), account("three3")]}
+        }))
+        .unwrap();
+        assert_eq!(found.storage_account.unwrap().name(), "one1");
+        let more: Vec<&str> = found.more_accounts.iter().map(StorageAccountId::name).collect();
+        assert_eq!(more, ["three3", "two2"], "it holds the key of each");
+        assert!(read(json!({"workspaceHubConfig": {"additionalWorkspaceStorageAccounts": ["/x"]}})).is_err());
         assert!(read(json!({"storageAccounts": "x"})).is_err());
         assert_eq!(read(json!({"storageAccount": ""})).unwrap().storage_account, None);
         assert!(read(json!({"storageAccount": "/not/an/account"})).is_err());

@@ -7,7 +7,7 @@
 //! - the mode is missing from every recording: `a_missing_mode_is_unset_and_a_version_that_hides_it_is_not_read`
 //! - a list mixes kinds: `a_list_mixes_workspaces_hubs_and_projects_on_one_account`
 //! - a hub has null and an array: `a_hub_with_null_storage_account_stands_on_the_first_of_its_array`, and where the array is
-//!   longer, `a_hub_that_names_several_accounts_is_not_taken_to_stand_on_one`
+//!   longer, `a_hub_that_names_several_accounts_holds_the_key_of_each`
 //! - kind, sku and identity are absent: `a_sparse_workspace_is_an_ordinary_one_without_identity`
 //! - the account's id is in lower case: `an_account_named_in_lower_case_is_the_same_account`
 //! - provider names change case: `a_provider_that_changes_its_case_is_the_same_provider`

@@ -50,11 +50,17 @@ async fn a_hub_with_null_storage_account_stands_on_the_first_of_its_array() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hub_that_names_several_accounts_is_not_taken_to_stand_on_one() {
+async fn a_hub_that_names_several_accounts_holds_the_key_of_each() {
     let second = account_id().replace("stmlprod", "stmltwo");
-    let body = workspace_body(json!({"storageAccount": null, "storageAccounts": [account_id(), second]}));
-    let error = always(200, &[], body).0.workspace(&workspace()).await.unwrap_err();
-    assert_eq!(error.class, ErrorClass::Unreadable);
+    let third = account_id().replace("stmlprod", "stmlthree");
+    let found = read_workspace(workspace_body(json!({
+        "storageAccount": null, "storageAccounts": [account_id(), second],
+        "workspaceHubConfig": {"additionalWorkspaceStorageAccounts": [third]}
+    })))
+    .await;
+    assert_eq!(found.storage_account, Some(account()));
+    let more: Vec<&str> = found.more_accounts.iter().map(|id| id.as_str()).collect();
+    assert_eq!(more, [&third, &second]);
 }
 
 #[tokio::test(start_paused = true)]
