@@ -124,18 +124,6 @@ impl Pipeline {
     }
 }
 
-/// A status that is gone (404, 410) says nothing of how the operation ended, and is no refusal either: the caller reads
-/// back soon instead of backing off.
-fn lost_track(error: ArmError) -> ArmError {
-    match error.status {
-        Some(404 | 410) => {
-            let message = format!("the operation can no longer be followed: {}", error.message);
-            ArmError { class: ErrorClass::Transient, message, ..error }
-        }
-        _ => error,
-    }
-}
-
 fn failure(call: &Call, reply: &Reply, progress: Progress) -> ArmError {
     match progress {
         Progress::Failed { code, message } => {
@@ -202,6 +190,18 @@ fn resource_answer(reply: &Reply) -> Progress {
 
 fn parse(reply: &Reply) -> Option<Value> {
     serde_json::from_slice(&reply.body).ok()
+}
+
+/// A status that is gone (404, 410) says nothing of how the operation ended, and is no refusal either: the caller reads
+/// back soon instead of backing off.
+fn lost_track(error: ArmError) -> ArmError {
+    match error.status {
+        Some(404 | 410) => {
+            let message = format!("the operation can no longer be followed: {}", error.message);
+            ArmError { class: ErrorClass::Transient, message, ..error }
+        }
+        _ => error,
+    }
 }
 
 /// A status document's word; `None` if the body is something else.

@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::fake::{BASE, account_id};
 use crate::with::{
     account, account_body, always, assignment_body, failure, in_turn, read_account, read_assignment, read_workspace,
-    resync, scope, workspace_body,
+    scope, set_mode, workspace_body,
 };
 
 #[tokio::test(start_paused = true)]
@@ -85,7 +85,7 @@ async fn a_header_is_found_in_any_case_and_may_be_repeated() {
         ];
         let (client, asks) =
             in_turn(vec![(202, headers, String::new()), (200, vec![], json!({"status": "Succeeded"}).to_string())]);
-        assert_eq!(resync(&client).await.unwrap(), Written::Changed, "{name}");
+        assert_eq!(set_mode(&client).await.unwrap(), Written::Changed, "{name}");
         assert_eq!(asks.lock().unwrap()[1].url, address);
     }
     let error = failure(429, &[("RETRY-after", "36"), ("Retry-After", "36")], "").await;

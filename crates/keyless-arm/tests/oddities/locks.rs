@@ -7,7 +7,7 @@ use keyless_core::observed::{LockLevel, RoleDefinition};
 use serde_json::{Value, json};
 
 use crate::fake::{GROUP, GUID, account_id};
-use crate::with::{always, class_and_code, resync, revoke, scope};
+use crate::with::{always, class_and_code, revoke, scope, set_key};
 
 async fn read_role(properties: Value) -> RoleDefinition {
     let id = format!("/providers/Microsoft.Authorization/roleDefinitions/{GUID}");
@@ -69,10 +69,10 @@ async fn an_inherited_lock_shows_its_own_scope_in_its_id_only() {
     assert_eq!(found[1].scope, scope());
 }
 
-/// `listKeys` is never called; the resync of a workspace's keys is the POST that a lock stops.
+/// `listKeys`, which looks like a read and is stopped too, is never called.
 #[tokio::test(start_paused = true)]
-async fn a_lock_stops_a_post_that_looks_like_a_read() {
+async fn a_lock_in_the_way_is_a_refusal() {
     let body = json!({"error": {"code": "ScopeLocked", "message": "cannot perform write operation"}});
-    let failed = resync(&always(409, &[], body).0).await.unwrap_err();
+    let failed = set_key(&always(409, &[], body).0, true).await.unwrap_err();
     assert_eq!(class_and_code(&failed.error), (ErrorClass::Refused, Some("ScopeLocked")));
 }

@@ -4,7 +4,7 @@
 //! how this client takes it; points about interfaces that it does not use are put to the nearest code that it has.
 //!
 //! Workspaces (`workspaces`):
-//! - the mode is missing from every recording: `a_missing_mode_is_unset_and_a_version_that_hides_it_is_not_read`
+//! - the mode is missing from every recording: `a_missing_mode_is_unset_and_an_unknown_one_is_kept`
 //! - a list mixes kinds: `a_list_mixes_workspaces_hubs_and_projects_on_one_account`
 //! - a hub has null and an array: `a_hub_with_null_storage_account_stands_on_the_first_of_its_array`, and where the array is
 //!   longer, `a_hub_that_names_several_accounts_holds_the_key_of_each`
@@ -51,7 +51,7 @@
 //! - `roleName eq 'reader'` finds `Reader`: no concern, roles are asked for by GUID and never by name
 //! - empty successes, notes: `notes_may_be_absent_empty_or_text_and_a_success_may_be_empty`
 //! - inherited locks in the list: `an_inherited_lock_shows_its_own_scope_in_its_id_only`
-//! - a lock stops `listKeys`: `a_lock_stops_a_post_that_looks_like_a_read`
+//! - a lock stops `listKeys`: `a_lock_in_the_way_is_a_refusal`
 //!
 //! Long-running operations (`operations`):
 //! - addresses of 3,600 characters: `a_poll_address_of_thousands_of_characters_is_used_as_given_and_never_logged`

@@ -12,7 +12,7 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 
 use crate::fake::BASE;
-use crate::with::{class_and_code, in_turn, resync, set_mode, workspace, workspace_body};
+use crate::with::{class_and_code, in_turn, set_mode, workspace, workspace_body};
 
 const POLL: &str =
     "https://arm.example/providers/x/locations/eastus/operationsStatus/1?api-version=2025-09-01&type=async";
@@ -142,7 +142,7 @@ async fn an_operation_may_end_without_a_body_with_the_resource_or_with_its_statu
         (status(), (200, vec![], resource("Succeeded"))),
     ] {
         let (client, _) = in_turn(vec![begin, end.clone()]);
-        assert_eq!(resync(&client).await.unwrap(), Written::Changed, "{end:?}");
+        assert_eq!(set_mode(&client).await.unwrap(), Written::Changed, "{end:?}");
     }
     let blocked = json!({"Error": {"Code": "ResourceGroupDeletionBlocked", "Target": null, "Message": "because"}});
     for (code, end) in [
@@ -151,7 +151,7 @@ async fn an_operation_may_end_without_a_body_with_the_resource_or_with_its_statu
         (None, (404, vec![], String::new())),
     ] {
         let (client, _) = in_turn(vec![start(), end.clone()]);
-        let failed = resync(&client).await.unwrap_err();
+        let failed = set_mode(&client).await.unwrap_err();
         assert_eq!(class_and_code(&failed.error), (ErrorClass::Transient, code), "{end:?}");
         assert_eq!(failed.landed, Landed::Unknown, "what became of it shows only in a read");
     }
@@ -204,7 +204,7 @@ async fn the_last_address_and_the_last_wait_count() {
 async fn a_region_with_a_blank_is_encoded_and_nothing_else_is() {
     let given = format!("{BASE}/subscriptions/x/locations/East US/operationStatuses/a%2Fb?api-version=1&q=%2b+c");
     let (client, asks) = in_turn(vec![(202, vec![("location", &*given)], String::new()), (204, vec![], String::new())]);
-    assert_eq!(resync(&client).await.unwrap(), Written::Changed);
+    assert_eq!(set_mode(&client).await.unwrap(), Written::Changed);
     assert_eq!(asks.lock().unwrap()[1].url, given.replace(' ', "%20"));
 }
 
@@ -217,7 +217,7 @@ async fn every_wait_that_was_seen_is_kept_and_none_is_no_wait() {
             (204, vec![], String::new()),
         ]);
         let start = Instant::now();
-        assert_eq!(resync(&client).await.unwrap(), Written::Changed);
+        assert_eq!(set_mode(&client).await.unwrap(), Written::Changed);
         let waited = start.elapsed();
         let least = Duration::from_secs(seconds.max(1));
         assert!(waited >= least && waited < least + Duration::from_millis(100), "{seconds}: {waited:?}");

@@ -133,7 +133,6 @@ async fn an_error_of_entra_is_told_on_one_line_and_not_repeated() {
         error.message.contains("invalid_client: AADSTS7000215") && !error.message.contains(['\r', '\n']),
         "{error}"
     );
-    assert!(!error.transient);
     assert_eq!(source.fetched.load(Ordering::SeqCst), 1);
 }
 
@@ -163,10 +162,7 @@ async fn a_demand_for_claims_is_met_with_a_token_that_is_new_and_never_with_the_
 async fn plain_text_from_between_here_and_the_metadata_service_is_a_passing_fault() {
     let source = Source::new(&managed(), 500, "pod list is empty\n");
     let error = source.tokens.token().await.unwrap_err();
-    assert!(
-        error.transient && error.message.contains("status 500") && error.message.contains("pod list is empty"),
-        "{error}"
-    );
+    assert!(error.message.contains("status 500") && error.message.contains("pod list is empty"), "{error}");
     assert!(!error.message.contains('\n'));
     assert_eq!(source.fetched.load(Ordering::SeqCst), 3);
 }

@@ -98,11 +98,6 @@ pub(crate) async fn set_key(client: &Client, allowed: bool) -> Result<Written, W
     client.set_shared_key_access(permit, &account(), allowed).await.map(|answer| answer.value)
 }
 
-pub(crate) async fn resync(client: &Client) -> Result<Written, WriteError> {
-    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
-    client.resync_workspace_keys(permit, &workspace()).await.map(|answer| answer.value)
-}
-
 pub(crate) async fn grant(client: &Client) -> Result<Written, WriteError> {
     let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
     let grant = Grant {

@@ -155,8 +155,7 @@ pub(super) async fn check(report: &mut Report, one: &Recorded) {
                     let id = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{GUID}");
                     (Asked::Revoke, client.revoke_role(permit, &ArmId::parse(&id).unwrap()).await)
                 }
-                "PATCH" => (Asked::Write, client.set_auth_mode(permit, &workspace, AuthMode::Identity).await),
-                "POST" => (Asked::Write, client.resync_workspace_keys(permit, &workspace).await),
+                "PATCH" | "POST" => (Asked::Write, client.set_auth_mode(permit, &workspace, AuthMode::Identity).await),
                 other => panic!("{other} was not met before"),
             };
             let sent = asks.lock().unwrap().len();
