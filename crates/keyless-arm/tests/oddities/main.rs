@@ -69,7 +69,7 @@
 //! Errors and throttling (`errors`):
 //! - envelopes: `every_envelope_gives_its_code`
 //! - codes that are no words: `a_code_may_be_a_number_a_status_or_null`
-//! - nested errors: `an_error_of_machine_learning_keeps_its_outer_code`
+//! - nested errors: `an_error_of_machine_learning_gives_one_of_its_codes`
 //! - HTML and nothing: `a_page_of_html_and_an_empty_body_are_judged_by_their_status`
 //! - JSON that is none, illegal escapes: `a_body_that_no_parser_takes_keeps_its_text`
 //! - 429 without `Retry-After`: `busy_in_the_clothes_of_a_throttle_passes_soon`

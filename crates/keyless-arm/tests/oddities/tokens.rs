@@ -61,8 +61,10 @@ impl Source {
 
     /// How many fetches there were once `seconds` more have passed and a token was asked for.
     async fn fetches_after(&self, seconds: u64) -> usize {
-        let now = self.clock.now().checked_add(Duration::from_secs(seconds)).unwrap();
+        let passed = Duration::from_secs(seconds);
+        let now = self.clock.now().checked_add(passed).unwrap();
         *self.clock.0.lock().unwrap() = now;
+        tokio::time::advance(passed).await;
         self.tokens.token().await.unwrap();
         self.fetched.load(Ordering::SeqCst)
     }

@@ -52,6 +52,9 @@ const MISSING: &[&str] = &[
     "UserErrorGenericResourceNotFound",
 ];
 
+/// Codes that say only that something is wrong within.
+const WRAPPERS: &[&str] = &["UserError", "InvalidTemplateDeployment"];
+
 /// Conflicts that do not pass by themselves.
 const LASTING: &[&str] = &[
     "ScopeLocked",
@@ -115,6 +118,19 @@ pub(super) fn code_of(body: &Value) -> Option<String> {
         Some(Value::String(code)) if !code.is_empty() => Some(code),
         Some(Value::Number(code)) => Some(code.to_string()),
         _ => field(body, "error")?.as_str().map(str::to_owned),
+    }
+}
+
+fn inner_codes(value: &Value, codes: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                codes.extend(value.as_str().filter(|_| name.eq_ignore_ascii_case("code")).map(str::to_owned));
+                inner_codes(value, codes);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| inner_codes(item, codes)),
+        _ => {}
     }
 }
 
@@ -200,7 +216,14 @@ fn write(report: &mut Report, one: &Recorded, asked: Asked, result: Result<Writt
 
 fn details(report: &mut Report, one: &Recorded, error: &ArmError) {
     report.same(one, "status", error.status, Some(one.status));
-    report.same(one, "code", error.code.clone(), code_of(&one.body));
+    // Where the outer code is only a wrapper, one from within says more.
+    let outer = code_of(&one.body);
+    let mut codes = Vec::from_iter(outer.clone());
+    if outer.as_ref().is_some_and(|outer| WRAPPERS.contains(&outer.as_str())) {
+        inner_codes(&one.body, &mut codes);
+    }
+    let told = error.code.as_ref().is_some_and(|code| codes.contains(code));
+    report.same(one, "code", (told, error.code.is_some()), (outer.is_some(), outer.is_some()));
     report.same(one, "request id", error.request_id.as_deref(), one.header("x-ms-request-id"));
     let told = one.header("retry-after").map(|text| text.parse::<u64>().unwrap());
     report.same(one, "Retry-After", error.retry_after.map(|wait| wait.as_secs()), told);

@@ -85,8 +85,10 @@ async fn token(report: &mut Report, one: &Recorded) {
     };
     let mut renewals = Vec::new();
     for seconds in [life - 602, 4] {
-        let now = clock.now().checked_add(Duration::from_secs(seconds)).unwrap();
+        let passed = Duration::from_secs(seconds);
+        let now = clock.now().checked_add(passed).unwrap();
         *clock.0.lock().unwrap() = now;
+        tokio::time::advance(passed).await;
         source.token().await.unwrap();
         renewals.push(fetched.load(Ordering::SeqCst));
     }
