@@ -154,9 +154,9 @@ pub(super) async fn check(report: &mut Report, one: &Recorded) {
             read(report, one, Asked::List, result, asks.lock().unwrap().len());
         }
         method => {
-            let permit = client.reserve_write(subscription).await.unwrap();
             let (asked, result) = match method {
                 "PUT" => {
+                    let permit = client.reserve_write(subscription).await.unwrap();
                     let grant = Grant {
                         scope,
                         name: GUID.parse().unwrap(),
@@ -168,10 +168,14 @@ pub(super) async fn check(report: &mut Report, one: &Recorded) {
                     (Asked::Grant, client.grant_role(permit, &grant).await)
                 }
                 "DELETE" => {
+                    let permit = client.reserve_write(subscription).await.unwrap();
                     let id = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{GUID}");
                     (Asked::Revoke, client.revoke_role(permit, &ArmId::parse(&id).unwrap()).await)
                 }
-                "PATCH" | "POST" => (Asked::Write, client.set_auth_mode(permit, &workspace, AuthMode::Identity).await),
+                "PATCH" | "POST" => {
+                    let permit = client.reserve_write(subscription).await.unwrap();
+                    (Asked::Write, client.set_auth_mode(permit, &workspace, AuthMode::Identity).await)
+                }
                 other => panic!("{other} was not met before"),
             };
             let sent = asks.lock().unwrap().len();
