@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use keyless_arm::client::{ApiVersions, Client, ClientOptions};
+use keyless_arm::client::{Client, ClientOptions};
 use keyless_arm::clock::{Clock, SystemClock, random_ids};
 use keyless_arm::cloud::Cloud;
 use keyless_arm::credential::{self, CredentialConfig, Surroundings, UserAssigned};
@@ -12,6 +12,7 @@ use keyless_arm::pipeline::Timeouts;
 use keyless_arm::quota::{Limits, Rate};
 use keyless_arm::reqwest_wire::ReqwestWire;
 use keyless_arm::secret::Secret;
+use keyless_arm::versions::ApiVersions;
 use keyless_arm::wire::Wire;
 use keyless_controller::source;
 use keyless_core::desired::Desired;
