@@ -57,7 +57,7 @@ pub(crate) fn client(settings: &Settings, surroundings: &Surroundings) -> anyhow
         clock,
         ids: random_ids(),
         timeouts,
-        api_versions: ApiVersions::default(),
+        api_versions: versions(settings),
     };
     Ok(Client::new(options)?)
 }
@@ -80,6 +80,15 @@ pub(crate) fn desired(settings: &Settings) -> Option<Arc<Desired>> {
             None
         }
     }
+}
+
+/// The lists of the cloud, except where the settings name others.
+fn versions(settings: &Settings) -> ApiVersions {
+    let of_cloud = match settings.cloud {
+        CloudSettings::Public => ApiVersions::public(),
+        CloudSettings::UsGovernment | CloudSettings::China | CloudSettings::Custom { .. } => ApiVersions::sovereign(),
+    };
+    settings.api_versions.lists().fold(of_cloud, |versions, (interface, list)| versions.with(interface, list))
 }
 
 fn cloud(settings: &CloudSettings) -> anyhow::Result<Cloud> {
