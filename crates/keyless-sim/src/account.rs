@@ -11,6 +11,20 @@ use crate::{arm_id, json, time};
 
 const WRITE: &str = "Microsoft.Storage/storageAccounts/write";
 
+/// What the service says of an account by itself: a PUT leaves it as it is, whatever the document says.
+/// Source: Azure/bicep-types-az `generated/storage/microsoft.storage/2023-05-01/types.md`, properties marked read-only.
+const OWN: [&str; 9] = [
+    "creationTime",
+    "keyCreationTime",
+    "primaryEndpoints",
+    "primaryLocation",
+    "privateEndpointConnections",
+    "provisioningState",
+    "secondaryEndpoints",
+    "secondaryLocation",
+    "statusOfPrimary",
+];
+
 /// What an update may change; whatever else is sent is passed over.
 /// Source: azure-mgmt-storage 25.3.0, `StorageAccountPropertiesUpdateParameters`.
 const SETTABLE: [&str; 23] = [
@@ -76,8 +90,9 @@ impl Azure {
         Ok(Answer::ok(show_account(call, self.shown(call, &shown))))
     }
 
-    /// Creates an account, or replaces what is settable. A new account leaves `allowSharedKeyAccess` out unless it
-    /// was sent. Source: MicrosoftDocs/azure-docs `articles/storage/common/shared-key-authorization-prevent.md`.
+    /// Creates an account, or replaces what is settable: what the document leaves out is gone afterwards, which is a
+    /// design decision, as no public source tells. A new account leaves `allowSharedKeyAccess` out unless it was sent.
+    /// Source: MicrosoftDocs/azure-docs `articles/storage/common/shared-key-authorization-prevent.md`.
     pub(crate) fn put_account(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
         self.authorize(caller, WRITE, key)?;
         let group = arm_id::resource_group(key).unwrap_or_default();
@@ -96,11 +111,27 @@ impl Azure {
         }
         let id = self.written_id(key).unwrap_or_else(|| call.path());
         let created = time::stamp(self.now);
+        let held = self.world.typed(ACCOUNT, key);
+        let place =
+            |value: &Value| json::text(value, &["location"]).map(|name| name.replace(' ', "").to_ascii_lowercase());
+        if let (Some(old), Some(new)) = (held.and_then(place), place(&body))
+            && old != new
+        {
+            let message = format!(
+                "The resource '{name}' already exists in location '{old}'. A resource with the same name cannot be created \
+                 in location '{new}'. Please select a new resource name."
+            );
+            return Err(Answer::error(409, "InvalidResourceLocation", message));
+        }
+        let own_of_old: Vec<(&str, Value)> =
+            OWN.into_iter().filter_map(|name| Some((name, json::at(held?, &["properties", name])?.clone()))).collect();
         let own = json::into_object(&mut body);
         own.insert("id".to_owned(), json!(id));
         own.insert("name".to_owned(), json!(name));
         own.insert("type".to_owned(), json!("Microsoft.Storage/storageAccounts"));
         let properties = json::object(&mut body, "properties");
+        properties.retain(|name, _| !OWN.contains(&name.as_str()));
+        properties.extend(own_of_old.into_iter().map(|(name, value)| (name.to_owned(), value)));
         for (name, value) in [
             ("provisioningState", json!("Succeeded")),
             ("creationTime", json!(created)),

@@ -49,7 +49,7 @@ impl Azure {
             ("GET", [_, "discovery", "keys"] | [_, "discovery", "v2.0", "keys"]) => {
                 Some(Ok(Answer::ok(serde_json::json!({"keys": []}))))
             }
-            _ => None,
+            _ => self.graph(&call, &lower),
         };
         match plain {
             Some(reply) => {

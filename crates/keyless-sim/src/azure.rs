@@ -48,6 +48,8 @@ pub(crate) struct Azure {
     pub(crate) log: RequestLog,
     pub(crate) activity: VecDeque<Value>,
     pub(crate) identities: Identities,
+    /// Subscription and namespace of the providers that subscriptions have been unregistered from.
+    pub(crate) unregistered: BTreeSet<(String, String)>,
 }
 
 /// An assignment after its removal.
@@ -109,6 +111,7 @@ impl Azure {
             operations: BTreeMap::new(),
             log: RequestLog::default(),
             activity: VecDeque::new(),
+            unregistered: BTreeSet::new(),
         };
         azure.settle_loaded_grants();
         azure.start_clients();

@@ -4,7 +4,7 @@ use http::Method;
 
 use crate::azure::Azure;
 use crate::request::{Answer, Call, Reply};
-use crate::world::{ACCOUNT, COMPUTE, DENY, ENDPOINT, IDENTITY, LOCK, WORKSPACE};
+use crate::world::{ACCOUNT, COMPUTE, DENY, ENDPOINT, IDENTITY, LOCK, POLICY, WORKSPACE};
 
 const ML: &str = "microsoft.machinelearningservices";
 const STORAGE: &str = "microsoft.storage";
@@ -18,19 +18,41 @@ impl Azure {
             let (scope, rest) = lower.split_at_checked(cut)?;
             let written = call.segments.get(..cut)?;
             let rest = rest.get(1..)?;
-            matches!(rest.first(), Some(&"microsoft.authorization" | &"microsoft.insights"))
+            let own = matches!(
+                rest,
+                ["microsoft.authorization" | "microsoft.insights", _, ..] | ["microsoft.resources", "tags", ..]
+            );
+            (own && !matches!(rest, [_, "register" | "unregister"]))
                 .then(|| (scope.join("/"), written.join("/"), rest.to_vec()))
         });
+        self.registered(call)?;
         if let Some((scope, written, rest)) = extension {
             let rooted = |path: String| if path.is_empty() { path } else { format!("/{path}") };
             return self.extension(caller, call, &rooted(scope), &rooted(written), &rest);
         }
         let key = call.key();
+        let group = matches!(lower.as_slice(), ["subscriptions", _, "resourcegroups", _]);
+        if call.method == Method::HEAD && !group {
+            return self.existence(caller, call);
+        }
         match (&call.method, lower.as_slice()) {
             (&Method::GET, ["subscriptions"]) => self.list_subscriptions(caller, call),
             (&Method::GET, ["subscriptions", subscription]) => self.get_subscription(caller, call, subscription),
             (&Method::GET, ["subscriptions", _, "resourcegroups"]) => self.list_groups(caller, call),
             (&Method::GET | &Method::HEAD, ["subscriptions", _, "resourcegroups", _]) => self.get_group(caller, call),
+            (
+                &Method::GET,
+                ["subscriptions", _, "resources"] | ["subscriptions", _, "resourcegroups", _, "resources"],
+            ) => self.list_resources(caller, call),
+            (&Method::GET, ["subscriptions", subscription, "providers"]) => {
+                self.list_providers(caller, call, subscription)
+            }
+            (&Method::GET, ["subscriptions", subscription, "providers", namespace]) => {
+                self.get_provider(caller, subscription, namespace)
+            }
+            (&Method::POST, ["subscriptions", _, "providers", namespace, verb @ ("register" | "unregister")]) => {
+                self.register_provider(caller, call, namespace, verb)
+            }
             (&Method::GET, ["subscriptions", _, "providers", ML, "locations", _, "workspaceoperationsstatus", id]) => {
                 self.poll(call, id)
             }
@@ -99,6 +121,16 @@ impl Azure {
         }
     }
 
+    /// HEAD of a resource: 204 where a GET finds it, and the same refusals without their bodies.
+    /// Source: azure-mgmt-resource 26.0.0, `ResourcesOperations.check_existence_by_id`.
+    fn existence(&mut self, caller: &str, call: &Call) -> Reply {
+        let reading = Call { method: Method::GET, ..call.clone() };
+        match self.route(caller, &reading) {
+            Ok(_) => Ok(Answer::empty(204)),
+            Err(refused) => Err(Answer { body: None, ..refused }),
+        }
+    }
+
     fn below_workspace(
         &mut self,
         caller: &str,
@@ -161,9 +193,22 @@ impl Azure {
             (&Method::GET, ["microsoft.authorization", "locks"]) => {
                 self.list_extensions(caller, call, scope, LOCK, "Microsoft.Authorization/locks/read")
             }
-            (&Method::GET, ["microsoft.authorization", "locks", _]) => {
-                self.get_plain(caller, call, LOCK, "Microsoft.Authorization/locks/read")
+            (_, ["microsoft.authorization", "locks", _]) => match *method {
+                Method::GET => self.get_plain(caller, call, LOCK, "Microsoft.Authorization/locks/read"),
+                Method::PUT => self.put_lock(caller, call, scope, written),
+                Method::DELETE => self.delete_lock(caller, call, scope),
+                _ => Err(not_allowed(call)),
+            },
+            (&Method::GET, ["microsoft.authorization", "policyassignments"]) => self.list_policies(caller, call, scope),
+            (&Method::GET, ["microsoft.authorization", "policyassignments", _]) => {
+                self.get_plain(caller, call, POLICY, "Microsoft.Authorization/policyAssignments/read")
             }
+            (_, ["microsoft.resources", "tags", "default"]) => match *method {
+                Method::GET => self.get_tags(caller, call, scope, written),
+                Method::PUT | Method::PATCH => self.write_tags(caller, call, scope, written),
+                Method::DELETE => self.delete_tags(caller, call, scope, written),
+                _ => Err(not_allowed(call)),
+            },
             (&Method::GET, ["microsoft.insights", "metrics"]) => self.metrics(caller, call, scope, written),
             (&Method::GET, ["microsoft.insights", "eventtypes", "management", "values"]) => {
                 self.list_activity(caller, call, scope)

@@ -38,6 +38,22 @@ const SETTABLE: [&str; 16] = [
 /// The modes, in the schema's spelling; any case is taken.
 const MODES: [&str; 3] = ["AccessKey", "Identity", "UserDelegationSAS"];
 
+/// What the service says of a workspace by itself: a PUT leaves it as it is, whatever the document says.
+/// Source: the same file, properties marked read-only; that the list of a hub's projects is one is a design decision.
+const OWN: [&str; 11] = [
+    "associatedWorkspaces",
+    "discoveryUrl",
+    "mlFlowTrackingUri",
+    "notebookInfo",
+    "privateEndpointConnections",
+    "privateLinkCount",
+    "provisioningState",
+    "serviceProvisionedResourceGroup",
+    "storageHnsEnabled",
+    "tenantId",
+    "workspaceId",
+];
+
 /// What stays as it was at creation.
 const FIXED: [&str; 3] = ["storageAccount", "keyVault", "hubResourceId"];
 
@@ -196,6 +212,11 @@ impl Azure {
             identity.insert("tenantId".to_owned(), json!(crate::token::TENANT_ID));
         }
         let properties = json::object(&mut body, "properties");
+        if let Some(old) = before.as_ref().and_then(|old| json::at(old, &["properties"])).and_then(Value::as_object) {
+            properties.retain(|name, _| !OWN.contains(&name.as_str()));
+            let own = old.iter().filter(|(name, _)| OWN.contains(&name.as_str()));
+            properties.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        }
         properties.insert("workspaceId".to_owned(), workspace_id);
         properties.insert("provisioningState".to_owned(), json!("Succeeded"));
         for name in FIXED {

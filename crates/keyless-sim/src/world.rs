@@ -15,13 +15,14 @@ pub(crate) const ASSIGNMENT: &str = "microsoft.authorization/roleassignments";
 pub(crate) const DEFINITION: &str = "microsoft.authorization/roledefinitions";
 pub(crate) const DENY: &str = "microsoft.authorization/denyassignments";
 pub(crate) const LOCK: &str = "microsoft.authorization/locks";
+pub(crate) const POLICY: &str = "microsoft.authorization/policyassignments";
 pub(crate) const IDENTITY: &str = "microsoft.managedidentity/userassignedidentities";
 pub(crate) const GROUP: &str = "microsoft.resources/resourcegroups";
 pub(crate) const SUBSCRIPTION: &str = "microsoft.resources/subscriptions";
 pub(crate) const WORKLOAD: &str = "keyless.sim/workloads";
 pub(crate) const KEY_USER: &str = "keyless.sim/keyusers";
 const DIRECTORY: [&str; 3] = ["microsoft.graph/users", "microsoft.graph/groups", "microsoft.graph/serviceprincipals"];
-const KNOWN: [&str; 14] = [
+const KNOWN: &[&str] = &[
     WORKSPACE,
     DATASTORE,
     COMPUTE,
@@ -31,6 +32,7 @@ const KNOWN: [&str; 14] = [
     DEFINITION,
     DENY,
     LOCK,
+    POLICY,
     IDENTITY,
     GROUP,
     SUBSCRIPTION,
@@ -67,7 +69,7 @@ impl World {
         let Some((key, kind)) = identify(&value) else { return false };
         self.remove(&key);
         match kind.as_str() {
-            ASSIGNMENT | DENY | LOCK => {
+            ASSIGNMENT | DENY | LOCK | POLICY => {
                 let scope = arm_id::extension_scope(&key).to_owned();
                 self.at_scope.entry(scope).or_default().insert(key.clone());
                 if kind == ASSIGNMENT {
@@ -139,7 +141,7 @@ impl World {
         self.by_type.get(kind).into_iter().flatten().map(String::as_str)
     }
 
-    /// Assignments, locks and denials at the scope and above it, those of management groups included: one tenant
+    /// Assignments, locks, denials and policies at the scope and above it, those of management groups included: one tenant
     /// root is above every subscription here.
     pub(crate) fn extensions_covering<'a>(
         &'a self,
@@ -157,7 +159,7 @@ impl World {
         above.chain(groups).flatten().filter(move |key| self.is_a(kind, key)).filter_map(|key| self.pair(key))
     }
 
-    /// Assignments, locks and denials strictly below the scope.
+    /// Assignments, locks, denials and policies strictly below the scope.
     pub(crate) fn extensions_below<'a>(
         &'a self,
         kind: &'a str,
@@ -245,6 +247,14 @@ impl World {
     pub(crate) fn subscription_exists(&self, subscription: &str) -> bool {
         let scope = format!("/subscriptions/{subscription}");
         self.entries.contains_key(&scope) || self.anything_below(&scope)
+    }
+
+    /// Whether anything of a provider lies below the scope.
+    pub(crate) fn holds_namespace(&self, scope: &str, namespace: &str) -> bool {
+        let prefix = format!("{namespace}/");
+        let kinds = self.by_type.range(prefix.clone()..).take_while(|(kind, _)| kind.starts_with(&prefix));
+        let mut kinds = kinds.map(|(kind, _)| kind);
+        kinds.any(|kind| self.keys_below(kind, scope).next().is_some())
     }
 
     fn anything_below(&self, scope: &str) -> bool {

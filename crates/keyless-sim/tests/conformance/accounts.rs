@@ -137,6 +137,20 @@ async fn accounts_are_made_by_put_without_the_flag() {
 }
 
 #[tokio::test]
+async fn a_put_over_an_account_drops_what_it_leaves_out_and_keeps_what_the_service_says() {
+    let cloud = Cloud::immediate();
+    let path = format!("{RG}/providers/Microsoft.Storage/storageAccounts/stnew?api-version=2023-05-01");
+    let body = |properties: Value| json!({"location": "westeurope", "tags": {"a": "b"}, "properties": properties});
+    let made = cloud.ask("PUT", &path, Some(body(json!({"allowSharedKeyAccess": false})))).await.body;
+    cloud.pass(60);
+    let again = cloud.ask("PUT", &path, Some(body(json!({"creationTime": "1999-01-01T00:00:00Z"})))).await.body;
+    assert_eq!(again["properties"]["creationTime"], made["properties"]["creationTime"]);
+    assert_eq!(again["properties"].get("allowSharedKeyAccess"), None);
+    let moved = cloud.ask("PUT", &path, Some(json!({"location": "North Europe"}))).await;
+    assert_eq!((moved.status, moved.code()), (409, "InvalidResourceLocation"));
+}
+
+#[tokio::test]
 async fn unknown_operations_and_missing_versions_are_refused_in_arms_envelope() {
     let cloud = Cloud::immediate();
     let reply = cloud.get(&account()).await;

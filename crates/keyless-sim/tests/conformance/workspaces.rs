@@ -199,6 +199,29 @@ async fn a_workspace_is_deleted_once_and_then_204() {
 }
 
 #[tokio::test]
+async fn a_put_over_a_workspace_drops_what_it_leaves_out_and_keeps_what_the_service_says() {
+    let cloud = Cloud::immediate();
+    let path = format!("{}?api-version=2025-09-01", workspace("churn"));
+    let before = cloud.get(&path).await.body;
+    let mut whole = before.clone();
+    whole["properties"]["friendlyName"] = json!("Churn");
+    assert_eq!(cloud.ask("PUT", &path, Some(whole)).await.status, 200);
+    let named = cloud.get(&path).await.body;
+    assert_eq!(
+        (&named["properties"]["friendlyName"], &named["identity"]["principalId"]),
+        (&json!("Churn"), &before["identity"]["principalId"])
+    );
+    assert_eq!(named["properties"]["systemDatastoresAuthMode"], "AccessKey");
+    let bare = json!({"location": "westeurope", "kind": "Default", "properties": {"workspaceId": "mine"}});
+    assert_eq!(cloud.ask("PUT", &path, Some(bare)).await.status, 200);
+    let left = cloud.get(&path).await.body["properties"].clone();
+    assert_eq!((left.get("friendlyName"), left.get("systemDatastoresAuthMode")), (None, None));
+    for name in ["workspaceId", "storageAccount"] {
+        assert_eq!(left[name], before["properties"][name]);
+    }
+}
+
+#[tokio::test]
 async fn datastores_are_replaced_whole_without_keeping_secrets() {
     let cloud = Cloud::immediate();
     let path = format!("{}/datastores/raw?api-version=2024-04-01", workspace("churn"));
