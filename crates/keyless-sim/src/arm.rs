@@ -8,6 +8,7 @@ use jiff::Timestamp;
 
 use crate::azure::{Azure, Timer};
 use crate::faults::{Fault, Meanwhile};
+use crate::log::Seen;
 use crate::request::{Answer, Call, Reply, Sent, Unread, answer_of};
 use crate::throttle::{Class, StorageClass};
 use crate::{arm_id, time};
@@ -63,8 +64,15 @@ impl Azure {
     fn arm(&mut self, call: Call) -> Outcome {
         let operation = arm_id::operation(&call.segments);
         let method = call.method.clone();
+        let seen = |status: u16, caller: &str| Seen {
+            method: method.to_string(),
+            operation: operation.clone(),
+            query: call.query.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join("&"),
+            status,
+            caller: caller.to_owned(),
+        };
         let finish = |azure: &mut Self, caller: &str, answer: Answer| {
-            azure.log.add(method.as_str(), &operation, answer.status.as_u16(), caller);
+            azure.log.add(seen(answer.status.as_u16(), caller));
             azure.common_headers(&call, answer).into_response()
         };
         let caller = match self.authenticate(&call) {
@@ -77,7 +85,7 @@ impl Azure {
         let fault = self.knobs.faults.strike(method.as_str(), &operation, &mut self.rng);
         match fault {
             Some(Fault::ResetBefore | Fault::HangBefore) => {
-                self.log.add(method.as_str(), &operation, 0, &caller);
+                self.log.add(seen(0, &caller));
                 return if fault == Some(Fault::ResetBefore) { Outcome::Reset } else { Outcome::Hang };
             }
             Some(Fault::Refuse { status, code, retry_after }) => {
