@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from common import Json, Sim, Steps, same, variables
+from common import Json, Sim, Steps, eventually, same, variables
 
 from azure.ai.ml import MLClient
 from azure.ai.ml.entities import (
@@ -70,7 +70,13 @@ class Estate:
         return f"{self.scope}/providers/Microsoft.MachineLearningServices/workspaces/{name}"
 
     def truth(self, name: str) -> Json:
+        """The workspace as it truly is, or None."""
         return self.sim.truth(self.id(name))
+
+    def scopes_granted_to(self, principal: str) -> set[str]:
+        """Where a principal holds a role, in lower case."""
+        grants = [grant["properties"] for grant in self.sim.resources("Microsoft.Authorization/roleAssignments")]
+        return {grant["scope"].lower() for grant in grants if grant["principalId"] == principal}
 
 
 def mode(workspace: Json) -> str:
@@ -184,12 +190,8 @@ def creating(estate: Estate) -> None:
         assert true["tags"]["createdByToolkit"].startswith("sdk-v2-"), true["tags"]
         assert sim.truth(true["properties"]["keyVault"]), "its key vault was not made"
         assert "applicationInsights" not in true["properties"], "a hub was given Application Insights"
-        held = [
-            grant
-            for grant in sim.resources("Microsoft.Authorization/roleAssignments")
-            if grant["properties"]["principalId"] == true["identity"]["principalId"]
-        ]
-        same(sorted(grant["properties"]["scope"].lower() for grant in held), sorted([estate.account.lower(), estate.scope.lower()]))
+        wanted = {estate.account.lower(), estate.scope.lower()}
+        eventually(lambda: estate.scopes_granted_to(true["identity"]["principalId"]) == wanted)
 
     @steps("create a project in that hub")
     def _() -> None:

@@ -163,6 +163,15 @@ class Steps:
         return passed
 
 
+def eventually(look: Callable[[], Json]) -> Json:
+    """What is found once anything is, looked for as long as ten seconds."""
+    end = time.monotonic() + 10
+    while not (found := look()):
+        assert time.monotonic() < end, "nothing was found in ten seconds"
+        time.sleep(0.05)
+    return found
+
+
 def same(got: Json, wanted: Json) -> None:
     """Fails with both sides printed unless they are equal."""
     assert got == wanted, f"\n   got: {got!r}\nwanted: {wanted!r}"
