@@ -75,6 +75,12 @@ class Sim:
         with urllib.request.urlopen(f"{self.base}/sim/{path}", data=data, context=self._tls, timeout=30) as answer:
             return json.load(answer)
 
+    def cloud_name(self) -> str:
+        """What the metadata document calls this cloud, for clients that must be told."""
+        url = f"{self.base}/metadata/endpoints?api-version=2022-09-01"
+        with urllib.request.urlopen(url, context=self._tls, timeout=30) as answer:
+            return json.load(answer)["name"]
+
     def world(self) -> list[Json]:
         """Everything that truly exists."""
         return self.control("world")
