@@ -23,6 +23,7 @@ mod directory;
 mod drift;
 mod faults;
 pub mod fleet;
+mod history;
 mod inventory;
 mod json;
 mod listing;
@@ -36,6 +37,7 @@ mod options;
 mod plain;
 mod policy;
 mod provider;
+mod record;
 mod request;
 mod roles;
 mod route;
@@ -54,11 +56,13 @@ mod world;
 
 pub use clock::ClockMode;
 pub use drift::{Drift, DriftChange};
-pub use faults::{Fault, FaultRule, Faults, Meanwhile};
+pub use faults::{Breadth, Fault, FaultRule, Faults, FaultsProblem, Meanwhile};
 pub use log::{OperationCount, RequestsReport};
 pub use options::{Casing, Knobs, MetricAnswer, PollHeaders, SimOptions, Spread, WorkspaceWrite};
+pub use record::{Recorded, Recording};
 pub use server::{ReadyLine, ServeError, Server, serve};
 pub use simulator::{ConnectionReset, SimError, Simulator};
+pub use throttle::BucketUse;
 pub use token::{
     CLIENT_ID, CLIENT_OBJECT_ID, MANAGED_CLIENT_ID, MANAGED_OBJECT_ID, SERVICE_OBJECT_ID, Secret, TENANT_ID,
 };
