@@ -12,6 +12,7 @@ use crate::log::RequestLog;
 use crate::operation::Operation;
 use crate::options::{Knobs, Speed};
 use crate::request::Sent;
+use crate::resource_graph::QueryQuota;
 use crate::throttle::Buckets;
 use crate::token::{CLIENT_OBJECT_ID, Identities, MANAGED_OBJECT_ID};
 use crate::traffic::Segment;
@@ -48,6 +49,7 @@ pub(crate) struct Azure {
     pub(crate) log: RequestLog,
     pub(crate) activity: VecDeque<Value>,
     pub(crate) identities: Identities,
+    pub(crate) queries: QueryQuota,
     /// Subscription and namespace of the providers that subscriptions have been unregistered from.
     pub(crate) unregistered: BTreeSet<(String, String)>,
 }
@@ -112,7 +114,10 @@ impl Azure {
             log: RequestLog::default(),
             activity: VecDeque::new(),
             unregistered: BTreeSet::new(),
+            queries: QueryQuota::default(),
         };
+        azure.world.history.keep(speed.shorten(azure.knobs.arg_lag));
+        azure.world.history.advance(now);
         azure.settle_loaded_grants();
         azure.start_clients();
         azure
@@ -140,9 +145,11 @@ impl Azure {
             }
             let timer = entry.remove();
             self.now = self.now.max(at);
+            self.world.history.advance(self.now);
             self.fire(timer);
         }
         self.now = self.now.max(now);
+        self.world.history.advance(self.now);
     }
 
     pub(crate) fn schedule(&mut self, at: Timestamp, timer: Timer) {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::history::{History, Past};
 use crate::{arm_id, json};
 
 pub(crate) const WORKSPACE: &str = "microsoft.machinelearningservices/workspaces";
@@ -48,6 +49,7 @@ pub struct World {
     at_scope: BTreeMap<String, BTreeSet<String>>,
     member_of: BTreeMap<String, BTreeSet<String>>,
     assignment_names: BTreeMap<String, String>,
+    pub(crate) history: History,
 }
 
 impl World {
@@ -67,7 +69,8 @@ impl World {
     /// Adds or replaces an entry; false if it is of no kind that is known here.
     pub(crate) fn insert(&mut self, value: Value) -> bool {
         let Some((key, kind)) = identify(&value) else { return false };
-        self.remove(&key);
+        self.history.note(&key, self.entries.get(&key));
+        self.take_out(&key);
         match kind.as_str() {
             ASSIGNMENT | DENY | LOCK | POLICY => {
                 let scope = arm_id::extension_scope(&key).to_owned();
@@ -90,6 +93,11 @@ impl World {
 
     /// Takes an entry out, and says what it was.
     pub(crate) fn remove(&mut self, key: &str) -> Option<Value> {
+        self.history.note(key, self.entries.get(key));
+        self.take_out(key)
+    }
+
+    fn take_out(&mut self, key: &str) -> Option<Value> {
         let value = self.entries.remove(key)?;
         for keys in self.by_type.values_mut() {
             keys.remove(key);
@@ -114,7 +122,14 @@ impl World {
 
     /// For changes that leave id, type and membership alone.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        self.entries.get_mut(key)
+        let value = self.entries.get_mut(key)?;
+        self.history.note(key, Some(value));
+        Some(value)
+    }
+
+    /// What there was as long ago as changes are remembered.
+    pub(crate) fn past(&self) -> Past<'_> {
+        self.history.past(self)
     }
 
     /// The entry if it is of this type.

@@ -13,6 +13,7 @@ mod locks;
 mod metrics;
 mod policies;
 mod providers;
+mod resource_graph;
 mod scale;
 mod slicing;
 mod tags;
