@@ -192,7 +192,7 @@ impl Azure {
     }
 
     /// Version, subscription, then the operation.
-    fn perform(&mut self, caller: &str, call: &Call) -> Reply {
+    pub(crate) fn perform(&mut self, caller: &str, call: &Call) -> Reply {
         check_version(call)?;
         if let Some(subscription) = arm_id::subscription(&call.key())
             && !self.world.subscription_exists(subscription)

@@ -8,6 +8,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
+use crate::deployment::Deployment;
 use crate::log::RequestLog;
 use crate::operation::Operation;
 use crate::options::{Knobs, Speed};
@@ -46,6 +47,7 @@ pub(crate) struct Azure {
     pub(crate) oracle: Oracle,
     pub(crate) buckets: Buckets,
     pub(crate) operations: BTreeMap<String, Operation>,
+    pub(crate) deployments: BTreeMap<String, Deployment>,
     pub(crate) log: RequestLog,
     pub(crate) activity: VecDeque<Value>,
     pub(crate) identities: Identities,
@@ -66,6 +68,7 @@ pub(crate) enum Timer {
     Reconsider { scope: String },
     KeyUserStops { client: String },
     OperationDone { id: String },
+    Deployment { key: String },
     ServiceGrants { workspace: String },
     LateWrite { sent: Box<Sent> },
 }
@@ -111,6 +114,7 @@ impl Azure {
             oracle: Oracle::default(),
             buckets: Buckets::new(speed),
             operations: BTreeMap::new(),
+            deployments: BTreeMap::new(),
             log: RequestLog::default(),
             activity: VecDeque::new(),
             unregistered: BTreeSet::new(),
@@ -175,6 +179,7 @@ impl Azure {
             }
             Timer::KeyUserStops { client } => self.reconsider_client(&client),
             Timer::OperationDone { id } => self.finish_operation(&id),
+            Timer::Deployment { key } => self.run_deployment(&key),
             Timer::ServiceGrants { workspace } => self.make_service_grants(&workspace),
             Timer::LateWrite { sent } => self.land(&sent),
         }

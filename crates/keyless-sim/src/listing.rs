@@ -61,6 +61,17 @@ impl Azure {
         keys: impl Iterator<Item = String>,
         show: impl Fn(&str) -> Option<Value>,
     ) -> Reply {
+        self.page_of(call, None, keys, show)
+    }
+
+    /// The same, no longer than the caller wants it.
+    pub(crate) fn page_of(
+        &self,
+        call: &Call,
+        wanted: Option<usize>,
+        keys: impl Iterator<Item = String>,
+        show: impl Fn(&str) -> Option<Value>,
+    ) -> Reply {
         let token = match call.query("$skiptoken") {
             Some(token) => Some(
                 decode(token)
@@ -80,6 +91,7 @@ impl Azure {
             }
             _ => self.knobs.page_size,
         };
+        let size = wanted.map_or(size, |wanted| wanted.min(size));
         let page: Vec<String> = keys.by_ref().take(size.max(1)).collect();
         let more = keys.next().is_some();
         let value: Vec<Value> = page.iter().filter_map(|key| show(key)).collect();

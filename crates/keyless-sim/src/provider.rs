@@ -47,10 +47,16 @@ const PROVIDERS: &[Provider] = &[
             ("policyAssignments", &["2025-11-01", "2023-04-01", "2022-06-01"]),
         ],
     },
+    Provider { namespace: "Microsoft.ContainerRegistry", types: &[("registries", &["2023-07-01"])] },
     Provider {
         namespace: "Microsoft.Insights",
-        types: &[("metrics", &["2024-02-01", "2019-07-01", "2018-01-01"]), ("eventtypes", &["2015-04-01"])],
+        types: &[
+            ("components", &["2020-02-02"]),
+            ("metrics", &["2024-02-01", "2019-07-01", "2018-01-01"]),
+            ("eventtypes", &["2015-04-01"]),
+        ],
     },
+    Provider { namespace: "Microsoft.KeyVault", types: &[("vaults", &["2023-07-01"])] },
     Provider {
         namespace: "Microsoft.MachineLearningServices",
         types: &[
@@ -64,6 +70,7 @@ const PROVIDERS: &[Provider] = &[
         namespace: "Microsoft.ManagedIdentity",
         types: &[("userAssignedIdentities", &["2024-11-30", "2023-01-31", "2018-11-30"])],
     },
+    Provider { namespace: "Microsoft.OperationalInsights", types: &[("workspaces", &["2023-09-01"])] },
     Provider {
         namespace: "Microsoft.ResourceGraph",
         types: &[("resources", &["2024-04-01", "2022-10-01", "2021-03-01"])],

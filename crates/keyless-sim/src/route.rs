@@ -95,6 +95,14 @@ impl Azure {
                 self.below_workspace(caller, call, method, &workspace, name, below)
             }
             (
+                method,
+                ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.resources", "deployments", rest @ ..],
+            ) => self.deployments(caller, call, method, rest),
+            // The one path that azure-ai-ml 1.35.2 builds by itself (`_arm_deployments/arm_helper.py`).
+            (&Method::GET, ["subscriptions", _, "resourcegroups", _, "deployments", name, "operations"]) => {
+                self.deployments(caller, call, &Method::GET, &[name, "operations"])
+            }
+            (
                 &Method::GET,
                 [
                     "subscriptions",
@@ -120,6 +128,25 @@ impl Azure {
                     "userassignedidentities",
                 ],
             ) => self.list(caller, call, IDENTITY, "Microsoft.ManagedIdentity/userAssignedIdentities/read"),
+            (_, ["subscriptions", _, "resourcegroups", _, "providers", namespace, kind, _]) => {
+                match crate::plain::known(namespace, kind) {
+                    Some(kind) => self.plain(caller, call, kind),
+                    None => Err(unknown(call)),
+                }
+            }
+            _ => Err(unknown(call)),
+        }
+    }
+
+    fn deployments(&mut self, caller: &str, call: &Call, method: &Method, rest: &[&str]) -> Reply {
+        let group = call.segments.iter().take(4).map(String::as_str).collect::<Vec<_>>().join("/");
+        let name = rest.first().copied().unwrap_or_default();
+        let key = crate::arm_id::key(&format!("/{group}/providers/Microsoft.Resources/deployments/{name}"));
+        match (method, rest) {
+            (&Method::PUT, [_]) => self.put_deployment(caller, call),
+            (&Method::GET, [_]) => self.get_deployment(caller, &key),
+            (&Method::GET, [_, "operations"]) => self.list_deployment_operations(caller, call, &key),
+            (&Method::GET, [_, "operationstatuses", id]) => self.poll_deployment(&key, id),
             _ => Err(unknown(call)),
         }
     }
@@ -212,6 +239,7 @@ impl Azure {
                 Method::DELETE => self.delete_tags(caller, call, scope, written),
                 _ => Err(not_allowed(call)),
             },
+            (_, ["microsoft.insights", "components", _]) => self.plain(caller, call, "Microsoft.Insights/components"),
             (&Method::GET, ["microsoft.insights", "metrics"]) => self.metrics(caller, call, scope, written),
             (&Method::GET, ["microsoft.insights", "eventtypes", "management", "values"]) => {
                 self.list_activity(caller, call, scope)
@@ -238,7 +266,7 @@ fn unknown(call: &Call) -> Answer {
     }
 }
 
-fn not_allowed(call: &Call) -> Answer {
+pub(crate) fn not_allowed(call: &Call) -> Answer {
     let message = format!("The requested resource does not support http method '{}'.", call.method);
     Answer::error(405, "MethodNotAllowed", message)
 }

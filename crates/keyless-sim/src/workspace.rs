@@ -54,6 +54,17 @@ const OWN: [&str; 11] = [
     "workspaceId",
 ];
 
+/// Properties that are true or false. Source: the same file.
+const FLAGS: [&str; 7] = [
+    "allowRecoverSoftDeletedWorkspace",
+    "allowRoleAssignmentOnRG",
+    "enableDataIsolation",
+    "hbiWorkspace",
+    "provisionNetworkNow",
+    "softDeleteEnabled",
+    "v1LegacyMode",
+];
+
 /// What stays as it was at creation.
 const FIXED: [&str; 3] = ["storageAccount", "keyVault", "hubResourceId"];
 
@@ -108,7 +119,7 @@ impl Azure {
             return Err(self.not_found(&call.path()));
         }
         self.unlocked(key, Change::Write)?;
-        let body = call.json()?;
+        let body = as_provider_reads(call.json()?);
         let name = arm_id::name(key);
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         if !(3..=33).contains(&name.len()) || !plain || name.starts_with(['-', '_']) {
@@ -205,7 +216,7 @@ impl Azure {
         own.insert("id".to_owned(), id);
         own.insert("type".to_owned(), json!("Microsoft.MachineLearningServices/workspaces"));
         own.insert("systemData".to_owned(), json!({"createdAt": created, "lastModifiedAt": time::stamp(self.now)}));
-        if identity.contains("SystemAssigned") {
+        if identity.to_ascii_lowercase().contains("systemassigned") {
             let identity = json::object(&mut body, "identity");
             identity.entry("type").or_insert(json!("SystemAssigned"));
             identity.insert("principalId".to_owned(), json!(principal));
@@ -224,11 +235,27 @@ impl Azure {
                 properties.insert(name.to_owned(), value);
             }
         }
+        self.inherit(&mut body);
         self.world.insert(body);
         self.rehome_clients();
         self.follow_auth_mode(key);
         if before.is_none() {
             self.welcome(key);
+        }
+    }
+
+    /// A project stands on what its hub stands on, and shows it. Source: MicrosoftDocs/azure-ai-docs
+    /// `articles/machine-learning/concept-hub-workspace.md`; Azure/azure-powershell, recording `Get-AzMLWorkspace`.
+    fn inherit(&self, workspace: &mut Value) {
+        let hub = json::text(workspace, &["properties", "hubResourceId"]).map(arm_id::key);
+        let Some(hub) = hub.and_then(|hub| self.world.typed(WORKSPACE, &hub)) else { return };
+        let lent = ["storageAccount", "keyVault", "applicationInsights", "containerRegistry"]
+            .map(|name| (name, json::at(hub, &["properties", name]).cloned()));
+        let properties = json::object(workspace, "properties");
+        for (name, value) in lent {
+            if let Some(value) = value {
+                properties.entry(name).or_insert(value);
+            }
         }
     }
 
@@ -269,6 +296,23 @@ impl Azure {
         self.record(&Actor { oid: caller, correlation: call.correlation() }, &action, &call.path(), 200);
         Ok(Answer::ok(json!({"userStorageKey": "AAAA"})))
     }
+}
+
+/// The document as the provider takes it: templates write an unset text as `""` or null, and flags as text.
+/// Source of what is sent: azure-ai-ml 1.35.2 `_arm_deployments/arm_templates/workspace_base.json`; how the provider reads
+/// it has no public source beyond that it takes it; design decision.
+fn as_provider_reads(mut body: Value) -> Value {
+    if let Some(properties) = body.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+        for name in FLAGS {
+            let flag =
+                properties.get(name).and_then(Value::as_str).and_then(|text| text.to_lowercase().parse::<bool>().ok());
+            if let Some(flag) = flag {
+                properties.insert(name.to_owned(), Value::Bool(flag));
+            }
+        }
+    }
+    body
 }
 
 /// 400 for a mode that is none and for another value of what stays as it was at creation. That an unknown mode is

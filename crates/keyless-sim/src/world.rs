@@ -325,7 +325,9 @@ fn identify(value: &Value) -> Option<(String, String)> {
     }
     let key = arm_id::key(id);
     let kind = arm_id::type_of(&key)?;
-    KNOWN.contains(&kind.as_str()).then_some((key, kind))
+    let known =
+        KNOWN.contains(&kind.as_str()) || crate::plain::TYPES.iter().any(|plain| plain.eq_ignore_ascii_case(&kind));
+    known.then_some((key, kind))
 }
 
 #[cfg(test)]

@@ -241,6 +241,34 @@ async fn datastores_are_replaced_whole_without_keeping_secrets() {
 }
 
 #[tokio::test]
+async fn datastores_are_chosen_ordered_and_paged_as_the_query_says() {
+    let cloud = Cloud::immediate();
+    let list = format!("{}/datastores?api-version=2024-10-01-preview", workspace("churn"));
+    let names = async |query: &str| {
+        let mut found = Vec::new();
+        let mut next = format!("{list}{query}");
+        while !next.is_empty() {
+            let page = cloud.get(&next).await.body;
+            found.extend(
+                page["value"].as_array().unwrap().iter().map(|store| store["name"].as_str().unwrap().to_owned()),
+            );
+            found.push("|".to_owned());
+            next = page["nextLink"].as_str().unwrap_or_default().to_owned();
+        }
+        found.join(" ").replace("workspace", "")
+    };
+    let rising = "artifactstore blobstore filestore workingdirectory |";
+    assert_eq!(names("").await, rising);
+    assert_eq!(names("&orderByAsc=true").await, rising);
+    assert_eq!(names("&count=30&orderByAsc=false").await, "workingdirectory filestore blobstore artifactstore |");
+    assert_eq!(names("&count=3&orderByAsc=false").await, "workingdirectory filestore blobstore | artifactstore |");
+    assert_eq!(names("&count=30&isDefault=true&orderByAsc=false").await, "blobstore |");
+    assert_eq!(names("&isDefault=false&count=1").await, "artifactstore | filestore | workingdirectory |");
+    assert_eq!(names("&names=workspacefilestore,none").await, "filestore |");
+    assert_eq!(cloud.get(&format!("{list}&count=none")).await.status, 400);
+}
+
+#[tokio::test]
 async fn computes_and_endpoints_are_listed_below_their_workspace() {
     let mut world = small_world();
     world.push(
