@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Scopes;
 use crate::azure::Azure;
 use crate::graph_query::{Kind, QueryError, Table, unknown_table};
-use crate::inventory::TRACKED;
+use crate::inventory::tracked;
 use crate::roles::BUILT_IN;
 use crate::world::{ASSIGNMENT, DEFINITION, GROUP, POLICY, SUBSCRIPTION, WORKSPACE};
 use crate::{arm_id, json};
@@ -34,27 +34,28 @@ impl Azure {
     /// A table by its lower-case name, with the rows in scope that the caller may read.
     pub(super) fn graph_table(&self, name: &str, caller: &str, scopes: &Scopes) -> Result<Table, QueryError> {
         let rows = match name {
-            "resources" => self.rows_of(&TRACKED, caller, scopes),
+            "resources" => self.rows_of(&tracked(), caller, scopes),
             "resourcecontainers" => self.containers(caller, scopes),
             "authorizationresources" => {
                 let read = "Microsoft.Authorization/roleAssignments/read";
-                let mut rows = self.rows_of(&[(ASSIGNMENT, read)], caller, scopes);
+                let mut rows = self.rows_of(&[(ASSIGNMENT.to_owned(), read.to_owned())], caller, scopes);
                 rows.extend(self.definitions());
                 rows
             }
             "policyresources" => {
-                self.rows_of(&[(POLICY, "Microsoft.Authorization/policyAssignments/read")], caller, scopes)
+                let read = "Microsoft.Authorization/policyAssignments/read";
+                self.rows_of(&[(POLICY.to_owned(), read.to_owned())], caller, scopes)
             }
             other => return Err(unknown_table(other)),
         };
         Ok(Table::new(&COLUMNS, rows))
     }
 
-    fn rows_of(&self, kinds: &[(&str, &str)], caller: &str, scopes: &Scopes) -> Vec<Value> {
+    fn rows_of(&self, kinds: &[(String, String)], caller: &str, scopes: &Scopes) -> Vec<Value> {
         let past = self.world.past();
         let mut rows = Vec::new();
         for (kind, action) in kinds {
-            let extends = matches!(*kind, ASSIGNMENT | POLICY);
+            let extends = matches!(kind.as_str(), ASSIGNMENT | POLICY);
             for (key, value) in past.of(kind) {
                 let scope = if extends { arm_id::extension_scope(key) } else { key };
                 if scopes.cover(scope, extends) && self.may(caller, action, scope) {
