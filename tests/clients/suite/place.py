@@ -1,5 +1,6 @@
 """An account and a workspace of a simulated fleet to try things on."""
 
+import functools
 from collections.abc import Callable
 
 from common import Json, Sim
@@ -14,10 +15,7 @@ class Place:
     """An account and a workspace of the simulated fleet to try things on, and how clients are made for it."""
 
     def __init__(self, sim: Sim) -> None:
-        from azure.identity import DefaultAzureCredential
-
         self.sim = sim
-        self.credential = DefaultAzureCredential()
         used = {
             (entry["properties"].get("storageAccount") or "").lower(): entry
             for entry in sim.resources(WORKSPACES)
@@ -32,6 +30,13 @@ class Place:
         self.subscription = self.account["id"].split("/")[2]
         self.group = self.account["id"].split("/")[4]
         self.user: Json = sim.resources("Microsoft.Graph/users")[0]
+
+    @functools.cached_property
+    def credential(self) -> Json:
+        """The usual one, which reads the environment."""
+        from azure.identity import DefaultAzureCredential
+
+        return DefaultAzureCredential()
 
     def client(self, of: Callable[..., Json], subscription: str | None = None, **more: Json) -> Json:
         """A client of a subscription, led here by nothing but its arguments."""
@@ -64,3 +69,8 @@ def fails(kind: type[Exception], call: Callable[[], Json]) -> Json:
     except kind as error:
         return error
     raise AssertionError(f"{kind.__name__} was expected, and the answer was {got!r}")
+
+
+def names_of(of: Json) -> list[str]:
+    """The names of resources in JSON, sorted."""
+    return sorted(entry["name"] for entry in of)

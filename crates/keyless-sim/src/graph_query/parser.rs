@@ -143,6 +143,8 @@ impl Parser {
                 self.at += 1;
                 query.table = Some(name);
             }
+            // No query asks for everything. Source: c7n_azure 0.7.52 `query.py`, which sends it.
+            Word::End if self.depth == 0 => return Ok(query),
             _ => return Err(self.failure("a table")),
         }
         while self.takes("|") {

@@ -147,6 +147,7 @@ fn rows_are_grouped_ordered_and_counted() {
         ),
         ("resources | where type has 'accounts' | count", json!([[3]])),
         ("where name == 'a' | project name", json!([["a"]])),
+        ("project name | take 1", json!([["a"]])),
         ("Resources // a remark\n | where name == 'a'\n | project name", json!([["a"]])),
     ] {
         assert_eq!(Value::Array(rows(query)), found, "{query}");
@@ -212,6 +213,12 @@ fn what_is_not_understood_is_an_error_and_never_an_answer() {
     }
     let (line, column, token) = refused("resources\n| where ==").place.unwrap();
     assert_eq!((line, column, token.as_str()), (2, 8, "=="));
+}
+
+#[test]
+fn no_query_is_all_of_the_default_table() {
+    assert_eq!(rows(" "), rows("resources"));
+    assert_eq!(rows("").len(), 6);
 }
 
 #[test]
