@@ -46,6 +46,7 @@ impl Azure {
                 "GET",
                 [tenant, ".well-known", "openid-configuration"] | [tenant, _, ".well-known", "openid-configuration"],
             ) => Some(Ok(crate::metadata::openid(&call, tenant))),
+            ("GET", ["discovery"]) => Some(Ok(crate::metadata::services(&call))),
             ("GET", ["common", "discovery", "instance"]) => Some(Ok(crate::metadata::instance(&call))),
             ("GET", [_, "discovery", "keys"] | [_, "discovery", "v2.0", "keys"]) => {
                 Some(Ok(Answer::ok(serde_json::json!({"keys": []}))))
@@ -193,6 +194,9 @@ impl Azure {
 
     /// Version, subscription, then the operation.
     pub(crate) fn perform(&mut self, caller: &str, call: &Call) -> Reply {
+        if let Some(path) = crate::datastore_v1::resource_path(&call.segments) {
+            return self.datastores_v1(caller, call, path);
+        }
         check_version(call)?;
         if let Some(subscription) = arm_id::subscription(&call.key())
             && !self.world.subscription_exists(subscription)

@@ -16,7 +16,7 @@ use crate::{arm_id, json};
 pub(crate) const SYSTEM: [&str; 4] =
     ["workspaceblobstore", "workspacefilestore", "workspaceartifactstore", "workspaceworkingdirectory"];
 
-const READ: &str = "Microsoft.MachineLearningServices/workspaces/datastores/read";
+pub(crate) const READ: &str = "Microsoft.MachineLearningServices/workspaces/datastores/read";
 const WRITE: &str = "Microsoft.MachineLearningServices/workspaces/datastores/write";
 
 impl Azure {
@@ -111,7 +111,7 @@ impl Azure {
     }
 
     /// The stored datastores, and those of the system that are not stored, as the mode makes them.
-    fn datastores(&self, workspace: &str) -> BTreeMap<String, Value> {
+    pub(crate) fn datastores(&self, workspace: &str) -> BTreeMap<String, Value> {
         let mut stores: BTreeMap<String, Value> = SYSTEM
             .into_iter()
             .filter_map(|name| {

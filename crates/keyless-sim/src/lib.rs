@@ -16,6 +16,7 @@ mod callers;
 mod clock;
 mod control;
 mod datastore;
+mod datastore_v1;
 mod deployment;
 pub mod desired_files;
 mod directory;

@@ -107,7 +107,12 @@ impl Azure {
         let mut shown = value.clone();
         let kind = shown.get("id").and_then(Value::as_str).map(arm_id::key).and_then(|key| arm_id::type_of(&key));
         match kind.as_deref() {
-            Some(WORKSPACE) => self.show_mode(call, &mut shown),
+            Some(WORKSPACE) => {
+                self.show_mode(call, &mut shown);
+                // Always to this host: a loaded world may name the real service, to which no client is to be led.
+                let properties = json::object(&mut shown, "properties");
+                properties.insert("discoveryUrl".to_owned(), json!(format!("{}/discovery", call.origin)));
+            }
             Some(ASSIGNMENT) => crate::assignment::hide_newer(call, &mut shown),
             _ => {}
         }

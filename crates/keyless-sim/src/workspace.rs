@@ -249,9 +249,11 @@ impl Azure {
     fn inherit(&self, workspace: &mut Value) {
         let hub = json::text(workspace, &["properties", "hubResourceId"]).map(arm_id::key);
         let Some(hub) = hub.and_then(|hub| self.world.typed(WORKSPACE, &hub)) else { return };
-        let lent = ["storageAccount", "keyVault", "applicationInsights", "containerRegistry"]
+        let lent = ["storageAccount", "keyVault", "applicationInsights", "containerRegistry", "publicNetworkAccess"]
             .map(|name| (name, json::at(hub, &["properties", name]).cloned()));
         let properties = json::object(workspace, "properties");
+        // Whatever was sent; source: a comment in azure-ai-ml 1.35.2 `operations/_workspace_operations.py`.
+        properties.remove("publicNetworkAccess");
         for (name, value) in lent {
             if let Some(value) = value {
                 properties.entry(name).or_insert(value);

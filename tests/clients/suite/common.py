@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import ssl
 import subprocess
@@ -10,11 +11,14 @@ import tempfile
 import time
 import traceback
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
 Json = Any
+
+POLL = re.compile("(operationStatuses|OperationsStatus)/{}$|/operations$")
 
 
 class Sim:
@@ -71,6 +75,12 @@ class Sim:
         with urllib.request.urlopen(f"{self.base}/sim/{path}", data=data, context=self._tls, timeout=30) as answer:
             return json.load(answer)
 
+    def cloud_name(self) -> str:
+        """What the metadata document calls this cloud, for clients that must be told."""
+        url = f"{self.base}/metadata/endpoints?api-version=2022-09-01"
+        with urllib.request.urlopen(url, context=self._tls, timeout=30) as answer:
+            return json.load(answer)["name"]
+
     def world(self) -> list[Json]:
         """Everything that truly exists."""
         return self.control("world")
@@ -105,13 +115,28 @@ class Recording:
         return self._sim.control(f"requests/recent?from={self._from}")["requests"]
 
     def lines(self) -> list[str]:
-        """One line for each request; polls of one operation that follow each other count as one."""
+        """One line for each request; how often one asks what became of an operation is left to chance, and told once."""
         lines: list[str] = []
         for entry in self.entries():
             line = "{method} {operation} {status}".format(**entry)
-            if not (lines and lines[-1] == line and "perationStatus" in line):
+            repeated = lines and lines[-1] == line and POLL.search(entry["operation"])
+            if not repeated:
                 lines.append(line)
         return lines
+
+
+@contextmanager
+def variables(changes: dict[str, str]) -> Iterator[None]:
+    """The process's environment with these on top, until the end; an empty one is taken out."""
+    before = dict(os.environ)
+    os.environ.update(changes)
+    for name in [name for name, value in changes.items() if not value]:
+        del os.environ[name]
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 class Steps:
@@ -142,6 +167,15 @@ class Steps:
                 outcome, passed = "FAIL", False
             print(f"{outcome} {self.client} {name} ({time.monotonic() - began:.1f} s)", flush=True)
         return passed
+
+
+def eventually(look: Callable[[], Json]) -> Json:
+    """What is found once anything is, looked for as long as ten seconds."""
+    end = time.monotonic() + 10
+    while not (found := look()):
+        assert time.monotonic() < end, "nothing was found in ten seconds"
+        time.sleep(0.05)
+    return found
 
 
 def same(got: Json, wanted: Json) -> None:

@@ -166,7 +166,7 @@ fn settle_parameters(scope: &mut Scope, declared: &Map<String, Value>) -> Result
             return Err(Wrong(format!("The template parameter '{name}' is not of the expected type '{kind}'.")));
         }
         if let Some(allowed) = field(declaration, "allowedValues").and_then(Value::as_array)
-            && !allowed.contains(&value)
+            && !allowed.iter().any(|allowed| is_the_same(allowed, &value))
         {
             return Err(Wrong(format!(
                 "The provided value for the template parameter '{name}' is not valid: {value} is not part of the \
@@ -177,6 +177,18 @@ fn settle_parameters(scope: &mut Scope, declared: &Map<String, Value>) -> Result
         shown.insert(name.clone(), if secure { json!({"type": kind}) } else { json!({"type": kind, "value": value}) });
     }
     Ok(Value::Object(shown))
+}
+
+/// In any case, and as the member of an enum too: azure-ai-ml 1.35.2 sends `PublicNetworkAccessType.ENABLED` where its
+/// template allows `Enabled` (`operations/_workspace_operations.py`, a project's access is its hub's). What Azure makes of
+/// that was not recorded; that it is taken is a design decision.
+fn is_the_same(allowed: &Value, sent: &Value) -> bool {
+    match (allowed, sent) {
+        (Value::String(allowed), Value::String(sent)) => {
+            sent.rsplit('.').next().is_some_and(|last| last.eq_ignore_ascii_case(allowed)) || sent == allowed
+        }
+        (allowed, sent) => allowed == sent,
+    }
 }
 
 fn items(holder: &Value) -> Result<&[Value], Wrong> {

@@ -203,7 +203,9 @@ fn parameters_are_checked_against_their_declarations() {
     let text = json!({"type": "String", "defaultValue": "x", "allowedValues": ["x", "y"]});
     assert_eq!(with(text.clone(), json!({"P": {"value": "y"}})).unwrap()["p"]["value"], "y");
     assert_eq!(with(text.clone(), json!({"p": {"value": null}})).unwrap()["p"]["value"], "x");
+    assert!(with(text.clone(), json!({"p": {"value": "Kind.Y"}})).is_ok());
     assert!(with(text.clone(), json!({"p": {"value": "z"}})).is_err());
+    assert!(with(text.clone(), json!({"p": {"value": "y.z"}})).is_err());
     assert!(with(text.clone(), json!({"p": {"value": ["x"]}})).is_err());
     assert!(with(text, json!({"q": {"value": "x"}})).is_err());
     assert!(with(json!({"type": "object"}), json!({})).is_err());

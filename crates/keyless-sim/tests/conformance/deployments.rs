@@ -130,12 +130,13 @@ async fn a_workspace_made_by_a_template_gets_the_services_grants_and_a_project_i
     cloud.pass(1);
     let project = json!({"resources": [{"type": "Microsoft.MachineLearningServices/workspaces",
         "apiVersion": "2023-08-01-preview", "name": "project2", "location": "westeurope", "kind": "project",
-        "properties": {"hubResourceId": workspace("hub2")}}]});
+        "properties": {"hubResourceId": workspace("hub2"), "publicNetworkAccess": "PublicNetworkAccessType.ENABLED"}}]});
     put(&cloud, "project", project, json!({})).await;
     assert_eq!(state(&cloud, "project").await, "Succeeded");
     cloud.pass(1);
     let made = cloud.get(&format!("{}?api-version=2025-09-01", workspace("project2"))).await.body;
     assert_eq!(made["properties"]["storageAccount"], account());
+    assert_eq!(made["properties"].get("publicNetworkAccess"), None);
     let hub = cloud.get(&format!("{}?api-version=2025-09-01", workspace("hub2"))).await.body;
     assert_eq!(hub["properties"]["associatedWorkspaces"], json!([workspace("project2")]));
     let grants = format!(
