@@ -137,6 +137,8 @@ impl Azure {
             ("creationTime", json!(created)),
             ("keyCreationTime", json!({"key1": created, "key2": created})),
             ("statusOfPrimary", json!("available")),
+            ("encryption", encryption(&created)),
+            ("primaryEndpoints", endpoints(&name)),
         ] {
             properties.entry(name.to_owned()).or_insert(value);
         }
@@ -203,6 +205,22 @@ impl Azure {
 pub(crate) enum Change {
     Write,
     Delete,
+}
+
+/// What encrypts an account that asks for nothing else; clients such as azure-cli 2.91.0 break down without it.
+/// Source: Azure/azure-cli, recording `test_storage_account_with_shared_key_access`.
+pub(crate) fn encryption(since: &str) -> Value {
+    let service = json!({"keyType": "Account", "enabled": true, "lastEnabledTime": since});
+    json!({"keySource": "Microsoft.Storage", "services": {"blob": service, "file": service}})
+}
+
+/// Where the data of an account is. Source: the same recording.
+pub(crate) fn endpoints(name: &str) -> Value {
+    let address = |service: &str| format!("https://{name}.{service}.core.windows.net/");
+    json!({
+        "blob": address("blob"), "dfs": address("dfs"), "file": address("file"), "queue": address("queue"),
+        "table": address("table"),
+    })
 }
 
 fn check_flags(body: &Value) -> Result<(), Answer> {

@@ -208,6 +208,10 @@ impl Azure {
         if !self.knobs.throttling {
             return Ok(Vec::new());
         }
+        // Source: azure-mgmt-resourcegraph recordings, where these headers take the place of the usual ones.
+        if crate::resource_graph::is_query(&call.segments) {
+            return self.take_query(caller);
+        }
         let class = Class::of(&call.method);
         let key = call.key();
         let subscription = arm_id::subscription(&key);

@@ -16,6 +16,7 @@ use crate::log::RequestLog;
 use crate::operation::Operation;
 use crate::options::{Knobs, Speed};
 use crate::request::Sent;
+use crate::resource_graph::QueryQuota;
 use crate::throttle::Buckets;
 use crate::token::{CLIENT_OBJECT_ID, Identities, MANAGED_OBJECT_ID};
 use crate::traffic::Segment;
@@ -58,6 +59,7 @@ pub(crate) struct Azure {
     pub(crate) jumped: Duration,
     pub(crate) activity: VecDeque<Value>,
     pub(crate) identities: Identities,
+    pub(crate) queries: QueryQuota,
     /// Subscription and namespace of the providers that subscriptions have been unregistered from.
     pub(crate) unregistered: BTreeSet<(String, String)>,
 }
@@ -128,7 +130,10 @@ impl Azure {
             jumped: Duration::ZERO,
             activity: VecDeque::new(),
             unregistered: BTreeSet::new(),
+            queries: QueryQuota::default(),
         };
+        azure.world.lag(speed.shorten(azure.knobs.arg_lag));
+        azure.world.tick(now);
         azure.settle_loaded_grants();
         azure.start_clients();
         azure.begin_faults();

@@ -10,13 +10,19 @@ use crate::json;
 use crate::request::{Answer, Call, Reply};
 use crate::world::{ACCOUNT, ENDPOINT, IDENTITY, WORKSPACE};
 
-/// Types that have a place and tags, and are therefore listed with the action that reads each.
-pub(crate) const TRACKED: [(&str, &str); 4] = [
+const TRACKED: [(&str, &str); 4] = [
     (WORKSPACE, "Microsoft.MachineLearningServices/workspaces/read"),
     (ENDPOINT, "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read"),
     (IDENTITY, "Microsoft.ManagedIdentity/userAssignedIdentities/read"),
     (ACCOUNT, "Microsoft.Storage/storageAccounts/read"),
 ];
+
+/// Types that have a place and tags and are therefore listed, each with the action that reads it.
+pub(crate) fn tracked() -> Vec<(String, String)> {
+    let own = TRACKED.map(|(kind, action)| (kind.to_owned(), action.to_owned()));
+    let plain = crate::plain::TYPES.map(|kind| (kind.to_ascii_lowercase(), format!("{kind}/read")));
+    own.into_iter().chain(plain).collect()
+}
 
 /// What an entry of the list shows: `properties` are left out.
 const SHOWN: [&str; 10] = ["id", "name", "type", "location", "tags", "kind", "sku", "identity", "managedBy", "plan"];
@@ -48,7 +54,7 @@ impl Azure {
             .map(|clause| read_clause(clause))
             .collect::<Result<Vec<Wanted>, Answer>>()?;
         let mut found: Vec<String> = Vec::new();
-        for (kind, action) in TRACKED {
+        for (kind, action) in &tracked() {
             let everything = self.may(caller, action, scope);
             let keys = self.world.keys_below(kind, scope).filter(|key| everything || self.may(caller, action, key));
             let keys = keys.filter(|key| {

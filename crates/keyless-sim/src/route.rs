@@ -44,6 +44,9 @@ impl Azure {
                 &Method::GET,
                 ["subscriptions", _, "resources"] | ["subscriptions", _, "resourcegroups", _, "resources"],
             ) => self.list_resources(caller, call),
+            (&Method::POST, ["providers", "microsoft.resourcegraph", "resources"]) => {
+                self.query_resources(caller, call)
+            }
             (&Method::GET, ["subscriptions", subscription, "providers"]) => {
                 self.list_providers(caller, call, subscription)
             }

@@ -15,6 +15,7 @@ mod locks;
 mod metrics;
 mod policies;
 mod providers;
+mod resource_graph;
 mod scale;
 mod slicing;
 mod tags;
