@@ -148,7 +148,9 @@ impl Scope {
     }
 
     fn spend(&mut self, value: &Value) -> Result<(), Wrong> {
-        self.spent = self.spent.saturating_add(size(value));
+        let size =
+            size(value, DEEPEST).ok_or_else(|| Wrong(format!("The template goes deeper than {DEEPEST} levels.")))?;
+        self.spent = self.spent.saturating_add(size);
         if self.spent > MOST {
             return Err(Wrong::new("The values of the template are too large."));
         }
@@ -168,11 +170,15 @@ fn property<'a>(of: &'a Value, name: &Value) -> Result<&'a Value, Wrong> {
     found.ok_or_else(|| Wrong(format!("The language expression property {name} doesn't exist.")))
 }
 
-fn size(value: &Value) -> usize {
-    match value {
+/// Characters and items; nothing where it goes deeper than so many levels.
+fn size(value: &Value, levels: usize) -> Option<usize> {
+    let levels = levels.checked_sub(1)?;
+    Some(match value {
         Value::String(text) => text.len() + 1,
-        Value::Array(items) => items.iter().map(size).sum::<usize>() + 1,
-        Value::Object(fields) => fields.iter().map(|(name, value)| name.len() + size(value)).sum::<usize>() + 1,
+        Value::Array(items) => items.iter().try_fold(1, |sum, item| Some(sum + size(item, levels)?))?,
+        Value::Object(fields) => {
+            fields.iter().try_fold(1, |sum, (name, value)| Some(sum + name.len() + size(value, levels)?))?
+        }
         _ => 1,
-    }
+    })
 }

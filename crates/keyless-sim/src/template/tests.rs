@@ -153,6 +153,22 @@ fn variables_that_lean_on_themselves_or_double_each_other_come_to_an_end() {
 }
 
 #[test]
+fn values_that_hold_each_other_come_to_an_end() {
+    let (mut variables, mut outputs) = (json!({"v0": "x"}), json!({}));
+    for step in 1..250 {
+        let mut value = json!(format!("[variables('v{}')]", step - 1));
+        for _ in 0..100 {
+            value = json!({"a": value});
+        }
+        variables[format!("v{step}")] = value;
+        // Each is asked for when the one in it is known, so that none leans on many.
+        outputs[format!("o{step:03}")] = json!({"type": "bool", "value": format!("[empty(variables('v{step}'))]")});
+    }
+    let wrong = plan(json!({"variables": variables, "outputs": outputs})).unwrap().outputs(&super::nothing_yet);
+    assert!(wrong.unwrap_err().0.contains("deeper"));
+}
+
+#[test]
 fn resources_come_after_what_they_depend_on_and_absent_ones_are_not_waited_for() {
     let resource = |name: &str, condition: &str, after: Value| {
         json!({"type": "Microsoft.A/b", "name": name, "apiVersion": "2024-01-01", "condition": condition, "dependsOn": after,
