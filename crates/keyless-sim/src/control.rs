@@ -16,11 +16,6 @@ impl Azure {
             (&Method::GET, ["world"]) => Ok(Answer::ok(self.world_json())),
             (&Method::GET, ["oracle"]) => Ok(Answer::ok(to_value(&self.oracle_report()))),
             (&Method::GET, ["requests"]) => Ok(Answer::ok(to_value(&self.log.report()))),
-            (&Method::GET, ["requests", "recent"]) => {
-                let from = call.query("from").and_then(|from| from.parse().ok()).unwrap_or(0);
-                let (requests, next) = self.log.since(from);
-                Ok(Answer::ok(json!({"requests": to_value(&requests), "next": next})))
-            }
             (&Method::POST, ["drift"]) => {
                 let change = serde_json::from_slice(&call.body)
                     .map_err(|error| Answer::error(400, "BadRequest", format!("no change: {error}")))?;

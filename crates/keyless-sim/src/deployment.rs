@@ -18,6 +18,10 @@ use crate::{arm_id, json, time};
 const READ: &str = "Microsoft.Resources/deployments/read";
 const WRITE: &str = "Microsoft.Resources/deployments/write";
 
+/// Deployments that a resource group remembers.
+/// Source: <https://learn.microsoft.com/azure/azure-resource-manager/templates/deployment-history-deletions>.
+const REMEMBERED: usize = 800;
+
 /// A deployment, running or done.
 pub(crate) struct Deployment {
     /// As it was first written, for the path of answers.
@@ -118,7 +122,7 @@ impl Azure {
         let deployment = Deployment {
             id: path.clone(),
             caller: caller.to_owned(),
-            call: call.clone(),
+            call: Call { body: Bytes::new(), ..call.clone() },
             plan,
             started: self.now,
             ended: None,
@@ -129,10 +133,25 @@ impl Azure {
         };
         let shown = deployment.to_json(self.now);
         self.deployments.insert(key.clone(), deployment);
+        self.forget_deployments(&group);
         self.schedule(self.now, Timer::Deployment { key });
         self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &path, status);
         let url = format!("{}{path}/operationStatuses/{operation}?api-version={}", call.origin, call.api_version());
         Ok(Answer::new(status, Some(shown)).header("Azure-AsyncOperation", url))
+    }
+
+    /// Drops the oldest ones of a group that are done.
+    fn forget_deployments(&mut self, group: &str) {
+        let of_group = self.deployments.iter().filter(|(key, _)| arm_id::is_within(key, group));
+        let many = of_group.clone().count().saturating_sub(REMEMBERED);
+        let mut done: Vec<(Timestamp, String)> = match many {
+            0 => return,
+            _ => of_group.filter_map(|(key, known)| Some((known.ended?, key.clone()))).collect(),
+        };
+        done.sort_unstable();
+        for (_, key) in done.into_iter().take(many) {
+            self.deployments.remove(&key);
+        }
     }
 
     pub(crate) fn get_deployment(&self, caller: &str, key: &str) -> Reply {
@@ -228,7 +247,10 @@ impl Azure {
             body: Bytes::from(body.to_string()),
             ..deployment.call.clone()
         };
-        let answer = answer_of(self.perform(&caller, &call));
+        let answer = match self.suffer(&call, &caller) {
+            Some(refused) => refused.answer,
+            None => answer_of(self.perform(&caller, &call)),
+        };
         let poll = answer.headers.iter().find(|(name, _)| matches!(*name, "Azure-AsyncOperation" | "Location"));
         let poll = poll.and_then(|(_, url)| url.split(['?', '#']).next()).map(arm_id::name).map(str::to_owned);
         let waits_for = match arm_id::type_of(&call.key()).as_deref() {

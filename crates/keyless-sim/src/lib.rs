@@ -38,6 +38,7 @@ mod options;
 mod plain;
 mod policy;
 mod provider;
+mod record;
 mod request;
 mod resource_graph;
 mod roles;
@@ -57,11 +58,13 @@ mod world;
 
 pub use clock::ClockMode;
 pub use drift::{Drift, DriftChange};
-pub use faults::{Fault, FaultRule, Faults, Meanwhile};
+pub use faults::{Breadth, Fault, FaultRule, Faults, FaultsProblem, Meanwhile};
 pub use log::{OperationCount, RequestsReport};
 pub use options::{Casing, Knobs, MetricAnswer, PollHeaders, SimOptions, Spread, WorkspaceWrite};
+pub use record::{Recorded, Recording};
 pub use server::{ReadyLine, ServeError, Server, serve};
 pub use simulator::{ConnectionReset, SimError, Simulator};
+pub use throttle::BucketUse;
 pub use token::{
     CLIENT_ID, CLIENT_OBJECT_ID, MANAGED_CLIENT_ID, MANAGED_OBJECT_ID, SERVICE_OBJECT_ID, Secret, TENANT_ID,
 };

@@ -1,6 +1,6 @@
-//! What was asked of ARM: counted by operation, and the latest of it in order.
+//! What was asked of ARM, counted by operation.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
@@ -8,23 +8,6 @@ use serde::Serialize;
 #[derive(Debug, Default)]
 pub(crate) struct RequestLog {
     counts: BTreeMap<(String, String, u16, String), u64>,
-    recent: VecDeque<Seen>,
-    /// How many came before the first of `recent`.
-    forgotten: u64,
-}
-
-/// Requests that are remembered one by one; the oldest go first.
-const REMEMBERED: usize = 2_000;
-
-/// One request, in the order of their answers.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Seen {
-    pub(crate) method: String,
-    pub(crate) operation: String,
-    /// Decoded, as `name=value` joined by `&`.
-    pub(crate) query: String,
-    pub(crate) status: u16,
-    pub(crate) caller: String,
 }
 
 /// What `GET /sim/requests` answers.
@@ -55,21 +38,9 @@ pub struct OperationCount {
 }
 
 impl RequestLog {
-    pub(crate) fn add(&mut self, seen: Seen) {
-        let key = (seen.operation.clone(), seen.method.clone(), seen.status, seen.caller.clone());
+    pub(crate) fn add(&mut self, method: &str, operation: &str, status: u16, caller: &str) {
+        let key = (operation.to_owned(), method.to_owned(), status, caller.to_owned());
         *self.counts.entry(key).or_default() += 1;
-        self.recent.push_back(seen);
-        if self.recent.len() > REMEMBERED {
-            self.recent.pop_front();
-            self.forgotten += 1;
-        }
-    }
-
-    /// The remembered requests from the one with this number on, and the number of the next.
-    pub(crate) fn since(&self, from: u64) -> (Vec<&Seen>, u64) {
-        let skip = usize::try_from(from.saturating_sub(self.forgotten)).unwrap_or(usize::MAX);
-        let next = self.forgotten + self.recent.len() as u64;
-        (self.recent.iter().skip(skip).collect(), next)
     }
 
     pub(crate) fn report(&self) -> RequestsReport {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::history::{History, Past};
+use crate::history::History;
 use crate::{arm_id, json};
 
 pub(crate) const WORKSPACE: &str = "microsoft.machinelearningservices/workspaces";
@@ -125,11 +125,6 @@ impl World {
         let value = self.entries.get_mut(key)?;
         self.history.note(key, Some(value));
         Some(value)
-    }
-
-    /// What there was as long ago as changes are remembered.
-    pub(crate) fn past(&self) -> Past<'_> {
-        self.history.past(self)
     }
 
     /// The entry if it is of this type.

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import unquote_plus, urlsplit
 
 Json = Any
 
@@ -108,11 +109,19 @@ class Recording:
 
     def __init__(self, sim: Sim) -> None:
         self._sim = sim
-        self._from = sim.control("requests/recent")["next"]
+        self._last = self._recent()[-1:]
+
+    def _recent(self) -> list[Json]:
+        return self._sim.control("requests?recent=1000")["recent"]
 
     def entries(self) -> list[Json]:
-        """Each with `method`, `operation` (names are `{}`), `query`, `status`, `caller`."""
-        return self._sim.control(f"requests/recent?from={self._from}")["requests"]
+        """Each as `--record` writes it, and its `query` decoded; those that carry no token are left out."""
+        found = self._recent()
+        if self._last:
+            assert self._last[0] in found, "more requests than are remembered"
+            found = found[found.index(self._last[0]) + 1 :]
+        carried = [entry for entry in found if "authorization" in entry["requestHeaders"]]
+        return [entry | {"query": unquote_plus(urlsplit(entry["url"]).query)} for entry in carried]
 
     def lines(self) -> list[str]:
         """One line for each request; how often one asks what became of an operation is left to chance, and told once."""

@@ -224,3 +224,11 @@ fn what_is_not_simulated_is_refused() {
     assert!(plan(json!({"resources": [{"type": "Microsoft.A/b", "apiVersion": "1"}]})).is_err());
     assert!(plan(json!({"resources": {}})).is_err());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_makes_the_reader_panic(text in "[\\[\\]()'., a-d0-9é-]{0,40}") {
+        let _ = value(&format!("[{text}]"));
+        let _ = value(&text);
+    }
+}

@@ -72,23 +72,6 @@ async fn sim_requests_need_no_token_and_are_not_counted() {
 }
 
 #[tokio::test]
-async fn recent_requests_are_told_in_order_and_from_a_number_on() {
-    let cloud = Cloud::immediate();
-    cloud.flag(false).await;
-    let path = |from: &str| format!("/sim/requests/recent{from}");
-    let recent = async |from| read(cloud.sim.call(anonymous("GET", &path(from), Value::Null)).await.unwrap()).body;
-    assert_eq!(recent("").await["next"], 1);
-    cloud.get(&format!("{}/computes?api-version=2024-04-01", workspace("nowhere"))).await;
-    cloud.mode("churn", "identity").await;
-    let later = recent("?from=1").await;
-    let told: Vec<_> =
-        later["requests"].as_array().unwrap().iter().map(|seen| (&seen["method"], &seen["status"])).collect();
-    assert_eq!(told, [(&json!("GET"), &json!(404)), (&json!("PATCH"), &json!(200))]);
-    assert_eq!(later["requests"][0]["query"], "api-version=2024-04-01");
-    assert_eq!(recent("?from=3").await, json!({"requests": [], "next": 3}));
-}
-
-#[tokio::test]
 async fn the_oracle_answers_in_its_documented_form() {
     let cloud = Cloud::immediate();
     let drift = json!({"change": "sharedKey", "target": account(), "value": false, "by": DANA});

@@ -1,6 +1,6 @@
 //! Deployments of templates.
 
-use keyless_sim::{CLIENT_OBJECT_ID, Knobs, WorkspaceWrite};
+use keyless_sim::{Breadth, CLIENT_OBJECT_ID, Fault, Knobs, WorkspaceWrite};
 use serde_json::{Value, json};
 
 use crate::cloud::{BLOB_READER, Cloud, DANA, RG, SUB, account, grant_entry, small_world, workspace};
@@ -197,6 +197,30 @@ async fn what_a_resource_is_refused_for_is_nested_in_the_error_of_the_deployment
         operations["value"].as_array().unwrap().iter().map(|item| &item["properties"]["provisioningState"]).collect();
     assert_eq!(states, ["Succeeded", "Failed"]);
     assert_eq!(operations["value"][1]["properties"]["statusMessage"]["error"]["code"], "ScopeLocked");
+}
+
+#[tokio::test]
+async fn what_a_policy_refuses_of_a_template_is_told_under_its_own_code() {
+    let denial = Fault::PolicyDeny { lasts: std::time::Duration::from_secs(60), scope: Breadth::Resource };
+    let cloud = crate::faults::first("PATCH", "/storageAccounts/{}", denial);
+    assert_eq!(cloud.flag(true).await.code(), "RequestDisallowedByPolicy");
+    let template = json!({"resources": [{"type": "Microsoft.Storage/storageAccounts", "apiVersion": "2023-04-01",
+        "name": "stmlchurnprod", "location": "westeurope", "properties": {}}]});
+    put(&cloud, "denied", template, json!({})).await;
+    let error = cloud.get(&at(&deployment("denied"))).await.body["properties"]["error"].clone();
+    assert_eq!(error["code"], "InvalidTemplateDeployment");
+    assert_eq!(error["details"][0]["code"], "RequestDisallowedByPolicy");
+    assert!(error["details"][0]["additionalInfo"].is_array(), "{error}");
+}
+
+#[tokio::test]
+async fn old_deployments_are_forgotten() {
+    let cloud = Cloud::immediate();
+    for number in 0..801 {
+        assert_eq!(put(&cloud, &format!("d{number}"), json!({"resources": []}), json!({})).await.status, 201);
+        cloud.pass(10);
+    }
+    assert_eq!((cloud.get(&at(&deployment("d0"))).await.status, state(&cloud, "d1").await), (404, json!("Succeeded")));
 }
 
 #[tokio::test]
