@@ -10,6 +10,7 @@ use crate::world::ACCOUNT;
 use crate::{arm_id, json, time};
 
 const WRITE: &str = "Microsoft.Storage/storageAccounts/write";
+const DELETE: &str = "Microsoft.Storage/storageAccounts/delete";
 
 /// What the service says of an account by itself: a PUT leaves it as it is, whatever the document says.
 /// Source: Azure/bicep-types-az `generated/storage/microsoft.storage/2023-05-01/types.md`, properties marked read-only.
@@ -149,13 +150,14 @@ impl Azure {
         Ok(Answer::ok(show_account(call, self.shown(call, &body))))
     }
 
-    pub(crate) fn delete_account(&mut self, caller: &str, key: &str) -> Reply {
-        self.authorize(caller, "Microsoft.Storage/storageAccounts/delete", key)?;
+    pub(crate) fn delete_account(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
+        self.authorize(caller, DELETE, key)?;
         self.unlocked(key, Change::Delete)?;
         if self.world.typed(ACCOUNT, key).is_none() {
             return Ok(Answer::empty(204));
         }
         self.world.remove(key);
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, DELETE, &call.path(), 200);
         self.reconsider_account(key);
         Ok(Answer::empty(200))
     }

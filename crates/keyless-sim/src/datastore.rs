@@ -89,12 +89,16 @@ impl Azure {
         Ok(if existed { answer } else { Answer { status: http::StatusCode::CREATED, ..answer } })
     }
 
-    pub(crate) fn delete_datastore(&mut self, caller: &str, workspace: &str, name: &str) -> Reply {
+    pub(crate) fn delete_datastore(&mut self, caller: &str, call: &Call, workspace: &str, name: &str) -> Reply {
         let key = format!("{workspace}/datastores/{name}");
-        self.authorize(caller, "Microsoft.MachineLearningServices/workspaces/datastores/delete", &key)?;
+        let action = "Microsoft.MachineLearningServices/workspaces/datastores/delete";
+        self.authorize(caller, action, &key)?;
         self.existing_workspace(workspace, arm_id::name(workspace))?;
         self.unlocked(&key, Change::Delete)?;
-        Ok(Answer::empty(if self.world.remove(&key).is_some() { 200 } else { 204 }))
+        let Some(id) = self.written_id(&key) else { return Ok(Answer::empty(204)) };
+        self.world.remove(&key);
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, action, &id, 200);
+        Ok(Answer::empty(200))
     }
 
     /// Secrets that open nothing; that they were asked for is counted and logged.

@@ -104,7 +104,7 @@ impl Azure {
                 let sent = call.json()?;
                 self.write_v1(caller, call, &workspace, name, &sent)
             }
-            (&Method::DELETE, ["datastores", name]) => self.delete_datastore(caller, &key, name),
+            (&Method::DELETE, ["datastores", name]) => self.delete_datastore(caller, call, &key, name),
             _ => Err(not_found("operation", &call.path())),
         }
     }

@@ -21,6 +21,11 @@ struct Provider {
 
 /// Source: Azure/bicep-types-az `generated/machinelearningservices/microsoft.machinelearningservices`.
 const ML: &[&str] = &[
+    "2026-05-15-preview",
+    "2026-05-01",
+    "2026-03-15-preview",
+    "2026-03-01",
+    "2026-01-15-preview",
     "2025-12-01",
     "2025-10-01-preview",
     "2025-09-01",
@@ -30,9 +35,9 @@ const ML: &[&str] = &[
     "2024-04-01",
     "2023-04-01",
 ];
-/// Source: Azure/bicep-types-az `generated/storage/microsoft.storage`.
+/// Source: Azure/bicep-types-az `generated/storage/microsoft.storage`; azure-mgmt-storage 25.3.0 for the newest.
 const STORAGE: &[&str] =
-    &["2026-04-01", "2025-08-01", "2025-06-01", "2024-01-01", "2023-05-01", "2023-01-01", "2022-09-01"];
+    &["2026-09-01", "2026-04-01", "2025-08-01", "2025-06-01", "2024-01-01", "2023-05-01", "2023-01-01", "2022-09-01"];
 /// Source: azure-mgmt-authorization 4.0.0.
 const ASSIGNMENTS: &[&str] = &["2022-04-01", "2020-10-01-preview", "2018-07-01", "2015-07-01"];
 

@@ -69,7 +69,7 @@ impl Azure {
                     Method::GET => self.get_account(caller, call, &key),
                     Method::PATCH => self.patch_account(caller, call, &key),
                     Method::PUT => self.put_account(caller, call, &key),
-                    Method::DELETE => self.delete_account(caller, &key),
+                    Method::DELETE => self.delete_account(caller, call, &key),
                     _ => Err(not_allowed(call)),
                 }
             }
@@ -175,7 +175,7 @@ impl Azure {
             (&Method::GET, ["datastores"]) => self.list_datastores(caller, call, workspace),
             (&Method::GET, ["datastores", store]) => self.get_datastore(caller, call, workspace, store),
             (&Method::PUT, ["datastores", store]) => self.put_datastore(caller, call, workspace, store),
-            (&Method::DELETE, ["datastores", store]) => self.delete_datastore(caller, workspace, store),
+            (&Method::DELETE, ["datastores", store]) => self.delete_datastore(caller, call, workspace, store),
             (&Method::GET, ["computes"]) => {
                 self.existing_workspace(workspace, name)?;
                 self.list(caller, call, COMPUTE, &action("computes/read"))

@@ -87,7 +87,7 @@ def accounts(steps: Steps, az: Az, place: Place) -> None:
 
     @steps("storage account list, of a subscription and of a group")
     def _() -> None:
-        own = [entry for entry in place.sim.resources(ACCOUNTS) if entry["id"].split("/")[2] == place.subscription]
+        own = place.own(ACCOUNTS)
         same(names_of(az("storage", "account", "list")), names_of(own))
         in_group = [entry for entry in own if entry["id"].split("/")[4].lower() == group.lower()]
         same(names_of(az("storage", "account", "list", "-g", group)), names_of(in_group))
@@ -206,7 +206,7 @@ def anything(steps: Steps, az: Az, place: Place) -> None:
 
     @steps("resource list and tag")
     def _() -> None:
-        own = [entry for entry in place.sim.resources(WORKSPACES) if entry["id"].split("/")[2] == place.subscription]
+        own = place.own(WORKSPACES)
         same(names_of(az("resource", "list", "--resource-type", WORKSPACES)), names_of(own))
         az("tag", "update", "--resource-id", account, "--operation", "Merge", "--tags", "ring=1")
         same(place.truth(place.account)["tags"], {"a": "b", "ring": "1"})
@@ -242,11 +242,18 @@ def anything(steps: Steps, az: Az, place: Place) -> None:
         same(names_of(az("policy", "assignment", "list", "-g", place.group)), ["no-keys"])
 
 
+def sign_out(steps: Steps, az: Az, place: Place) -> None:
+    @steps("logout forgets everything")
+    def _() -> None:
+        az("logout")
+        assert "az login" in az.fails("group", "show", "-n", place.group)
+
+
 def main() -> int:
     with Sim() as sim:
         az, place = Az(sim), Place(sim)
         steps = Steps("azure-cli")
-        for part in (sign_in, accounts, grants, anything):
+        for part in (sign_in, accounts, grants, anything, sign_out):
             part(steps, az, place)
         return 0 if steps.run() else 1
 

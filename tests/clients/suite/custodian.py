@@ -44,7 +44,7 @@ class Custodian:
 def storage(steps: Steps, custodian: Custodian, place: Place) -> None:
     account = place.account
     only = {"type": "value", "key": "name", "value": account["name"]}
-    own = [entry for entry in place.sim.resources(ACCOUNTS) if entry["id"].split("/")[2] == place.subscription]
+    own = place.own(ACCOUNTS)
 
     @steps("a value filter finds the accounts whose key is not off, absence included")
     def _() -> None:
@@ -111,7 +111,7 @@ def others(steps: Steps, custodian: Custodian, place: Place) -> None:
 
     @steps("workspaces are listed, in a version that is older than the mode")
     def _() -> None:
-        own = [entry for entry in place.sim.resources(WORKSPACES) if entry["id"].split("/")[2] == place.subscription]
+        own = place.own(WORKSPACES)
         found = custodian("azure.machine-learning-workspace")
         same(names_of(found), names_of(own))
         assert all("systemDatastoresAuthMode" not in entry["properties"] for entry in found)
@@ -135,8 +135,8 @@ def others(steps: Steps, custodian: Custodian, place: Place) -> None:
     def _() -> None:
         found = {entry["id"].lower() for entry in custodian("azure.armresource")}
         for kind in (ACCOUNTS, WORKSPACES):
-            own = [entry["id"] for entry in place.sim.resources(kind) if entry["id"].split("/")[2] == place.subscription]
-            assert {entry.lower() for entry in own} <= found, kind
+            own = {entry["id"] for entry in place.own(kind)}
+            assert {resource.lower() for resource in own} <= found, kind
 
 
 def main() -> int:

@@ -25,7 +25,7 @@ def storage(place: Place) -> Steps:
         read = accounts.get_properties(place.group, account["name"])
         same(read.id, account["id"])
         same(read.allow_shared_key_access, account["properties"].get("allowSharedKeyAccess"))
-        own = [entry for entry in place.sim.resources(ACCOUNTS) if entry["id"].split("/")[2] == place.subscription]
+        own = place.own(ACCOUNTS)
         same(names(accounts.list()), sorted(entry["name"] for entry in own))
         group = [entry["name"] for entry in own if entry["id"].split("/")[4].lower() == place.group.lower()]
         same(names(accounts.list_by_resource_group(place.group)), sorted(group))
@@ -180,11 +180,7 @@ def machine_learning(place: Place) -> Steps:
         same(read.storage_account, place.workspace["properties"]["storageAccount"])
         same(recording.entries()[0]["query"], "api-version=2020-08-01")
         assert "system_datastores_auth_mode" not in read.as_dict()
-        own = [
-            entry["name"]
-            for entry in place.sim.resources(WORKSPACES)
-            if entry["id"].split("/")[2] == place.subscription
-        ]
+        own = [entry["name"] for entry in place.own(WORKSPACES)]
         same(names(client.workspaces.list_by_subscription()), sorted(own))
 
     return steps
@@ -222,7 +218,7 @@ def resources(place: Place) -> Steps:
 
     @steps("resources.list takes filters, and existence is a HEAD")
     def _() -> None:
-        own = [e["name"] for e in place.sim.resources(ACCOUNTS) if e["id"].split("/")[2] == place.subscription]
+        own = [entry["name"] for entry in place.own(ACCOUNTS)]
         same(names(client.resources.list(filter=f"resourceType eq '{ACCOUNTS}'")), sorted(own))
         [only] = client.resources.list(filter="tagName eq 'keep' and tagValue eq 'this'")
         same(only.id, place.account["id"])

@@ -14,7 +14,7 @@ def resource_graph(place: Place) -> Steps:
     steps = Steps("azure-mgmt-resourcegraph")
     base = place.sim.base
     client = ResourceGraphClient(place.credential, base_url=base, credential_scopes=[f"{base}/.default"])
-    own = sorted(e["id"] for e in place.sim.resources(WORKSPACES) if e["id"].split("/")[2] == place.subscription)
+    own = sorted(entry["id"] for entry in place.own(WORKSPACES))
     workspaces = f"resources | where type =~ '{WORKSPACES}'"
 
     def ask(query: str, keep: Callable[..., None] | None = None, **options: Json) -> Json:

@@ -31,6 +31,10 @@ class Place:
         self.group = self.account["id"].split("/")[4]
         self.user: Json = sim.resources("Microsoft.Graph/users")[0]
 
+    def own(self, kind: str) -> list[Json]:
+        """What of a type is in the subscription."""
+        return [entry for entry in self.sim.resources(kind) if entry["id"].split("/")[2] == self.subscription]
+
     @functools.cached_property
     def credential(self) -> Json:
         """The usual one, which reads the environment."""

@@ -238,10 +238,11 @@ impl Match {
             // Source: MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query/datatypes-string-operators.md`.
             Self::Has { .. } => {
                 let inside = |letter: Option<char>| letter.is_some_and(char::is_alphanumeric);
+                let (first, last) = (inside(part.chars().next()), inside(part.chars().next_back()));
                 text.match_indices(&part).any(|(place, found)| {
                     let before = text.get(..place).and_then(|before| before.chars().next_back());
                     let after = text.get(place + found.len()..).and_then(|after| after.chars().next());
-                    !inside(before) && !inside(after)
+                    !(first && inside(before) || last && inside(after))
                 })
             }
         }

@@ -144,6 +144,14 @@ fn texts(kind: Kind) -> Result<(), QueryError> {
     }
 }
 
+/// What a function of text makes of JSON without a cast is not documented.
+fn cast(function: &str, kind: Kind) -> Result<(), QueryError> {
+    match kind {
+        Kind::Dynamic => Err(QueryError::unsupported(format!("'{function}' of JSON, without tostring(),"))),
+        other => texts(other),
+    }
+}
+
 fn same(kinds: impl IntoIterator<Item = Kind>) -> Result<Kind, QueryError> {
     let mut kinds = kinds.into_iter();
     let first = kinds.next().unwrap_or(Kind::Dynamic);
@@ -178,14 +186,14 @@ fn call_kind(name: &str, arguments: &[Expr], columns: &[Column]) -> Result<Kind,
             same(values.into_iter().map(|(_, kind)| *kind))
         }
         "coalesce" => same(kinds),
-        "strlen" => texts(first).map(|()| Kind::Long),
+        "strlen" => cast(name, first).map(|()| Kind::Long),
         "strcat" => Ok(Kind::Text),
-        "substring" if kinds.iter().skip(1).all(|kind| *kind == Kind::Long) => texts(first).map(|()| Kind::Text),
-        "tolower" | "toupper" => texts(first).map(|()| Kind::Text),
+        "substring" if kinds.iter().skip(1).all(|kind| *kind == Kind::Long) => cast(name, first).map(|()| Kind::Text),
+        "tolower" | "toupper" => cast(name, first).map(|()| Kind::Text),
         "tostring" => Ok(Kind::Text),
         "split" => {
-            texts(first)?;
-            texts(kinds.last().copied().unwrap_or(Kind::Text)).map(|()| Kind::Dynamic)
+            cast(name, first)?;
+            cast(name, kinds.last().copied().unwrap_or(Kind::Text)).map(|()| Kind::Dynamic)
         }
         "parse_json" | "todynamic" => texts(first).map(|()| Kind::Dynamic),
         _ => Err(QueryError::semantic(format!("'{name}' was called with arguments of wrong types."))),

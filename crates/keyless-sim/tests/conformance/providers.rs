@@ -40,6 +40,12 @@ async fn what_a_subscription_is_not_registered_for_cannot_be_created_there() {
     assert_eq!((refused.status, refused.code()), (409, "MissingSubscriptionRegistration"));
     assert_eq!(cloud.send(ask("register", NEW)).await.body["registrationState"], "Registered");
     assert_eq!(cloud.ask("PUT", &path, Some(body)).await.status, 200);
+    for (namespace, verb, status) in
+        [("Microsoft.Insights", "register", 200), ("Microsoft.Authorization", "unregister", 409)]
+    {
+        let path = format!("{NEW}/providers/{namespace}/{verb}?api-version=2016-02-01");
+        assert_eq!(cloud.ask("POST", &path, None).await.status, status, "{namespace}");
+    }
     cloud.act_as(DANA);
     let path = format!("{NEW}/providers/Microsoft.Storage/register?api-version=2016-02-01");
     assert_eq!(cloud.ask("POST", &path, None).await.code(), "AuthorizationFailed");
