@@ -6,9 +6,10 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
+use crate::faults::strike::OddPage;
 use crate::options::Casing;
 use crate::request::{Answer, Call, Reply};
-use crate::world::{GROUP, WORKSPACE};
+use crate::world::{ASSIGNMENT, GROUP, WORKSPACE};
 use crate::{arm_id, json};
 
 /// Date of the first api-version that knows the mode, a preview.
@@ -61,6 +62,17 @@ impl Azure {
         keys: impl Iterator<Item = String>,
         show: impl Fn(&str) -> Option<Value>,
     ) -> Reply {
+        self.page_of(call, None, keys, show)
+    }
+
+    /// The same, no longer than the caller wants it.
+    pub(crate) fn page_of(
+        &self,
+        call: &Call,
+        wanted: Option<usize>,
+        keys: impl Iterator<Item = String>,
+        show: impl Fn(&str) -> Option<Value>,
+    ) -> Reply {
         let token = match call.query("$skiptoken") {
             Some(token) => Some(
                 decode(token)
@@ -72,20 +84,29 @@ impl Azure {
             return Ok(Answer::ok(json!({"value": [], "nextLink": next_link(call, "")})));
         }
         let after = token.unwrap_or_default();
+        if self.odd_page == Some(OddPage::Empty) {
+            return Ok(Answer::ok(json!({"value": [], "nextLink": next_link(call, &after)})));
+        }
         let mut keys = keys.filter(|key| after.is_empty() || *key > after);
         let own = call.segments.iter().rev().find(|segment| segment.contains('.'));
         let size = match own {
+            _ if self.odd_page.is_some() => 1,
             Some(provider) if provider.eq_ignore_ascii_case("Microsoft.MachineLearningServices") => {
                 self.knobs.workspace_page_size
             }
             _ => self.knobs.page_size,
         };
+        let size = wanted.map_or(size, |wanted| wanted.min(size));
         let page: Vec<String> = keys.by_ref().take(size.max(1)).collect();
         let more = keys.next().is_some();
         let value: Vec<Value> = page.iter().filter_map(|key| show(key)).collect();
         let mut body = json!({"value": value});
         if let (true, Some(last)) = (more, page.last()) {
-            json::into_object(&mut body).insert("nextLink".to_owned(), json!(next_link(call, last)));
+            let link = match self.odd_page {
+                Some(OddPage::OddLink(way)) => odd_link(call, last, way),
+                _ => next_link(call, last),
+            };
+            json::into_object(&mut body).insert("nextLink".to_owned(), json!(link));
         }
         Ok(Answer::ok(body))
     }
@@ -93,8 +114,16 @@ impl Azure {
     /// The resource as an answer spells it.
     pub(crate) fn shown(&self, call: &Call, value: &Value) -> Value {
         let mut shown = value.clone();
-        if self.world_kind(&shown) == Some(WORKSPACE) {
-            self.show_mode(call, &mut shown);
+        let kind = shown.get("id").and_then(Value::as_str).map(arm_id::key).and_then(|key| arm_id::type_of(&key));
+        match kind.as_deref() {
+            Some(WORKSPACE) => {
+                self.show_mode(call, &mut shown);
+                // Always to this host: a loaded world may name the real service, to which no client is to be led.
+                let properties = json::object(&mut shown, "properties");
+                properties.insert("discoveryUrl".to_owned(), json!(format!("{}/discovery", call.origin)));
+            }
+            Some(ASSIGNMENT) => crate::assignment::hide_newer(call, &mut shown),
+            _ => {}
         }
         if self.knobs.id_casing == Casing::Lower
             && let Some(id) = shown.get_mut("id")
@@ -103,11 +132,6 @@ impl Azure {
             *id = Value::String(text.replace("/resourceGroups/", "/resourcegroups/"));
         }
         shown
-    }
-
-    fn world_kind(&self, value: &Value) -> Option<&'static str> {
-        let key = arm_id::key(value.get("id")?.as_str()?);
-        (arm_id::type_of(&key).as_deref() == Some(WORKSPACE)).then_some(WORKSPACE)
     }
 
     /// Old versions never show the mode; the spelling in others is a knob.
@@ -162,15 +186,16 @@ impl Azure {
         Ok(Answer::ok(self.subscription_json(subscription)))
     }
 
-    fn subscription_json(&self, subscription: &str) -> Value {
+    pub(crate) fn subscription_json(&self, subscription: &str) -> Value {
         let own = self.world.get(&format!("/subscriptions/{subscription}"));
         let name = own.and_then(|value| json::text(value, &["displayName"])).unwrap_or(subscription);
+        let tags = own.and_then(|value| json::at(value, &["tags"]).cloned()).unwrap_or_else(|| json!({}));
         json!({
             "id": format!("/subscriptions/{subscription}"), "subscriptionId": subscription,
             "tenantId": crate::token::TENANT_ID, "displayName": name, "state": "Enabled",
             "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "EnterpriseAgreement_2014-09-01",
                 "spendingLimit": "Off"},
-            "authorizationSource": "RoleBased",
+            "authorizationSource": "RoleBased", "tags": tags,
         })
     }
 
@@ -198,7 +223,7 @@ impl Azure {
         }
     }
 
-    fn group_json(&self, group: &str) -> Value {
+    pub(crate) fn group_json(&self, group: &str) -> Value {
         if let Some(own) = self.world.typed(GROUP, group) {
             return own.clone();
         }
@@ -234,6 +259,25 @@ fn next_link(call: &Call, last: &str) -> String {
         })
         .collect();
     format!("{}{path}?{}", call.origin, query.finish())
+}
+
+/// The link in a spelling that was recorded: parameters with encoded names, in another case, in another order beside one
+/// without value, or all of it relative.
+/// Source: recordings of Azure/azure-cli, `hybrid_2018_03_01.test_resource_scenario`.
+fn odd_link(call: &Call, last: &str, way: u64) -> String {
+    let link = next_link(call, last);
+    let Some((path, query)) = link.split_once('?') else { return link };
+    let plain = query.replace("%24skiptoken", "$skiptoken");
+    match way % 4 {
+        0 => format!("{path}?{}", plain.replace("$skiptoken", "%24skiptoken").replace("api-version", "api%2Dversion")),
+        1 => format!("{path}?{}", plain.replace("$skiptoken", "$skipToken")),
+        2 => {
+            let mut parts: Vec<&str> = plain.split('&').collect();
+            parts.reverse();
+            format!("{path}?{}&%24expand=", parts.join("&"))
+        }
+        _ => link.strip_prefix(&call.origin).unwrap_or(&link).to_owned(),
+    }
 }
 
 fn decode(token: &str) -> Option<String> {

@@ -106,10 +106,26 @@ pub(crate) struct Remaining {
     pub(crate) global: u64,
 }
 
+/// A bucket that counts a request, as it stands.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketUse {
+    /// Subscription, principal or provider, and class.
+    pub name: String,
+    /// How many requests it lets through at once.
+    pub capacity: f64,
+    /// How many come back in a second of the simulator's clock.
+    pub per_second: f64,
+    /// How many it lets through now, after this request.
+    pub left: f64,
+}
+
 /// A request that came too early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Throttled {
     pub(crate) retry_after: u64,
+    /// The bucket that was empty.
+    pub(crate) bucket: String,
     pub(crate) message: String,
 }
 
@@ -127,22 +143,15 @@ impl Buckets {
         class: Class,
         storage: Option<StorageClass>,
     ) -> Result<Remaining, Throttled> {
-        let subscription_name = subscription.unwrap_or_default().to_owned();
-        let size = class.size();
-        let principal =
-            Name::Principal { subscription: subscription_name.clone(), principal: principal.to_owned(), class };
-        let global = Name::Global { subscription: subscription_name.clone(), class };
-        let mut wanted = vec![
-            (principal.clone(), size),
-            (global.clone(), Size { capacity: size.capacity * GLOBAL, per_second: size.per_second * GLOBAL }),
-        ];
-        if let (Some(_), Some(class)) = (subscription, storage) {
-            wanted.push((Name::Storage { subscription: subscription_name, class }, class.size()));
-        }
+        let wanted = wanted(subscription, principal, class, storage);
         for (name, size) in &wanted {
             let wait = self.refill(now, name, *size);
             if let Some(wait) = wait {
-                return Err(Throttled { retry_after: time::retry_after(wait), message: name.message() });
+                return Err(Throttled {
+                    retry_after: time::retry_after(wait),
+                    bucket: name.to_string(),
+                    message: name.message(),
+                });
             }
         }
         for (name, _) in &wanted {
@@ -150,8 +159,27 @@ impl Buckets {
                 bucket.tokens -= 1.0;
             }
         }
-        let left = |name: &Name| self.buckets.get(name).map_or(0, |bucket| bucket.tokens.max(0.0) as u64);
-        Ok(Remaining { principal: left(&principal), global: left(&global) })
+        let left = |(name, _): &(Name, Size)| self.buckets.get(name).map_or(0, |bucket| bucket.tokens.max(0.0) as u64);
+        let mut left = wanted.iter().map(left);
+        Ok(Remaining { principal: left.next().unwrap_or(0), global: left.next().unwrap_or(0) })
+    }
+
+    /// The buckets that count such a request, as they stand.
+    pub(crate) fn counting(
+        &self,
+        subscription: Option<&str>,
+        principal: &str,
+        class: Class,
+        storage: Option<StorageClass>,
+    ) -> Vec<BucketUse> {
+        let wanted = wanted(subscription, principal, class, storage).into_iter();
+        let counting = wanted.map(|(name, size)| BucketUse {
+            capacity: size.capacity,
+            per_second: size.per_second * self.speed.factor(),
+            left: self.buckets.get(&name).map_or(size.capacity, |bucket| bucket.tokens),
+            name: name.to_string(),
+        });
+        counting.collect()
     }
 
     /// Brings the bucket up to date; the wait until it has a token, if it has none.
@@ -175,6 +203,40 @@ impl Buckets {
         let promised = Duration::from_secs(time::retry_after(wait));
         bucket.closed_until = time::after(now, promised);
         Some(promised)
+    }
+}
+
+/// The principal's bucket, everybody's, and the provider's own where it has one.
+fn wanted(
+    subscription: Option<&str>,
+    principal: &str,
+    class: Class,
+    storage: Option<StorageClass>,
+) -> Vec<(Name, Size)> {
+    let subscription_name = subscription.unwrap_or_default().to_owned();
+    let size = class.size();
+    let mut wanted = vec![
+        (Name::Principal { subscription: subscription_name.clone(), principal: principal.to_owned(), class }, size),
+        (
+            Name::Global { subscription: subscription_name.clone(), class },
+            Size { capacity: size.capacity * GLOBAL, per_second: size.per_second * GLOBAL },
+        ),
+    ];
+    if let (Some(_), Some(class)) = (subscription, storage) {
+        wanted.push((Name::Storage { subscription: subscription_name, class }, class.size()));
+    }
+    wanted
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Principal { subscription, principal, class } => {
+                write!(out, "principal/{subscription}/{principal}/{}", class.name())
+            }
+            Self::Global { subscription, class } => write!(out, "global/{subscription}/{}", class.name()),
+            Self::Storage { subscription, class } => write!(out, "storage/{subscription}/{}", class.window()),
+        }
     }
 }
 
