@@ -82,7 +82,7 @@ impl Pipeline {
                 body: None,
                 ..call.clone()
             };
-            last = self.read(&ask).await.map_err(unknown)?;
+            last = self.read(&ask).await.map_err(|error| unknown(lost_track(error)))?;
             let progress = match &poll {
                 Poll::Status(_) => status_answer(&last),
                 Poll::Location(_) => location_answer(&last),
@@ -189,6 +189,18 @@ fn resource_answer(reply: &Reply) -> Progress {
 
 fn parse(reply: &Reply) -> Option<Value> {
     serde_json::from_slice(&reply.body).ok()
+}
+
+/// A status that is gone (404, 410) says nothing of how the operation ended, and is no refusal either: the caller reads
+/// back soon instead of backing off.
+fn lost_track(error: ArmError) -> ArmError {
+    match error.status {
+        Some(404 | 410) => {
+            let message = format!("the operation can no longer be followed: {}", error.message);
+            ArmError { class: ErrorClass::Transient, message, ..error }
+        }
+        _ => error,
+    }
 }
 
 /// A status document's word; `None` if the body is something else.

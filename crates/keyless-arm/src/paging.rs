@@ -55,10 +55,18 @@ impl Pipeline {
 }
 
 /// The items of one page and the address of the next. `nextLink` is opaque and used as it is; absent, null and `""`
-/// mean the end.
+/// mean the end, unless the list goes on under another name (`odata.nextLink`), which is not followed.
 fn page(call: &Call, reply: &Reply) -> Result<(Vec<Value>, Option<Url>), ArmError> {
     let unreadable = |why: String| call.error_of(reply, ErrorClass::Unreadable, why);
     let body: Value = serde_json::from_slice(&reply.body).map_err(|error| unreadable(format!("no JSON: {error}")))?;
+    let elsewhere = |(name, value): (&str, Node<'_>)| {
+        let folded = name.to_ascii_lowercase();
+        let leads_on = folded.ends_with("nextlink") || folded.ends_with("skiptoken");
+        leads_on && folded != "nextlink" && value.is_something()
+    };
+    if Node::root(&body).members().into_iter().any(elsewhere) {
+        return Err(unreadable("the list goes on in a way that is not known".to_owned()));
+    }
     let next = match Node::root(&body).opt_text("nextLink").map_err(|error| unreadable(error.to_string()))? {
         None => None,
         Some(link) => {

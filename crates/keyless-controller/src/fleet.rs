@@ -43,7 +43,7 @@ impl FleetPlan {
     /// Whether something is blocked, or a declared workspace is missing or cannot be placed.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
-        let Index { placed: _, listings: _, unplaced, missing, nowhere } = &self.index;
+        let Index { placed: _, holders: _, listings: _, unplaced, missing, nowhere } = &self.index;
         !unplaced.is_empty()
             || !missing.is_empty()
             || !nowhere.is_empty()

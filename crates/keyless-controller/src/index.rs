@@ -22,6 +22,8 @@ pub struct Index {
     pub listings: BTreeMap<SubscriptionId, Reading<()>>,
     /// Declared workspaces whose account could not be found out, and why: each may stand on any account.
     pub unplaced: BTreeMap<WorkspaceId, String>,
+    /// Per account, the workspaces that stand on another one and name this one too.
+    pub holders: BTreeMap<StorageAccountId, BTreeSet<WorkspaceId>>,
     /// Declared workspaces that do not exist.
     pub missing: BTreeSet<WorkspaceId>,
     /// Declared workspaces that name neither an account nor a hub.
@@ -43,7 +45,7 @@ impl Index {
             for id in workspaces {
                 let failed = search.listings.get(&id.subscription()).is_some_and(|reading| reading.failure().is_some());
                 if failed && !excluded(scope, id.arm()) {
-                    places.entry(id.clone()).or_insert_with(|| Place::On(account.clone()));
+                    places.entry(id.clone()).or_insert_with(|| Place::On(account.clone(), BTreeSet::new()));
                 }
             }
         }
@@ -54,7 +56,10 @@ impl Index {
         let mut index = Self { listings: search.listings, ..Self::default() };
         for (id, place) in places {
             match place {
-                Place::On(account) => {
+                Place::On(account, more) => {
+                    for account in more {
+                        index.holders.entry(account).or_default().insert(id.clone());
+                    }
                     index.placed.entry(account).or_default().insert(id);
                 }
                 Place::Unknown(why) => {

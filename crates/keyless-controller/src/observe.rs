@@ -25,7 +25,7 @@ use tokio::time::Instant;
 use crate::clock::{ServerClock, earlier};
 use crate::failed::failed;
 use crate::memory::Memory;
-use crate::search::{Place, Search, Searcher};
+use crate::search::{Search, Searcher};
 use crate::sweep::Sweep;
 
 /// How many reads of one pass are under way at a time.
@@ -220,8 +220,7 @@ impl Observer {
             return failed;
         }
         let key = &ask.desired.account_id;
-        let here = |place: &Place| matches!(place, Place::On(account) if account == key);
-        let elsewhere = found.into_iter().filter(|(_, place)| !here(place)).map(|(id, _)| id).collect();
+        let elsewhere = found.into_iter().filter(|(_, place)| !place.holds(key)).map(|(id, _)| id).collect();
         sweep.naming(key.name(), elsewhere, &*self.read, &self.clock).await
     }
 
@@ -332,8 +331,7 @@ impl Observer {
                         saw(reading.at());
                     }
                     part.listings = listings;
-                    let here = |place: &Place| matches!(place, Place::On(account) if account == key);
-                    let listed = found.into_iter().filter(|(_, place)| here(place)).map(|(id, _)| id);
+                    let listed = found.into_iter().filter(|(_, place)| place.holds(key)).map(|(id, _)| id);
                     // A list may lag behind a declared workspace, so those stay and are judged by their own reads.
                     for id in listed.chain(ask.desired.workspaces.keys().cloned()) {
                         entry(&mut part, id);

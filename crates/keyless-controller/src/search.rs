@@ -21,14 +21,26 @@ const AT_A_TIME: usize = 4;
 /// Where a workspace stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// On this account.
-    On(StorageAccountId),
+    /// On the first account; it holds the keys of the others too.
+    On(StorageAccountId, BTreeSet<StorageAccountId>),
     /// Azure names neither an account nor a hub.
     Nowhere,
     /// It does not exist.
     Missing,
     /// A read that would tell failed.
     Unknown(String),
+}
+
+impl Place {
+    /// Where a workspace says that it stands, if it names an account itself.
+    fn on(own: &Workspace) -> Option<Self> {
+        Some(Self::On(own.storage_account.clone()?, own.more_accounts.clone()))
+    }
+
+    /// Whether a workspace in this place holds the key of `account`.
+    pub(crate) fn holds(&self, account: &StorageAccountId) -> bool {
+        matches!(self, Self::On(first, more) if first == account || more.contains(account))
+    }
 }
 
 /// What one search found.
@@ -103,10 +115,10 @@ impl Searcher<'_> {
             if excluded(scope, id.arm()) {
                 continue;
             }
-            let hub = own.hub.as_ref().and_then(|hub| listed.get(hub)).and_then(|(_, hub)| hub.storage_account.clone());
-            match own.storage_account.clone().or(hub) {
-                Some(account) => {
-                    search.found.insert(id.clone(), Place::On(account));
+            let hub = own.hub.as_ref().and_then(|hub| listed.get(hub)).map(|(_, hub)| hub);
+            match Place::on(own).or_else(|| Place::on(hub?)) {
+                Some(place) => {
+                    search.found.insert(id.clone(), place);
                 }
                 None => open.push((*subscription, id.clone())),
             }
@@ -118,7 +130,7 @@ impl Searcher<'_> {
             .await;
         for (subscription, place, id) in resolved {
             match place {
-                Place::On(_) | Place::Nowhere => {
+                Place::On(..) | Place::Nowhere => {
                     search.found.insert(id, place);
                 }
                 // Lists lag behind deletions.
@@ -138,12 +150,12 @@ impl Searcher<'_> {
             Ok(None) => return Place::Missing,
             Err(error) => return Place::Unknown(with_lift(&error)),
         };
-        if let Some(account) = own.storage_account {
-            return Place::On(account);
+        if let Some(place) = Place::on(&own) {
+            return place;
         }
         let Some(hub) = own.hub else { return Place::Nowhere };
         match self.read.workspace(&hub).await.map(|answer| self.saw(answer).value) {
-            Ok(Some(hub)) => hub.storage_account.map_or(Place::Nowhere, Place::On),
+            Ok(Some(hub)) => Place::on(&hub).unwrap_or(Place::Nowhere),
             Ok(None) => Place::Unknown(format!("its hub {} does not exist", hub.name())),
             Err(error) => Place::Unknown(format!("its hub {}: {}", hub.name(), with_lift(&error))),
         }

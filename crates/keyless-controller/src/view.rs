@@ -64,7 +64,8 @@ impl View {
 
     /// What a pass starts from: which workspaces are there, and nothing read of them.
     pub(crate) fn observed_for(&self, key: &StorageAccountId, now: Timestamp) -> Observed {
-        let on_account = self.index.placed.get(key).into_iter().flatten();
+        let Index { placed, holders, .. } = &*self.index;
+        let on_account = placed.get(key).into_iter().chain(holders.get(key)).flatten();
         Observed {
             listings: self.index.listings.clone(),
             workspaces: on_account.map(|id| (id.clone(), ObservedWorkspace::unread())).collect(),
@@ -74,6 +75,8 @@ impl View {
 
     /// Whether a pass over the account would start from something else in `other`.
     pub(crate) fn differs(&self, other: &Self, key: &StorageAccountId) -> bool {
-        self.index.placed.get(key) != other.index.placed.get(key) || self.unplaced != other.unplaced
+        self.index.placed.get(key) != other.index.placed.get(key)
+            || self.index.holders.get(key) != other.index.holders.get(key)
+            || self.unplaced != other.unplaced
     }
 }

@@ -508,6 +508,26 @@ async fn a_project_stands_on_its_hubs_account_and_holds_its_key() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hub_of_several_accounts_holds_the_key_of_each() {
+    let (cloud, dir) = (two(), settled_state());
+    cloud.add("quarry", &[]);
+    {
+        let mut state = cloud.lock();
+        let mut hub = workspace("hub", Some("quarry"), ObservedAuthMode::AccessKey);
+        hub.kind = WorkspaceKind::Hub;
+        hub.more_accounts.insert(account_id("stone"));
+        state.workspaces.insert(hub.id.clone(), hub);
+    }
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.until("one step left", |snapshot| snapshot.accounts.values().any(|account| account.steps_left() == 1)).await;
+    rig.passes(3).await;
+    assert_eq!(cloud.calls(), FORWARD[..3]);
+    cloud.lock().workspaces.get_mut(&workspace_id("hub")).unwrap().auth_mode = ObservedAuthMode::Identity;
+    rig.converged("1").await;
+    assert_eq!(cloud.calls(), FORWARD);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_workspace_that_cannot_be_placed_holds_every_key_and_one_that_is_gone_does_not() {
     let (cloud, dir) = (two(), settled_state());
     cloud.add("quarry", &["ml-c"]);

@@ -236,6 +236,8 @@ pub struct Workspace {
     pub kind: WorkspaceKind,
     /// The account named by `properties.storageAccount`; a project without one stands on its hub's account.
     pub storage_account: Option<StorageAccountId>,
+    /// Further accounts that it names and holds the keys of; some hubs have them.
+    pub more_accounts: BTreeSet<StorageAccountId>,
     /// `properties.hubResourceId`, on projects.
     pub hub: Option<WorkspaceId>,
     /// `properties.systemDatastoresAuthMode`.

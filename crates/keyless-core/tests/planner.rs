@@ -153,6 +153,17 @@ fn a_mode_azure_added_later_is_reported_and_never_overwritten() {
 }
 
 #[test]
+fn a_hub_on_several_accounts_is_reported_and_its_mode_never_set() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-hub", ObservedAuthMode::AccessKey);
+    let second = account_id().as_str().replace("stml", "stmltwo").parse().unwrap();
+    world.workspaces.get_mut(&a).unwrap().more_accounts.insert(second);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    assert!(converge(&mut world, &desired, |_, _| {}).is_empty());
+    assert!(show(&look(&world, &desired)).contains("it stands on several storage accounts"));
+}
+
+#[test]
 fn documents_that_contradict_each_other_leave_the_key_as_it_is() {
     for key in [SharedKeyAccess::Allowed, SharedKeyAccess::Disallowed] {
         let mut world = World::new();

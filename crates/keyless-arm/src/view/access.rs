@@ -57,6 +57,9 @@ fn permission(node: &Node<'_>) -> Result<Permission> {
 /// One deny assignment.
 pub(crate) fn deny_assignment(node: &Node<'_>) -> Result<DenyAssignment> {
     let properties = node.object("properties")?;
+    // Without these a deny would read as one that denies nothing or nobody.
+    properties.required("permissions")?;
+    properties.required("principals")?;
     let blocks = properties.items("permissions")?;
     let mut conditional = properties.opt_text("condition")?.is_some();
     for block in &blocks {
@@ -174,6 +177,17 @@ mod tests {
             [DeniedPrincipal::Everyone, DeniedPrincipal::Group(guid), DeniedPrincipal::One(guid)]
         );
         assert!(!found.conditional && !found.exact_scope_only && found.excluded.contains(&guid));
+    }
+
+    #[test]
+    fn a_deny_that_does_not_say_what_or_whom_is_an_error() {
+        let whole = json!({"properties": {"scope": GROUP, "permissions": [], "principals": []}});
+        assert!(deny_assignment(&Node::root(&whole)).is_ok());
+        for part in ["scope", "permissions", "principals"] {
+            let mut body = whole.clone();
+            body["properties"][part] = Value::Null;
+            assert!(deny_assignment(&Node::root(&body)).is_err(), "{part}");
+        }
     }
 
     #[test]

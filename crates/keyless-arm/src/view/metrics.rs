@@ -85,6 +85,8 @@ fn add_series(series: &Node<'_>, grain: Duration, usage: &mut KeyUsage) -> Resul
             _ => {}
         }
     }
+    // A series without points has not been counted.
+    usage.complete &= series.opt("data").is_some();
     let traffic = traffic(series, grain, usage)?;
     // Only what was clearly refused for lack of rights did not get at the data.
     let refused = response_type.is_some_and(|word| word.contains("authorization") || word.contains("authentication"));
@@ -225,6 +227,14 @@ mod tests {
             !read(json!([{"metadatavalues": [], "data": [{"timeStamp": "2026-02-01T00:00:00Z", "total": 1}]}]))
                 .complete
         );
+    }
+
+    #[test]
+    fn a_series_without_its_points_makes_the_answer_incomplete() {
+        let mut one = series("AccountKey", "Success", json!([1]));
+        one["data"] = Value::Null;
+        assert!(!read(json!([one])).complete);
+        assert!(read(json!([series("AccountKey", "Success", json!([]))])).complete);
     }
 
     #[test]

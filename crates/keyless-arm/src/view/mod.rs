@@ -10,6 +10,9 @@ pub(crate) mod storage;
 pub(crate) mod workspace;
 
 #[cfg(test)]
+mod spoiled;
+
+#[cfg(test)]
 mod tests {
     use super::node::Node;
     use super::{access, metrics, storage, workspace};

@@ -32,15 +32,25 @@ impl<'a> Node<'a> {
         Err(Unreadable { path: self.path.clone(), why: why.into() })
     }
 
-    /// The field, unless it is absent or null.
+    /// The field, unless it is absent or null. Azure mixes spellings (`ID` beside `id`, `EnableSoftwareBillOfMaterials`
+    /// among camel case); a field in another case must not read as absent.
     pub(crate) fn opt(&self, name: &str) -> Option<Node<'a>> {
-        let value = self.value.get(name).filter(|value| !value.is_null())?;
+        let value = self.spellings(name).find(|value| !value.is_null())?;
         Some(Node { value, path: format!("{}.{name}", self.path) })
     }
 
     /// Whether the field is there at all, be it null.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.value.get(name).is_some()
+        self.spellings(name).next().is_some()
+    }
+
+    /// The values of a field in all spellings, the exact one first.
+    fn spellings(&self, name: &str) -> impl Iterator<Item = &'a Value> {
+        let exact = self.value.get(name);
+        let object = self.value.as_object();
+        let others =
+            object.into_iter().flatten().filter(move |(key, _)| *key != name && key.eq_ignore_ascii_case(name));
+        exact.into_iter().chain(others.map(|(_, value)| value))
     }
 
     pub(crate) fn required(&self, name: &str) -> Result<Node<'a>> {
@@ -61,6 +71,11 @@ impl<'a> Node<'a> {
             Some(node) if !node.value.is_object() => node.fail("is not an object"),
             other => Ok(other),
         }
+    }
+
+    /// Whether this is neither null nor an empty text.
+    pub(crate) fn is_something(&self) -> bool {
+        !self.value.is_null() && self.value.as_str() != Some("")
     }
 
     /// The members of an object.
@@ -161,12 +176,20 @@ impl<'a> Node<'a> {
     }
 }
 
-/// ARM's spellings of a time: up to nine fraction digits, `Z` or an offset; without a zone it is UTC.
+/// Azure's spellings of a time: up to nine fraction digits, a blank for `T`, `Z` or an offset; without a zone it is UTC.
+/// Seen too: `10/19/2019 2:04:37 PM` (month first) and `/Date(1571495198856)/` (milliseconds since 1970).
 pub(crate) fn parse_time(text: &str) -> Option<Timestamp> {
-    text.parse::<Timestamp>().ok().or_else(|| {
-        let civil: DateTime = text.parse().ok()?;
-        Some(civil.to_zoned(TimeZone::UTC).ok()?.timestamp())
-    })
+    let civil = |time: DateTime| Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp());
+    if let Ok(time) = text.parse::<Timestamp>() {
+        return Some(time);
+    }
+    if let Ok(time) = text.parse::<DateTime>() {
+        return civil(time);
+    }
+    if let Some(milliseconds) = text.strip_prefix("/Date(").and_then(|rest| rest.strip_suffix(")/")) {
+        return Timestamp::from_millisecond(milliseconds.parse().ok()?).ok();
+    }
+    civil(DateTime::strptime("%m/%d/%Y %I:%M:%S %p", text).ok()?)
 }
 
 #[cfg(test)]
@@ -188,6 +211,32 @@ mod tests {
         assert!(node.has("f") && !node.has("g"));
         assert_eq!(node.opt_time("t"), Ok(Some("2021-07-01T07:41:11Z".parse().unwrap())));
         assert_eq!(parse_time("2026-02-03T09:14:07.4420133+00:00"), parse_time("2026-02-03T09:14:07.4420133Z"));
+    }
+
+    #[test]
+    fn every_recorded_spelling_of_a_time_is_read() {
+        let check = |text: &str, expected: &str| {
+            assert_eq!(parse_time(text).map(|time| time.to_string()).as_deref(), Some(expected), "{text}");
+        };
+        check("2026-02-03 09:14:07Z", "2026-02-03T09:14:07Z");
+        check("2026-02-03T09:14:07.12+02:00", "2026-02-03T07:14:07.12Z");
+        check("2/3/2026 2:04:37 PM", "2026-02-03T14:04:37Z");
+        check("12/13/2026 12:04:37 AM", "2026-12-13T00:04:37Z");
+        check("/Date(1571495198856)/", "2019-10-19T14:26:38.856Z");
+        for nonsense in ["13/12/2026 1:04:37 AM", "02/03/2026", "/Date()/", "/Date(1571495198856", "1571495198856", ""]
+        {
+            assert_eq!(parse_time(nonsense), None, "{nonsense}");
+        }
+    }
+
+    #[test]
+    fn a_field_in_another_case_is_not_absent() {
+        let body = json!({"Condition": "x", "flag": null, "FLAG": false, "id": "a", "ID": "b", "none": null});
+        let node = Node::root(&body);
+        assert_eq!(node.opt_text("condition"), Ok(Some("x")));
+        assert_eq!(node.opt_bool("flag"), Ok(Some(false)));
+        assert_eq!(node.opt_text("id"), Ok(Some("a")), "the exact spelling goes first");
+        assert!(node.has("NONE") && !node.has("nothing"));
     }
 
     #[test]

@@ -12,10 +12,12 @@ use super::node::{Node, Result};
 /// One workspace, hub or project.
 pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
     let properties = node.object("properties")?;
+    let mut accounts = accounts(&properties)?.into_iter();
     Ok(Workspace {
         id: node.parse("id")?,
         kind: WorkspaceKind::from_wire(node.opt_text("kind")?),
-        storage_account: storage_account(&properties)?,
+        storage_account: accounts.next(),
+        more_accounts: accounts.collect(),
         hub: properties.opt_parse("hubResourceId")?,
         auth_mode: ObservedAuthMode::from_wire(properties.opt_text("systemDatastoresAuthMode")?),
         identity: identity(node)?,
@@ -26,23 +28,22 @@ pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
     })
 }
 
-/// `storageAccount`, or the one entry of `storageAccounts`, in which some versions name a hub's account.
-fn storage_account(properties: &Node<'_>) -> Result<Option<StorageAccountId>> {
-    if let Some(account) = properties.opt_parse("storageAccount")? {
-        return Ok(Some(account));
+/// Every account that a workspace names, each once: `storageAccount`, `storageAccounts`, in which some versions name those
+/// of a hub, and those that a hub hands on to its projects. The first is the one that it stands on.
+fn accounts(properties: &Node<'_>) -> Result<Vec<StorageAccountId>> {
+    let mut accounts: Vec<StorageAccountId> = properties.opt_parse("storageAccount")?.into_iter().collect();
+    let mut named = properties.items("storageAccounts")?;
+    if let Some(hub) = properties.opt_object("workspaceHubConfig")? {
+        named.extend(hub.items("additionalWorkspaceStorageAccounts")?);
     }
-    let mut accounts: Vec<StorageAccountId> = Vec::new();
-    for item in properties.items("storageAccounts")? {
+    for item in named {
         match StorageAccountId::parse(item.as_text()?) {
             Ok(account) if accounts.contains(&account) => {}
             Ok(account) => accounts.push(account),
             Err(error) => return item.fail(error.to_string()),
         }
     }
-    if accounts.len() > 1 {
-        return properties.fail("`storageAccounts` names several accounts; which one is the default is not told");
-    }
-    Ok(accounts.pop())
+    Ok(accounts)
 }
 
 fn identity(node: &Node<'_>) -> Result<Identity> {
@@ -59,14 +60,20 @@ fn identity(node: &Node<'_>) -> Result<Identity> {
     Ok(Identity { system: identity.opt_parse("principalId")?, user_assigned })
 }
 
-/// One compute.
+/// One compute. Its type and its identity decide whether it goes on working: neither may be guessed.
 pub(crate) fn compute(node: &Node<'_>) -> Result<Compute> {
-    let properties = node.opt_object("properties")?;
-    let compute_type = match properties {
-        Some(properties) => properties.opt_text("computeType")?.unwrap_or("Unknown").to_owned(),
-        None => "Unknown".to_owned(),
-    };
-    Ok(Compute { name: node.text("name")?.to_owned(), compute_type, identity: identity(node)? })
+    let compute_type = node.object("properties")?.text("computeType")?.to_owned();
+    let identity = identity(node)?;
+    if let Some(block) = node.opt_object("identity")? {
+        let kind = block.opt_text("type")?.unwrap_or_default().to_ascii_lowercase();
+        if kind.contains("systemassigned") && identity.system.is_none() {
+            return block.fail("it is system-assigned and `principalId` is missing");
+        }
+        if kind.contains("userassigned") && identity.user_assigned.is_empty() {
+            return block.fail("it is user-assigned and `userAssignedIdentities` is missing");
+        }
+    }
+    Ok(Compute { name: node.text("name")?.to_owned(), compute_type, identity })
 }
 
 /// Datastore types that stand on a storage account which must therefore be named.
@@ -75,7 +82,8 @@ const ON_AN_ACCOUNT: &[&str] = &["azureblob", "azurefile", "azuredatalakegen2"];
 /// One datastore.
 pub(crate) fn datastore(node: &Node<'_>) -> Result<Datastore> {
     let properties = node.object("properties")?;
-    let kind = properties.opt_text("datastoreType")?.unwrap_or_default().to_ascii_lowercase();
+    // One that does not say what it is may keep its account in a place that is not known here.
+    let kind = properties.text("datastoreType")?.to_ascii_lowercase();
     let account_name = properties.opt_text("accountName")?.map(str::to_owned);
     if account_name.is_none() && ON_AN_ACCOUNT.contains(&kind.as_str()) {
         return properties.fail("`accountName` is missing");
@@ -133,7 +141,15 @@ mod tests {
             read(json!({"storageAccount": null, "storageAccounts": [account("one1"), account("ONE1")]})).unwrap();
         assert_eq!(found.storage_account.unwrap().name(), "one1");
         assert_eq!(found.kind, WorkspaceKind::Hub);
-        assert!(read(json!({"storageAccounts": [account("one1"), account("two2")]})).is_err());
+        let found = read(json!({
+            "storageAccounts": [account("one1"), account("two2")],
+            "workspaceHubConfig": {"additionalWorkspaceStorageAccounts": [account("TWO2"), account("three3")]}
+        }))
+        .unwrap();
+        assert_eq!(found.storage_account.unwrap().name(), "one1");
+        let more: Vec<&str> = found.more_accounts.iter().map(StorageAccountId::name).collect();
+        assert_eq!(more, ["three3", "two2"], "it holds the key of each");
+        assert!(read(json!({"workspaceHubConfig": {"additionalWorkspaceStorageAccounts": ["/x"]}})).is_err());
         assert!(read(json!({"storageAccounts": "x"})).is_err());
         assert_eq!(read(json!({"storageAccount": ""})).unwrap().storage_account, None);
         assert!(read(json!({"storageAccount": "/not/an/account"})).is_err());
@@ -143,15 +159,31 @@ mod tests {
     fn identities_are_read_from_both_spellings() {
         let uami = format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/train");
         let principal = "9c1d2f63-4b0a-4d57-8f3e-1a2b3c4d5e6f";
-        let body = json!({"name": "cpu", "identity": {
+        let body = json!({"name": "cpu", "properties": {"computeType": "AmlCompute"}, "identity": {
             "type": "SystemAssigned, UserAssigned", "principalId": principal,
             "userAssignedIdentities": {uami: null}
         }});
         let found = compute(&Node::root(&body)).unwrap();
         assert_eq!(found.identity.system, Some(principal.parse().unwrap()));
         assert_eq!(found.identity.user_assigned.values().collect::<Vec<_>>(), [&None]);
-        let body = json!({"name": "cpu", "identity": {"userAssignedIdentities": {"garbage": {}}}});
+        let body = json!({"name": "cpu", "properties": {"computeType": "AmlCompute"},
+            "identity": {"userAssignedIdentities": {"garbage": {}}}});
         assert!(compute(&Node::root(&body)).is_err());
+    }
+
+    #[test]
+    fn a_compute_whose_type_or_identity_is_not_told_is_an_error() {
+        let read = |identity: Value, properties: Value| {
+            let body = json!({"name": "dev", "properties": properties, "identity": identity});
+            compute(&Node::root(&body)).is_ok()
+        };
+        let instance = json!({"computeType": "ComputeInstance"});
+        assert!(read(Value::Null, instance.clone()));
+        assert!(read(json!({"type": "None"}), instance.clone()));
+        assert!(!read(json!({"type": "SystemAssigned"}), instance.clone()));
+        assert!(!read(json!({"type": "UserAssigned", "userAssignedIdentities": null}), instance));
+        assert!(!read(Value::Null, json!({})));
+        assert!(!read(Value::Null, Value::Null));
     }
 
     #[test]
@@ -170,6 +202,7 @@ mod tests {
         assert!(blob(json!(null)).credentials.may_need_key());
         assert!(!blob(json!({"credentialsType": "Certificate"})).credentials.may_need_key());
         assert!(read(json!({"datastoreType": "AzureFile"})).is_err());
+        assert!(read(json!({"contents": {"contentsType": "AzureBlob", "accountName": "stml"}})).is_err());
         assert_eq!(read(json!({"datastoreType": "AzureDataLakeGen1", "storeName": "x"})).unwrap().account_name, None);
     }
 }

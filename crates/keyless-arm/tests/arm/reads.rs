@@ -162,6 +162,25 @@ async fn one_bad_item_or_a_missing_value_makes_the_list_unreadable() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_list_that_goes_on_under_another_name_is_not_taken_for_whole() {
+    for name in ["odata.nextLink", "@nextLink", "$skipToken"] {
+        let body = json!({"value": [workspace_body("one")], name: "more"}).to_string();
+        let (client, _) = client(move |_, _| {
+            let body = body.clone();
+            async move { reply(200, &[], body) }
+        });
+        let error = client.workspaces(SUBSCRIPTION.parse().unwrap()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Unreadable, "{name}");
+    }
+    let (client, asks) = client(|number, _| async move {
+        let next = if number == 1 { "/p2" } else { "" };
+        reply(200, &[], json!({"value": [workspace_body("one")], "NextLink": next, "odata.nextLink": null}))
+    });
+    assert_eq!(client.workspaces(SUBSCRIPTION.parse().unwrap()).await.unwrap().value.len(), 2);
+    assert_eq!(asks.lock().unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_failing_second_page_fails_the_list() {
     let (client, _) = client(|number, _| async move {
         if number == 1 {

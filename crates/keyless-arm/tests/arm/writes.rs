@@ -262,6 +262,18 @@ async fn an_operation_that_ends_in_a_refusal_waits_for_a_person() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_operation_whose_status_is_gone_is_unknown_and_soon_looked_at_again() {
+    for (status, code) in [(404, "OperationNotFound"), (404, ""), (410, "")] {
+        let (client, _) = client(move |number, _| async move {
+            if number == 1 { reply(202, &[("location", POLL)], "") } else { error(status, code) }
+        });
+        let failed = set_mode(&client, AuthMode::Identity).await.unwrap_err();
+        assert_eq!((failed.landed, failed.error.class), (Landed::Unknown, ErrorClass::Transient), "{status} {code}");
+        assert_eq!(failed.error.status, Some(status));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_workspace_that_is_still_updating_is_waited_for() {
     let (client, asks) = client(|number, _| async move {
         reply(200, &[], workspace_body(if number < 3 { "Updating" } else { "Succeeded" }))

@@ -326,6 +326,7 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
         id: workspace_id(name),
         kind: WorkspaceKind::Default,
         storage_account: account.map(account_id),
+        more_accounts: BTreeSet::new(),
         hub: None,
         auth_mode,
         identity: Identity::default(),

@@ -61,6 +61,7 @@ pub struct Truth {
     pub system: Option<PrincipalId>,
     pub computes: Vec<Compute>,
     pub datastores: Vec<Datastore>,
+    pub more_accounts: BTreeSet<StorageAccountId>,
 }
 
 /// The truth about one account, and when things came to be.
@@ -131,6 +132,7 @@ impl World {
             system: Some(system),
             computes: Vec::new(),
             datastores: Vec::new(),
+            more_accounts: BTreeSet::new(),
         };
         self.workspaces.insert(id.clone(), truth);
         self.assign(system, catalog::BLOB_CONTRIBUTOR, 400 * DAY);
@@ -187,6 +189,7 @@ impl World {
                 id: id.clone(),
                 kind: truth.kind.clone(),
                 storage_account: Some(account_id()),
+                more_accounts: truth.more_accounts.clone(),
                 hub: None,
                 auth_mode: truth.mode.clone(),
                 identity: Identity { system: truth.system, user_assigned: BTreeMap::new() },

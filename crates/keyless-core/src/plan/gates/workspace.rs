@@ -148,6 +148,10 @@ pub(in crate::plan) fn mode_known(id: &WorkspaceId, observed: &Observed) -> Judg
         let why = format!("Azure reports `{mode}`, which keyless never overwrites");
         return told(GateState::unmet(why, "a person sets it to identity or accesskey"));
     }
+    if !own.more_accounts.is_empty() {
+        let why = "it stands on several storage accounts, and which of its data lies where is not told";
+        return told(GateState::unmet(why, "a person sets its mode, once all of its accounts are ready"));
+    }
     let busy = ["creating", "updating", "deleting"];
     match own.provisioning_state.as_deref().map(str::to_ascii_lowercase) {
         Some(state) if busy.contains(&state.as_str()) => {
