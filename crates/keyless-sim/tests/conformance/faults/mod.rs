@@ -77,6 +77,8 @@ async fn a_write_may_land_late_and_beat_a_newer_one() {
     assert!(cloud.sim.call(write(&cloud)).await.is_err());
     assert_eq!(flag_of(&cloud).await, None);
     assert_eq!(cloud.flag(true).await.status, 200);
+    assert_eq!(last(&cloud).lands_at, None, "the newer one is not late");
+    assert_eq!(cloud.sim.recorded(9)[0].lands_at.as_deref(), Some("2027-01-15T08:04:00.0000000Z"));
     cloud.pass(239);
     assert_eq!(flag_of(&cloud).await, Some(true));
     cloud.pass(1);
