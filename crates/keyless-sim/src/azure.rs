@@ -144,8 +144,7 @@ impl Azure {
     /// Starts what goes wrong; spans count from here.
     pub(crate) fn begin_faults(&mut self) {
         self.knobs.faults.begin(self.seed, self.now, self.speed);
-        let back = self.knobs.faults.furthest_back().map(|back| self.speed.shorten(back));
-        self.world.remember(back);
+        self.world.history.keep_at_least(self.speed.shorten(self.knobs.faults.furthest_back()));
     }
 
     /// Lets everything happen that happens by itself until `now` on the clock that is followed. Time that runs
@@ -168,11 +167,11 @@ impl Azure {
             }
             let timer = entry.remove();
             self.now = self.now.max(at);
-            self.world.tick(self.now);
+            self.world.history.advance(self.now);
             self.fire(timer);
         }
         self.now = self.now.max(now);
-        self.world.tick(self.now);
+        self.world.history.advance(self.now);
     }
 
     pub(crate) fn schedule(&mut self, at: Timestamp, timer: Timer) {

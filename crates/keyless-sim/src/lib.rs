@@ -31,6 +31,7 @@ mod operation;
 mod options;
 mod record;
 mod request;
+mod rewind;
 mod roles;
 mod route;
 mod server;

@@ -47,7 +47,7 @@ pub struct World {
     at_scope: BTreeMap<String, BTreeSet<String>>,
     member_of: BTreeMap<String, BTreeSet<String>>,
     assignment_names: BTreeMap<String, String>,
-    pub(crate) history: Option<History>,
+    pub(crate) history: History,
 }
 
 impl World {
@@ -67,8 +67,8 @@ impl World {
     /// Adds or replaces an entry; false if it is of no kind that is known here.
     pub(crate) fn insert(&mut self, value: Value) -> bool {
         let Some((key, kind)) = identify(&value) else { return false };
-        self.remove(&key);
-        self.changes(&key, &kind);
+        self.history.note(&key, self.entries.get(&key));
+        self.take_out(&key);
         match kind.as_str() {
             ASSIGNMENT | DENY | LOCK => {
                 let scope = arm_id::extension_scope(&key).to_owned();
@@ -91,11 +91,11 @@ impl World {
 
     /// Takes an entry out, and says what it was.
     pub(crate) fn remove(&mut self, key: &str) -> Option<Value> {
-        if self.history.is_some()
-            && let Some((_, kind)) = self.entries.get(key).and_then(identify)
-        {
-            self.changes(key, &kind);
-        }
+        self.history.note(key, self.entries.get(key));
+        self.take_out(key)
+    }
+
+    fn take_out(&mut self, key: &str) -> Option<Value> {
         let value = self.entries.remove(key)?;
         for keys in self.by_type.values_mut() {
             keys.remove(key);
@@ -120,12 +120,9 @@ impl World {
 
     /// For changes that leave id, type and membership alone.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        if self.history.is_some()
-            && let Some(kind) = arm_id::type_of(key)
-        {
-            self.changes(key, &kind);
-        }
-        self.entries.get_mut(key)
+        let value = self.entries.get_mut(key)?;
+        self.history.note(key, Some(value));
+        Some(value)
     }
 
     /// The entry if it is of this type.

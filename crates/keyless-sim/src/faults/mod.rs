@@ -89,12 +89,12 @@ impl Faults {
     }
 
     /// How far back stale lists look at most.
-    pub(crate) fn furthest_back(&self) -> Option<Duration> {
+    pub(crate) fn furthest_back(&self) -> Duration {
         let spans = self.rules.iter().filter_map(|rule| match rule.fault() {
             Fault::StaleList { by } => Some(*by),
             _ => None,
         });
-        spans.max()
+        spans.max().unwrap_or_default()
     }
 
     /// The fault that strikes a request, with a number drawn for it. `applies` may turn a rule's fault down.
