@@ -3,6 +3,7 @@
 //! [`Fault`] lists the kinds, [`Faults::parse`] reads a file of rules, [`Faults::full`] has every kind. What a strike
 //! does is in `strike`, what lasts for a while in `trouble`.
 
+mod fields;
 mod file;
 mod kind;
 mod profile;

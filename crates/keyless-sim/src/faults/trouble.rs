@@ -167,7 +167,7 @@ impl Azure {
         });
         let key = call.key();
         let (subscription, provider) = storm_scope(call);
-        let write = !matches!(call.method.as_str(), "GET" | "HEAD");
+        let judged = matches!(call.method.as_str(), "PUT" | "PATCH");
         let target = reach(call, Breadth::Resource);
         let mut found = None;
         for lasting in &mut self.troubles.lasting {
@@ -181,8 +181,8 @@ impl Azure {
                     }
                     found = Some(storm_refusal(&subscription, &provider, time::between(now, *promised)));
                 }
-                What::Policy { scope } if write && arm_id::is_within(&key, scope) => {
-                    found = Some(Refused::new("policyDeny", policy_refusal(&target, scope)));
+                What::Policy { scope } if judged && arm_id::is_within(&key, scope) => {
+                    found = Some(Refused::new("policyDeny", policy_refusal(&call.path(), scope)));
                 }
                 What::Rights { scope, caller: whose } if whose == caller && arm_id::is_within(&key, scope) => {
                     found = Some(Refused::new("authorizationFailed", rights_refusal(call, caller, &target)));
@@ -275,8 +275,8 @@ fn storm_refusal(subscription: &str, provider: &str, wait: Duration) -> Refused 
 }
 
 /// Source: <https://github.com/Azure/Azure-Landing-Zones/issues/2954>; `additionalInfo` as in several public dumps.
-fn policy_refusal(target: &str, scope: &str) -> Answer {
-    let name = arm_id::name(target);
+fn policy_refusal(path: &str, scope: &str) -> Answer {
+    let name = arm_id::name(path);
     let definition = "/providers/Microsoft.Authorization/policyDefinitions/6f3a5d0e-7c1b-4d52-9c7e-0a4b8d1e2f90";
     let display = "No changes during a freeze";
     let assignment = format!("{scope}/providers/Microsoft.Authorization/policyAssignments/change-freeze");
@@ -284,7 +284,7 @@ fn policy_refusal(target: &str, scope: &str) -> Answer {
         "policyAssignment": {"name": "change-freeze", "id": assignment},
         "policyDefinition": {"name": display, "id": definition},
     }]);
-    let kind = arm_id::type_of(target).unwrap_or_default();
+    let kind = arm_id::type_of(&arm_id::key(path)).unwrap_or_default();
     Answer::new(
         403,
         Some(json!({"error": {
