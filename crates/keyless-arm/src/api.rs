@@ -112,6 +112,4 @@ pub trait WriteArm: Send + Sync {
     async fn set_auth_mode(&self, permit: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write;
     /// PATCH of `allowSharedKeyAccess`.
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write;
-    /// POST `resyncKeys`, polled to its end.
-    async fn resync_workspace_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write;
 }
