@@ -118,6 +118,19 @@ fn a_record_has_every_request_and_no_secret() {
     assert!(lines.iter().all(|line| line["requestHeaders"]["authorization"].as_str().is_none_or(|text| text == "***")));
 }
 
+/// A device that is always full, where there is one.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_told_once_and_the_simulator_goes_on() {
+    let sim = Sim::start(&["--workspaces", "3", "--speed", "600", "--record", "/dev/full"]);
+    let told = || sim.remarks().matches("cannot write the record of requests").count();
+    output_of(sim.command(&["plan"]), 0);
+    wait_until("it is told", PATIENCE, || (told() > 0).then_some(()));
+    output_of(sim.command(&["plan"]), 0);
+    assert!(sim.requests().total() > 0);
+    assert_eq!(told(), 1, "{}", sim.remarks());
+}
+
 #[test]
 fn the_simulator_stops_when_it_is_asked_to() {
     let sim = Sim::fleet(2, 1);

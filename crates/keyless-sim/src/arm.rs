@@ -40,6 +40,8 @@ pub(crate) struct Note {
     pub(crate) buckets: Vec<BucketUse>,
     /// The bucket that refused it.
     pub(crate) bucket: Option<String>,
+    /// When a write that is late takes effect.
+    pub(crate) lands_at: Option<Timestamp>,
 }
 
 impl Azure {
@@ -178,6 +180,7 @@ impl Azure {
             Err(refused) => return Outcome::Answered(finish(self, &caller, refused)),
         };
         if let Some(Struck { fault: Fault::Late { by, then }, .. }) = &struck {
+            note.lands_at = Some(self.trouble_ends(*by));
             let fate = self.send_late(&caller, call, *by, *then);
             let status = if let Fate::Answered(answer) = &fate { answer.status.as_u16() } else { 504 };
             return match fate {

@@ -132,8 +132,8 @@ impl Azure {
             unregistered: BTreeSet::new(),
             queries: QueryQuota::default(),
         };
-        azure.world.lag(speed.shorten(azure.knobs.arg_lag));
-        azure.world.tick(now);
+        azure.world.history.keep_at_least(speed.shorten(azure.knobs.arg_lag));
+        azure.world.history.advance(now);
         azure.settle_loaded_grants();
         azure.start_clients();
         azure.begin_faults();
@@ -156,8 +156,7 @@ impl Azure {
     /// Starts what goes wrong; spans count from here.
     pub(crate) fn begin_faults(&mut self) {
         self.knobs.faults.begin(self.seed, self.now, self.speed);
-        let back = self.knobs.faults.furthest_back().map(|back| self.speed.shorten(back));
-        self.world.remember(back);
+        self.world.history.keep_at_least(self.speed.shorten(self.knobs.faults.furthest_back()));
     }
 
     /// Lets everything happen that happens by itself until `now` on the clock that is followed. Time that runs
@@ -180,11 +179,11 @@ impl Azure {
             }
             let timer = entry.remove();
             self.now = self.now.max(at);
-            self.world.tick(self.now);
+            self.world.history.advance(self.now);
             self.fire(timer);
         }
         self.now = self.now.max(now);
-        self.world.tick(self.now);
+        self.world.history.advance(self.now);
     }
 
     pub(crate) fn schedule(&mut self, at: Timestamp, timer: Timer) {
@@ -213,9 +212,7 @@ impl Azure {
             Timer::Deployment { key } => self.run_deployment(&key),
             Timer::ServiceGrants { workspace } => self.make_service_grants(&workspace),
             Timer::LateWrite { sent } => self.land(&sent),
-            Timer::LockGone { lock } => {
-                self.world.remove(&lock);
-            }
+            Timer::LockGone { lock } => self.end_lock(&lock),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the world was a while ago: for readers who lag, and for lists that are made to show the past.
+//! What the world was a while ago, for readers who lag.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -6,26 +6,23 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::world::{ACCOUNT, ASSIGNMENT, WORKSPACE, World};
+use crate::world::World;
 use crate::{arm_id, time};
 
-/// The latest changes, oldest first. Nothing is kept unless somebody looks back.
+/// The changes of the last while, each with what was there before. Nothing is kept unless somebody lags.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct History {
     now: Timestamp,
-    /// How far readers lag.
-    lag: Duration,
-    /// How far lists may go back.
-    depth: Duration,
+    keep: Duration,
     changes: VecDeque<Change>,
 }
 
 #[derive(Debug, Clone)]
-struct Change {
-    at: Timestamp,
-    key: String,
+pub(crate) struct Change {
+    pub(crate) at: Timestamp,
+    pub(crate) key: String,
     /// Nothing where there was nothing.
-    before: Option<Value>,
+    pub(crate) before: Option<Value>,
 }
 
 /// The world at an instant that is over.
@@ -35,27 +32,40 @@ pub(crate) struct Past<'a> {
     changed: BTreeMap<&'a str, Option<&'a Value>>,
 }
 
-/// The present, put aside while the world shows its past.
-pub(crate) struct Present {
-    entries: BTreeMap<String, Option<Value>>,
-    history: History,
-}
-
 impl History {
+    /// Remembers changes from here on for so long, or longer where somebody else wants that.
+    pub(crate) fn keep_at_least(&mut self, keep: Duration) {
+        self.keep = self.keep.max(keep);
+    }
+
+    /// Time goes on.
+    pub(crate) fn advance(&mut self, now: Timestamp) {
+        self.now = now;
+        let gone = time::before(now, self.keep);
+        while self.changes.front().is_some_and(|change| change.at <= gone) {
+            self.changes.pop_front();
+        }
+    }
+
     /// Something is about to change.
     pub(crate) fn note(&mut self, key: &str, before: Option<&Value>) {
-        if !self.lag.max(self.depth).is_zero() {
+        if !self.keep.is_zero() {
             self.changes.push_back(Change { at: self.now, key: key.to_owned(), before: before.cloned() });
         }
     }
 
-    /// What has changed after an instant, each as it was then.
-    fn since(&self, then: Timestamp) -> BTreeMap<&str, Option<&Value>> {
-        let mut changed = BTreeMap::new();
-        for change in self.changes.iter().filter(|change| change.at > then) {
-            changed.entry(change.key.as_str()).or_insert(change.before.as_ref());
-        }
-        changed
+    /// What has changed since that instant, latest first.
+    pub(crate) fn since(&self, instant: Timestamp) -> impl Iterator<Item = &Change> {
+        self.changes.iter().rev().take_while(move |change| change.at > instant)
+    }
+}
+
+impl World {
+    /// The world as it was at that instant, as far back as changes are kept.
+    pub(crate) fn past(&self, then: Timestamp) -> Past<'_> {
+        let changed = self.history.since(then).map(|change| (change.key.as_str(), change.before.as_ref()));
+        // Of several changes the oldest tells; it comes last.
+        Past { world: self, changed: changed.collect() }
     }
 }
 
@@ -74,97 +84,5 @@ impl<'a> Past<'a> {
             };
         }
         found
-    }
-}
-
-impl World {
-    /// Readers lag so far from here on.
-    pub(crate) fn lag(&mut self, lag: Duration) {
-        self.history.lag = lag;
-    }
-
-    /// Lists may go back so far from here on, or not at all.
-    pub(crate) fn remember(&mut self, depth: Option<Duration>) {
-        self.history.depth = depth.unwrap_or_default();
-    }
-
-    /// It is so late now.
-    pub(crate) fn tick(&mut self, now: Timestamp) {
-        let history = &mut self.history;
-        history.now = now;
-        let gone = time::before(now, history.lag.max(history.depth));
-        while history.changes.front().is_some_and(|change| change.at <= gone) {
-            history.changes.pop_front();
-        }
-    }
-
-    /// What readers see who lag.
-    pub(crate) fn past(&self) -> Past<'_> {
-        Past { world: self, changed: self.history.since(time::before(self.history.now, self.history.lag)) }
-    }
-
-    /// Lets listed things be as they were at that instant, until [`World::restore`].
-    pub(crate) fn rewind(&mut self, to: Timestamp) -> Present {
-        let history = std::mem::take(&mut self.history);
-        let listed = |key: &str| matches!(arm_id::type_of(key).as_deref(), Some(WORKSPACE | ACCOUNT | ASSIGNMENT));
-        let changed = history.since(to).into_iter().filter(|(key, _)| listed(key));
-        let past: BTreeMap<String, Option<Value>> =
-            changed.map(|(key, before)| (key.to_owned(), before.cloned())).collect();
-        let entries = past.keys().map(|key| (key.clone(), self.get(key).cloned())).collect();
-        self.replace(past);
-        Present { entries, history }
-    }
-
-    /// Takes the present back.
-    pub(crate) fn restore(&mut self, present: Present) {
-        self.replace(present.entries);
-        self.history = present.history;
-    }
-
-    fn replace(&mut self, entries: BTreeMap<String, Option<Value>>) {
-        for (key, value) in entries {
-            match value {
-                Some(value) => {
-                    self.insert(value);
-                }
-                None => {
-                    self.remove(&key);
-                }
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn the_past_is_shown_and_the_present_comes_back() {
-        let id = |name: &str| {
-            format!("/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/{name}")
-        };
-        let at = |second| Timestamp::from_second(second).unwrap();
-        let (mut world, _) = World::from_resources([json!({"id": id("a"), "v": 1}), json!({"id": id("b")})]);
-        let first = world.to_json();
-        world.remember(Some(Duration::from_secs(60)));
-        world.tick(at(100));
-        world.get_mut(&crate::arm_id::key(&id("a"))).unwrap()["v"] = json!(2);
-        world.tick(at(110));
-        world.remove(&crate::arm_id::key(&id("b")));
-        world.insert(json!({"id": id("c")}));
-        let last = world.to_json();
-        for (then, shown) in [(99, &first), (110, &last)] {
-            let present = world.rewind(at(then));
-            assert_eq!(&world.to_json(), shown, "{then}");
-            world.restore(present);
-            assert_eq!(world.to_json(), last);
-        }
-        world.tick(at(171));
-        let present = world.rewind(at(0));
-        assert_eq!(world.to_json(), last, "nothing is kept longer than told");
-        world.restore(present);
     }
 }

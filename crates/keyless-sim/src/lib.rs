@@ -41,6 +41,7 @@ mod provider;
 mod record;
 mod request;
 mod resource_graph;
+mod rewind;
 mod roles;
 mod route;
 mod server;

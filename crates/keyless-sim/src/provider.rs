@@ -96,6 +96,11 @@ const PROVIDERS: &[Provider] = &[
 /// Source: MicrosoftDocs/azure-docs `articles/azure-resource-manager/management/azure-services-resource-providers.md`.
 const ALWAYS: &[&str] = &["Microsoft.Authorization", "Microsoft.Resources"];
 
+/// Every namespace that is simulated.
+pub(crate) fn namespaces() -> impl Iterator<Item = &'static str> {
+    PROVIDERS.iter().map(|provider| provider.namespace)
+}
+
 impl Azure {
     pub(crate) fn list_providers(&self, caller: &str, call: &Call, subscription: &str) -> Reply {
         self.authorize(caller, READ, &format!("/subscriptions/{subscription}"))?;

@@ -258,7 +258,7 @@ impl Door {
             && !matches!(path, "/" | "/msi/token" | "/metadata/identity/oauth2/token")
         {
             let answer = Answer::error(404, "NotFound", "only identity tokens are served here");
-            return Ok(wire(answer.into_response()));
+            return Ok(wire(self.simulator.dated(answer)));
         }
         Ok(wire(self.simulator.answer(&origin, request).await?))
     }

@@ -76,13 +76,13 @@ impl Simulator {
         request: Request<Bytes>,
     ) -> Result<Response<Bytes>, ConnectionReset> {
         if request.uri().path() == "/sim/advance" && request.method() == http::Method::POST {
-            return Ok(self.advance_on_request(request.body()).into_response());
+            return Ok(self.dated(self.advance_on_request(request.body())));
         }
         if request.method() == http::Method::GET
             && request.uri().path() == "/sim/requests"
             && let Some(recent) = recent_wanted(request.uri().query().unwrap_or_default())
         {
-            return Ok(answer_of(recent.map(|count| self.requests_with_recent(count))).into_response());
+            return Ok(self.dated(answer_of(recent.map(|count| self.requests_with_recent(count)))));
         }
         let (outcome, note) = self.azure().handle(self.clock.now(), origin, &request);
         let pending = note.map(|note| Pending::new(&self.recorder, origin, request, note));
@@ -110,6 +110,11 @@ impl Simulator {
                 std::future::pending().await
             }
         }
+    }
+
+    /// An answer that no request to Azure is behind. No server in front adds a `Date`, for its absence may be a fault.
+    pub(crate) fn dated(&self, answer: Answer) -> Response<Bytes> {
+        answer.header("Date", time::http_date(self.now())).into_response()
     }
 
     fn requests_with_recent(&self, count: usize) -> Answer {

@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::faults::kind::{Breadth, Fault, Meanwhile};
+use crate::faults::fields::Fields;
+use crate::faults::kind::{Fault, Meanwhile};
 use crate::faults::rule::FaultRule;
 use crate::faults::target::{Pattern, Target, known};
 use crate::faults::{Faults, profile};
@@ -17,6 +18,13 @@ pub struct FaultsProblem {
     pub place: String,
     /// What is wrong.
     pub message: String,
+}
+
+impl FaultsProblem {
+    pub(super) fn new(place: &str, message: impl Into<String>) -> Self {
+        let place = if place.is_empty() { "1:1" } else { place };
+        Self { place: place.to_owned(), message: message.into() }
+    }
 }
 
 impl fmt::Display for FaultsProblem {
@@ -84,7 +92,7 @@ impl Faults {
         })?;
         let mut problems = Vec::new();
         let Value::Object(map) = &file else {
-            return Err(vec![problem("", "a file of faults must be an object with `rules`")]);
+            return Err(vec![FaultsProblem::new("", "a file of faults must be an object with `rules`")]);
         };
         let mut fields = Fields::new(map, String::new(), &mut problems);
         let seed = fields.whole("seed", 0, u64::MAX);
@@ -108,22 +116,17 @@ impl Faults {
         Ok(faults)
     }
 
-    /// Every kind of fault at rates that leave most requests alone, for two hours; each ends by itself, so that a
+    /// Every kind of fault at rates that leave most requests alone, for six hours; each ends by itself, so that a
     /// correct client gets where it wants in the end.
     pub fn full(seed: u64) -> Self {
         profile::full(seed)
     }
 }
 
-fn problem(place: &str, message: impl Into<String>) -> FaultsProblem {
-    let place = if place.is_empty() { "top".to_owned() } else { place.to_owned() };
-    FaultsProblem { place, message: message.into() }
-}
-
 fn read_rule(index: usize, rule: &Value, problems: &mut Vec<FaultsProblem>) -> Option<FaultRule> {
     let place = format!("rules[{index}]");
     let Value::Object(map) = rule else {
-        problems.push(problem(&place, "a rule must be an object"));
+        problems.push(FaultsProblem::new(&place, "a rule must be an object"));
         return None;
     };
     let before = problems.len();
@@ -223,7 +226,7 @@ fn read_fault(fields: &mut Fields<'_>) -> Option<Fault> {
                 fields.say("status", "`refuse` needs a `status`");
             }
             let code = fields.text("code").unwrap_or("InjectedFault").to_owned();
-            let retry_after = fields.span("retryAfter").map(|span| span.as_secs());
+            let retry_after = fields.span_or_zero("retryAfter").map(|span| span.as_secs());
             let status = status.and_then(|status| u16::try_from(status).ok());
             (status.map(|status| Fault::Refuse { status, code, retry_after }), &["status", "code", "retryAfter"])
         }
@@ -296,94 +299,6 @@ fn read_fault(fields: &mut Fields<'_>) -> Option<Fault> {
     fault
 }
 
-/// The fields of an object, and what is wrong with them.
-struct Fields<'a> {
-    map: &'a Map<String, Value>,
-    place: String,
-    problems: &'a mut Vec<FaultsProblem>,
-}
-
-impl<'a> Fields<'a> {
-    fn new(map: &'a Map<String, Value>, place: String, problems: &'a mut Vec<FaultsProblem>) -> Self {
-        Self { map, place, problems }
-    }
-
-    fn say(&mut self, field: &str, message: impl Into<String>) {
-        let place = if self.place.is_empty() { field.to_owned() } else { format!("{}.{field}", self.place) };
-        self.problems.push(problem(&place, message));
-    }
-
-    fn nothing_but(&mut self, allowed: &[&str], fault: Option<&str>) {
-        let strange: Vec<String> = self.map.keys().filter(|name| !allowed.contains(&name.as_str())).cloned().collect();
-        for name in strange {
-            let message = match fault {
-                Some(fault) => format!("`{fault}` has no field `{name}`"),
-                None => format!("there is no field `{name}`"),
-            };
-            self.say(&name, message);
-        }
-    }
-
-    fn read<T>(&mut self, field: &str, what: &str, read: impl Fn(&'a Value) -> Option<T>) -> Option<T> {
-        let value = self.map.get(field)?;
-        let found = read(value);
-        if found.is_none() {
-            self.say(field, format!("`{field}` must be {what}, not `{value}`"));
-        }
-        found
-    }
-
-    fn text(&mut self, field: &str) -> Option<&'a str> {
-        self.read(field, "text", Value::as_str)
-    }
-
-    fn boolean(&mut self, field: &str) -> Option<bool> {
-        self.read(field, "true or false", Value::as_bool)
-    }
-
-    fn whole(&mut self, field: &str, from: u64, to: u64) -> Option<u64> {
-        let what =
-            if to == u64::MAX { format!("a number from {from} on") } else { format!("a number from {from} to {to}") };
-        self.read(field, &what, |value| value.as_u64().filter(|number| (from..=to).contains(number)))
-    }
-
-    fn number(&mut self, field: &str) -> Option<f64> {
-        let chance = |value: &Value| value.as_f64().filter(|chance| (0.0..=1.0).contains(chance));
-        self.read(field, "a number from 0 to 1", chance)
-    }
-
-    fn ordinals(&mut self, field: &str) -> Option<Vec<u32>> {
-        let ordinal = |value: &Value| value.as_u64().filter(|call| *call > 0).and_then(|call| u32::try_from(call).ok());
-        let all = |value: &Value| value.as_array()?.iter().map(ordinal).collect::<Option<Vec<u32>>>();
-        self.read(field, "a list of numbers from 1 on", |value| all(value).filter(|calls| !calls.is_empty()))
-    }
-
-    fn span(&mut self, field: &str) -> Option<Duration> {
-        let span = |value: &Value| humantime::parse_duration(value.as_str()?).ok().filter(|span| !span.is_zero());
-        self.read(field, "a duration such as `90s`", span)
-    }
-
-    fn needed_span(&mut self, field: &str) -> Option<Duration> {
-        if !self.map.contains_key(field) {
-            self.say(field, format!("this fault needs `{field}`, a duration such as `90s`"));
-        }
-        self.span(field)
-    }
-
-    fn word(&mut self, field: &str, words: &[&str]) -> Option<usize> {
-        let what = format!("one of {}", words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "));
-        self.read(field, &what, |value| words.iter().position(|word| value.as_str() == Some(word)))
-    }
-
-    fn breadth(&mut self) -> Breadth {
-        match self.word("scope", &["resource", "group", "subscription"]) {
-            Some(1) => Breadth::Group,
-            Some(2) => Breadth::Subscription,
-            _ => Breadth::Resource,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -407,10 +322,11 @@ mod tests {
             r#"{"seed": 7, "until": "2h", "rules": [
                 {"operation": "PATCH /…/workspaces/{}", "fault": "operationHangs", "for": "20m", "calls": [1, 4], "times": 1},
                 {"operation": "token", "fault": "tokenRejected", "code": 7000222, "for": "5m", "probability": 0.5},
-                {"operation": "*", "fault": "late", "by": "4m", "then": "hang", "timesPerResource": 1, "after": "1m", "until": "9m"}
+                {"operation": "*", "fault": "late", "by": "4m", "then": "hang", "timesPerResource": 1, "after": "1m", "until": "9m"},
+                {"operation": "GET", "fault": "refuse", "status": 429, "code": "TooManyRequests", "retryAfter": "0s"}
             ]}"#,
         );
-        assert_eq!(faults.unwrap().kinds(), ["operationHangs", "tokenRejected", "late"]);
+        assert_eq!(faults.unwrap().kinds(), ["operationHangs", "tokenRejected", "late", "refuse"]);
     }
 
     #[test]

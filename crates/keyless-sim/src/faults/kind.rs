@@ -70,7 +70,7 @@ pub enum Fault {
     /// Source: recording of Azure/azure-cli, `test_monitor_log_analytics_workspace_data_export`: a plain sentence that
     /// calls itself `application/json`.
     NotJson,
-    /// Answered as if done, and nothing done, as under a policy of effect `Modify`.
+    /// A PATCH is answered as if done, and nothing done, as under a policy of effect `Modify`.
     /// Source: the comment of one team in a public preflight module, seen with `publicNetworkAccess`.
     Ignored,
     /// The long-running operation that the request starts ends `Failed` inside a 200.
@@ -245,12 +245,17 @@ impl Fault {
             | Self::DateBehind { .. }
             | Self::DateAhead { .. }
             | Self::ClockJump { .. } => true,
-            Self::Late { .. } | Self::Ignored | Self::ScopeLocked { .. } | Self::PolicyDeny { .. } => target.is_write(),
+            Self::Late { .. } | Self::ScopeLocked { .. } => target.is_write(),
+            Self::Ignored => target.method == "PATCH",
+            // Policies of effect `Deny` judge what is made or changed, neither deletions nor actions.
+            // Source: MicrosoftDocs/azure-docs `articles/governance/policy/concepts/effects.md`.
+            Self::PolicyDeny { .. } => matches!(target.method, "PUT" | "PATCH"),
+            // The list of subscriptions is never refused; it is empty for who may see none.
+            Self::AuthorizationFailed { .. } => target.template.starts_with("/subscriptions/"),
             Self::NotFound
             | Self::Busy
             | Self::Storm { .. }
             | Self::MixedCasing
-            | Self::AuthorizationFailed { .. }
             | Self::TokenExpired
             | Self::TokenRevoked => !target.is_token(),
             Self::OperationFails | Self::OperationHangs { .. } => {

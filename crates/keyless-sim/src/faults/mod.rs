@@ -3,6 +3,7 @@
 //! [`Fault`] lists the kinds, [`Faults::parse`] reads a file of rules, [`Faults::full`] has every kind. What a strike
 //! does is in `strike`, what lasts for a while in `trouble`.
 
+mod fields;
 mod file;
 mod kind;
 mod profile;
@@ -89,12 +90,12 @@ impl Faults {
     }
 
     /// How far back stale lists look at most.
-    pub(crate) fn furthest_back(&self) -> Option<Duration> {
+    pub(crate) fn furthest_back(&self) -> Duration {
         let spans = self.rules.iter().filter_map(|rule| match rule.fault() {
             Fault::StaleList { by } => Some(*by),
             _ => None,
         });
-        spans.max()
+        spans.max().unwrap_or_default()
     }
 
     /// The fault that strikes a request, with a number drawn for it. `applies` may turn a rule's fault down.

@@ -25,6 +25,7 @@ const BELOW: [(&str, &[(&str, &str)]); 5] = [
             ("POST", ENTRA_V1_TOKEN),
             ("GET", APP_TOKEN),
             ("GET", MACHINE_TOKEN),
+            ("POST", "/providers/Microsoft.ResourceGraph/resources"),
         ],
     ),
     (
@@ -34,14 +35,30 @@ const BELOW: [(&str, &[(&str, &str)]); 5] = [
             ("GET", "/resourceGroups"),
             ("GET", "/providers/Microsoft.MachineLearningServices/locations/{}/workspaceOperationsStatus/{}"),
             ("GET", "/providers/Microsoft.Insights/eventtypes/{}/values"),
+            ("GET", "/resources"),
+            ("GET", "/providers"),
         ],
     ),
-    (GROUP, &[("GET HEAD", "")]),
-    (ACCOUNT, &[("GET PUT PATCH DELETE", ""), ("POST", "/listKeys")]),
+    (
+        GROUP,
+        &[
+            ("GET HEAD", ""),
+            ("GET", "/resources"),
+            ("GET PUT", "/providers/Microsoft.Resources/deployments/{}"),
+            ("GET", "/providers/Microsoft.Resources/deployments/{}/operations"),
+            ("GET", "/providers/Microsoft.Resources/deployments/{}/operationStatuses/{}"),
+            ("GET", "/deployments/{}/operations"),
+            ("GET PUT DELETE", "/providers/Microsoft.ContainerRegistry/registries/{}"),
+            ("GET PUT DELETE", "/providers/Microsoft.Insights/components/{}"),
+            ("GET PUT DELETE", "/providers/Microsoft.KeyVault/vaults/{}"),
+            ("GET PUT DELETE", "/providers/Microsoft.OperationalInsights/workspaces/{}"),
+        ],
+    ),
+    (ACCOUNT, &[("GET HEAD PUT PATCH DELETE", ""), ("POST", "/listKeys")]),
     (
         WORKSPACE,
         &[
-            ("GET PUT PATCH DELETE", ""),
+            ("GET HEAD PUT PATCH DELETE", ""),
             ("GET", "/datastores"),
             ("GET PUT DELETE", "/datastores/{}"),
             ("POST", "/datastores/{}/listSecrets"),
@@ -64,14 +81,17 @@ const LISTS: [&str; 3] = [
 ];
 
 /// What is answered at every scope.
-const EXTENSIONS: [(&str, &str); 8] = [
+const EXTENSIONS: [(&str, &str); 11] = [
     ("GET", "/providers/Microsoft.Authorization/roleAssignments"),
     ("GET PUT DELETE", "/providers/Microsoft.Authorization/roleAssignments/{}"),
     ("GET", "/providers/Microsoft.Authorization/roleDefinitions"),
     ("GET", "/providers/Microsoft.Authorization/roleDefinitions/{}"),
     ("GET", "/providers/Microsoft.Authorization/denyAssignments"),
     ("GET", "/providers/Microsoft.Authorization/locks"),
-    ("GET", "/providers/Microsoft.Authorization/locks/{}"),
+    ("GET PUT DELETE", "/providers/Microsoft.Authorization/locks/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policyAssignments"),
+    ("GET", "/providers/Microsoft.Authorization/policyAssignments/{}"),
+    ("GET PUT PATCH DELETE", "/providers/Microsoft.Resources/tags/{}"),
     ("GET", "/providers/Microsoft.Insights/metrics"),
 ];
 
@@ -93,7 +113,7 @@ impl Target<'_> {
 
     /// Whether the answer has pages.
     pub(crate) fn is_list(&self) -> bool {
-        const PAGED: [&str; 11] = [
+        const PAGED: [&str; 13] = [
             "/subscriptions",
             "/resourceGroups",
             "/storageAccounts",
@@ -103,8 +123,10 @@ impl Target<'_> {
             "/computes",
             "/onlineEndpoints",
             "/roleAssignments",
+            "/roleDefinitions",
             "/denyAssignments",
             "/locks",
+            "/eventtypes/{}/values",
         ];
         self.method == "GET" && PAGED.iter().any(|kind| self.template.ends_with(kind))
     }
@@ -138,9 +160,13 @@ impl Pattern {
     }
 
     pub(crate) fn matches(&self, target: &Target<'_>) -> bool {
-        self.method.as_ref().is_none_or(|method| method == target.method)
-            && (self.ending.is_empty() || target.template.to_ascii_lowercase().ends_with(&self.ending))
+        self.method.as_ref().is_none_or(|method| method == target.method) && ends_with(target.template, &self.ending)
     }
+}
+
+fn ends_with(template: &str, ending: &str) -> bool {
+    let tail = template.len().checked_sub(ending.len()).and_then(|cut| template.get(cut..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(ending))
 }
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"];
@@ -155,6 +181,15 @@ pub(crate) fn known() -> Vec<(&'static str, String)> {
         for (methods, rest) in below {
             add(methods, &format!("{scope}{rest}"));
         }
+    }
+    for namespace in crate::provider::namespaces() {
+        add("GET", &format!("{SUBSCRIPTION}/providers/{namespace}"));
+        for verb in ["register", "unregister"] {
+            add("POST", &format!("{SUBSCRIPTION}/providers/{namespace}/{verb}"));
+        }
+    }
+    for (methods, rest) in [("GET POST", "/datastores"), ("GET PUT DELETE", "/datastores/{}"), ("GET", "/default")] {
+        add(methods, &format!("/datastore/{{}}{WORKSPACE}{rest}"));
     }
     for scope in [SUBSCRIPTION, GROUP] {
         for list in LISTS {
@@ -202,6 +237,34 @@ mod tests {
             }
             let segments: Vec<&str> = template.split('/').filter(|segment| !segment.is_empty()).collect();
             assert_eq!(crate::arm_id::operation(&segments), template);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_known_operation_is_answered() {
+        use crate::{SimOptions, Simulator, World};
+
+        let id = ACCOUNT.replace("{}", "x");
+        let (world, _) = World::from_resources([serde_json::json!({"id": id, "properties": {}})]);
+        let sim = Simulator::new(world, &SimOptions::default()).unwrap();
+        for (method, template) in known() {
+            let path = template
+                .replace("eventtypes/{}", "eventtypes/management")
+                .replace("tags/{}", "tags/default")
+                .replace("/datastore/{}/", "/datastore/v1.0/")
+                .replace("{}", "x");
+            let token = sim.token(crate::CLIENT_OBJECT_ID).reveal().to_owned();
+            let request = http::Request::builder()
+                .method(method)
+                .uri(format!("https://arm.test{path}?api-version=2023-05-01"))
+                .header("authorization", format!("Bearer {token}"))
+                .body(bytes::Bytes::new())
+                .unwrap();
+            let response = sim.call(request).await.unwrap();
+            let body = String::from_utf8_lossy(response.body()).into_owned();
+            for unknown in ["NoRegisteredProviderFound", "InvalidResourceType", "MethodNotAllowed"] {
+                assert!(!body.contains(unknown), "{method} {template}: {body}");
+            }
         }
     }
 }

@@ -56,6 +56,8 @@ pub struct Recorded {
     pub outcome: &'static str,
     /// The fault that struck it.
     pub fault: Option<&'static str>,
+    /// When a write that is late takes effect.
+    pub lands_at: Option<String>,
     /// Every bucket that counted it.
     pub buckets: Vec<BucketUse>,
     /// The bucket that refused it; there with every 429.
@@ -114,6 +116,7 @@ impl Exchange {
                 End::Abandoned => "abandoned",
             },
             fault: note.fault,
+            lands_at: note.lands_at.map(time::stamp),
             buckets: note.buckets.clone(),
             bucket: note.bucket.clone(),
         }

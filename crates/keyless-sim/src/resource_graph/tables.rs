@@ -7,10 +7,11 @@ use serde_json::{Value, json};
 use super::Scopes;
 use crate::azure::Azure;
 use crate::graph_query::{Kind, QueryError, Table, unknown_table};
+use crate::history::Past;
 use crate::inventory::tracked;
 use crate::roles::BUILT_IN;
 use crate::world::{ASSIGNMENT, DEFINITION, GROUP, POLICY, SUBSCRIPTION, WORKSPACE};
-use crate::{arm_id, json};
+use crate::{arm_id, json, time};
 
 const COLUMNS: [(&str, Kind); 15] = [
     ("id", Kind::Text),
@@ -51,8 +52,13 @@ impl Azure {
         Ok(Table::new(&COLUMNS, rows))
     }
 
+    /// The world as the index has it: as it was a while ago.
+    fn indexed(&self) -> Past<'_> {
+        self.world.past(time::before(self.now, self.speed.shorten(self.knobs.arg_lag)))
+    }
+
     fn rows_of(&self, kinds: &[(String, String)], caller: &str, scopes: &Scopes) -> Vec<Value> {
-        let past = self.world.past();
+        let past = self.indexed();
         let mut rows = Vec::new();
         for (kind, action) in kinds {
             let extends = matches!(kind.as_str(), ASSIGNMENT | POLICY);
@@ -94,7 +100,7 @@ impl Azure {
     /// Role definitions, in the tenant's form of their ids, which official samples join with `roleDefinitionId`.
     /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshoot-limits.md`.
     fn definitions(&self) -> Vec<Value> {
-        let past = self.world.past();
+        let past = self.indexed();
         let custom = past.of(DEFINITION).into_iter().map(|(key, value)| (arm_id::name(key).to_owned(), value.clone()));
         let built_in = BUILT_IN.iter().map(|role| (role.id.to_owned(), role.to_json(None)));
         let row = |(guid, value): (String, Value)| {

@@ -11,7 +11,7 @@ fn server_error(status: u16, html: bool, takes_effect: bool) -> Fault {
 }
 
 #[tokio::test]
-async fn server_errors_come_in_the_gateways_words_with_and_without_the_effect() {
+async fn internal_server_error_bad_gateway_service_unavailable_and_gateway_timeout_may_take_effect() {
     for (status, code) in
         [(500, "InternalServerError"), (502, "BadGatewayConnection"), (503, "ServerTimeout"), (504, "GatewayTimeout")]
     {
@@ -25,7 +25,7 @@ async fn server_errors_come_in_the_gateways_words_with_and_without_the_effect() 
 }
 
 #[tokio::test]
-async fn html_page() {
+async fn html_page_comes_in_place_of_json() {
     let cloud = cloud(patch(server_error(503, true, false)));
     let reply = cloud.sim.call(write(&cloud)).await.unwrap();
     assert_eq!((reply.status().as_u16(), &reply.headers()["content-type"]), (503, &"text/html".parse().unwrap()));
@@ -85,7 +85,7 @@ async fn not_json_is_200_and_takes_effect() {
 }
 
 #[tokio::test]
-async fn a_mode_may_not_stick() {
+async fn ignored_keeps_the_mode_of_a_workspace() {
     let cloud = first("PATCH", "/workspaces/{}", Fault::Ignored);
     assert_eq!(cloud.mode("churn", "Identity").await.status, 200);
     let shown = cloud.get(&format!("{}?api-version=2025-09-01", workspace("churn"))).await;
@@ -93,7 +93,7 @@ async fn a_mode_may_not_stick() {
 }
 
 #[tokio::test]
-async fn an_operation_may_run_until_the_fault_is_over() {
+async fn operation_hangs_until_the_fault_is_over() {
     let cloud = first("PATCH", "/workspaces/{}", Fault::OperationHangs { lasts: minutes(20) });
     let started = cloud.mode("churn", "Identity").await;
     assert_eq!(started.status, 202);
@@ -106,7 +106,7 @@ async fn an_operation_may_run_until_the_fault_is_over() {
 }
 
 #[tokio::test]
-async fn a_poll_may_be_answered_500_once() {
+async fn internal_server_error_once_for_each_poll_url() {
     let rule = FaultRule::new("GET", "/workspaceOperationsStatus/{}", server_error(500, false, false));
     let knobs = Knobs { workspace_write: WorkspaceWrite::Async, ..Knobs::immediate() };
     let cloud = Cloud::new(small_world(), knobs);
@@ -120,7 +120,7 @@ async fn a_poll_may_be_answered_500_once() {
 }
 
 #[tokio::test]
-async fn ids_may_come_in_mixed_casing() {
+async fn mixed_casing_spells_ids_in_several_ways() {
     let cloud = cloud(FaultRule::new("GET", "/storageAccounts/{}", Fault::MixedCasing));
     let mut spellings = std::collections::BTreeSet::new();
     for _ in 0..20 {
@@ -133,7 +133,7 @@ async fn ids_may_come_in_mixed_casing() {
 }
 
 #[tokio::test]
-async fn dates_may_be_missing_behind_or_ahead() {
+async fn no_date_date_behind_and_date_ahead_change_the_header_alone() {
     for (fault, date) in [
         (Fault::NoDate, ""),
         (Fault::DateBehind { by: minutes(3) }, "Fri, 15 Jan 2027 07:57:00 GMT"),
@@ -146,7 +146,7 @@ async fn dates_may_be_missing_behind_or_ahead() {
 }
 
 #[tokio::test]
-async fn the_clock_may_jump_forward_and_never_back() {
+async fn clock_jump_goes_forward_for_everybody() {
     let cloud = first("GET", "/storageAccounts/{}", Fault::ClockJump { by: minutes(4) });
     let before = cloud.sim.now();
     assert_eq!(cloud.get(&account_url()).await.header("date"), "Fri, 15 Jan 2027 08:04:00 GMT");
@@ -156,7 +156,7 @@ async fn the_clock_may_jump_forward_and_never_back() {
 }
 
 #[tokio::test]
-async fn a_jump_lets_happen_what_was_due() {
+async fn clock_jump_lets_happen_what_was_due() {
     let knobs = Knobs { workspace_write: WorkspaceWrite::Async, ..Knobs::default() };
     let cloud = Cloud::new(small_world(), knobs);
     let jump = FaultRule::new("GET", "/workspaceOperationsStatus/{}", Fault::ClockJump { by: minutes(1) });
@@ -166,7 +166,7 @@ async fn a_jump_lets_happen_what_was_due() {
 }
 
 #[tokio::test]
-async fn a_principal_is_unknown_to_its_first_writes_whatever_its_type_is_said_to_be() {
+async fn principal_not_found_for_the_first_writes_of_each_principal() {
     let not_found = Fault::PrincipalNotFound { attempts: 2, younger_than: std::time::Duration::ZERO };
     let cloud = cloud(FaultRule::new("PUT", "/roleAssignments/{}", not_found));
     for (principal, name) in
@@ -181,7 +181,7 @@ async fn a_principal_is_unknown_to_its_first_writes_whatever_its_type_is_said_to
 }
 
 #[tokio::test]
-async fn a_young_identity_is_unknown_until_it_is_older() {
+async fn principal_not_found_while_the_identity_is_young_whatever_its_type_is_said_to_be() {
     let mut world = small_world();
     world[1]["systemData"] = json!({"createdAt": "2027-01-15T07:58:00Z"});
     let not_found = Fault::PrincipalNotFound { attempts: 0, younger_than: minutes(5) };

@@ -81,6 +81,10 @@ async fn policy_deny_forbids_writes_in_the_documented_words() {
         assert!(message.starts_with("Resource 'stmlchurnprod' was disallowed by policy. Policy identifiers: '[{"));
         assert_eq!(error["additionalInfo"][0]["type"], "PolicyViolation");
     }
+    assert_eq!(cloud.grant(&account(), NAME, DANA, BLOB_READER).await.body["error"]["target"], NAME);
+    let grant = format!("{}/providers/Microsoft.Authorization/roleAssignments/{NAME}", account());
+    let deleted = cloud.ask("DELETE", &format!("{grant}?api-version=2022-04-01"), None).await;
+    assert_eq!(deleted.status, 204, "a policy forbids no deletion");
     assert_eq!(cloud.get(&account_url()).await.status, 200);
     assert_eq!(cloud.mode("churn", "Identity").await.status, 200);
     cloud.pass(360);

@@ -89,7 +89,7 @@ async fn empty_page_leads_on_to_the_page_that_was_asked_for() {
 }
 
 #[tokio::test]
-async fn odd_next_links_lead_on_as_they_are() {
+async fn odd_next_link_leads_on_as_it_is() {
     let faults = Faults::new([FaultRule::new("GET", "/storageAccounts", Fault::OddNextLink)]);
     let knobs = Knobs { faults, ..Knobs::immediate() };
     let mut seen = std::collections::BTreeSet::new();

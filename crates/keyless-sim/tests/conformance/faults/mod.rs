@@ -52,7 +52,7 @@ pub(crate) fn write(cloud: &Cloud) -> http::Request<bytes::Bytes> {
 }
 
 #[tokio::test]
-async fn a_connection_may_break_before_or_after_the_effect() {
+async fn reset_before_and_reset_after_break_the_connection_without_and_with_the_effect() {
     for (fault, effect) in [(Fault::ResetBefore, None), (Fault::ResetAfter, Some(false))] {
         let cloud = cloud(patch(fault));
         assert_eq!(cloud.sim.call(write(&cloud)).await.unwrap_err(), ConnectionReset);
@@ -61,7 +61,7 @@ async fn a_connection_may_break_before_or_after_the_effect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_may_never_come_though_the_effect_did() {
+async fn hang_before_and_hang_after_never_answer_without_and_with_the_effect() {
     for (fault, effect) in [(Fault::HangBefore, None), (Fault::HangAfter, Some(false))] {
         let cloud = cloud(patch(fault));
         let waited = tokio::time::timeout(Duration::from_secs(60), cloud.sim.call(write(&cloud))).await;
@@ -71,12 +71,14 @@ async fn an_answer_may_never_come_though_the_effect_did() {
 }
 
 #[tokio::test]
-async fn a_write_may_land_late_and_beat_a_newer_one() {
+async fn late_lands_later_and_may_beat_a_newer_write() {
     let late = Fault::Late { by: Duration::from_secs(240), then: Meanwhile::Reset };
     let cloud = cloud(patch(late));
     assert!(cloud.sim.call(write(&cloud)).await.is_err());
     assert_eq!(flag_of(&cloud).await, None);
     assert_eq!(cloud.flag(true).await.status, 200);
+    assert_eq!(last(&cloud).lands_at, None, "the newer one is not late");
+    assert_eq!(cloud.sim.recorded(9)[0].lands_at.as_deref(), Some("2027-01-15T08:04:00.0000000Z"));
     cloud.pass(239);
     assert_eq!(flag_of(&cloud).await, Some(true));
     cloud.pass(1);
@@ -84,7 +86,7 @@ async fn a_write_may_land_late_and_beat_a_newer_one() {
 }
 
 #[tokio::test]
-async fn a_late_write_may_be_answered_504_at_once() {
+async fn late_may_be_answered_504_at_once() {
     let late = Fault::Late { by: Duration::from_secs(60), then: Meanwhile::GatewayTimeout };
     let cloud = cloud(patch(late));
     let reply = cloud.flag(false).await;
@@ -94,7 +96,7 @@ async fn a_late_write_may_be_answered_504_at_once() {
 }
 
 #[tokio::test]
-async fn a_write_may_be_accepted_and_not_stick() {
+async fn ignored_is_accepted_and_does_not_stick() {
     let cloud = cloud(patch(Fault::Ignored));
     let reply = cloud.flag(false).await;
     assert_eq!((reply.status, reply.body["properties"].get("allowSharedKeyAccess")), (200, None));
@@ -102,7 +104,7 @@ async fn a_write_may_be_accepted_and_not_stick() {
 }
 
 #[tokio::test]
-async fn refusals_carry_retry_after_only_where_told() {
+async fn refuse_carries_retry_after_only_where_told() {
     for (status, retry_after) in [(429, Some(7)), (503, None)] {
         let fault = Fault::Refuse { status, code: "Busy".to_owned(), retry_after };
         let cloud = cloud(FaultRule::new("*", "/storageAccounts/{}", fault).times(1));
@@ -113,7 +115,7 @@ async fn refusals_carry_retry_after_only_where_told() {
 }
 
 #[tokio::test]
-async fn one_operation_may_fail_and_the_next_not() {
+async fn operation_fails_inside_a_200_and_the_next_does_not() {
     let rule = FaultRule::new("PATCH", "/workspaces/{}", Fault::OperationFails).times(1);
     let cloud = cloud(rule);
     let failed = cloud.mode("churn", "Identity").await;
@@ -122,7 +124,7 @@ async fn one_operation_may_fail_and_the_next_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_answer_takes_tokios_time() {
+async fn slow_takes_tokios_time() {
     let cloud = cloud(patch(Fault::Slow { by: Duration::from_secs(30) }));
     let start = tokio::time::Instant::now();
     assert_eq!(cloud.flag(false).await.status, 200);

@@ -175,7 +175,9 @@ async fn recent_requests_are_shown_beside_the_counts_on_demand() {
     }
     let ask = async |path: &str| {
         let request = Request::get(path).body(Bytes::new()).unwrap();
-        read(cloud.sim.call(request).await.unwrap())
+        let reply = read(cloud.sim.call(request).await.unwrap());
+        assert_eq!(reply.header("date"), "Fri, 15 Jan 2027 08:00:00 GMT");
+        reply
     };
     let plain = ask("/sim/requests").await.body;
     let mut recent = ask("/sim/requests?recent=2").await.body;

@@ -32,7 +32,7 @@ async fn ask(cloud: &Cloud) -> Reply {
 }
 
 #[tokio::test]
-async fn a_token_endpoint_may_be_unavailable() {
+async fn service_unavailable_at_a_token_endpoint() {
     let cloud = first("POST", "token", Fault::ServerError { status: 503, html: false, takes_effect: false });
     let refused = ask(&cloud).await;
     assert_eq!((refused.status, &refused.body["error"]), (503, &Value::from("temporarily_unavailable")));
@@ -42,14 +42,14 @@ async fn a_token_endpoint_may_be_unavailable() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_endpoint_may_never_answer() {
+async fn hang_before_at_a_token_endpoint() {
     let cloud = first("POST", "/oauth2/v2.0/token", Fault::HangBefore);
     assert!(tokio::time::timeout(minutes(5), cloud.sim.call(entra(&cloud))).await.is_err());
     assert_eq!(ask(&cloud).await.status, 200);
 }
 
 #[tokio::test]
-async fn a_token_endpoint_may_answer_what_is_no_json() {
+async fn not_json_at_a_token_endpoint() {
     let cloud = first("*", "token", Fault::NotJson);
     let reply = cloud.sim.call(entra(&cloud)).await.unwrap();
     assert_eq!(reply.status(), 200);
@@ -74,7 +74,7 @@ async fn token_rejected_is_401_with_an_aadsts_code_for_a_while() {
 }
 
 #[tokio::test]
-async fn the_identity_endpoint_refuses_in_its_own_words() {
+async fn token_rejected_by_the_identity_endpoint_in_its_own_words() {
     let cloud = first("GET", "token", Fault::TokenRejected { code: 7_000_215, lasts: minutes(2) });
     let refused = read(cloud.sim.call(managed(&cloud)).await.unwrap());
     assert_eq!((refused.status, &refused.body["error"]), (401, &Value::from("unknown_source")));
