@@ -124,6 +124,10 @@ impl ReadArm for Client {
         let call = self.get("get managed identity", Provider::ManagedIdentity, id.arm(), id.as_str(), version);
         self.one(call, access::identity_principal).await
     }
+
+    fn reading_closed_for(&self, subscription: SubscriptionId) -> Duration {
+        self.pipeline.governor.reading_closed_for(subscription)
+    }
 }
 
 impl Client {

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use keyless_arm::api::{ReadArm, WriteArm};
+use keyless_arm::api::{ReadArm, WriteArm, WriteKind};
 use keyless_arm::cloud::Cloud;
 use keyless_arm::error::{ArmError, ErrorClass, Landed};
 use keyless_core::desired::AuthMode;
@@ -311,7 +311,7 @@ async fn recorded_operations_end_as_they_ended() {
                 options.cloud = Cloud::custom(public, "https://login.example", "s", None).unwrap();
             },
         );
-        let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
+        let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap(), WriteKind::Workspace).await.unwrap();
         let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
         match client.set_auth_mode(permit, &workspace, AuthMode::Identity).await {
             Ok(_) => succeeded += 1,

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use keyless_arm::api::{Answer, Grant, Read, ReadArm, Write, WriteArm, WritePermit, Written};
+use keyless_arm::api::{Answer, Grant, Read, ReadArm, Write, WriteArm, WriteKind, WritePermit, Written};
 use keyless_arm::error::{ArmError, ErrorClass, Landed, WriteError};
 use keyless_core::catalog;
 use keyless_core::desired::*;
@@ -402,14 +402,14 @@ impl ReadArm for Cloud {
 
 #[async_trait]
 impl WriteArm for Cloud {
-    async fn reserve_write(&self, subscription: SubscriptionId) -> Result<WritePermit, ArmError> {
+    async fn reserve_write(&self, subscription: SubscriptionId, _: WriteKind) -> Result<WritePermit, ArmError> {
         let until = self.lock().quota_until;
         match until.filter(|until| *until > self.now()) {
             Some(until) => {
                 let left = until.duration_since(self.now()).try_into().unwrap();
                 Err(ArmError { retry_after: Some(left), ..error("reserve", ErrorClass::Throttled) })
             }
-            None => Ok(WritePermit { subscription }),
+            None => Ok(WritePermit::unmetered(subscription)),
         }
     }
     async fn grant_role(&self, _: WritePermit, grant: &Grant) -> Write {
