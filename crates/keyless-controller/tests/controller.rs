@@ -493,6 +493,56 @@ async fn many_accounts_are_each_read_within_the_interval_and_bounded() {
     assert!(cloud.lock().most_under_way <= 32, "{}", cloud.lock().most_under_way);
 }
 
+#[tokio::test(start_paused = true)]
+async fn accounts_that_fail_slowly_do_not_starve_the_others() {
+    let cloud = Cloud::new();
+    let names: Vec<String> = (0..60).map(|n| format!("account{n:03}")).collect();
+    for name in &names {
+        cloud.add(name, &[&format!("ws-{name}")]);
+    }
+    // Far more work than there is room for: 40 accounts that take half a minute each, and four at a time.
+    cloud.lock().stuck = names.iter().take(40).map(|name| account_id(name)).collect();
+    let workspaces: Vec<String> = names.iter().map(|name| format!("ws-{name}")).collect();
+    let workspaces: Vec<&str> = workspaces.iter().map(String::as_str).collect();
+    let options = Options { max_in_flight: 4, ..Options::default() };
+    let dir = settled_state();
+    let rig = Rig::start_with(&cloud, dir.path(), desired("r1", AuthMode::Identity, &workspaces), options);
+    rig.until("each was looked at", |snapshot| {
+        !snapshot.accounts.is_empty() && snapshot.accounts.values().all(|account| account.passes > 0)
+    })
+    .await;
+    let from = cloud.now();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let to = cloud.now();
+    let read = cloud.lock().account_reads.clone();
+    for name in names.iter().skip(40) {
+        let reads = read[&account_id(name)].iter().copied().filter(|at| *at >= from);
+        let times: Vec<_> = std::iter::once(from).chain(reads).chain([to]).collect();
+        let longest = times.windows(2).map(|pair| gap(pair[0], pair[1])).max().unwrap();
+        assert!(longest <= 2 * options.interval, "{name} was left alone for {longest:?}");
+    }
+    let _ = rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_azure_has_closed_for_a_moment_is_waited_for_without_a_call() {
+    let cloud = two();
+    let dir = settled_state();
+    let rig = Rig::start(&cloud, dir.path(), desired("r1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.converged("r1").await;
+    // The next pass is due within this.
+    rig.passes(1).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (before, closed) = (cloud.now(), cloud.now() + SignedDuration::from_secs(59));
+    cloud.lock().closed_until = Some(closed);
+    rig.passes(1).await;
+    assert!(cloud.now() >= closed);
+    let read = cloud.lock().account_reads.clone();
+    let early = read.values().flatten().filter(|at| **at > before && **at < closed);
+    assert_eq!(early.count(), 0);
+    let _ = rig.stop().await;
+}
+
 fn applier(cloud: &Arc<Cloud>, dir: &std::path::Path) -> (Controller, Arc<Collected>) {
     let events = Arc::new(Collected::new(Level::Debug));
     let state_dir = StateDir::open(dir).unwrap();

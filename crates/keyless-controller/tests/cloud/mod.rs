@@ -72,6 +72,12 @@ pub(crate) struct State {
     pub(crate) down: BTreeSet<&'static str>,
     /// Workspaces whose direct read fails.
     pub(crate) lost: BTreeSet<WorkspaceId>,
+    /// Accounts whose direct read takes half a minute and then fails.
+    pub(crate) stuck: BTreeSet<StorageAccountId>,
+    /// When each account was read.
+    pub(crate) account_reads: BTreeMap<StorageAccountId, Vec<Timestamp>>,
+    /// Azure has closed the subscription to reads, until then.
+    pub(crate) closed_until: Option<Timestamp>,
     /// What lists do not show.
     pub(crate) unlisted: BTreeSet<WorkspaceId>,
     /// Faults by the number of the write call, from 1.
@@ -347,6 +353,16 @@ impl ReadArm for Cloud {
         self.read("computes", |_| Vec::new()).await
     }
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
+        let now = self.now();
+        let stuck = {
+            let mut state = self.lock();
+            state.account_reads.entry(id.clone()).or_default().push(now);
+            state.stuck.contains(id)
+        };
+        if stuck {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            return Err(error("account", ErrorClass::Transient));
+        }
         self.read("account", |state| {
             state.accounts.get(id).map(|on| Account {
                 id: id.clone(),
@@ -397,6 +413,10 @@ impl ReadArm for Cloud {
     }
     async fn managed_identity(&self, _: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
         self.read("managed_identity", |_| None).await
+    }
+    fn reading_closed_for(&self, _: SubscriptionId) -> Duration {
+        let left = self.lock().closed_until.map(|until| until.duration_since(self.now()));
+        left.and_then(|left| left.try_into().ok()).unwrap_or_default()
     }
 }
 
