@@ -50,6 +50,8 @@ pub trait ReadArm: Send + Sync {
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>>;
     /// The role assignments that apply at `scope`: made there or inherited (`$filter=atScope()`).
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>>;
+    /// One role assignment by a direct read, which does not lag as lists do.
+    async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>>;
     /// One role definition, as seen from `scope`.
     async fn role_definition(&self, scope: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>>;
     /// The deny assignments that apply at `scope`.

@@ -68,6 +68,12 @@ impl ReadArm for Client {
         self.all(call, access::role_assignment).await
     }
 
+    async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {
+        let version = &self.versions.authorization;
+        let call = self.get("get role assignment", Provider::Authorization, id, id.as_str(), version);
+        self.one(call, access::role_assignment).await
+    }
+
     async fn role_definition(&self, scope: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>> {
         let path = extension(scope, &format!("roleDefinitions/{role}"));
         let version = &self.versions.authorization;

@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     Refused,
     /// Accepted, and nothing happens.
     DoesNotStick,
+    /// A grant that is made and that lists do not show, until it is written again without this.
+    Unlisted,
 }
 
 #[derive(Debug, Clone)]
@@ -89,6 +91,7 @@ pub(crate) struct State {
     pub(crate) reads: BTreeMap<&'static str, u64>,
     /// When each write call came in, and what it asked.
     pub(crate) calls: Vec<(Timestamp, String)>,
+    hidden: BTreeSet<ArmId>,
     late: Vec<(Timestamp, Effect)>,
     under_way: usize,
     pub(crate) most_under_way: usize,
@@ -293,8 +296,17 @@ impl Cloud {
                 self.land(effect);
                 Ok(self.answer(Written::Changed))
             }
-            None => {
+            None | Some(Fault::Unlisted) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
+                if let Effect::Grant(grant) = &effect {
+                    let id = grant.scope.role_assignment(grant.name);
+                    let hidden = &mut self.lock().hidden;
+                    if fault.is_some() {
+                        hidden.insert(id)
+                    } else {
+                        hidden.remove(&id)
+                    };
+                }
                 self.land(effect);
                 Ok(self.answer(Written::Changed))
             }
@@ -374,7 +386,17 @@ impl ReadArm for Cloud {
     }
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
         let account = StorageAccountId::try_from(scope.clone()).unwrap();
-        self.read("role_assignments", |state| state.assignments.get(&account).cloned().unwrap_or_default()).await
+        self.read("role_assignments", |state| {
+            let all = state.assignments.get(&account).into_iter().flatten();
+            all.filter(|known| !state.hidden.contains(&known.id)).cloned().collect()
+        })
+        .await
+    }
+    async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {
+        self.read("role_assignment", |state| {
+            state.assignments.values().flatten().find(|known| known.id == *id).cloned() //
+        })
+        .await
     }
     async fn role_definition(&self, _: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>> {
         self.read("role_definition", |_| {
