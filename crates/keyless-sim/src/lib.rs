@@ -46,7 +46,7 @@ pub use clock::ClockMode;
 pub use drift::{Drift, DriftChange};
 pub use faults::{Fault, FaultRule, Faults, Meanwhile};
 pub use log::{OperationCount, RequestsReport};
-pub use options::{Casing, Knobs, MetricAnswer, PollHeaders, SimOptions, Spread, WorkspaceWrite};
+pub use options::{Casing, Knobs, MetricAnswer, PollHeaders, SimOptions, Spread, ThrottleModel, WorkspaceWrite};
 pub use server::{ReadyLine, ServeError, Server, serve};
 pub use simulator::{ConnectionReset, SimError, Simulator};
 pub use token::{
