@@ -49,6 +49,9 @@ fn a_wrong_command_line_exits_with_1_and_says_why_on_stderr() {
         &["validate"],
         &["schema", "Pod"],
         &["sim", "--speed", "fast"],
+        &["sim", "--faults-seed", "3"],
+        &["sim", "--faults", "no-such-file"],
+        &["sim", "--record", "no/such/folder/record"],
     ] {
         let output = keyless(arguments, 1);
         assert!(stdout(&output).is_empty(), "{arguments:?}: {}", stdout(&output));
@@ -63,6 +66,23 @@ fn run_plan_and_apply_need_a_settings_file_and_say_so() {
         let text = stderr(&output);
         assert!(text.contains("--config") && text.contains("hint:"), "{text}");
     }
+}
+
+#[test]
+fn a_wrong_file_of_faults_is_told_with_all_of_its_problems() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("faults.json");
+    let path = file.to_str().unwrap();
+    std::fs::write(&file, r#"{"rules": [{"operation": "PATCH spaceships", "fault": "explode"}, {"sometimes": 1}]}"#)
+        .unwrap();
+    let text = stderr(&keyless(&["sim", "--faults", path], 1));
+    for place in ["rules[0].fault", "rules[0].operation", "rules[1].operation", "rules[1].fault", "rules[1].sometimes"]
+    {
+        assert!(text.contains(&format!("{path}:{place}: ")), "{place} in {text}");
+    }
+    std::fs::write(&file, "{\n  rules}").unwrap();
+    let text = stderr(&keyless(&["sim", "--faults", path], 1));
+    assert!(text.contains(&format!("{path}:2:3: ")), "{text}");
 }
 
 #[test]

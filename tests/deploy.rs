@@ -122,6 +122,20 @@ fn the_condition_confines_grants_to_the_roles_of_the_catalog() {
 }
 
 #[test]
+fn the_table_of_faults_lists_each_of_them() {
+    let text = std::fs::read_to_string(repository().join("deploy/README.md")).unwrap();
+    let table = text.split("| fault | what happens | fields |\n|---|---|---|\n").nth(1).unwrap();
+    let names = table.lines().take_while(|line| line.starts_with('|')).filter_map(|line| line.split('|').nth(1));
+    let listed: BTreeSet<&str> =
+        names.flat_map(|names| names.split(',').map(|name| name.trim().trim_matches('`'))).collect();
+    let mut known: BTreeSet<&str> = keyless_sim::Faults::full(1).kinds().into_iter().collect();
+    known.insert("refuse");
+    assert_eq!(listed, known);
+    let example = text.split("```json\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    assert_eq!(keyless_sim::Faults::parse(example).unwrap().kinds(), ["operationHangs", "resetAfter", "tokenRejected"]);
+}
+
+#[test]
 fn the_files_of_the_kustomize_base_are_valid() {
     let base = repository().join("deploy/kustomize/base");
     output_of(keyless(&["validate", base.join("desired").to_str().unwrap()]), 0);

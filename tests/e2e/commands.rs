@@ -1,6 +1,6 @@
 //! What each command does on a cloud, how it ends, and what it leaves to others.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Daemon, PATIENCE, Sim, id_of, output_of, patience, stderr, stdout, wait_until};
 
@@ -92,6 +92,30 @@ fn a_daemon_whose_log_reader_hangs_goes_on_and_stops_when_asked() {
     daemon.terminate();
     assert_eq!(daemon.wait().status.code(), Some(0));
     sim.assert_nobody_was_denied();
+}
+
+#[test]
+fn a_record_has_every_request_and_no_secret() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record.jsonl");
+    let record = path.to_str().unwrap();
+    let sim = Sim::start(&["--workspaces", "3", "--speed", "600", "--faults", "full", "--record", record]);
+    let _ = sim.command(&["plan"]).output().unwrap();
+    // It is on the disk before the end too.
+    wait_until("the record is on the disk", PATIENCE, || {
+        let text = std::fs::read_to_string(&path).unwrap();
+        text.contains("\"url\"").then_some(())
+    });
+    let counted = sim.requests().total();
+    let (header, secret) = (sim.ready("identityHeader").to_owned(), sim.ready("clientSecret").to_owned());
+    assert_eq!(sim.stop().code(), Some(0));
+    let text = std::fs::read_to_string(&path).unwrap();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let arm = lines.iter().filter(|line| !line["operation"].as_str().unwrap().ends_with("/token")).count();
+    assert!(counted > 0 && arm as u64 >= counted, "{arm} recorded, {counted} counted");
+    assert!(lines.len() > arm, "token requests are recorded too");
+    assert!(!text.contains(&header) && !text.contains(&secret) && !text.contains("Bearer eyJ"));
+    assert!(lines.iter().all(|line| line["requestHeaders"]["authorization"].as_str().is_none_or(|text| text == "***")));
 }
 
 #[test]

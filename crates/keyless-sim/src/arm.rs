@@ -6,10 +6,13 @@ use bytes::Bytes;
 use http::{Method, Response};
 use jiff::Timestamp;
 
-use crate::azure::{Azure, Timer};
-use crate::faults::{Fault, Meanwhile};
+use crate::azure::Azure;
+use crate::faults::strike::{Fate, client_of};
+use crate::faults::target::{self, Target};
+use crate::faults::trouble::Spoiled;
+use crate::faults::{Fault, Struck};
 use crate::request::{Answer, Call, Reply, Sent, Unread, answer_of};
-use crate::throttle::{Class, Remaining, StorageClass, Throttled};
+use crate::throttle::{BucketUse, Class, Remaining, StorageClass, Throttled};
 use crate::{arm_id, time};
 
 /// What becomes of a request.
@@ -25,105 +28,171 @@ pub(crate) enum Outcome {
     Hang,
 }
 
+/// What is told about a request beside its answer.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Note {
+    pub(crate) at: Timestamp,
+    pub(crate) operation: String,
+    pub(crate) caller: String,
+    /// What struck it.
+    pub(crate) fault: Option<&'static str>,
+    /// Every bucket that counts it.
+    pub(crate) buckets: Vec<BucketUse>,
+    /// The bucket that refused it.
+    pub(crate) bucket: Option<String>,
+}
+
 impl Azure {
-    /// One request at one instant.
-    pub(crate) fn handle(&mut self, now: Timestamp, origin: &str, request: &http::Request<Bytes>) -> Outcome {
+    /// One request at one instant. Nothing is noted of requests to `/sim`.
+    pub(crate) fn handle(
+        &mut self,
+        now: Timestamp,
+        origin: &str,
+        request: &http::Request<Bytes>,
+    ) -> (Outcome, Option<Note>) {
         self.advance(now);
         let call = Call::new(origin, request);
+        let mut note = Note { at: self.now, ..Note::default() };
         let lower: Vec<String> = call.segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
         let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
         let plain = match (call.method.as_str(), lower.as_slice()) {
-            (_, ["sim", rest @ ..]) => Some(self.control(&call, rest)),
-            ("GET", ["metadata", "endpoints"]) => Some(Ok(crate::metadata::endpoints(&call))),
-            ("GET", [] | ["msi", "token"] | ["metadata", "identity", "oauth2", "token"]) => {
-                Some(self.identity_token(&call))
+            (_, ["sim", rest @ ..]) => {
+                let answer = answer_of(self.control(&call, rest));
+                let date = time::http_date(self.now);
+                return (Outcome::Answered(answer.header("Date", date).into_response()), None);
             }
-            (_, [tenant, "oauth2", "v2.0", "token"] | [tenant, "oauth2", "token"]) => {
-                Some(self.entra_token(&call, tenant))
+            ("GET", ["metadata", "endpoints"]) => Ok(crate::metadata::endpoints(&call)),
+            ("GET", [] | ["msi", "token"]) => return self.ask_token(&call, target::APP_TOKEN, note),
+            ("GET", ["metadata", "identity", "oauth2", "token"]) => {
+                return self.ask_token(&call, target::MACHINE_TOKEN, note);
             }
+            (_, [_, "oauth2", "v2.0", "token"]) => return self.ask_token(&call, target::ENTRA_TOKEN, note),
+            (_, [_, "oauth2", "token"]) => return self.ask_token(&call, target::ENTRA_V1_TOKEN, note),
             (
                 "GET",
                 [tenant, ".well-known", "openid-configuration"] | [tenant, _, ".well-known", "openid-configuration"],
-            ) => Some(Ok(crate::metadata::openid(&call, tenant))),
-            ("GET", ["common", "discovery", "instance"]) => Some(Ok(crate::metadata::instance(&call))),
+            ) => Ok(crate::metadata::openid(&call, tenant)),
+            ("GET", ["common", "discovery", "instance"]) => Ok(crate::metadata::instance(&call)),
             ("GET", [_, "discovery", "keys"] | [_, "discovery", "v2.0", "keys"]) => {
-                Some(Ok(Answer::ok(serde_json::json!({"keys": []}))))
+                Ok(Answer::ok(serde_json::json!({"keys": []})))
             }
-            _ => None,
+            _ => {
+                let outcome = self.arm(&call, &mut note);
+                return (outcome, Some(note));
+            }
         };
-        match plain {
-            Some(reply) => {
-                let date = time::http_date(self.now);
-                Outcome::Answered(answer_of(reply).header("Date", date).into_response())
-            }
-            None => self.arm(call),
-        }
+        note.operation = call.path();
+        let date = time::http_date(self.now);
+        (Outcome::Answered(answer_of(plain).header("Date", date).into_response()), Some(note))
     }
 
-    fn arm(&mut self, call: Call) -> Outcome {
+    fn ask_token(&mut self, call: &Call, template: &'static str, mut note: Note) -> (Outcome, Option<Note>) {
+        let target = Target { method: call.method.as_str(), template };
+        template.clone_into(&mut note.operation);
+        note.caller = self.principal_of_client(&client_of(call)).unwrap_or_default();
+        let outcome = self.give_token(call, &target, &mut note);
+        (outcome, Some(note))
+    }
+
+    fn give_token(&mut self, call: &Call, target: &Target<'_>, note: &mut Note) -> Outcome {
+        let entra = matches!(target.template, target::ENTRA_TOKEN | target::ENTRA_V1_TOKEN);
+        let mut struck = None;
+        if self.rejection(&client_of(call)).is_none() {
+            struck = self.strike(target, call);
+        }
+        note.fault = struck.as_ref().map(|struck| struck.fault.name());
+        let dated = |azure: &Self, answer: Answer| answer.header("Date", time::http_date(azure.now)).into_response();
+        if let Some(struck) = &struck {
+            match self.before_judging(target, call, "", &struck.fault) {
+                Fate::Goes => {}
+                Fate::Reset => return Outcome::Reset,
+                Fate::Hang => return Outcome::Hang,
+                Fate::Answered(answer) => {
+                    let response = dated(self, answer);
+                    return self.deliver(Some(struck), response);
+                }
+            }
+        }
+        if let Some(code) = self.rejection(&client_of(call)) {
+            note.fault = Some("tokenRejected");
+            let answer = self.token_rejected(entra, code);
+            return Outcome::Answered(dated(self, answer));
+        }
+        let tenant = call.segments.first().map(|tenant| tenant.to_ascii_lowercase()).unwrap_or_default();
+        let reply = if entra { self.entra_token(call, &tenant) } else { self.identity_token(call) };
+        let replaced = struck.as_ref().and_then(|struck| self.replaced(target, &struck.fault));
+        let response = dated(self, replaced.unwrap_or_else(|| answer_of(reply)));
+        self.deliver(struck.as_ref(), response)
+    }
+
+    fn arm(&mut self, call: &Call, note: &mut Note) -> Outcome {
         let operation = arm_id::operation(&call.segments);
-        let method = call.method.clone();
+        let target = Target { method: call.method.as_str(), template: &operation };
+        note.operation.clone_from(&operation);
         let finish = |azure: &mut Self, caller: &str, answer: Answer| {
-            azure.log.add(method.as_str(), &operation, answer.status.as_u16(), caller);
-            azure.common_headers(&call, answer).into_response()
+            azure.log.add(target.method, &operation, answer.status.as_u16(), caller);
+            azure.common_headers(call, answer).into_response()
         };
-        let caller = match self.authenticate(&call) {
+        let caller = match self.authenticate(call) {
             Ok(caller) => caller,
-            Err(refused) => return Outcome::Answered(finish(self, "", refused)),
+            Err(refused) => {
+                note.fault = self.spoiled(call).map(Spoiled::fault);
+                return Outcome::Answered(finish(self, "", refused));
+            }
         };
+        note.caller.clone_from(&caller);
         if let Some(unread) = call.unread {
             return Outcome::Answered(finish(self, &caller, unread_body(unread)));
         }
-        let fault = self.knobs.faults.strike(method.as_str(), &operation, &mut self.rng);
-        match fault {
-            Some(Fault::ResetBefore | Fault::HangBefore) => {
-                self.log.add(method.as_str(), &operation, 0, &caller);
-                return if fault == Some(Fault::ResetBefore) { Outcome::Reset } else { Outcome::Hang };
-            }
-            Some(Fault::Refuse { status, code, retry_after }) => {
-                let answer = Answer::error(status, &code, "Injected by the simulator.");
-                let answer = match retry_after {
-                    Some(seconds) => answer.header("Retry-After", seconds.to_string()),
-                    None => answer,
-                };
-                return Outcome::Answered(finish(self, &caller, answer));
-            }
-            _ => {}
+        if let Some(refused) = self.suffer(call, &caller) {
+            return Outcome::Answered(finish(self, &caller, refused.note(note)));
         }
-        let remaining = match self.throttle(&call, &caller) {
+        let struck = self.strike(&target, call);
+        note.fault = struck.as_ref().map(|struck| struck.fault.name());
+        if let Some(struck) = &struck {
+            match self.before_judging(&target, call, &caller, &struck.fault) {
+                Fate::Goes => {}
+                fate @ (Fate::Reset | Fate::Hang) => {
+                    self.log.add(target.method, &operation, 0, &caller);
+                    return if matches!(fate, Fate::Reset) { Outcome::Reset } else { Outcome::Hang };
+                }
+                Fate::Answered(answer) => {
+                    if answer.status == 429 {
+                        note.bucket = Some(format!("fault/{}", struck.fault.name()));
+                    }
+                    let response = finish(self, &caller, answer);
+                    return self.deliver(Some(struck), response);
+                }
+            }
+            // What has just begun may be meant for this request too.
+            if let Some(refused) = self.suffer(call, &caller) {
+                return Outcome::Answered(finish(self, &caller, refused.note(note)));
+            }
+        }
+        let remaining = match self.throttle(call, &caller, note) {
             Ok(header) => header,
             Err(refused) => return Outcome::Answered(finish(self, &caller, refused)),
         };
-        if let Some(Fault::Late { by, then }) = fault {
-            let at = time::after(self.now, self.speed.shorten(by));
-            let sent = Box::new(Sent { caller: caller.clone(), call: call.clone() });
-            self.schedule(at, Timer::LateWrite { sent });
-            let answer = Answer::error(504, "GatewayTimeout", "The gateway did not receive a response in time.");
-            let response = finish(self, &caller, answer);
-            return match then {
-                Meanwhile::Reset => Outcome::Reset,
-                Meanwhile::Hang => Outcome::Hang,
-                Meanwhile::GatewayTimeout => Outcome::Answered(response),
+        if let Some(Struck { fault: Fault::Late { by, then }, .. }) = &struck {
+            let fate = self.send_late(&caller, call, *by, *then);
+            let status = if let Fate::Answered(answer) = &fate { answer.status.as_u16() } else { 504 };
+            return match fate {
+                Fate::Answered(answer) => Outcome::Answered(finish(self, &caller, answer)),
+                fate => {
+                    self.log.add(target.method, &operation, status, &caller);
+                    if matches!(fate, Fate::Hang) { Outcome::Hang } else { Outcome::Reset }
+                }
             };
         }
-        let answer = match fault {
-            Some(Fault::Ignored) => self.pretend(&caller, &call),
-            Some(Fault::OperationFails) => {
-                let usual = std::mem::replace(&mut self.knobs.workspace_write, crate::WorkspaceWrite::Fails);
-                let reply = self.perform(&caller, &call);
-                self.knobs.workspace_write = usual;
-                answer_of(reply)
-            }
-            _ => answer_of(self.perform(&caller, &call)),
-        };
-        let answer = remaining.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value));
-        let response = finish(self, &caller, answer);
-        match fault {
-            Some(Fault::ResetAfter) => Outcome::Reset,
-            Some(Fault::HangAfter) => Outcome::Hang,
-            Some(Fault::Slow { by }) => Outcome::Slow(self.speed.shorten(by), response),
-            _ => Outcome::Answered(response),
+        let answer = self.perform_struck(&caller, call, struck.as_ref());
+        if answer.status == 409 && note.fault.is_none() && answer.is_error("ScopeLocked") && self.locked_by_fault(call)
+        {
+            note.fault = Some("scopeLocked");
         }
+        let answer = remaining.into_iter().fold(answer, |answer, (name, value)| answer.header(name, value));
+        let replaced = struck.as_ref().and_then(|struck| self.replaced(&target, &struck.fault));
+        let response = finish(self, &caller, replaced.unwrap_or(answer));
+        self.deliver(struck.as_ref(), response)
     }
 
     /// A write that was on its way takes effect; nobody waits for its answer any more.
@@ -131,15 +200,7 @@ impl Azure {
         let _ = self.perform(&sent.caller, &sent.call);
     }
 
-    /// The answer of a write that does not stick: the resource as it is, as under a policy of effect `Modify`.
-    /// Source: the comment of one team in a public preflight module, seen with `publicNetworkAccess`.
-    fn pretend(&mut self, caller: &str, call: &Call) -> Answer {
-        let mut reading = call.clone();
-        reading.method = Method::GET;
-        answer_of(self.perform(caller, &reading))
-    }
-
-    fn throttle(&mut self, call: &Call, caller: &str) -> Result<Vec<(&'static str, String)>, Answer> {
+    fn throttle(&mut self, call: &Call, caller: &str, note: &mut Note) -> Result<Vec<(&'static str, String)>, Answer> {
         if !self.knobs.throttling {
             return Ok(Vec::new());
         }
@@ -148,8 +209,11 @@ impl Azure {
         let subscription = arm_id::subscription(&key);
         let storage = storage_class(&call.method, &key);
         let headers = |left: Remaining| left_headers(subscription.is_some(), class, left);
-        self.buckets.take(self.now, subscription, caller, class, storage).map(headers).map_err(|throttled| {
-            let Throttled { retry_after, message, by_storage } = throttled;
+        let taken = self.buckets.take(self.now, subscription, caller, class, storage);
+        note.buckets = self.buckets.counting(subscription, caller, class, storage);
+        taken.map(headers).map_err(|throttled| {
+            let Throttled { retry_after, bucket, message, by_storage } = throttled;
+            note.bucket = Some(bucket);
             // Source: the provider's refusal in <https://github.com/Azure/azure-media-migration/issues/237>, and the
             // headers beside one in <https://github.com/velero-io/velero-plugin-for-microsoft-azure/issues/80>. The code
             // of ARM's own has no public source; `x-ms-failure-cause` is recorded with its other refusals.
@@ -174,7 +238,7 @@ impl Azure {
     }
 
     /// Version, subscription, then the operation.
-    fn perform(&mut self, caller: &str, call: &Call) -> Reply {
+    pub(crate) fn perform(&mut self, caller: &str, call: &Call) -> Reply {
         check_version(call)?;
         if let Some(subscription) = arm_id::subscription(&call.key())
             && !self.world.subscription_exists(subscription)
@@ -199,11 +263,7 @@ impl Azure {
         if self.may(caller, action, scope) {
             return Ok(());
         }
-        let message = format!(
-            "The client '{caller}' with object id '{caller}' does not have authorization to perform action '{action}' \
-             over scope '{shown}' or the scope is invalid. If access was recently granted, please refresh your credentials."
-        );
-        Err(Answer::error(403, "AuthorizationFailed", message))
+        Err(authorization_failed(caller, action, shown))
     }
 }
 
@@ -230,6 +290,15 @@ fn left_headers(in_subscription: bool, class: Class, left: Remaining) -> Vec<(&'
     };
     let own = (if in_subscription { own } else { tenant }, principal.to_string());
     std::iter::once(own).chain(global.map(|left| (all, left.to_string()))).collect()
+}
+
+/// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshooting.md`.
+pub(crate) fn authorization_failed(caller: &str, action: &str, scope: &str) -> Answer {
+    let message = format!(
+        "The client '{caller}' with object id '{caller}' does not have authorization to perform action '{action}' \
+         over scope '{scope}' or the scope is invalid. If access was recently granted, please refresh your credentials."
+    );
+    Answer::error(403, "AuthorizationFailed", message)
 }
 
 /// `api-version` is mandatory and is a date. The error codes have no public source; design decision.

@@ -1,6 +1,7 @@
 //! The state of the simulated cloud and the way time moves it: no sockets, no clock of its own, no hidden randomness.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rand::RngCore;
@@ -8,6 +9,8 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
+use crate::faults::strike::OddPage;
+use crate::faults::trouble::Troubles;
 use crate::log::RequestLog;
 use crate::operation::Operation;
 use crate::options::{Knobs, Speed};
@@ -46,6 +49,11 @@ pub(crate) struct Azure {
     pub(crate) buckets: Buckets,
     pub(crate) operations: BTreeMap<String, Operation>,
     pub(crate) log: RequestLog,
+    pub(crate) troubles: Troubles,
+    /// How pages of the list that is being made come out.
+    pub(crate) odd_page: Option<OddPage>,
+    /// How far the clock has jumped ahead of the one that is followed.
+    pub(crate) jumped: Duration,
     pub(crate) activity: VecDeque<Value>,
     pub(crate) identities: Identities,
 }
@@ -64,6 +72,7 @@ pub(crate) enum Timer {
     OperationDone { id: String },
     ServiceGrants { workspace: String },
     LateWrite { sent: Box<Sent> },
+    LockGone { lock: String },
 }
 
 /// Who changed something out of band or by request, for the activity log.
@@ -109,10 +118,14 @@ impl Azure {
             buckets,
             operations: BTreeMap::new(),
             log: RequestLog::default(),
+            troubles: Troubles::default(),
+            odd_page: None,
+            jumped: Duration::ZERO,
             activity: VecDeque::new(),
         };
         azure.settle_loaded_grants();
         azure.start_clients();
+        azure.begin_faults();
         azure
     }
 
@@ -129,8 +142,26 @@ impl Azure {
         }
     }
 
-    /// Lets everything happen that happens by itself until `now`. Time that runs backwards stands still.
+    /// Starts what goes wrong; spans count from here.
+    pub(crate) fn begin_faults(&mut self) {
+        self.knobs.faults.begin(self.seed, self.now, self.speed);
+        let back = self.knobs.faults.furthest_back().map(|back| self.speed.shorten(back));
+        self.world.remember(back);
+    }
+
+    /// Lets everything happen that happens by itself until `now` on the clock that is followed. Time that runs
+    /// backwards stands still.
     pub(crate) fn advance(&mut self, now: Timestamp) {
+        self.run_until(time::after(now, self.jumped));
+    }
+
+    /// Lets the clock jump forward, and everything happen that was due.
+    pub(crate) fn jump(&mut self, by: Duration) {
+        self.jumped = self.jumped.saturating_add(by);
+        self.run_until(time::after(self.now, by));
+    }
+
+    fn run_until(&mut self, now: Timestamp) {
         while let Some(entry) = self.timers.first_entry() {
             let (at, _) = *entry.key();
             if at > now {
@@ -138,9 +169,11 @@ impl Azure {
             }
             let timer = entry.remove();
             self.now = self.now.max(at);
+            self.world.tick(self.now);
             self.fire(timer);
         }
         self.now = self.now.max(now);
+        self.world.tick(self.now);
     }
 
     pub(crate) fn schedule(&mut self, at: Timestamp, timer: Timer) {
@@ -168,6 +201,9 @@ impl Azure {
             Timer::OperationDone { id } => self.finish_operation(&id),
             Timer::ServiceGrants { workspace } => self.make_service_grants(&workspace),
             Timer::LateWrite { sent } => self.land(&sent),
+            Timer::LockGone { lock } => {
+                self.world.remove(&lock);
+            }
         }
     }
 

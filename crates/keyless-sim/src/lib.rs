@@ -20,6 +20,7 @@ pub mod desired_files;
 mod drift;
 mod faults;
 pub mod fleet;
+mod history;
 mod json;
 mod listing;
 pub mod load;
@@ -28,6 +29,7 @@ mod metadata;
 mod metrics;
 mod operation;
 mod options;
+mod record;
 mod request;
 mod roles;
 mod route;
@@ -44,11 +46,13 @@ mod world;
 
 pub use clock::ClockMode;
 pub use drift::{Drift, DriftChange};
-pub use faults::{Fault, FaultRule, Faults, Meanwhile};
+pub use faults::{Breadth, Fault, FaultRule, Faults, FaultsProblem, Meanwhile};
 pub use log::{OperationCount, RequestsReport};
 pub use options::{Casing, Knobs, MetricAnswer, PollHeaders, SimOptions, Spread, ThrottleModel, WorkspaceWrite};
+pub use record::{Recorded, Recording};
 pub use server::{ReadyLine, ServeError, Server, serve};
 pub use simulator::{ConnectionReset, SimError, Simulator};
+pub use throttle::BucketUse;
 pub use token::{
     CLIENT_ID, CLIENT_OBJECT_ID, MANAGED_CLIENT_ID, MANAGED_OBJECT_ID, SERVICE_OBJECT_ID, Secret, TENANT_ID,
 };

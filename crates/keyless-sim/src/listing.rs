@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
+use crate::faults::strike::OddPage;
 use crate::options::Casing;
 use crate::request::{Answer, Call, Reply};
 use crate::world::{GROUP, WORKSPACE};
@@ -72,9 +73,13 @@ impl Azure {
             return Ok(Answer::ok(json!({"value": [], "nextLink": next_link(call, "")})));
         }
         let after = token.unwrap_or_default();
+        if self.odd_page == Some(OddPage::Empty) {
+            return Ok(Answer::ok(json!({"value": [], "nextLink": next_link(call, &after)})));
+        }
         let mut keys = keys.filter(|key| after.is_empty() || *key > after);
         let own = call.segments.iter().rev().find(|segment| segment.contains('.'));
         let size = match own {
+            _ if self.odd_page.is_some() => 1,
             Some(provider) if provider.eq_ignore_ascii_case("Microsoft.MachineLearningServices") => {
                 self.knobs.workspace_page_size
             }
@@ -85,7 +90,11 @@ impl Azure {
         let value: Vec<Value> = page.iter().filter_map(|key| show(key)).collect();
         let mut body = json!({"value": value});
         if let (true, Some(last)) = (more, page.last()) {
-            json::into_object(&mut body).insert("nextLink".to_owned(), json!(next_link(call, last)));
+            let link = match self.odd_page {
+                Some(OddPage::OddLink(way)) => odd_link(call, last, way),
+                _ => next_link(call, last),
+            };
+            json::into_object(&mut body).insert("nextLink".to_owned(), json!(link));
         }
         Ok(Answer::ok(body))
     }
@@ -234,6 +243,25 @@ fn next_link(call: &Call, last: &str) -> String {
         })
         .collect();
     format!("{}{path}?{}", call.origin, query.finish())
+}
+
+/// The link in a spelling that was recorded: parameters with encoded names, in another case, in another order beside one
+/// without value, or all of it relative.
+/// Source: recordings of Azure/azure-cli, `hybrid_2018_03_01.test_resource_scenario`.
+fn odd_link(call: &Call, last: &str, way: u64) -> String {
+    let link = next_link(call, last);
+    let Some((path, query)) = link.split_once('?') else { return link };
+    let plain = query.replace("%24skiptoken", "$skiptoken");
+    match way % 4 {
+        0 => format!("{path}?{}", plain.replace("$skiptoken", "%24skiptoken").replace("api-version", "api%2Dversion")),
+        1 => format!("{path}?{}", plain.replace("$skiptoken", "$skipToken")),
+        2 => {
+            let mut parts: Vec<&str> = plain.split('&').collect();
+            parts.reverse();
+            format!("{path}?{}&%24expand=", parts.join("&"))
+        }
+        _ => link.strip_prefix(&call.origin).unwrap_or(&link).to_owned(),
+    }
 }
 
 fn decode(token: &str) -> Option<String> {

@@ -156,6 +156,11 @@ impl Answer {
         Self::new(status, Some(json!({"code": code, "message": message})))
     }
 
+    /// Whether it is an error of this code.
+    pub(crate) fn is_error(&self, code: &str) -> bool {
+        self.body.as_ref().and_then(|body| crate::json::text(body, &["error", "code"])) == Some(code)
+    }
+
     #[must_use]
     pub(crate) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));

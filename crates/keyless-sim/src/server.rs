@@ -1,13 +1,15 @@
 //! The simulator on loopback sockets.
 
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use serde::Serialize;
@@ -17,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::faults::strike::Cut;
 use crate::options::SimOptions;
 use crate::request::{Answer, Unread};
 use crate::simulator::{ConnectionReset, Simulator};
@@ -217,7 +220,10 @@ impl Door {
 
     async fn talk(&self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let service = service_fn(|request| self.serve_one(request));
-        let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        // A missing `Date` is one of the things that go wrong, so none is added.
+        let connection = hyper::server::conn::http1::Builder::new()
+            .auto_date_header(false)
+            .serve_connection(TokioIo::new(stream), service);
         tokio::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
@@ -234,7 +240,7 @@ impl Door {
         }
     }
 
-    async fn serve_one(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, ConnectionReset> {
+    async fn serve_one(&self, request: Request<Incoming>) -> Result<Response<Wire>, ConnectionReset> {
         let (mut parts, body) = request.into_parts();
         // What cannot be read is answered like everything else, so that it is counted too.
         let body = match Limited::new(body, LONGEST_BODY).collect().await {
@@ -252,8 +258,51 @@ impl Door {
             && !matches!(path, "/" | "/msi/token" | "/metadata/identity/oauth2/token")
         {
             let answer = Answer::error(404, "NotFound", "only identity tokens are served here");
-            return Ok(answer.into_response().map(Full::new));
+            return Ok(wire(answer.into_response()));
         }
-        Ok(self.simulator.answer(&origin, request).await?.map(Full::new))
+        Ok(wire(self.simulator.answer(&origin, request).await?))
+    }
+}
+
+/// A body as it goes over the wire: whole, or cut in the middle by a connection that breaks.
+struct Wire {
+    rest: Option<Bytes>,
+    missing: u64,
+    /// Whether what came before the break had its time to leave: what is only buffered when a body fails is lost.
+    left: bool,
+}
+
+fn wire(mut response: Response<Bytes>) -> Response<Wire> {
+    let missing = response.extensions_mut().remove::<Cut>().map_or(0, |cut| cut.missing);
+    response.map(|body| Wire { rest: Some(body).filter(|body| !body.is_empty()), missing, left: false })
+}
+
+impl Body for Wire {
+    type Data = Bytes;
+    type Error = ConnectionReset;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ConnectionReset>>> {
+        if let Some(body) = self.rest.take() {
+            return Poll::Ready(Some(Ok(Frame::data(body))));
+        }
+        if self.missing == 0 {
+            return Poll::Ready(None);
+        }
+        if !std::mem::replace(&mut self.left, true) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        Poll::Ready(Some(Err(ConnectionReset)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_none() && self.missing == 0
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.rest.as_ref().map_or(0, Bytes::len) as u64 + self.missing)
     }
 }

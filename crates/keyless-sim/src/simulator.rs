@@ -1,6 +1,6 @@
 //! The simulated cloud with a clock: what servers and tests share.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +15,7 @@ use crate::control::advance_by;
 use crate::drift::Drift;
 use crate::log::RequestsReport;
 use crate::options::{SimOptions, Speed};
+use crate::record::{End, Pending, Recorded, Recorder, Recording};
 use crate::request::{Answer, answer_of};
 use crate::time;
 use crate::token::Secret;
@@ -44,6 +45,7 @@ pub struct ConnectionReset;
 pub struct Simulator {
     azure: Mutex<Azure>,
     clock: Clock,
+    recorder: Arc<Recorder>,
 }
 
 impl std::fmt::Debug for Simulator {
@@ -58,7 +60,7 @@ impl Simulator {
         let speed = Speed::new(options.speed).ok_or(SimError::Speed(options.speed))?;
         let clock = Clock::new(options.clock);
         let azure = Azure::new(world, options.knobs.clone(), speed, options.seed, clock.now());
-        Ok(Self { azure: Mutex::new(azure), clock })
+        Ok(Self { azure: Mutex::new(azure), clock, recorder: Arc::default() })
     }
 
     /// One request, in process. Hangs where the request hangs; slow answers take tokio's time.
@@ -76,16 +78,58 @@ impl Simulator {
         if request.uri().path() == "/sim/advance" && request.method() == http::Method::POST {
             return Ok(self.advance_on_request(request.body()).into_response());
         }
-        let outcome = self.azure().handle(self.clock.now(), origin, &request);
+        if request.method() == http::Method::GET
+            && request.uri().path() == "/sim/requests"
+            && let Some(recent) = recent_wanted(request.uri().query().unwrap_or_default())
+        {
+            return Ok(answer_of(recent.map(|count| self.requests_with_recent(count))).into_response());
+        }
+        let (outcome, note) = self.azure().handle(self.clock.now(), origin, &request);
+        let pending = note.map(|note| Pending::new(&self.recorder, origin, request, note));
+        let end = |how: End, response: Option<&Response<Bytes>>| {
+            if let Some(pending) = pending {
+                pending.ends(self.now(), how, response);
+            }
+        };
         match outcome {
-            Outcome::Answered(response) => Ok(response),
-            Outcome::Slow(by, response) => {
-                tokio::time::sleep(by).await;
+            Outcome::Answered(response) => {
+                end(End::Answered, Some(&response));
                 Ok(response)
             }
-            Outcome::Reset => Err(ConnectionReset),
-            Outcome::Hang => std::future::pending().await,
+            Outcome::Slow(by, response) => {
+                tokio::time::sleep(by).await;
+                end(End::Answered, Some(&response));
+                Ok(response)
+            }
+            Outcome::Reset => {
+                end(End::Reset, None);
+                Err(ConnectionReset)
+            }
+            Outcome::Hang => {
+                end(End::Hung, None);
+                std::future::pending().await
+            }
         }
+    }
+
+    fn requests_with_recent(&self, count: usize) -> Answer {
+        let mut report = serde_json::to_value(self.requests()).unwrap_or_default();
+        let recent = serde_json::to_value(self.recorded(count)).unwrap_or_default();
+        crate::json::into_object(&mut report).insert("recent".to_owned(), recent);
+        Answer::ok(report)
+    }
+
+    /// The latest requests, at most so many, in order of completion. Older ones than the last thousand (or the last 64
+    /// MiB of bodies) are forgotten. Tokens and secrets are blanked.
+    pub fn recorded(&self, count: usize) -> Vec<Recorded> {
+        self.recorder.recent(count)
+    }
+
+    /// Writes every request from here on to `sink`, one line of JSON each, until the recording is dropped. A second
+    /// recording takes the place of the first. A sink that is slow slows the simulator down; one that fails ends the
+    /// recording and nothing else.
+    pub fn record_to(&self, sink: impl std::io::Write + Send + 'static) -> std::io::Result<Recording> {
+        self.recorder.record_to(Box::new(sink))
     }
 
     fn advance_on_request(&self, body: &[u8]) -> Answer {
@@ -98,8 +142,9 @@ impl Simulator {
     /// Moves a simulated clock.
     pub fn advance(&self, by: Duration) -> Result<Timestamp, SimError> {
         let now = self.clock.advance(by).ok_or(SimError::ClockIsNotOurs)?;
-        self.azure().advance(now);
-        Ok(now)
+        let mut azure = self.azure();
+        azure.advance(now);
+        Ok(azure.now)
     }
 
     /// What `GET /sim/oracle` answers.
@@ -133,7 +178,7 @@ impl Simulator {
 
     /// The instant it is in the simulated cloud.
     pub fn now(&self) -> Timestamp {
-        self.clock.now()
+        time::after(self.clock.now(), self.azure().jumped)
     }
 
     /// A bearer token of a principal, as any endpoint would give it out.
@@ -153,14 +198,25 @@ impl Simulator {
         self.azure().identities.identity_header.clone()
     }
 
-    /// Changes what goes wrong from here on.
+    /// Changes what goes wrong from here on; what a fault left standing (a lock, a storm, lost rights) ends at once. A
+    /// write that is on its way stays so.
     pub fn set_faults(&self, faults: crate::Faults) {
-        self.azure().knobs.faults = faults;
+        let mut azure = self.azure();
+        azure.advance(self.clock.now());
+        azure.calm();
+        azure.knobs.faults = faults;
+        azure.begin_faults();
     }
 
     fn azure(&self) -> MutexGuard<'_, Azure> {
         self.azure.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `recent` in a query, if it is there at all.
+fn recent_wanted(query: &str) -> Option<Result<usize, Answer>> {
+    let (_, value) = url::form_urlencoded::parse(query.as_bytes()).find(|(name, _)| name == "recent")?;
+    Some(value.parse().map_err(|_| Answer::error(400, "BadRequest", "`recent` must be a number")))
 }
 
 fn origin_of(request: &Request<Bytes>) -> String {

@@ -124,10 +124,26 @@ pub(crate) struct Remaining {
     pub(crate) global: Option<u64>,
 }
 
+/// A bucket that counts a request, as it stands.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BucketUse {
+    /// Subscription, principal or provider, and class.
+    pub name: String,
+    /// How many requests it lets through at once.
+    pub capacity: f64,
+    /// How many come back in a second of the simulator's clock; zero where all come back by the hour.
+    pub per_second: f64,
+    /// How many it lets through now, after this request.
+    pub left: f64,
+}
+
 /// A request that came too early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Throttled {
     pub(crate) retry_after: u64,
+    /// The bucket that was empty.
+    pub(crate) bucket: String,
     pub(crate) message: String,
     /// If the storage provider refused: what ARM's own buckets still hold.
     pub(crate) by_storage: Option<Remaining>,
@@ -147,24 +163,16 @@ impl Buckets {
         class: Class,
         storage: Option<StorageClass>,
     ) -> Result<Remaining, Throttled> {
-        let size = class.size(self.model);
-        let name = subscription.unwrap_or_default().to_owned();
-        let own = Name::Principal { subscription: name.clone(), principal: principal.to_owned(), class };
-        let mut wanted = vec![(own.clone(), size)];
-        let mut global = None;
-        if let (Some(_), Refill::PerSecond(per_second)) = (subscription, size.refill) {
-            let all = Name::Global { subscription: name.clone(), class };
-            let size = Size { capacity: size.capacity * GLOBAL, refill: Refill::PerSecond(per_second * GLOBAL) };
-            wanted.push((all.clone(), size));
-            global = Some(all);
-        }
-        if let (Some(_), Some(class)) = (subscription, storage) {
-            wanted.push((Name::Storage { subscription: name, class }, class.size()));
-        }
+        let wanted = self.wanted(subscription, principal, class, storage);
         for (name, size) in &wanted {
             if let Some(wait) = self.refill(now, name, *size) {
-                let by_storage = matches!(name, Name::Storage { .. }).then(|| self.remaining(&own, global.as_ref()));
-                return Err(Throttled { retry_after: time::retry_after(wait), message: name.message(), by_storage });
+                let by_storage = matches!(name, Name::Storage { .. }).then(|| self.remaining(&wanted));
+                return Err(Throttled {
+                    retry_after: time::retry_after(wait),
+                    bucket: name.to_string(),
+                    message: name.message(),
+                    by_storage,
+                });
             }
         }
         for (name, _) in &wanted {
@@ -172,12 +180,60 @@ impl Buckets {
                 bucket.tokens -= 1.0;
             }
         }
-        Ok(self.remaining(&own, global.as_ref()))
+        Ok(self.remaining(&wanted))
     }
 
-    fn remaining(&self, own: &Name, global: Option<&Name>) -> Remaining {
+    fn remaining(&self, wanted: &[(Name, Size)]) -> Remaining {
         let left = |name: &Name| self.buckets.get(name).map_or(0, |bucket| bucket.tokens.max(0.0) as u64);
-        Remaining { principal: left(own), global: global.map(left) }
+        let of = |which: fn(&Name) -> bool| wanted.iter().map(|(name, _)| name).find(|name| which(name)).map(left);
+        Remaining {
+            principal: of(|name| matches!(name, Name::Principal { .. })).unwrap_or(0),
+            global: of(|name| matches!(name, Name::Global { .. })),
+        }
+    }
+
+    /// The principal's bucket, everybody's where there is one, and the provider's own where it has one.
+    fn wanted(
+        &self,
+        subscription: Option<&str>,
+        principal: &str,
+        class: Class,
+        storage: Option<StorageClass>,
+    ) -> Vec<(Name, Size)> {
+        let size = class.size(self.model);
+        let name = subscription.unwrap_or_default().to_owned();
+        let mut wanted =
+            vec![(Name::Principal { subscription: name.clone(), principal: principal.to_owned(), class }, size)];
+        if let (Some(_), Refill::PerSecond(per_second)) = (subscription, size.refill) {
+            let refill = Refill::PerSecond(per_second * GLOBAL);
+            let all = Size { capacity: size.capacity * GLOBAL, refill };
+            wanted.push((Name::Global { subscription: name.clone(), class }, all));
+        }
+        if let (Some(_), Some(class)) = (subscription, storage) {
+            wanted.push((Name::Storage { subscription: name, class }, class.size()));
+        }
+        wanted
+    }
+
+    /// The buckets that count such a request, as they stand.
+    pub(crate) fn counting(
+        &self,
+        subscription: Option<&str>,
+        principal: &str,
+        class: Class,
+        storage: Option<StorageClass>,
+    ) -> Vec<BucketUse> {
+        let wanted = self.wanted(subscription, principal, class, storage).into_iter();
+        let counting = wanted.map(|(name, size)| BucketUse {
+            capacity: size.capacity,
+            per_second: match size.refill {
+                Refill::PerSecond(per_second) => per_second * self.speed.factor(),
+                Refill::EveryHour => 0.0,
+            },
+            left: self.buckets.get(&name).map_or(size.capacity, |bucket| bucket.tokens),
+            name: name.to_string(),
+        });
+        counting.collect()
     }
 
     /// Brings the bucket up to date; the wait until it has a token, if it has none.
@@ -212,6 +268,18 @@ impl Buckets {
         let promised = Duration::from_secs(time::retry_after(wait));
         bucket.closed_until = time::after(now, promised);
         Some(promised)
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Principal { subscription, principal, class } => {
+                write!(out, "principal/{subscription}/{principal}/{}", class.name())
+            }
+            Self::Global { subscription, class } => write!(out, "global/{subscription}/{}", class.name()),
+            Self::Storage { subscription, class } => write!(out, "storage/{subscription}/{}", class.window()),
+        }
     }
 }
 

@@ -5,12 +5,13 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::azure::Azure;
+use crate::faults::trouble::Spoiled;
 use crate::request::{Answer, Call, Reply};
 use crate::world::IDENTITY;
 use crate::{arm_id, json as read, time};
@@ -129,13 +130,17 @@ fn payload(token: &str) -> Option<Value> {
 impl Azure {
     /// The caller's object id, or ARM's 401. Its codes and challenge have no public source; design decision.
     pub(crate) fn authenticate(&self, call: &Call) -> Result<String, Answer> {
-        let (code, message) = match self.identities.bearer(call, self.now) {
-            Bearer::Valid(oid) => return Ok(oid),
-            Bearer::Missing => {
+        let (code, message) = match (self.identities.bearer(call, self.now), self.spoiled(call)) {
+            (Bearer::Valid(_), Some(Spoiled::Revoked)) => return Err(self.revoked()),
+            (Bearer::Valid(_), Some(Spoiled::Expired)) => {
+                ("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current.")
+            }
+            (Bearer::Valid(oid), None) => return Ok(oid),
+            (Bearer::Missing, _) => {
                 ("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
             }
-            Bearer::Unknown => ("InvalidAuthenticationToken", "The access token is invalid."),
-            Bearer::Expired => {
+            (Bearer::Unknown, _) => ("InvalidAuthenticationToken", "The access token is invalid."),
+            (Bearer::Expired, _) => {
                 ("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current.")
             }
         };
@@ -146,13 +151,32 @@ impl Azure {
         Err(Answer::error(401, code, message).header("WWW-Authenticate", challenge))
     }
 
+    /// How the token that a request carries was spoiled before its time.
+    pub(crate) fn spoiled(&self, call: &Call) -> Option<Spoiled> {
+        self.troubles.spoiled(call.header("authorization")?.rsplit('.').next()?.trim())
+    }
+
+    /// 401 that asks for a token with claims.
+    /// Source: recordings of Azure/azure-sdk-for-python, `test_cae.test_device_code`.
+    fn revoked(&self) -> Answer {
+        let claims = json!({"access_token": {"nbf": {"essential": true, "value": self.now.as_second().to_string()}}});
+        let challenge = format!(
+            "Bearer authorization_uri=\"https://login.windows.net/\", error=\"invalid_token\", \
+             error_description=\"User session has been revoked\", claims=\"{}\"",
+            STANDARD.encode(claims.to_string())
+        );
+        Answer::error(401, "AuthenticationFailed", "Authentication failed.")
+            .header("WWW-Authenticate", challenge)
+            .header("x-ms-failure-cause", "gateway")
+    }
+
     /// The simulator's own identities own everything, unless the loaded world grants them something itself.
     pub(crate) fn is_implicit_owner(&self, caller: &str) -> bool {
         self.owners.contains(caller)
     }
 
     /// The object id behind a client id.
-    fn principal_of_client(&self, client: &str) -> Option<String> {
+    pub(crate) fn principal_of_client(&self, client: &str) -> Option<String> {
         if client.eq_ignore_ascii_case(CLIENT_ID) {
             return Some(CLIENT_OBJECT_ID.to_owned());
         }
@@ -229,7 +253,7 @@ impl Azure {
         })))
     }
 
-    fn entra_error(&self, status: u16, error: &str, code: u32, text: &str) -> Answer {
+    pub(crate) fn entra_error(&self, status: u16, error: &str, code: u32, text: &str) -> Answer {
         let stamp = self.now.strftime("%Y-%m-%d %H:%M:%SZ").to_string();
         let trace = "00000000-0000-4000-8000-000000000000";
         Answer::new(
@@ -291,6 +315,26 @@ impl Azure {
             "expires_on": expires.to_string(), "not_before": self.now.as_second().to_string(),
             "resource": resource, "token_type": "Bearer", "client_id": client,
         })))
+    }
+
+    /// What a client that is refused for a while gets: Entra's error, or the identity endpoint's own.
+    /// Source: <https://learn.microsoft.com/entra/identity-platform/reference-error-codes>; MicrosoftDocs/azure-docs
+    /// `articles/active-directory/managed-identities-azure-resources/how-to-use-vm-token.md`.
+    pub(crate) fn token_rejected(&self, entra: bool, code: u32) -> Answer {
+        if !entra {
+            let body = json!({"error": "unknown_source", "error_description": "Unknown Source", "statusCode": 401,
+                "message": "The request was not authorized."});
+            return Answer::new(401, Some(body));
+        }
+        let (status, error, text) = match code {
+            7_000_222 => (401, "invalid_client", "The provided client secret keys are expired."),
+            700_016 => (400, "unauthorized_client", "Application was not found in the directory."),
+            53_003 => (400, "invalid_grant", "Access has been blocked by Conditional Access policies."),
+            70_021 | 700_211 | 700_213 => (401, "invalid_client", "No matching federated identity record found."),
+            700_024 => (401, "invalid_client", "Client assertion is not within its valid time range."),
+            _ => (401, "invalid_client", "Invalid client secret provided."),
+        };
+        self.entra_error(status, error, code, text)
     }
 
     /// A token for an identity, without asking any endpoint: for callers in the same process.

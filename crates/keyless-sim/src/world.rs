@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use crate::history::History;
 use crate::{arm_id, json};
 
 pub(crate) const WORKSPACE: &str = "microsoft.machinelearningservices/workspaces";
@@ -46,6 +47,7 @@ pub struct World {
     at_scope: BTreeMap<String, BTreeSet<String>>,
     member_of: BTreeMap<String, BTreeSet<String>>,
     assignment_names: BTreeMap<String, String>,
+    pub(crate) history: Option<History>,
 }
 
 impl World {
@@ -66,6 +68,7 @@ impl World {
     pub(crate) fn insert(&mut self, value: Value) -> bool {
         let Some((key, kind)) = identify(&value) else { return false };
         self.remove(&key);
+        self.changes(&key, &kind);
         match kind.as_str() {
             ASSIGNMENT | DENY | LOCK => {
                 let scope = arm_id::extension_scope(&key).to_owned();
@@ -88,6 +91,9 @@ impl World {
 
     /// Takes an entry out, and says what it was.
     pub(crate) fn remove(&mut self, key: &str) -> Option<Value> {
+        if let Some(kind) = self.entries.get(key).and_then(identify).map(|(_, kind)| kind) {
+            self.changes(key, &kind);
+        }
         let value = self.entries.remove(key)?;
         for keys in self.by_type.values_mut() {
             keys.remove(key);
@@ -112,6 +118,9 @@ impl World {
 
     /// For changes that leave id, type and membership alone.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        if let Some(kind) = arm_id::type_of(key) {
+            self.changes(key, &kind);
+        }
         self.entries.get_mut(key)
     }
 

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use keyless_sim::{ReadyLine, Server, SimOptions, Simulator, World, serve};
+use keyless_sim::{Fault, FaultRule, Faults, Knobs, ReadyLine, Server, SimOptions, Simulator, World, serve};
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -148,6 +148,46 @@ async fn with_tls_the_ca_file_is_what_a_client_needs_to_trust_and_identity_stays
     let stream = TcpStream::connect(address(&ready.resource_manager)).await.unwrap();
     let other = rustls_pki_types::ServerName::try_from("example.com").unwrap();
     assert!(connector.connect(other, stream).await.is_err());
+    stop.cancel();
+    server.stopped().await;
+}
+
+#[tokio::test]
+async fn truncated_breaks_the_connection_in_the_middle_of_the_body() {
+    let rule = |fault, call| FaultRule::new("GET", "/storageAccounts/{}", fault).calls([call]);
+    let faults = Faults::new([rule(Fault::Truncated, 1), rule(Fault::NoDate, 2)]);
+    let knobs = Knobs { faults, ..Knobs::default() };
+    let (server, stop) = start(SimOptions { knobs, ..SimOptions::default() }).await;
+    let ready = server.ready().clone();
+    let token = managed_token(&ready).await;
+    let host = address(&ready.resource_manager);
+    let ask = async || {
+        let mut stream = TcpStream::connect(&host).await.unwrap();
+        let head = format!(
+            "GET {ACCOUNT}?api-version=2023-05-01 HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n\r\n"
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        stream
+    };
+    let mut answer = Vec::new();
+    // The connection was to be kept open, so an end can only be a break.
+    let ended = tokio::time::timeout(Duration::from_secs(20), ask().await.read_to_end(&mut answer)).await;
+    assert!(ended.is_ok(), "the connection stays open");
+    let answer = String::from_utf8(answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    let head = head.to_ascii_lowercase();
+    let told = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let told: usize = told.parse().unwrap();
+    assert!(head.starts_with("http/1.1 200 ok") && !body.is_empty() && body.len() < told, "{} of {told}", body.len());
+
+    let (status, head, _) = plain(
+        &ready.resource_manager,
+        &format!("GET {ACCOUNT}?api-version=2023-05-01 HTTP/1.1\r\nAuthorization: Bearer {token}"),
+        "",
+    )
+    .await;
+    assert_eq!(status, 200);
+    assert!(!head.contains("\r\ndate: "), "{head}");
     stop.cancel();
     server.stopped().await;
 }

@@ -64,6 +64,12 @@ pub(crate) enum Command {
     #[command(long_about = "Run the simulated cloud alone: resource manager, token endpoints, metrics and people at \
         work, on this machine. Real clients can use it. When it is ready it prints one line of JSON on stdout, with \
         its addresses and credentials, and then serves until it is stopped.\n\n\
+        `--faults FILE` makes things go wrong, by rules in JSON: {\"until\": \"2h\", \"rules\": [{\"operation\": \
+        \"PATCH /…/workspaces/{}\", \"fault\": \"resetAfter\", \"calls\": [1, 4]}]}. `operation` is a method and the \
+        ending of a path template as `GET /sim/requests` shows them, `token`, or `*`. A rule strikes always, with a \
+        `probability`, or at these `calls`; `times`, `timesPerResource`, `after` and `until` bound it. Spans pass \
+        `--speed` times faster, like all others. deploy/README.md lists the faults. `--faults full` has all of them, \
+        for two hours.\n\n\
         Example, in two terminals:\n\n  \
         keyless sim --workspaces 20 --seed 7 --speed 600 --write-desired /tmp/fleet\n  \
         IDENTITY_ENDPOINT=… IDENTITY_HEADER=… keyless run --config /tmp/fleet/keyless.yaml")]
@@ -175,6 +181,15 @@ pub(crate) struct SimArgs {
     /// Which clock the simulated cloud follows
     #[arg(long, value_enum, default_value_t = SimClock::Wall)]
     pub(crate) clock: SimClock,
+    /// What goes wrong: a file of rules, or `full` for every kind of fault, bounded
+    #[arg(long, value_name = "FILE|full")]
+    pub(crate) faults: Option<String>,
+    /// Which requests the faults strike follows from it [default: the file's `seed`, or --seed]
+    #[arg(long, value_name = "SEED", requires = "faults")]
+    pub(crate) faults_seed: Option<u64>,
+    /// Write every request and its answer there, a line of JSON each; tokens and secrets are blanked
+    #[arg(long, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
 }
 
 /// `keyless demo`

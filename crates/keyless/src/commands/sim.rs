@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use keyless_arm::clock::{Clock as _, SystemClock};
 use keyless_sim::desired_files::{self, Credential, WriteOptions};
 use keyless_sim::fleet::{self, Fleet};
-use keyless_sim::{ClockMode, ReadyLine, SimOptions, Simulator, World, load};
+use keyless_sim::{ClockMode, Faults, ReadyLine, Recording, SimOptions, Simulator, World, load};
 use serde_json::Value;
 
 use crate::cli::{SimArgs, SimClock};
@@ -50,14 +50,40 @@ async fn serve(args: &SimArgs) -> anyhow::Result<ExitCode> {
         std::fs::create_dir_all(dir).with_context(|| format!("cannot make `{}`", dir.display()))?;
         options.ca_file = Some(dir.join("ca.pem"));
     }
+    if let Some(faults) = &args.faults {
+        options.knobs.faults = read_faults(faults, args)?;
+    }
     let simulator = Arc::new(Simulator::new(world, &options)?);
+    let recording = args.record.as_deref().map(|path| record(&simulator, path)).transpose()?;
     let server = keyless_sim::serve(simulator, &options, stop).await?;
     if let Some(dir) = &args.write_desired {
         write_desired(&fleet, dir, server.ready(), args.speed)?;
     }
     output::data(&format!("{}\n", serde_json::to_string(server.ready())?))?;
     server.stopped().await;
+    drop(recording);
     Ok(ExitCode::SUCCESS)
+}
+
+/// The profile `full`, or the rules of a file; its problems are told all at once.
+fn read_faults(faults: &str, args: &SimArgs) -> anyhow::Result<Faults> {
+    if faults == "full" {
+        return Ok(Faults::full(args.faults_seed.unwrap_or(args.seed)));
+    }
+    let text = std::fs::read_to_string(faults).with_context(|| format!("cannot read `{faults}`"))?;
+    let read = Faults::parse(&text).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(|problem| format!("{faults}:{problem}")).collect();
+        anyhow::anyhow!("the faults cannot be used\n{}", lines.join("\n"))
+    })?;
+    Ok(match args.faults_seed {
+        Some(seed) => read.seed(seed),
+        None => read,
+    })
+}
+
+fn record(simulator: &Simulator, path: &Path) -> anyhow::Result<Recording> {
+    let file = std::fs::File::create(path).with_context(|| format!("cannot make `{}`", path.display()))?;
+    simulator.record_to(file).context("cannot start the record")
 }
 
 /// Writes what the fleet declares, and settings that lead to this simulator.

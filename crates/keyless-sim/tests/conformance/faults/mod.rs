@@ -1,26 +1,52 @@
-//! What goes wrong on the way.
+//! What goes wrong on the way, one test for each kind.
+
+mod answers;
+mod lasting;
+mod lists;
+mod profile;
+mod record;
+mod tokens;
 
 use std::time::Duration;
 
-use keyless_sim::{ConnectionReset, Fault, FaultRule, Faults, Knobs, Meanwhile, SimOptions, Simulator, World};
+use keyless_sim::{
+    ConnectionReset, Fault, FaultRule, Faults, Knobs, Meanwhile, Recorded, SimOptions, Simulator, World,
+};
 use serde_json::json;
 
 use crate::cloud::{Cloud, account, small_world};
 
-fn cloud(rule: FaultRule) -> Cloud {
+pub(crate) fn cloud(rule: FaultRule) -> Cloud {
     Cloud::new(small_world(), Knobs { faults: Faults::new([rule]), ..Knobs::immediate() })
 }
 
-fn patch(fault: Fault) -> FaultRule {
+/// Strikes the first request of `method` to an operation that ends so.
+pub(crate) fn first(method: &str, operation: &str, fault: Fault) -> Cloud {
+    cloud(FaultRule::new(method, operation, fault).calls([1]))
+}
+
+pub(crate) fn last(cloud: &Cloud) -> Recorded {
+    cloud.sim.recorded(1).remove(0)
+}
+
+pub(crate) fn account_url() -> String {
+    format!("{}?api-version=2023-05-01", account())
+}
+
+pub(crate) fn minutes(minutes: u64) -> Duration {
+    Duration::from_secs(minutes * 60)
+}
+
+pub(crate) fn patch(fault: Fault) -> FaultRule {
     FaultRule::new("PATCH", "/storageAccounts/{}", fault).times(1)
 }
 
-async fn flag_of(cloud: &Cloud) -> Option<bool> {
+pub(crate) async fn flag_of(cloud: &Cloud) -> Option<bool> {
     let body = cloud.get(&format!("{}?api-version=2023-05-01", account())).await.body;
     body["properties"]["allowSharedKeyAccess"].as_bool()
 }
 
-fn write(cloud: &Cloud) -> http::Request<bytes::Bytes> {
+pub(crate) fn write(cloud: &Cloud) -> http::Request<bytes::Bytes> {
     let body = json!({"properties": {"allowSharedKeyAccess": false}});
     cloud.request("PATCH", &format!("{}?api-version=2023-05-01", account()), Some(body))
 }

@@ -1,0 +1,207 @@
+//! Which requests a rule means: a method and the ending of a path template.
+
+/// The token endpoints, as rules name them.
+pub(crate) const ENTRA_TOKEN: &str = "/{}/oauth2/v2.0/token";
+/// The older token endpoint.
+pub(crate) const ENTRA_V1_TOKEN: &str = "/{}/oauth2/token";
+/// App Service's identity endpoint.
+pub(crate) const APP_TOKEN: &str = "/msi/token";
+/// The identity endpoint of virtual machines.
+pub(crate) const MACHINE_TOKEN: &str = "/metadata/identity/oauth2/token";
+
+const SUBSCRIPTION: &str = "/subscriptions/{}";
+const GROUP: &str = "/subscriptions/{}/resourceGroups/{}";
+const ACCOUNT: &str = "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.Storage/storageAccounts/{}";
+const WORKSPACE: &str = "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.MachineLearningServices/workspaces/{}";
+const MANAGEMENT_GROUP: &str = "/providers/Microsoft.Management/managementGroups/{}";
+
+/// What is answered below each of these scopes, with the methods.
+const BELOW: [(&str, &[(&str, &str)]); 5] = [
+    (
+        "",
+        &[
+            ("GET", "/subscriptions"),
+            ("POST", ENTRA_TOKEN),
+            ("POST", ENTRA_V1_TOKEN),
+            ("GET", APP_TOKEN),
+            ("GET", MACHINE_TOKEN),
+        ],
+    ),
+    (
+        SUBSCRIPTION,
+        &[
+            ("GET", ""),
+            ("GET", "/resourceGroups"),
+            ("GET", "/providers/Microsoft.MachineLearningServices/locations/{}/workspaceOperationsStatus/{}"),
+            ("GET", "/providers/Microsoft.Insights/eventtypes/{}/values"),
+        ],
+    ),
+    (GROUP, &[("GET HEAD", "")]),
+    (ACCOUNT, &[("GET PUT PATCH DELETE", ""), ("POST", "/listKeys")]),
+    (
+        WORKSPACE,
+        &[
+            ("GET PUT PATCH DELETE", ""),
+            ("GET", "/datastores"),
+            ("GET PUT DELETE", "/datastores/{}"),
+            ("POST", "/datastores/{}/listSecrets"),
+            ("GET", "/computes"),
+            ("GET", "/computes/{}"),
+            ("GET", "/onlineEndpoints"),
+            ("GET", "/onlineEndpoints/{}"),
+            ("POST", "/resyncKeys"),
+            ("POST", "/listKeys"),
+            ("POST", "/listStorageAccountKeys"),
+        ],
+    ),
+];
+
+/// What is listed below a subscription and below a group.
+const LISTS: [&str; 3] = [
+    "/providers/Microsoft.Storage/storageAccounts",
+    "/providers/Microsoft.MachineLearningServices/workspaces",
+    "/providers/Microsoft.ManagedIdentity/userAssignedIdentities",
+];
+
+/// What is answered at every scope.
+const EXTENSIONS: [(&str, &str); 8] = [
+    ("GET", "/providers/Microsoft.Authorization/roleAssignments"),
+    ("GET PUT DELETE", "/providers/Microsoft.Authorization/roleAssignments/{}"),
+    ("GET", "/providers/Microsoft.Authorization/roleDefinitions"),
+    ("GET", "/providers/Microsoft.Authorization/roleDefinitions/{}"),
+    ("GET", "/providers/Microsoft.Authorization/denyAssignments"),
+    ("GET", "/providers/Microsoft.Authorization/locks"),
+    ("GET", "/providers/Microsoft.Authorization/locks/{}"),
+    ("GET", "/providers/Microsoft.Insights/metrics"),
+];
+
+/// What a request is, as rules see it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Target<'a> {
+    pub(crate) method: &'a str,
+    pub(crate) template: &'a str,
+}
+
+impl Target<'_> {
+    pub(crate) fn is_token(&self) -> bool {
+        self.template.ends_with("/token")
+    }
+
+    pub(crate) fn is_write(&self) -> bool {
+        !self.is_token() && matches!(self.method, "PUT" | "PATCH" | "DELETE" | "POST")
+    }
+
+    /// Whether the answer has pages.
+    pub(crate) fn is_list(&self) -> bool {
+        const PAGED: [&str; 11] = [
+            "/subscriptions",
+            "/resourceGroups",
+            "/storageAccounts",
+            "/workspaces",
+            "/userAssignedIdentities",
+            "/datastores",
+            "/computes",
+            "/onlineEndpoints",
+            "/roleAssignments",
+            "/denyAssignments",
+            "/locks",
+        ];
+        self.method == "GET" && PAGED.iter().any(|kind| self.template.ends_with(kind))
+    }
+}
+
+/// `METHOD ENDING`, both optional: `PATCH /…/workspaces/{}`, `token`, `*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pattern {
+    method: Option<String>,
+    ending: String,
+}
+
+impl Pattern {
+    pub(crate) fn new(method: &str, ending: &str) -> Self {
+        let ending = ending.trim().to_ascii_lowercase();
+        let ending = ending.trim_start_matches("/…").trim_start_matches('…').trim_start_matches("/...");
+        let ending = match ending {
+            "*" | "" => String::new(),
+            rooted if rooted.starts_with('/') => rooted.to_owned(),
+            bare => format!("/{bare}"),
+        };
+        Self { method: (method != "*").then(|| method.to_ascii_uppercase()), ending }
+    }
+
+    pub(crate) fn parse(text: &str) -> Self {
+        match text.trim().split_once(char::is_whitespace) {
+            Some((method, ending)) => Self::new(method, ending),
+            None if METHODS.contains(&text.trim()) => Self::new(text.trim(), ""),
+            None => Self::new("*", text),
+        }
+    }
+
+    pub(crate) fn matches(&self, target: &Target<'_>) -> bool {
+        self.method.as_ref().is_none_or(|method| method == target.method)
+            && (self.ending.is_empty() || target.template.to_ascii_lowercase().ends_with(&self.ending))
+    }
+}
+
+const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"];
+
+/// Every operation that is simulated: a method and a path template.
+pub(crate) fn known() -> Vec<(&'static str, String)> {
+    let mut known = Vec::new();
+    let mut add = |methods: &'static str, template: &str| {
+        known.extend(methods.split(' ').map(|method| (method, template.to_owned())));
+    };
+    for (scope, below) in BELOW {
+        for (methods, rest) in below {
+            add(methods, &format!("{scope}{rest}"));
+        }
+    }
+    for scope in [SUBSCRIPTION, GROUP] {
+        for list in LISTS {
+            add("GET", &format!("{scope}{list}"));
+        }
+    }
+    add("GET", &format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{{}}"));
+    for scope in [MANAGEMENT_GROUP, SUBSCRIPTION, GROUP, ACCOUNT, WORKSPACE] {
+        for (methods, rest) in EXTENSIONS {
+            add(methods, &format!("{scope}{rest}"));
+        }
+    }
+    known
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_names_a_method_and_an_ending_in_many_ways() {
+        let target = Target { method: "PATCH", template: WORKSPACE };
+        for text in [
+            "PATCH /…/workspaces/{}",
+            "patch workspaces/{}",
+            "PATCH /.../Workspaces/{}",
+            "PATCH",
+            "*",
+            "* *",
+            "/workspaces/{}",
+        ] {
+            assert!(Pattern::parse(text).matches(&target), "{text}");
+        }
+        for text in ["GET /workspaces/{}", "PATCH /spaces/{}", "PATCH spaces/{}", "token", "POST"] {
+            assert!(!Pattern::parse(text).matches(&target), "{text}");
+        }
+        assert!(Pattern::parse("token").matches(&Target { method: "GET", template: APP_TOKEN }));
+    }
+
+    #[test]
+    fn every_known_operation_is_spelled_as_the_request_log_spells_it() {
+        for (_, template) in known() {
+            if template.ends_with("/token") {
+                continue;
+            }
+            let segments: Vec<&str> = template.split('/').filter(|segment| !segment.is_empty()).collect();
+            assert_eq!(crate::arm_id::operation(&segments), template);
+        }
+    }
+}
