@@ -201,9 +201,7 @@ impl Azure {
             Timer::OperationDone { id } => self.finish_operation(&id),
             Timer::ServiceGrants { workspace } => self.make_service_grants(&workspace),
             Timer::LateWrite { sent } => self.land(&sent),
-            Timer::LockGone { lock } => {
-                self.world.remove(&lock);
-            }
+            Timer::LockGone { lock } => self.end_lock(&lock),
         }
     }
 

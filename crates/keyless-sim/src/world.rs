@@ -91,7 +91,9 @@ impl World {
 
     /// Takes an entry out, and says what it was.
     pub(crate) fn remove(&mut self, key: &str) -> Option<Value> {
-        if let Some(kind) = self.entries.get(key).and_then(identify).map(|(_, kind)| kind) {
+        if self.history.is_some()
+            && let Some((_, kind)) = self.entries.get(key).and_then(identify)
+        {
             self.changes(key, &kind);
         }
         let value = self.entries.remove(key)?;
@@ -118,7 +120,9 @@ impl World {
 
     /// For changes that leave id, type and membership alone.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        if let Some(kind) = arm_id::type_of(key) {
+        if self.history.is_some()
+            && let Some(kind) = arm_id::type_of(key)
+        {
             self.changes(key, &kind);
         }
         self.entries.get_mut(key)

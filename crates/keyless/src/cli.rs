@@ -69,7 +69,7 @@ pub(crate) enum Command {
         ending of a path template as `GET /sim/requests` shows them, `token`, or `*`. A rule strikes always, with a \
         `probability`, or at these `calls`; `times`, `timesPerResource`, `after` and `until` bound it. Spans pass \
         `--speed` times faster, like all others. deploy/README.md lists the faults. `--faults full` has all of them, \
-        for two hours.\n\n\
+        for six hours.\n\n\
         Example, in two terminals:\n\n  \
         keyless sim --workspaces 20 --seed 7 --speed 600 --write-desired /tmp/fleet\n  \
         IDENTITY_ENDPOINT=… IDENTITY_HEADER=… keyless run --config /tmp/fleet/keyless.yaml")]

@@ -108,7 +108,7 @@ impl Faults {
         Ok(faults)
     }
 
-    /// Every kind of fault at rates that leave most requests alone, for two hours; each ends by itself, so that a
+    /// Every kind of fault at rates that leave most requests alone, for six hours; each ends by itself, so that a
     /// correct client gets where it wants in the end.
     pub fn full(seed: u64) -> Self {
         profile::full(seed)

@@ -13,10 +13,10 @@ use crate::faults::Faults;
 use crate::faults::kind::{Breadth, Fault, Meanwhile};
 use crate::faults::rule::FaultRule;
 
-/// How long it goes on.
-const UNTIL: Duration = minutes(120);
+/// How long it goes on: as long as it takes a fleet to go off keys, idle keys included.
+const UNTIL: Duration = minutes(6 * 60);
 /// Of so many writes of an operation one is struck at first.
-const ONE_WRITE_IN: u32 = 3;
+const ONE_WRITE_IN: u32 = 2;
 
 const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
@@ -32,9 +32,9 @@ pub(super) fn full(seed: u64) -> Faults {
 }
 
 fn reads() -> Vec<FaultRule> {
-    let often = |fault| FaultRule::new("GET", "", fault).chance(0.004).times(20);
-    let rare = |fault| FaultRule::new("GET", "", fault).chance(0.002).times(4);
-    let list = |fault| FaultRule::new("GET", "", fault).chance(0.04).times(40);
+    let often = |fault| FaultRule::new("GET", "", fault).chance(0.004).times(60);
+    let rare = |fault| FaultRule::new("GET", "", fault).chance(0.002).times(12);
+    let list = |fault| FaultRule::new("GET", "", fault).chance(0.04).times(120);
     let poll = |fault| FaultRule::new("GET", "/workspaceOperationsStatus/{}", fault).chance(0.15).times_per_resource(1);
     vec![
         often(Fault::ResetBefore),
@@ -58,10 +58,10 @@ fn reads() -> Vec<FaultRule> {
         rare(Fault::TokenRevoked),
         FaultRule::new("GET", "", Fault::AuthorizationFailed { lasts: minutes(3), scope: Breadth::Group })
             .chance(0.002)
-            .times(2),
+            .times(6),
         FaultRule::new("GET", "", Fault::Storm { lasts: minutes(2), retry_after: Duration::from_secs(20) })
             .chance(0.002)
-            .times(3),
+            .times(9),
         list(Fault::StaleList { by: minutes(2) }),
         list(Fault::EmptyPage),
         list(Fault::OddNextLink),
@@ -71,7 +71,7 @@ fn reads() -> Vec<FaultRule> {
 }
 
 fn tokens() -> Vec<FaultRule> {
-    let once = |call: u32, fault| FaultRule::new("*", "token", fault).calls([call, call + 9]);
+    let once = |call: u32, fault| FaultRule::new("*", "token", fault).calls([call, call + 9, call + 31]);
     vec![
         once(2, server_error(503, false, false)),
         once(3, Fault::NotJson),
@@ -83,42 +83,57 @@ fn tokens() -> Vec<FaultRule> {
 
 /// What happens to writes, dealt out by the seed.
 fn writes(seed: u64) -> Vec<FaultRule> {
-    let common = || {
-        vec![
-            Fault::ResetBefore,
-            Fault::ResetAfter,
-            Fault::HangAfter,
-            Fault::Late { by: minutes(4), then: Meanwhile::GatewayTimeout },
-            Fault::Busy,
-            server_error(500, false, false),
-            server_error(502, false, true),
-            server_error(504, false, true),
-            Fault::Truncated,
-            Fault::ScopeLocked { lasts: minutes(6), scope: Breadth::Resource, read_only: true },
-            Fault::PolicyDeny { lasts: minutes(6), scope: Breadth::Resource },
-        ]
-    };
-    let mut workspaces = common();
-    workspaces.extend([
+    let late = |then| Fault::Late { by: minutes(4), then };
+    let locked = |read_only| Fault::ScopeLocked { lasts: minutes(6), scope: Breadth::Resource, read_only };
+    let policy = Fault::PolicyDeny { lasts: minutes(6), scope: Breadth::Resource };
+    let workspaces = vec![
+        Fault::ResetAfter,
+        Fault::HangAfter,
+        late(Meanwhile::GatewayTimeout),
+        server_error(502, false, true),
+        Fault::Truncated,
+        locked(true),
+        policy.clone(),
         Fault::Ignored,
         Fault::OperationFails,
         Fault::OperationHangs { lasts: minutes(15) },
+    ];
+    let accounts = vec![
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        late(Meanwhile::Reset),
+        server_error(504, false, true),
+        Fault::Ignored,
+        Fault::Busy,
+        policy.clone(),
+    ];
+    let grants = vec![
+        Fault::ResetBefore,
+        Fault::ResetAfter,
+        Fault::HangBefore,
+        late(Meanwhile::Hang),
+        server_error(500, false, false),
+        server_error(503, false, true),
+        Fault::Truncated,
+        Fault::NotJson,
+        Fault::Busy,
+        locked(true),
+        policy,
         Fault::Storm { lasts: minutes(2), retry_after: Duration::from_secs(20) },
-    ]);
-    let mut accounts = common();
-    accounts.extend([Fault::Ignored, Fault::Late { by: minutes(4), then: Meanwhile::Reset }]);
+    ];
+    let revocations = vec![Fault::ResetAfter, server_error(500, false, false), locked(false)];
     let not_found = Fault::PrincipalNotFound { attempts: 1, younger_than: Duration::ZERO };
     let strangers = FaultRule::new("PUT", "/roleAssignments/{}", not_found).chance(0.3);
     let kinds = [
         ("PATCH", "/workspaces/{}", workspaces),
         ("PATCH", "/storageAccounts/{}", accounts),
-        ("PUT", "/roleAssignments/{}", common()),
-        ("DELETE", "/roleAssignments/{}", common()),
+        ("PUT", "/roleAssignments/{}", grants),
+        ("DELETE", "/roleAssignments/{}", revocations),
     ];
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut rules = vec![strangers];
     for (method, operation, faults) in kinds {
-        let mut calls: Vec<u32> = (1..).take(faults.len()).map(|turn| turn * ONE_WRITE_IN - 1).collect();
+        let mut calls: Vec<u32> = (1..).take(faults.len()).map(|turn| turn * ONE_WRITE_IN).collect();
         calls.shuffle(&mut rng);
         rules.extend(
             faults.into_iter().zip(calls).map(|(fault, call)| FaultRule::new(method, operation, fault).calls([call])),

@@ -93,7 +93,7 @@ impl Target<'_> {
 
     /// Whether the answer has pages.
     pub(crate) fn is_list(&self) -> bool {
-        const PAGED: [&str; 11] = [
+        const PAGED: [&str; 13] = [
             "/subscriptions",
             "/resourceGroups",
             "/storageAccounts",
@@ -103,8 +103,10 @@ impl Target<'_> {
             "/computes",
             "/onlineEndpoints",
             "/roleAssignments",
+            "/roleDefinitions",
             "/denyAssignments",
             "/locks",
+            "/eventtypes/{}/values",
         ];
         self.method == "GET" && PAGED.iter().any(|kind| self.template.ends_with(kind))
     }
@@ -138,9 +140,13 @@ impl Pattern {
     }
 
     pub(crate) fn matches(&self, target: &Target<'_>) -> bool {
-        self.method.as_ref().is_none_or(|method| method == target.method)
-            && (self.ending.is_empty() || target.template.to_ascii_lowercase().ends_with(&self.ending))
+        self.method.as_ref().is_none_or(|method| method == target.method) && ends_with(target.template, &self.ending)
     }
+}
+
+fn ends_with(template: &str, ending: &str) -> bool {
+    let tail = template.len().checked_sub(ending.len()).and_then(|cut| template.get(cut..));
+    tail.is_some_and(|tail| tail.eq_ignore_ascii_case(ending))
 }
 
 const METHODS: [&str; 6] = ["GET", "HEAD", "PUT", "PATCH", "POST", "DELETE"];
@@ -202,6 +208,30 @@ mod tests {
             }
             let segments: Vec<&str> = template.split('/').filter(|segment| !segment.is_empty()).collect();
             assert_eq!(crate::arm_id::operation(&segments), template);
+        }
+    }
+
+    #[tokio::test]
+    async fn every_known_operation_is_answered() {
+        use crate::{SimOptions, Simulator, World};
+
+        let id = ACCOUNT.replace("{}", "x");
+        let (world, _) = World::from_resources([serde_json::json!({"id": id, "properties": {}})]);
+        let sim = Simulator::new(world, &SimOptions::default()).unwrap();
+        for (method, template) in known() {
+            let path = template.replace("eventtypes/{}", "eventtypes/management").replace("{}", "x");
+            let token = sim.token(crate::CLIENT_OBJECT_ID).reveal().to_owned();
+            let request = http::Request::builder()
+                .method(method)
+                .uri(format!("https://arm.test{path}?api-version=2023-05-01"))
+                .header("authorization", format!("Bearer {token}"))
+                .body(bytes::Bytes::new())
+                .unwrap();
+            let response = sim.call(request).await.unwrap();
+            let body = String::from_utf8_lossy(response.body()).into_owned();
+            for unknown in ["NoRegisteredProviderFound", "InvalidResourceType", "MethodNotAllowed"] {
+                assert!(!body.contains(unknown), "{method} {template}: {body}");
+            }
         }
     }
 }

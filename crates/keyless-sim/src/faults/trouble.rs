@@ -1,6 +1,6 @@
 //! Faults that last: storms, denials, lost rights, refused clients, spoiled tokens, and locks that go away again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,7 +22,9 @@ pub(crate) struct Troubles {
     spoiled: BTreeMap<String, Spoiled>,
     /// First writes that were refused, by principal.
     attempts: BTreeMap<String, u32>,
-    locks: u32,
+    /// Locks that are faults and stand.
+    locks: BTreeSet<String>,
+    locks_so_far: u32,
 }
 
 #[derive(Debug)]
@@ -128,8 +130,8 @@ impl Azure {
     pub(crate) fn begin_lock(&mut self, call: &Call, scope: Breadth, read_only: bool, lasts: Duration) {
         let key = reach(call, scope);
         let scope = self.written_id(&key).unwrap_or(key);
-        self.troubles.locks += 1;
-        let name = format!("fault-{}", self.troubles.locks);
+        self.troubles.locks_so_far += 1;
+        let name = format!("freeze-{}", self.troubles.locks_so_far);
         let id = format!("{scope}/providers/Microsoft.Authorization/locks/{name}");
         let lock = arm_id::key(&id);
         self.world.insert(json!({
@@ -137,17 +139,22 @@ impl Azure {
             "properties": {"level": if read_only { "ReadOnly" } else { "CanNotDelete" }, "notes": "change freeze"},
         }));
         let until = self.trouble_ends(lasts);
+        self.troubles.locks.insert(lock.clone());
         self.schedule(until, Timer::LockGone { lock });
+    }
+
+    pub(crate) fn end_lock(&mut self, lock: &str) {
+        if self.troubles.locks.remove(lock) {
+            self.world.remove(lock);
+        }
     }
 
     /// Ends everything that lasts.
     pub(crate) fn calm(&mut self) {
-        let is_fault = |key: &&str| arm_id::name(key).strip_prefix("fault-").is_some_and(|n| n.parse::<u32>().is_ok());
-        let locks: Vec<String> = self.world.keys_of(LOCK).filter(is_fault).map(str::to_owned).collect();
-        for lock in locks {
+        for lock in std::mem::take(&mut self.troubles.locks) {
             self.world.remove(&lock);
         }
-        self.troubles = Troubles { locks: self.troubles.locks, ..Troubles::default() };
+        self.troubles = Troubles { locks_so_far: self.troubles.locks_so_far, ..Troubles::default() };
     }
 
     /// What refuses this request because of something that began earlier.
@@ -201,7 +208,7 @@ impl Azure {
     /// Whether a lock that is a fault holds this resource.
     pub(crate) fn locked_by_fault(&self, call: &Call) -> bool {
         let target = reach(call, Breadth::Resource);
-        self.world.extensions_covering(LOCK, &target).any(|(key, _)| arm_id::name(key).starts_with("fault-"))
+        self.world.extensions_covering(LOCK, &target).any(|(key, _)| self.troubles.locks.contains(key))
     }
 
     /// How long ago the identity or workspace that a principal belongs to was made, if that is known.

@@ -84,6 +84,20 @@ impl Reply {
     }
 }
 
+/// Whatever is answered is an operation that a file of faults can name.
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            return;
+        }
+        for entry in self.sim.requests().by_operation.iter().filter(|entry| (200..300).contains(&entry.status)) {
+            let operation = format!("{} {}", entry.method, entry.operation);
+            let file = json!({"rules": [{"operation": operation, "fault": "resetBefore"}]});
+            assert_eq!(keyless_sim::Faults::parse(&file.to_string()).err(), None);
+        }
+    }
+}
+
 impl Cloud {
     pub(crate) fn new(world: Vec<Value>, knobs: Knobs) -> Self {
         Self::with(world, SimOptions { knobs, ..SimOptions::default() })

@@ -10,11 +10,11 @@ use serde_json::json;
 use super::minutes;
 use crate::cloud::{BLOB_READER, Cloud, DANA, RG, account, small_world, workspace};
 
-/// A client that asks for everything again and again for this long, a request each second.
-async fn busy_client(cloud: &Cloud, seconds: u32) -> Vec<Recorded> {
+/// A client that asks for everything again and again for this long, a request every three seconds.
+async fn busy_client(cloud: &Cloud, requests: u32) -> Vec<Recorded> {
     let mut all = Vec::new();
-    for step in 0..seconds {
-        cloud.pass(1);
+    for step in 0..requests {
+        cloud.pass(3);
         let name = format!("0f6c7b8a-2d1e-5c3f-9a4b-{:012}", step / 40);
         let assignment = format!("{}/providers/Microsoft.Authorization/roleAssignments", account());
         let request = match step % 20 {
@@ -85,7 +85,7 @@ async fn full_has_every_kind_strikes_a_part_and_ends_by_itself() {
     assert!(missing.is_empty(), "{missing:?} of {counts:?}");
     let total: u32 = counts.values().sum();
     assert!((200..=2400).contains(&total), "{total}: {counts:?}");
-    // Jumps of the clock are part of the two hours, so that the last of these are beyond them.
+    // Jumps of the clock are part of the six hours, so that the last of these are beyond them.
     let after = busy_client(&cloud, 600).await;
     assert_eq!(struck(&after), BTreeMap::new());
     let mut usual: Vec<u16> = after.iter().map(|entry| entry.status).collect();
