@@ -21,3 +21,4 @@ mod published_order;
 mod real_input;
 mod reload;
 mod secrets;
+mod tokens;

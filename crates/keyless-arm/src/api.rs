@@ -63,9 +63,7 @@ pub trait ReadArm: Send + Sync {
     /// The object id of a user-assigned managed identity.
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>>;
     /// How long Azure has asked to read nothing in this subscription; zero if it has not.
-    fn reading_closed_for(&self, _subscription: SubscriptionId) -> Duration {
-        Duration::ZERO
-    }
+    fn reading_closed_for(&self, subscription: SubscriptionId) -> Duration;
 }
 
 /// A grant to be made.
@@ -149,6 +147,4 @@ pub trait WriteArm: Send + Sync {
     async fn set_auth_mode(&self, permit: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write;
     /// PATCH of `allowSharedKeyAccess`.
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write;
-    /// POST `resyncKeys`, polled to its end.
-    async fn resync_workspace_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write;
 }

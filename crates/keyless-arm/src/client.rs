@@ -1,4 +1,4 @@
-//! The client: what is asked of Azure, under which address and version.
+//! The client: what is asked of Azure, under which address.
 
 use std::sync::Arc;
 
@@ -14,59 +14,13 @@ use crate::cloud::{Cloud, may_carry_token};
 use crate::counts::{Count, Counts};
 use crate::error::{ArmError, ErrorClass, SetupError};
 use crate::governor::{Governor, Place};
-use crate::pipeline::{Call, Pipeline, Reply, Timeouts, throttled};
+use crate::operation::Operation;
+use crate::pipeline::{Call, Pipeline, Reply, Timeouts};
 use crate::quota::{Class, Limits, Provider, Quota};
 use crate::token::TokenSource;
+use crate::versions::{ApiVersions, Versions};
 use crate::view::node::{self, Node};
 use crate::wire::Wire;
-
-/// The versions of Azure's interfaces that are spoken; clouds differ in what they have.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ApiVersions {
-    /// Workspaces. Versions that hide `systemDatastoresAuthMode` make workspaces unreadable.
-    pub workspaces: String,
-    /// Datastores and computes.
-    pub workspace_parts: String,
-    /// Storage accounts.
-    pub storage: String,
-    /// Role assignments, role definitions and deny assignments.
-    pub authorization: String,
-    /// Locks.
-    pub locks: String,
-    /// Metrics.
-    pub metrics: String,
-    /// User-assigned managed identities.
-    pub managed_identities: String,
-    /// Subscriptions.
-    pub subscriptions: String,
-}
-
-impl Default for ApiVersions {
-    fn default() -> Self {
-        Self {
-            workspaces: "2025-09-01".to_owned(),
-            workspace_parts: "2025-09-01".to_owned(),
-            storage: "2023-05-01".to_owned(),
-            authorization: "2022-04-01".to_owned(),
-            locks: "2016-09-01".to_owned(),
-            metrics: "2024-02-01".to_owned(),
-            managed_identities: "2023-01-31".to_owned(),
-            subscriptions: "2022-12-01".to_owned(),
-        }
-    }
-}
-
-/// Whether answers of this version show `systemDatastoresAuthMode`: previews since 2022-12-01, stable ones since
-/// 2025-06-01. In the others a missing mode means nothing.
-///
-/// Source: Azure/bicep-types-az `generated/machinelearningservices/microsoft.machinelearningservices/{version}/types.md`.
-#[must_use]
-pub fn shows_auth_mode(api_version: &str) -> bool {
-    match api_version.strip_suffix("-preview") {
-        Some(date) => date >= "2022-12-01",
-        None => api_version >= "2025-06-01",
-    }
-}
 
 /// Everything a client is made of.
 pub struct ClientOptions {
@@ -92,22 +46,28 @@ pub struct ClientOptions {
 #[derive(Clone)]
 pub struct Client {
     pub(crate) pipeline: Arc<Pipeline>,
-    pub(crate) versions: ApiVersions,
 }
 
 impl Client {
     /// Builds a client; sends nothing.
     ///
     /// # Errors
-    /// [`SetupError`] if the cloud would receive tokens in clear or the limits let nothing through.
+    /// [`SetupError`] if the cloud would receive tokens in clear, the limits let nothing through, or a version of an
+    /// interface cannot be used.
     pub fn new(options: ClientOptions) -> Result<Self, SetupError> {
         let ClientOptions { cloud, wire, tokens, limits, clock, ids, timeouts, api_versions } = options;
         if !may_carry_token(cloud.resource_manager()) {
             return Err(SetupError::Cloud("tokens are not sent over plain HTTP".to_owned()));
         }
-        let governor = Governor::new(limits)?;
-        let pipeline = Pipeline { cloud, wire, tokens, governor, clock, ids, timeouts, counts: Counts::default() };
-        Ok(Self { pipeline: Arc::new(pipeline), versions: api_versions })
+        let problems: Vec<String> =
+            api_versions.problems().iter().map(|(interface, why)| format!("{interface}: {why}")).collect();
+        if !problems.is_empty() {
+            return Err(SetupError::ApiVersions(problems.join("; ")));
+        }
+        let (governor, versions) = (Governor::new(limits)?, Versions::new(api_versions));
+        let counts = Counts::default();
+        let pipeline = Pipeline { cloud, wire, tokens, governor, versions, clock, ids, timeouts, counts };
+        Ok(Self { pipeline: Arc::new(pipeline) })
     }
 
     /// How many requests were sent so far, by operation and status.
@@ -117,21 +77,14 @@ impl Client {
     }
 
     /// A GET of one resource.
-    pub(crate) fn get(
-        &self,
-        operation: &'static str,
-        provider: Provider,
-        id: &ArmId,
-        path: &str,
-        version: &str,
-    ) -> Call {
-        self.call(operation, Kind::Get, Method::GET, provider, id, path, &[("api-version", version)])
+    pub(crate) fn get(&self, operation: Operation, provider: Provider, id: &ArmId, path: &str) -> Call {
+        self.call(operation, Kind::Get, Method::GET, provider, id, path, &[])
     }
 
-    /// A GET of a list.
+    /// A GET of a list; `query` goes without the version.
     pub(crate) fn list(
         &self,
-        operation: &'static str,
+        operation: Operation,
         provider: Provider,
         id: &ArmId,
         path: &str,
@@ -143,27 +96,25 @@ impl Client {
     /// A write.
     pub(crate) fn change(
         &self,
-        operation: &'static str,
+        operation: Operation,
         kind: Kind,
         provider: Provider,
         id: &ArmId,
-        target: (&str, &str),
+        path: &str,
         body: Option<&Value>,
     ) -> Call {
         let method = match kind {
             Kind::Grant => Method::PUT,
             Kind::Revoke => Method::DELETE,
-            Kind::Action => Method::POST,
             _ => Method::PATCH,
         };
-        let (path, version) = target;
-        let call = self.call(operation, kind, method, provider, id, path, &[("api-version", version)]);
+        let call = self.call(operation, kind, method, provider, id, path, &[]);
         Call { body: body.map(|body| Bytes::from(body.to_string())), ..call }
     }
 
     fn call(
         &self,
-        operation: &'static str,
+        operation: Operation,
         kind: Kind,
         method: Method,
         provider: Provider,
@@ -175,15 +126,18 @@ impl Client {
             Kind::List => Class::List,
             Kind::Get | Kind::Poll => Class::Read,
             Kind::Revoke => Class::Delete,
-            Kind::Grant | Kind::Patch | Kind::Action => Class::Write,
+            Kind::Grant | Kind::Patch => Class::Write,
         };
+        let version = self.pipeline.versions.current(operation.interface());
+        let query: Vec<(&str, &str)> = [("api-version", version)].into_iter().chain(query.iter().copied()).collect();
         Call {
             operation,
             resource: id.to_string(),
             kind,
             quota: Quota { subscription: id.subscription(), provider, class },
             method,
-            url: self.pipeline.cloud.url(path, query),
+            url: self.pipeline.cloud.url(path, &query),
+            version: Some(version.to_owned()),
             body: None,
         }
     }
@@ -234,8 +188,17 @@ impl Client {
 
     /// Waits for a place in the quotas of a write and has a fresh token at hand, so that the write itself waits for nothing.
     pub(crate) async fn reserve(&self, subscription: SubscriptionId, kind: WriteKind) -> Result<Place, ArmError> {
-        let scope = subscription.arm();
-        let call = self.get("reserve write", Provider::Resources, &scope, scope.as_str(), "");
+        let failed = |class, message: String| ArmError {
+            operation: "reserve write",
+            resource: subscription.arm().to_string(),
+            class,
+            status: None,
+            code: None,
+            message,
+            lift: None,
+            request_id: None,
+            retry_after: None,
+        };
         let (provider, class) = match kind {
             WriteKind::Grant => (Provider::Authorization, Class::Write),
             WriteKind::Revoke => (Provider::Authorization, Class::Delete),
@@ -243,35 +206,17 @@ impl Client {
             WriteKind::Account => (Provider::Storage, Class::Write),
         };
         let quota = Quota { subscription: Some(subscription), provider, class };
-        let place = self.pipeline.governor.reserve(quota, self.pipeline.timeouts.quota).await;
-        let place = place.map_err(|wait| throttled(&call, wait))?;
+        let place =
+            self.pipeline.governor.reserve(quota, self.pipeline.timeouts.quota).await.map_err(|wait| ArmError {
+                retry_after: Some(wait),
+                ..failed(ErrorClass::Throttled, "Azure asked for a longer pause than is worth waiting".to_owned())
+            })?;
         match self.pipeline.tokens.token().await {
             Ok(_) => Ok(place),
-            Err(error) => Err(call.error(ErrorClass::Authentication, error.to_string())),
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn versions_that_hide_the_mode_are_known() {
-        for shown in ["2022-12-01-preview", "2024-10-01-preview", "2025-06-01", "2025-09-01", "2026-05-01"] {
-            assert!(shows_auth_mode(shown), "{shown}");
-        }
-        for hidden in [
-            "2021-07-01",
-            "2023-04-01",
-            "2023-10-01",
-            "2024-04-01",
-            "2024-10-01",
-            "2025-04-01",
-            "2022-10-01-preview",
-            "",
-        ] {
-            assert!(!shows_auth_mode(hidden), "{hidden}");
+            Err(error) => Err(ArmError {
+                lift: Some(error.class.hint().to_owned()),
+                ..failed(ErrorClass::Token(error.class), error.to_string())
+            }),
         }
     }
 }

@@ -119,11 +119,16 @@ impl Cloud {
     pub(crate) fn url(&self, path: &str, query: &[(&str, &str)]) -> Url {
         let mut url = self.resource_manager.clone();
         url.set_path(path);
-        let encoded = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
-        // `+` is read as a blank only by servers that decode forms; `%20` by all. `$` is legal in a query.
-        url.set_query(Some(&encoded.replace('+', "%20").replace("%24", "$")));
+        set_query(&mut url, query);
         url
     }
+}
+
+/// Gives the address this query in place of any other.
+pub(crate) fn set_query(url: &mut Url, query: &[(&str, &str)]) {
+    let encoded = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(query).finish();
+    // `+` is read as a blank only by servers that decode forms; `%20` by all. `$` is legal in a query.
+    url.set_query(Some(&encoded.replace('+', "%20").replace("%24", "$")));
 }
 
 fn origin(what: &str, text: &str) -> Result<Url, SetupError> {

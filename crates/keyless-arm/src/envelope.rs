@@ -3,16 +3,102 @@
 //! Seen in recorded traffic: `{error:{code,message}}` with nested `details` and `innerError`, the same in PascalCase,
 //! bare `{code,message}`, `{Message}`, OAuth's `{error,error_description}`, text, HTML, and nothing.
 
+use http::StatusCode;
 use serde_json::Value;
 
 /// How much of a foreign message is kept.
 const MAX_MESSAGE: usize = 600;
 
-/// Code and message of a failure, as far as they could be found.
+/// How many codes of one failure are looked at, nested ones included.
+const MAX_CODES: usize = 32;
+
+/// What a failure says of itself, as far as it could be found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Fault {
+    /// The outer code.
     pub(crate) code: Option<String>,
     pub(crate) message: String,
+    /// The codes inside, `details` before `innerError`, outer ones first.
+    pub(crate) nested: Vec<String>,
+    /// The body, for what else it may tell.
+    pub(crate) body: Value,
+}
+
+impl Fault {
+    /// The code that says the most: the outer one, unless it only says that something inside went wrong.
+    pub(crate) fn telling(&self) -> Option<&str> {
+        let outer = self.code.as_deref();
+        match outer {
+            Some(code) if !is_wrapper(code) => Some(code),
+            _ => self.nested.iter().map(String::as_str).find(|code| !is_wrapper(code)).or(outer),
+        }
+    }
+
+    /// The HTTP status that a failure tells in its body: where an operation ended inside an answer that itself is 200.
+    pub(crate) fn status(&self) -> Option<StatusCode> {
+        let told = ["statusCode", "httpStatusCode"].iter().find_map(|name| {
+            let inner = field(&self.body, "error").and_then(|error| field(error, name));
+            inner.or_else(|| field(&self.body, name)).and_then(word)
+        });
+        self.telling().and_then(status_of).or_else(|| self.code.as_deref().and_then(status_of)).or_else(|| {
+            told.as_deref().and_then(status_of) //
+        })
+    }
+}
+
+/// Codes that say nothing but that what is inside them failed: names of layers, and HTTP's own words.
+///
+/// Sources: <https://learn.microsoft.com/azure/azure-resource-manager/troubleshooting/error-invalid-template>, recorded
+/// traffic of Machine Learning (`UserError`), of IoT hubs (numbers) and of others (`500 InternalServerError`).
+fn is_wrapper(code: &str) -> bool {
+    const WRAPPERS: &[&str] = &[
+        "InvalidTemplateDeployment",
+        "DeploymentFailed",
+        "ResourceDeploymentFailure",
+        "UserError",
+        "UserErrorException",
+        "SystemError",
+        "Failed",
+        "Unspecified",
+        "UnknownError",
+        "Unknown",
+    ];
+    WRAPPERS.iter().any(|name| name.eq_ignore_ascii_case(code)) || status_of(code).is_some() || is_number(code)
+}
+
+fn is_number(code: &str) -> bool {
+    !code.is_empty() && code.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// The status in `429`, `500 InternalServerError` or `Forbidden`.
+fn status_of(code: &str) -> Option<StatusCode> {
+    let first = code.split_whitespace().next().unwrap_or_default();
+    if is_number(first) {
+        return first.parse().ok().and_then(|n| StatusCode::from_u16(n).ok()).filter(|status| status.as_u16() >= 400);
+    }
+    let squeezed: String = code.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+    let words = [400, 401, 403, 404, 405, 408, 409, 412, 429, 500, 502, 503, 504];
+    words.iter().filter_map(|n| StatusCode::from_u16(*n).ok()).find(|status| {
+        status.canonical_reason().is_some_and(|reason| {
+            let reason: String = reason.chars().filter(|c| c.is_ascii_alphanumeric()).collect();
+            reason.eq_ignore_ascii_case(&squeezed)
+        })
+    })
+}
+
+fn nested_codes(value: &Value, codes: &mut Vec<String>) {
+    if codes.len() >= MAX_CODES {
+        return;
+    }
+    let parts = match field(value, "details") {
+        Some(Value::Array(parts)) => parts.as_slice(),
+        _ => &[],
+    };
+    let inner = ["innerError", "error"].iter().filter_map(|name| field(value, name)).filter(|part| part.is_object());
+    for part in parts.iter().chain(inner) {
+        codes.extend(field(part, "code").and_then(word));
+        nested_codes(part, codes);
+    }
 }
 
 /// Reads whatever the body is; never fails.
@@ -22,7 +108,7 @@ pub(crate) fn read(body: &[u8]) -> Fault {
         Err(_) => {
             let text = String::from_utf8_lossy(body);
             let message = if text.trim_start().starts_with('<') { "an HTML or XML page" } else { text.trim() };
-            Fault { code: None, message: shorten(message) }
+            Fault { message: shorten(message), ..Fault::default() }
         }
     }
 }
@@ -42,7 +128,9 @@ pub(crate) fn of_value(value: &Value) -> Fault {
         .find_map(|name| field(inner, name).and_then(Value::as_str))
         .or_else(|| value.as_str())
         .unwrap_or_default();
-    Fault { code, message: shorten(message) }
+    let mut nested = Vec::new();
+    nested_codes(inner, &mut nested);
+    Fault { code, message: shorten(message), nested, body: value.clone() }
 }
 
 /// A field by name without case.
@@ -99,6 +187,43 @@ mod tests {
         check("", None, "");
         check("[1]", None, "");
         check(r#"{"error":{"message":"it\'s"}}"#, None, r#"{"error":{"message":"it\'s"}}"#);
+    }
+
+    #[test]
+    fn the_telling_code_is_the_first_that_is_no_wrapper() {
+        for (body, telling) in [
+            (r#"{"error":{"code":"ScopeLocked","details":[{"code":"Other"}]}}"#, Some("ScopeLocked")),
+            (
+                r#"{"error":{"code":"InvalidTemplateDeployment","details":[{"code":"RequestDisallowedByPolicy"}]}}"#,
+                Some("RequestDisallowedByPolicy"),
+            ),
+            (
+                r#"{"error":{"code":"UserError","innerError":{"code":"BadRequest","innerError":{"code":"Deep"}}}}"#,
+                Some("Deep"),
+            ),
+            (r#"{"error":{"code":"UserError","innerError":null}}"#, Some("UserError")),
+            (r#"{"code":400016,"httpStatusCode":"BadRequest"}"#, Some("400016")),
+            (r#"{"error":{"code":"Forbidden","details":[{"code":"ScopeLocked"}]}}"#, Some("ScopeLocked")),
+            (r#"{"Message":"m"}"#, None),
+        ] {
+            assert_eq!(read(body.as_bytes()).telling(), telling, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_status_in_the_body_is_read_in_every_spelling() {
+        for (body, status) in [
+            (r#"{"status":"Failed","error":{"code":"429"}}"#, Some(429)),
+            (r#"{"status":"Failed","error":{"code":403}}"#, Some(403)),
+            (r#"{"error":{"code":"500 InternalServerError"}}"#, Some(500)),
+            (r#"{"error":{"code":"Too Many Requests"}}"#, Some(429)),
+            (r#"{"code":400016,"httpStatusCode":"BadRequest"}"#, Some(400)),
+            (r#"{"error":{"code":"UserError"},"statusCode":404}"#, Some(404)),
+            (r#"{"error":{"code":"ScopeLocked"}}"#, None),
+            (r#"{"error":{"code":"200"}}"#, None),
+        ] {
+            assert_eq!(read(body.as_bytes()).status().map(|status| status.as_u16()), status, "{body}");
+        }
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::token::TokenClass;
+
 /// What to do about a failed call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ErrorClass {
@@ -13,12 +15,31 @@ pub enum ErrorClass {
     Propagating,
     /// Refused until a person acts: lock, policy, missing rights, limit. Back off to hours.
     Refused,
-    /// No token could be had, or it was refused twice.
+    /// Azure refused a token, and the new one too.
     Authentication,
+    /// No token could be had.
+    Token(TokenClass),
     /// The answer could not be understood: never a reason to act.
     Unreadable,
     /// The request was wrong: an error in this program or its settings.
     Bug,
+}
+
+impl ErrorClass {
+    /// The word in events.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Transient => "transient",
+            Self::Propagating => "propagating",
+            Self::Refused => "refused",
+            Self::Authentication => "authentication",
+            Self::Token(class) => class.as_str(),
+            Self::Unreadable => "unreadable",
+            Self::Bug => "bug",
+        }
+    }
 }
 
 /// A failed call.
@@ -37,10 +58,31 @@ pub struct ArmError {
     pub code: Option<String>,
     /// Azure's or this program's message; never holds a token or a key.
     pub message: String,
+    /// What would lift it, for people; `None` where time does, or where it cannot be told.
+    pub lift: Option<String>,
     /// `x-ms-request-id`.
     pub request_id: Option<String>,
     /// How long Azure asked to wait.
     pub retry_after: Option<Duration>,
+}
+
+impl ArmError {
+    /// Whether asking again soon cannot help: the caller lacks rights, or the request is wrong. A missing resource is not
+    /// among these, for it may be made at any time.
+    #[must_use]
+    pub fn waits_for_person(&self) -> bool {
+        let hidden = self.code.as_deref().is_some_and(|code| code.to_ascii_lowercase().starts_with("subscription"));
+        match self.class {
+            ErrorClass::Refused => self.status == Some(403) || hidden,
+            ErrorClass::Bug => true,
+            ErrorClass::Throttled
+            | ErrorClass::Transient
+            | ErrorClass::Propagating
+            | ErrorClass::Authentication
+            | ErrorClass::Token(_)
+            | ErrorClass::Unreadable => false,
+        }
+    }
 }
 
 /// Whether a failed write may have had, or may still have, an effect.
@@ -75,6 +117,9 @@ pub enum SetupError {
     /// The credential.
     #[error("credential: {0}")]
     Credential(String),
+    /// The versions of Azure's interfaces.
+    #[error("api-versions: {0}")]
+    ApiVersions(String),
     /// The limits.
     #[error("limits: {0}")]
     Limits(String),

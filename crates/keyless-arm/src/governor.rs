@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use crate::bucket::Bucket;
 use crate::error::SetupError;
+use crate::operation::Operation;
 use crate::quota::{Class, Limits, Provider, Quota, Throttle};
 
 /// The global bucket of all principals is this many times as large as that of one.
@@ -34,7 +35,7 @@ struct Inner {
     /// By the bucket of the resource manager, which all of a line need.
     lines: BTreeMap<Key, Line>,
     /// Calls that Azure asked to have repeated no sooner: operation and resource.
-    held: BTreeMap<(&'static str, String), Instant>,
+    held: BTreeMap<(Operation, String), Instant>,
 }
 
 /// Those who wait for one bucket of the resource manager.
@@ -163,7 +164,7 @@ impl Governor {
     }
 
     /// Azure asked to have this operation on this resource repeated no sooner than after `wait`.
-    pub(crate) fn hold(&self, operation: &'static str, resource: &str, wait: Duration) {
+    pub(crate) fn hold(&self, operation: Operation, resource: &str, wait: Duration) {
         let now = Instant::now();
         let Some(until) = now.checked_add(wait) else { return };
         let mut inner = self.lock();
@@ -173,7 +174,7 @@ impl Governor {
     }
 
     /// How long this operation on this resource is still held.
-    pub(crate) fn held(&self, operation: &'static str, resource: &str) -> Duration {
+    pub(crate) fn held(&self, operation: Operation, resource: &str) -> Duration {
         let inner = self.lock();
         if inner.held.is_empty() {
             return Duration::ZERO;

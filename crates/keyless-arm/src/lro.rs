@@ -5,14 +5,13 @@
 
 use std::time::Duration;
 
-use http::StatusCode;
 use serde_json::Value;
 use tokio::time::Instant;
 use tracing::debug;
 use url::Url;
 
-use crate::classify::{Kind, Verdict, classify};
-use crate::envelope::{self, field};
+use crate::classify::{Kind, classify_end};
+use crate::envelope::{self, Fault, field};
 use crate::error::{ArmError, ErrorClass, Landed, WriteError};
 use crate::headers;
 use crate::pipeline::{Call, Pipeline, Reply};
@@ -28,7 +27,7 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(600);
 enum Progress {
     Running,
     Succeeded,
-    Failed { code: Option<String>, message: String },
+    Failed(Fault),
     Unreadable(&'static str),
 }
 
@@ -56,7 +55,7 @@ impl Pipeline {
                     return Err(unknown(call.error_of(&reply, ErrorClass::Unreadable, message)));
                 }
                 Progress::Running => Poll::Resource(call.url.clone()),
-                failed => return Err(unknown(failure(call, &reply, failed))),
+                failed => return Err(failure(call, &reply, failed)),
             },
         };
         let mut last = reply;
@@ -79,6 +78,7 @@ impl Pipeline {
                 quota: crate::quota::Quota { class: Class::Read, ..call.quota },
                 method: http::Method::GET,
                 url,
+                version: None,
                 body: None,
                 ..call.clone()
             };
@@ -88,11 +88,11 @@ impl Pipeline {
                 Poll::Location(_) => location_answer(&last),
                 Poll::Resource(_) => resource_answer(&last),
             };
-            debug!(operation = call.operation, resource = call.resource, progress = ?progress, "operation_polled");
+            debug!(operation = call.operation.name(), resource = call.resource, progress = ?progress, "operation_polled");
             match progress {
                 Progress::Running => {}
                 Progress::Succeeded => return Ok(last),
-                failed => return Err(unknown(failure(call, &last, failed))),
+                failed => return Err(failure(call, &last, failed)),
             }
             // A poll may move the address; the last one counts.
             if !asks_resource && let Some(moved) = self.poll_address(call, &ask.url, &last).map_err(unknown)? {
@@ -124,19 +124,18 @@ impl Pipeline {
     }
 }
 
-fn failure(call: &Call, reply: &Reply, progress: Progress) -> ArmError {
+fn failure(call: &Call, reply: &Reply, progress: Progress) -> WriteError {
     match progress {
-        Progress::Failed { code, message } => {
-            // A word of refusal means the same inside an operation; everything else may pass.
-            let class = match classify(call.kind, StatusCode::CONFLICT, code.as_deref()) {
-                Verdict::Failed(ErrorClass::Refused, _) => ErrorClass::Refused,
-                _ => ErrorClass::Transient,
-            };
-            ArmError { code, ..call.error_of(reply, class, message) }
+        Progress::Failed(fault) => {
+            let (class, landed) = classify_end(call.kind, &fault);
+            WriteError { error: call.refusal(reply, fault, class), landed }
         }
-        Progress::Unreadable(why) => call.error_of(reply, ErrorClass::Unreadable, why),
+        Progress::Unreadable(why) => {
+            WriteError { error: call.error_of(reply, ErrorClass::Unreadable, why), landed: Landed::Unknown }
+        }
         Progress::Running | Progress::Succeeded => {
-            call.error_of(reply, ErrorClass::Bug, "an operation that did not fail was taken for failed")
+            let error = call.error_of(reply, ErrorClass::Bug, "an operation that did not fail was taken for failed");
+            WriteError { error, landed: Landed::Unknown }
         }
     }
 }
@@ -148,7 +147,7 @@ fn first_answer(kind: Kind, reply: &Reply) -> Progress {
     }
     if reply.body.is_empty() {
         return match (kind, reply.status.as_u16()) {
-            (Kind::Action | Kind::Revoke, _) | (_, 204) => Progress::Succeeded,
+            (Kind::Revoke, _) | (_, 204) => Progress::Succeeded,
             _ => Progress::Unreadable("the answer is empty"),
         };
     }
@@ -221,7 +220,7 @@ fn judge(word: &str, body: &Value) -> Progress {
 fn failed(word: &str, body: &Value) -> Progress {
     let fault = envelope::of_value(body);
     let message = if fault.message.is_empty() { format!("the operation ended as {word}") } else { fault.message };
-    Progress::Failed { code: fault.code, message }
+    Progress::Failed(Fault { message, ..fault })
 }
 
 #[cfg(test)]
@@ -231,7 +230,7 @@ mod tests {
 
     fn reply(status: u16, body: &str) -> Reply {
         Reply {
-            status: StatusCode::from_u16(status).unwrap(),
+            status: http::StatusCode::from_u16(status).unwrap(),
             headers: http::HeaderMap::new(),
             body: Bytes::copy_from_slice(body.as_bytes()),
             at: jiff::Timestamp::UNIX_EPOCH,
@@ -241,7 +240,7 @@ mod tests {
 
     #[test]
     fn the_body_decides_and_not_the_status_code() {
-        let is_failed = |progress: &Progress| matches!(progress, Progress::Failed { .. });
+        let is_failed = |progress: &Progress| matches!(progress, Progress::Failed(_));
         assert_eq!(status_answer(&reply(200, r#"{"status":"InProgress"}"#)), Progress::Running);
         assert_eq!(status_answer(&reply(200, r#"{"status":"Running, Progress = 5.00 %"}"#)), Progress::Running);
         assert_eq!(
@@ -268,6 +267,5 @@ mod tests {
         assert!(is_failed(&first_answer(Kind::Patch, &reply(200, r#"{"properties":{"provisioningState":"Failed"}}"#))));
         assert!(matches!(first_answer(Kind::Patch, &reply(200, "<html>")), Progress::Unreadable(_)));
         assert!(matches!(first_answer(Kind::Patch, &reply(200, "")), Progress::Unreadable(_)));
-        assert_eq!(first_answer(Kind::Action, &reply(200, "")), Progress::Succeeded);
     }
 }

@@ -47,6 +47,8 @@ impl Pipeline {
             if !seen.insert(next.clone()) || seen.len() > MAX_PAGES {
                 return Err(call.error_of(&reply, ErrorClass::Unreadable, "the pages do not end"));
             }
+            // What comes from Azure is used as it is.
+            call.version = None;
             call.url = next;
         }
     }

@@ -13,18 +13,21 @@ use tokio::time::Instant;
 use tracing::{debug, trace};
 use url::Url;
 
-use crate::classify::{Kind, Verdict, classify, exhausts_quota};
+use crate::classify::{Kind, Verdict, classify, exhausts_quota, knows_no_version};
 use crate::clock::{Clock, Ids, fraction};
-use crate::cloud::Cloud;
+use crate::cloud::{self, Cloud};
 use crate::counts::Counts;
 use crate::envelope::{self, Fault};
 use crate::error::{ArmError, ErrorClass, Landed, WriteError};
 use crate::governor::{Counted, Gauge, Governor, Place};
 use crate::headers;
+use crate::lift::{Asked, lift};
+use crate::operation::Operation;
 use crate::quota::{Class, Quota, Throttle};
 use crate::redact;
 use crate::secret::Secret;
-use crate::token::TokenSource;
+use crate::token::{TokenError, TokenSource};
+use crate::versions::Versions;
 use crate::wire::{Wire, WireError};
 
 /// How long things may take.
@@ -65,15 +68,20 @@ const SEND_WRITE_WITHIN: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
+/// After so many answers with status 500 a read is tried in the next version of its interface.
+const BROKEN_AFTER: u32 = 2;
+
 /// One request to be made.
 #[derive(Debug, Clone)]
 pub(crate) struct Call {
-    pub(crate) operation: &'static str,
+    pub(crate) operation: Operation,
     pub(crate) resource: String,
     pub(crate) kind: Kind,
     pub(crate) quota: Quota,
     pub(crate) method: Method,
     pub(crate) url: Url,
+    /// The version in the URL, if this program put it there; addresses that came from Azure are used as they are.
+    pub(crate) version: Option<String>,
     pub(crate) body: Option<Bytes>,
 }
 
@@ -81,12 +89,13 @@ impl Call {
     /// An error of this call before or besides any answer.
     pub(crate) fn error(&self, class: ErrorClass, message: impl Into<String>) -> ArmError {
         ArmError {
-            operation: self.operation,
+            operation: self.operation.name(),
             resource: self.resource.clone(),
             class,
             status: None,
             code: None,
             message: message.into(),
+            lift: None,
             request_id: None,
             retry_after: None,
         }
@@ -99,6 +108,44 @@ impl Call {
             request_id: reply.request_id.clone(),
             ..self.error(class, message)
         }
+    }
+
+    /// The error that Azure's refusal of this call is.
+    pub(crate) fn refusal(&self, reply: &Reply, fault: Fault, class: ErrorClass) -> ArmError {
+        let message = match (fault.message.is_empty(), reply.status.canonical_reason()) {
+            (true, reason) => format!("status {} {}", reply.status.as_u16(), reason.unwrap_or_default()),
+            (false, _) => fault.message.clone(),
+        };
+        let asked = Asked { operation: self.operation, resource: &self.resource };
+        ArmError {
+            code: fault.telling().map(str::to_owned),
+            lift: lift(&asked, class, reply.status, &fault),
+            retry_after: headers::retry_after(&reply.headers, reply.at),
+            ..self.error_of(reply, class, message.trim_end())
+        }
+    }
+
+    /// An error of this call for want of a token.
+    fn without_token(&self, error: &TokenError) -> ArmError {
+        ArmError {
+            lift: Some(error.class.hint().to_owned()),
+            ..self.error(ErrorClass::Token(error.class), error.to_string())
+        }
+    }
+
+    /// The same call in another version of its interface.
+    fn speak(&mut self, version: &str) {
+        let query: Vec<(String, String)> = self
+            .url
+            .query_pairs()
+            .map(|(name, value)| {
+                let value = if name == "api-version" { version.to_owned() } else { value.into_owned() };
+                (name.into_owned(), value)
+            })
+            .collect();
+        let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        cloud::set_query(&mut self.url, &query);
+        self.version = Some(version.to_owned());
     }
 }
 
@@ -132,6 +179,7 @@ pub(crate) struct Pipeline {
     pub(crate) wire: Arc<dyn Wire>,
     pub(crate) tokens: Arc<dyn TokenSource>,
     pub(crate) governor: Arc<Governor>,
+    pub(crate) versions: Versions,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
     pub(crate) timeouts: Timeouts,
@@ -142,6 +190,7 @@ impl Pipeline {
     /// Sends a read, repeating it within the limits. A 404 that is no error says that the one resource asked for does
     /// not exist ([`Reply::is_absent`]); lists and polls never get one.
     pub(crate) async fn read(&self, call: &Call) -> Result<Reply, ArmError> {
+        let call = &mut call.clone();
         let start = Instant::now();
         let mut attempt = 1;
         let mut renewed = false;
@@ -151,10 +200,13 @@ impl Pipeline {
                 Err(miss) => (miss.error, miss.passing),
                 Ok(reply) => {
                     let fault = fault_of(&reply);
-                    match classify(call.kind, reply.status, fault.code.as_deref()) {
+                    if self.falls_back(call, &reply, &fault) {
+                        continue;
+                    }
+                    match classify(call.kind, reply.status, &fault) {
                         Verdict::Done | Verdict::AlreadySo | Verdict::Absent => return Ok(reply),
                         Verdict::Unauthorized => {
-                            let error = refusal(call, &reply, fault, ErrorClass::Authentication);
+                            let error = call.refusal(&reply, fault, ErrorClass::Authentication);
                             if renewed {
                                 return Err(error);
                             }
@@ -164,7 +216,7 @@ impl Pipeline {
                         }
                         Verdict::Failed(class, _) => {
                             let passing = matches!(class, ErrorClass::Transient | ErrorClass::Throttled);
-                            (refusal(call, &reply, fault, class), passing)
+                            (call.refusal(&reply, fault, class), passing)
                         }
                     }
                 }
@@ -176,6 +228,15 @@ impl Pipeline {
             }
             tokio::time::sleep(pause).await;
             attempt += 1;
+            // A version may be broken for some resources only, so the next one is tried for this read and not kept.
+            if error.status == Some(500)
+                && attempt > BROKEN_AFTER
+                && let Some(version) = &call.version
+                && let Some(next) = self.versions.after(call.operation.interface(), version)
+            {
+                debug!(operation = call.operation.name(), broken = version, api_version = next, "api_version_tried");
+                call.speak(next);
+            }
         }
     }
 
@@ -201,17 +262,17 @@ impl Pipeline {
     }
 
     async fn token(&self, call: &Call) -> Result<Secret, ArmError> {
-        let token = self.tokens.token().await;
-        token.map_err(|error| call.error(ErrorClass::Authentication, error.to_string()))
+        self.tokens.token().await.map_err(|error| call.without_token(&error))
     }
 
     /// Sends a write once, in the place that was kept for it.
     pub(crate) async fn write(&self, call: &Call, place: Place) -> Result<(Reply, Verdict), WriteError> {
+        let call = &mut call.clone();
         let not_sent = |error| WriteError { error, landed: Landed::No };
         let send_by = Instant::now() + SEND_WRITE_WITHIN;
         let mut place = Some(place);
+        let mut renewed = false;
         loop {
-            let renewed = place.is_none();
             let token = tokio::time::timeout_at(send_by, self.token(call)).await;
             let late = "the token came so late that what the write rests on has grown old";
             let token = token.unwrap_or_else(|_| Err(call.error(ErrorClass::Transient, late))).map_err(not_sent)?;
@@ -222,6 +283,7 @@ impl Pipeline {
             let spent = match (held, place.take()) {
                 (Some(held), _) => Err(held),
                 (None, Some(place)) => place.spend(),
+                // It was refused before any effect, and goes once more.
                 (None, None) => self.governor.try_acquire(call.quota),
             };
             spent.map_err(|wait| not_sent(throttled(call, wait)))?;
@@ -230,19 +292,33 @@ impl Pipeline {
                 .await
                 .map_err(|miss| WriteError { error: miss.error, landed: miss.landed })?;
             let fault = fault_of(&reply);
-            return match classify(call.kind, reply.status, fault.code.as_deref()) {
+            // Who does not know the interface has done nothing.
+            if self.falls_back(call, &reply, &fault) {
+                continue;
+            }
+            return match classify(call.kind, reply.status, &fault) {
                 verdict @ (Verdict::Done | Verdict::AlreadySo) => Ok((reply, verdict)),
                 Verdict::Unauthorized if !renewed => {
+                    renewed = true;
                     self.tokens.renew(&token).await;
                     continue;
                 }
-                Verdict::Unauthorized => Err(not_sent(refusal(call, &reply, fault, ErrorClass::Authentication))),
-                Verdict::Absent => Err(not_sent(refusal(call, &reply, fault, ErrorClass::Refused))),
-                Verdict::Failed(class, landed) => {
-                    Err(WriteError { error: refusal(call, &reply, fault, class), landed })
-                }
+                Verdict::Unauthorized => Err(not_sent(call.refusal(&reply, fault, ErrorClass::Authentication))),
+                Verdict::Absent => Err(not_sent(call.refusal(&reply, fault, ErrorClass::Refused))),
+                Verdict::Failed(class, landed) => Err(WriteError { error: call.refusal(&reply, fault, class), landed }),
             };
         }
+    }
+
+    /// Moves the call on to the next version of its interface, if that is what the answer asks for.
+    fn falls_back(&self, call: &mut Call, reply: &Reply, fault: &Fault) -> bool {
+        let Some(version) = call.version.as_deref() else { return false };
+        if !knows_no_version(reply.status, fault, version) {
+            return false;
+        }
+        let Some(next) = self.versions.unknown(call.operation.interface(), version) else { return false };
+        call.speak(next);
+        true
     }
 
     fn pause(&self, attempt: u32) -> Duration {
@@ -273,10 +349,10 @@ impl Pipeline {
         let answer = match answer {
             Ok(answer) => answer,
             Err(lost) => {
-                self.counts.add(call.operation, None);
+                self.counts.add(call.operation.name(), None);
                 let message = token.scrub(&lost.to_string());
                 debug!(
-                    operation = call.operation, method = %call.method, url, client_request_id, attempt, elapsed_ms,
+                    operation = call.operation.name(), method = %call.method, url, client_request_id, attempt, elapsed_ms,
                     error = message, "request"
                 );
                 let landed = match lost {
@@ -295,9 +371,9 @@ impl Pipeline {
             headers: parts.headers,
             body,
         };
-        self.counts.add(call.operation, Some(reply.status.as_u16()));
+        self.counts.add(call.operation.name(), Some(reply.status.as_u16()));
         debug!(
-            operation = call.operation, method = %call.method, url, http_status = reply.status.as_u16(),
+            operation = call.operation.name(), method = %call.method, url, http_status = reply.status.as_u16(),
             request_id = reply.request_id, client_request_id, attempt, elapsed_ms, "request"
         );
         trace!(client_request_id, body = redact::body(&reply.body), "response_body");
@@ -396,17 +472,5 @@ pub(crate) fn throttled(call: &Call, wait: Duration) -> ArmError {
     ArmError {
         retry_after: Some(wait),
         ..call.error(ErrorClass::Throttled, "Azure asked for a longer pause than is worth waiting")
-    }
-}
-
-fn refusal(call: &Call, reply: &Reply, fault: Fault, class: ErrorClass) -> ArmError {
-    let message = match (fault.message.is_empty(), reply.status.canonical_reason()) {
-        (true, reason) => format!("status {} {}", reply.status.as_u16(), reason.unwrap_or_default()),
-        (false, _) => fault.message,
-    };
-    ArmError {
-        code: fault.code,
-        retry_after: headers::retry_after(&reply.headers, reply.at),
-        ..call.error_of(reply, class, message.trim_end())
     }
 }

@@ -10,8 +10,9 @@ use keyless_core::observed::{
 };
 
 use crate::api::{Answer, Read, ReadArm};
-use crate::client::{Client, shows_auth_mode};
+use crate::client::Client;
 use crate::error::{ArmError, ErrorClass};
+use crate::operation::Operation;
 use crate::pipeline::Call;
 use crate::quota::Provider;
 use crate::storage;
@@ -27,69 +28,60 @@ const MINUTE: Duration = Duration::from_secs(60);
 #[async_trait]
 impl ReadArm for Client {
     async fn subscriptions(&self) -> Read<Vec<SubscriptionId>> {
-        let query = [("api-version", self.versions.subscriptions.as_str())];
-        let call = self.list("list subscriptions", Provider::Resources, &tenant()?, "/subscriptions", &query);
+        let call = self.list(Operation::ListSubscriptions, Provider::Resources, &tenant()?, "/subscriptions", &[]);
         self.all(call, access::subscription).await
     }
 
     async fn workspaces(&self, subscription: SubscriptionId) -> Read<Vec<Workspace>> {
         let scope = subscription.arm();
         let path = format!("{scope}/providers/Microsoft.MachineLearningServices/workspaces");
-        let query = [("api-version", self.versions.workspaces.as_str())];
-        let call = self.list("list workspaces", Provider::MachineLearning, &scope, &path, &query);
-        self.refuse_blind_version(&call)?;
+        let call = self.list(Operation::ListWorkspaces, Provider::MachineLearning, &scope, &path, &[]);
         self.all(call, workspace::workspace).await
     }
 
     async fn workspace(&self, id: &WorkspaceId) -> Read<Option<Workspace>> {
-        let version = &self.versions.workspaces;
-        let call = self.get("get workspace", Provider::MachineLearning, id.arm(), id.as_str(), version);
-        self.refuse_blind_version(&call)?;
+        let call = self.get(Operation::GetWorkspace, Provider::MachineLearning, id.arm(), id.as_str());
         self.one(call, workspace::workspace).await
     }
 
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>> {
-        let call = self.workspace_parts("list datastores", id, "datastores");
+        let call = self.workspace_parts(Operation::ListDatastores, id, "datastores");
         self.all(call, workspace::datastore).await
     }
 
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {
-        let call = self.workspace_parts("list computes", id, "computes");
+        let call = self.workspace_parts(Operation::ListComputes, id, "computes");
         self.all(call, workspace::compute).await
     }
 
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
-        let (call, reply) = storage::get(&self.pipeline, &self.versions.storage, id).await?;
+        let (call, reply) = storage::get(&self.pipeline, id).await?;
         self.answer(&call, reply, storage_view::account)
     }
 
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
-        let call = self.at_scope("list role assignments", scope, "roleAssignments");
+        let call = self.at_scope(Operation::ListRoleAssignments, scope, "roleAssignments");
         self.all(call, access::role_assignment).await
     }
 
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {
-        let version = &self.versions.authorization;
-        let call = self.get("get role assignment", Provider::Authorization, id, id.as_str(), version);
+        let call = self.get(Operation::GetRoleAssignment, Provider::Authorization, id, id.as_str());
         self.one(call, access::role_assignment).await
     }
 
     async fn role_definition(&self, scope: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>> {
         let path = extension(scope, &format!("roleDefinitions/{role}"));
-        let version = &self.versions.authorization;
-        let call = self.get("get role definition", Provider::Authorization, scope, &path, version);
+        let call = self.get(Operation::GetRoleDefinition, Provider::Authorization, scope, &path);
         self.one(call, access::role_definition).await
     }
 
     async fn deny_assignments(&self, scope: &ArmId) -> Read<Vec<DenyAssignment>> {
-        let call = self.at_scope("list deny assignments", scope, "denyAssignments");
+        let call = self.at_scope(Operation::ListDenyAssignments, scope, "denyAssignments");
         self.all(call, access::deny_assignment).await
     }
 
     async fn locks(&self, scope: &ArmId) -> Read<Vec<Lock>> {
-        let query = [("api-version", self.versions.locks.as_str())];
-        let path = extension(scope, "locks");
-        let call = self.list("list locks", Provider::Authorization, scope, &path, &query);
+        let call = self.list(Operation::ListLocks, Provider::Authorization, scope, &extension(scope, "locks"), &[]);
         let mut answer = self.all(call, access::lock).await?;
         // The list also has the locks of what lies below, which do not bear on the scope itself.
         answer.value.retain(|lock| lock.scope.covers(scope));
@@ -103,7 +95,6 @@ impl ReadArm for Client {
         let timespan = format!("{from}/{to}");
         let top = METRIC_SERIES.to_string();
         let query = [
-            ("api-version", self.versions.metrics.as_str()),
             ("metricnames", "Transactions"),
             ("metricnamespace", "Microsoft.Storage/storageAccounts"),
             ("aggregation", "Total"),
@@ -112,7 +103,7 @@ impl ReadArm for Client {
             ("$filter", "Authentication eq '*' and ResponseType eq '*'"),
             ("top", &top),
         ];
-        let call = self.list("get key usage", Provider::Insights, account.arm(), &path, &query);
+        let call = self.list(Operation::GetKeyUsage, Provider::Insights, account.arm(), &path, &query);
         if window.is_zero() {
             return Err(call.error(ErrorClass::Bug, "the window is empty"));
         }
@@ -126,8 +117,7 @@ impl ReadArm for Client {
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
-        let version = &self.versions.managed_identities;
-        let call = self.get("get managed identity", Provider::ManagedIdentity, id.arm(), id.as_str(), version);
+        let call = self.get(Operation::GetManagedIdentity, Provider::ManagedIdentity, id.arm(), id.as_str());
         self.one(call, access::identity_principal).await
     }
 
@@ -137,36 +127,25 @@ impl ReadArm for Client {
 }
 
 impl Client {
-    fn workspace_parts(&self, operation: &'static str, id: &WorkspaceId, part: &str) -> Call {
-        let query = [("api-version", self.versions.workspace_parts.as_str())];
-        self.list(operation, Provider::MachineLearning, id.arm(), &format!("{id}/{part}"), &query)
+    fn workspace_parts(&self, operation: Operation, id: &WorkspaceId, part: &str) -> Call {
+        self.list(operation, Provider::MachineLearning, id.arm(), &format!("{id}/{part}"), &[])
     }
 
-    fn at_scope(&self, operation: &'static str, scope: &ArmId, kind: &str) -> Call {
-        let query = [("api-version", self.versions.authorization.as_str()), ("$filter", "atScope()")];
-        self.list(operation, Provider::Authorization, scope, &extension(scope, kind), &query)
-    }
-
-    /// In a version that hides the mode a missing one would read as unset; so nothing is read at all.
-    fn refuse_blind_version(&self, call: &Call) -> Result<(), ArmError> {
-        let version = &self.versions.workspaces;
-        if shows_auth_mode(version) {
-            return Ok(());
-        }
-        let message = format!("api-version {version} hides systemDatastoresAuthMode; use 2025-06-01 or later");
-        Err(call.error(ErrorClass::Unreadable, message))
+    fn at_scope(&self, operation: Operation, scope: &ArmId, kind: &str) -> Call {
+        self.list(operation, Provider::Authorization, scope, &extension(scope, kind), &[("$filter", "atScope()")])
     }
 }
 
 /// The scope of what lies in no subscription.
 fn tenant() -> Result<ArmId, ArmError> {
     ArmId::parse("/").map_err(|error| ArmError {
-        operation: "list subscriptions",
+        operation: Operation::ListSubscriptions.name(),
         resource: "/".to_owned(),
         class: ErrorClass::Bug,
         status: None,
         code: None,
         message: error.to_string(),
+        lift: None,
         request_id: None,
         retry_after: None,
     })

@@ -19,6 +19,7 @@ use legacy::auth::{AccessToken, TokenCredential};
 use crate::classify::{Kind, Verdict};
 use crate::error::{ArmError, ErrorClass, Landed, WriteError};
 use crate::governor::Place;
+use crate::operation::Operation;
 use crate::pipeline::{Call, Pipeline, Reply};
 use crate::quota::{Class, Provider, Quota};
 
@@ -26,13 +27,9 @@ use crate::quota::{Class, Provider, Quota};
 const PLACEHOLDER: &str = "added-by-transport";
 
 /// Reads one account, which may be absent.
-pub(crate) async fn get(
-    pipeline: &Arc<Pipeline>,
-    api_version: &str,
-    id: &StorageAccountId,
-) -> Result<(Call, Reply), ArmError> {
-    let seam = Seam::new(pipeline, "get storage account", id, Kind::Get, Class::Read, None);
-    let accounts = client(pipeline, api_version, &seam).map_err(|error| seam.bug(&error))?;
+pub(crate) async fn get(pipeline: &Arc<Pipeline>, id: &StorageAccountId) -> Result<(Call, Reply), ArmError> {
+    let seam = Seam::new(pipeline, Operation::GetStorageAccount, id, Kind::Get, Class::Read, None);
+    let accounts = client(pipeline, &seam).map_err(|error| seam.bug(&error))?;
     let sent = accounts.get_properties(id.resource_group(), id.name(), id.subscription().to_string()).send().await;
     match seam.outcome() {
         Some(Outcome::Read(call, result)) => Ok((call, result?)),
@@ -44,13 +41,12 @@ pub(crate) async fn get(
 pub(crate) async fn set_shared_key_access(
     pipeline: &Arc<Pipeline>,
     place: Place,
-    api_version: &str,
     id: &StorageAccountId,
     allowed: bool,
 ) -> Result<(Call, Reply, Verdict), WriteError> {
-    let seam = Seam::new(pipeline, "set shared key access", id, Kind::Patch, Class::Write, Some(place));
+    let seam = Seam::new(pipeline, Operation::SetSharedKeyAccess, id, Kind::Patch, Class::Write, Some(place));
     let bug = |why: &str| WriteError { error: seam.bug(why), landed: Landed::No };
-    let accounts = client(pipeline, api_version, &seam).map_err(|error| bug(&error))?;
+    let accounts = client(pipeline, &seam).map_err(|error| bug(&error))?;
     let parameters = models::StorageAccountUpdateParameters {
         properties: Some(models::StorageAccountPropertiesUpdateParameters {
             allow_shared_key_access: Some(allowed),
@@ -65,13 +61,10 @@ pub(crate) async fn set_shared_key_access(
     }
 }
 
-fn client(
-    pipeline: &Pipeline,
-    api_version: &str,
-    seam: &Arc<Seam>,
-) -> Result<storage::storage_accounts::Client, String> {
+fn client(pipeline: &Pipeline, seam: &Arc<Seam>) -> Result<storage::storage_accounts::Client, String> {
     // An `api-version` on the endpoint replaces the crate's own on every call.
-    let endpoint = pipeline.cloud.url("/", &[("api-version", api_version)]);
+    let version = seam.template.version.as_deref().unwrap_or_default();
+    let endpoint = pipeline.cloud.url("/", &[("api-version", version)]);
     let client = storage::ClientBuilder::new(Arc::new(NoToken))
         .endpoint(endpoint)
         .scopes(&[pipeline.cloud.scope()])
@@ -120,7 +113,7 @@ struct Seam {
 impl Seam {
     fn new(
         pipeline: &Arc<Pipeline>,
-        operation: &'static str,
+        operation: Operation,
         id: &StorageAccountId,
         kind: Kind,
         class: Class,
@@ -134,6 +127,7 @@ impl Seam {
             quota,
             method: Method::GET,
             url: pipeline.cloud.resource_manager().clone(),
+            version: Some(pipeline.versions.current(operation.interface()).to_owned()),
             body: None,
         };
         Arc::new(Self { pipeline: Arc::clone(pipeline), template, place: Mutex::new(place), outcome: Mutex::new(None) })
@@ -150,7 +144,7 @@ impl Seam {
 
 impl fmt::Debug for Seam {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Seam").field("operation", &self.template.operation).finish_non_exhaustive()
+        f.debug_struct("Seam").field("operation", &self.template.operation.name()).finish_non_exhaustive()
     }
 }
 

@@ -1,28 +1,20 @@
 //! Tokens for the resource manager: kept, renewed early, fetched once for all who wait.
 //!
 //! azure_identity keeps tokens too, but errors when a renewal fails while the old token still works, and reads the
-//! machine's clock; so a [`CachedTokens`] stands above it and asks for a fresh credential each time.
+//! machine's clock; so a [`CachedTokens`] stands above it and asks for a fresh credential each time. A token's life is
+//! counted from the moment it was asked for, on a clock that nobody sets: neither a wrong clock of this machine nor one
+//! that is set right under way makes a token older or younger than it is.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
-use crate::clock::Clock;
 use crate::secret::Secret;
 
-/// Why there is no token.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{message}")]
-pub struct TokenError {
-    /// What happened; never holds a secret.
-    pub message: String,
-    /// Whether trying again may help.
-    pub transient: bool,
-}
+pub use crate::token_error::{TokenClass, TokenError};
 
 /// Where the pipeline gets its tokens.
 #[async_trait]
@@ -43,7 +35,7 @@ pub struct Token {
     /// The token.
     pub secret: Secret,
     /// When it stops being accepted.
-    pub expires: Timestamp,
+    pub expires: Instant,
 }
 
 /// Gets a new token from outside, keeping nothing.
@@ -62,8 +54,10 @@ const MARGIN: Duration = Duration::from_secs(30);
 /// Renewal starts this long before the end, or at a quarter of a shorter life.
 const EARLY: Duration = Duration::from_secs(600);
 
-/// After a failed attempt the next one waits this long, so that callers do not hammer Entra one after another.
+/// After a failed attempt the next one waits this long, and twice as long after each that follows, up to the second: so
+/// that callers do not hammer Entra one after another, and an outage is over for us a minute after it is over.
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
+const AT_MOST_AFTER_FAILURE: Duration = Duration::from_secs(60);
 
 /// Attempts per fetch, and the pause before the second.
 const ATTEMPTS: u32 = 3;
@@ -72,7 +66,6 @@ const PAUSE: Duration = Duration::from_millis(400);
 /// Keeps the token of a [`FetchToken`].
 pub struct CachedTokens {
     fetch: Arc<dyn FetchToken>,
-    clock: Arc<dyn Clock>,
     timeout: Duration,
     state: Mutex<State>,
     flight: tokio::sync::Mutex<()>,
@@ -81,15 +74,21 @@ pub struct CachedTokens {
 #[derive(Default)]
 struct State {
     token: Option<Token>,
-    renew_at: Option<Timestamp>,
-    failed: Option<(Instant, TokenError)>,
+    renew_at: Option<Instant>,
+    failed: Option<Failed>,
+}
+
+struct Failed {
+    in_a_row: u32,
+    ask_again: Instant,
+    error: TokenError,
 }
 
 impl CachedTokens {
     /// Keeps what `fetch` gets; one fetch, its repetitions included, takes at most `timeout`.
     #[must_use]
-    pub fn new(fetch: Arc<dyn FetchToken>, clock: Arc<dyn Clock>, timeout: Duration) -> Self {
-        Self { fetch, clock, timeout, state: Mutex::default(), flight: tokio::sync::Mutex::new(()) }
+    pub fn new(fetch: Arc<dyn FetchToken>, timeout: Duration) -> Self {
+        Self { fetch, timeout, state: Mutex::default(), flight: tokio::sync::Mutex::new(()) }
     }
 
     fn state(&self) -> std::sync::MutexGuard<'_, State> {
@@ -98,38 +97,41 @@ impl CachedTokens {
 
     /// The kept token if it is still valid, and whether it is time to renew it.
     fn kept(&self) -> Option<(Secret, bool)> {
-        let now = self.clock.now();
+        let now = Instant::now();
         let state = self.state();
         let token = state.token.as_ref()?;
-        let valid = now.checked_add(MARGIN).is_ok_and(|soon| soon < token.expires);
+        let valid = now + MARGIN < token.expires;
         valid.then(|| (token.secret.clone(), state.renew_at.is_some_and(|at| at <= now)))
     }
 
     fn recent_failure(&self) -> Option<TokenError> {
         let state = self.state();
-        let (at, error) = state.failed.as_ref()?;
-        (at.elapsed() < AFTER_FAILURE).then(|| error.clone())
+        let Failed { ask_again, error, .. } = state.failed.as_ref()?;
+        (Instant::now() < *ask_again).then(|| error.clone())
     }
 
     async fn fetch_and_keep(&self) -> Result<Secret, TokenError> {
         let fetched = tokio::time::timeout(self.timeout, self.fetch_with_retries()).await.unwrap_or_else(|_| {
-            Err(TokenError { message: format!("no token within {:?}", self.timeout), transient: true })
+            let message = format!("the token endpoint gave none within {:?}", self.timeout);
+            Err(TokenError::new(TokenClass::Unreachable, message))
         });
-        let now = self.clock.now();
+        let now = Instant::now();
         let mut state = self.state();
         match fetched {
             Ok(token) => {
-                let life = Duration::try_from(token.expires.duration_since(now)).unwrap_or_default();
-                let early = EARLY.min(life / 4);
-                let renew_at = token.expires.checked_sub(early).unwrap_or(token.expires);
-                debug!(expires = %token.expires, "token_fetched");
+                let life = token.expires.saturating_duration_since(now);
+                let renew_at = now + (life - EARLY.min(life / 4));
+                debug!(life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX), "token_fetched");
                 let secret = token.secret.clone();
                 *state = State { token: Some(token), renew_at: Some(renew_at), failed: None };
                 Ok(secret)
             }
             Err(error) => {
-                state.renew_at = now.checked_add(MARGIN).ok();
-                state.failed = Some((Instant::now(), error.clone()));
+                state.renew_at = Some(now + MARGIN);
+                let in_a_row = state.failed.as_ref().map_or(0, |failed| failed.in_a_row).saturating_add(1);
+                let factor = 1_u32.checked_shl(in_a_row - 1).unwrap_or(u32::MAX).max(1);
+                let ask_again = now + AFTER_FAILURE.saturating_mul(factor).min(AT_MOST_AFTER_FAILURE);
+                state.failed = Some(Failed { in_a_row, ask_again, error: error.clone() });
                 Err(error)
             }
         }
@@ -139,7 +141,7 @@ impl CachedTokens {
         let mut attempt = 1;
         loop {
             match self.fetch.fetch().await {
-                Err(error) if error.transient && attempt < ATTEMPTS => {
+                Err(error) if error.class.is_transient() && attempt < ATTEMPTS => {
                     debug!(attempt, error = %error, "token_fetch_repeated");
                     tokio::time::sleep(PAUSE * attempt).await;
                     attempt += 1;
@@ -160,7 +162,10 @@ impl TokenSource for CachedTokens {
                 return match self.fetch_and_keep().await {
                     Ok(new) => Ok(new),
                     Err(error) => {
-                        warn!(error = %error, "token_not_renewed");
+                        warn!(
+                            error_class = error.class.as_str(), hint = error.class.hint(), error = %error,
+                            "token_not_renewed"
+                        );
                         Ok(self.kept().map_or(old, |(kept, _)| kept))
                     }
                 };
@@ -191,21 +196,7 @@ mod tests {
     use super::*;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    struct Hand(Mutex<Timestamp>);
-    impl Hand {
-        fn advance(&self, by: Duration) {
-            let mut now = self.0.lock().unwrap();
-            *now = now.checked_add(by).unwrap();
-        }
-    }
-    impl Clock for Hand {
-        fn now(&self) -> Timestamp {
-            *self.0.lock().unwrap()
-        }
-    }
-
     struct Mint {
-        clock: Arc<Hand>,
         life: Duration,
         made: AtomicUsize,
         broken: Mutex<Option<TokenError>>,
@@ -218,30 +209,25 @@ mod tests {
             if let Some(error) = self.broken.lock().unwrap().clone() {
                 return Err(error);
             }
-            let expires = self.clock.now().checked_add(self.life).unwrap();
+            let expires = Instant::now() + self.life;
             Ok(Token { secret: Secret::new(format!("t{number}")), expires })
         }
     }
 
-    fn fixture() -> (Arc<CachedTokens>, Arc<Mint>, Arc<Hand>) {
-        let clock = Arc::new(Hand(Mutex::new("2026-11-01T00:00:00Z".parse().unwrap())));
-        let mint = Arc::new(Mint {
-            clock: Arc::clone(&clock),
-            life: Duration::from_secs(3600),
-            made: AtomicUsize::new(0),
-            broken: Mutex::new(None),
-        });
-        let source = CachedTokens::new(Arc::clone(&mint) as _, Arc::clone(&clock) as _, Duration::from_secs(10));
-        (Arc::new(source), mint, clock)
+    fn fixture() -> (Arc<CachedTokens>, Arc<Mint>) {
+        let mint =
+            Arc::new(Mint { life: Duration::from_secs(3600), made: AtomicUsize::new(0), broken: Mutex::new(None) });
+        let source = CachedTokens::new(Arc::clone(&mint) as _, Duration::from_secs(10));
+        (Arc::new(source), mint)
     }
 
     fn outage() -> Option<TokenError> {
-        Some(TokenError { message: "503".to_owned(), transient: true })
+        Some(TokenError::new(TokenClass::Unavailable, "503"))
     }
 
     #[tokio::test(start_paused = true)]
     async fn fifty_callers_cause_one_fetch() {
-        let (source, mint, _) = fixture();
+        let (source, mint) = fixture();
         let calls: Vec<_> = (0..50)
             .map(|_| {
                 let source = Arc::clone(&source);
@@ -255,45 +241,52 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_token_is_renewed_ten_minutes_early_by_the_injected_clock() {
-        let (source, _, clock) = fixture();
+    async fn a_token_is_renewed_ten_minutes_early_counted_from_when_it_was_asked_for() {
+        let (source, _) = fixture();
         assert_eq!(source.token().await.unwrap().expose(), "t0");
-        clock.advance(Duration::from_secs(2999));
+        tokio::time::advance(Duration::from_secs(2999)).await;
         assert_eq!(source.token().await.unwrap().expose(), "t0");
-        clock.advance(Duration::from_secs(2));
+        tokio::time::advance(Duration::from_secs(2)).await;
         assert_eq!(source.token().await.unwrap().expose(), "t1");
     }
 
     #[tokio::test(start_paused = true)]
     async fn the_old_token_serves_through_an_outage_until_it_expires() {
-        let (source, mint, clock) = fixture();
+        let (source, mint) = fixture();
         source.token().await.unwrap();
         *mint.broken.lock().unwrap() = outage();
-        clock.advance(Duration::from_secs(3100));
+        tokio::time::advance(Duration::from_secs(3100)).await;
         assert_eq!(source.token().await.unwrap().expose(), "t0");
         let fetches = mint.made.load(Ordering::SeqCst);
         assert_eq!(source.token().await.unwrap().expose(), "t0", "the next caller is served without another attempt");
         assert_eq!(mint.made.load(Ordering::SeqCst), fetches);
-        clock.advance(Duration::from_secs(480));
+        tokio::time::advance(Duration::from_secs(480)).await;
         assert!(source.token().await.is_err());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_failure_is_told_to_all_who_wait_without_asking_again_for_each() {
-        let (source, mint, _) = fixture();
+        let (source, mint) = fixture();
         *mint.broken.lock().unwrap() = outage();
         for _ in 0..20 {
             assert!(source.token().await.is_err());
         }
         assert_eq!(mint.made.load(Ordering::SeqCst), 3, "one fetch of three attempts");
-        tokio::time::advance(AFTER_FAILURE).await;
+        // Asked for every second over an outage of ten minutes.
+        for _ in 0..600 {
+            tokio::time::advance(Duration::from_secs(1)).await;
+            assert!(source.token().await.is_err());
+        }
+        let fetches = mint.made.load(Ordering::SeqCst) / 3;
+        assert!((10..=16).contains(&fetches), "{fetches}");
+        tokio::time::advance(AT_MOST_AFTER_FAILURE).await;
         *mint.broken.lock().unwrap() = None;
         assert!(source.token().await.is_ok());
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_refused_token_is_replaced_once_however_many_calls_used_it() {
-        let (source, mint, _) = fixture();
+        let (source, mint) = fixture();
         let old = source.token().await.unwrap();
         source.renew(&old).await;
         let new = source.token().await.unwrap();
@@ -311,9 +304,9 @@ mod tests {
                 std::future::pending().await
             }
         }
-        let (_, _, clock) = fixture();
-        let source = CachedTokens::new(Arc::new(Never), clock, Duration::from_secs(10));
+        let source = CachedTokens::new(Arc::new(Never), Duration::from_secs(10));
         let error = source.token().await.unwrap_err();
-        assert!(error.transient && error.message.contains("10s"), "{error}");
+        assert_eq!(error.class, TokenClass::Unreachable);
+        assert!(error.message.contains("10s"), "{error}");
     }
 }

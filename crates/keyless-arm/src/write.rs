@@ -10,6 +10,7 @@ use crate::classify::{Kind, Verdict};
 use crate::client::Client;
 use crate::error::{ArmError, ErrorClass, Landed, WriteError};
 use crate::governor::Place;
+use crate::operation::Operation;
 use crate::pipeline::{Call, Reply};
 use crate::quota::Provider;
 use crate::read::extension;
@@ -32,14 +33,14 @@ impl WriteArm for Client {
             "principalType": grant.principal_type.as_wire(),
             "description": grant.description,
         }});
-        let target = (path.as_str(), self.versions.authorization.as_str());
-        let call = self.change("grant role", Kind::Grant, Provider::Authorization, &grant.scope, target, Some(&body));
+        let (operation, provider) = (Operation::GrantRole, Provider::Authorization);
+        let call = self.change(operation, Kind::Grant, provider, &grant.scope, &path, Some(&body));
         self.send(permit, call).await
     }
 
     async fn revoke_role(&self, permit: WritePermit, assignment: &ArmId) -> Write {
-        let target = (assignment.as_str(), self.versions.authorization.as_str());
-        let call = self.change("revoke role", Kind::Revoke, Provider::Authorization, assignment, target, None);
+        let (operation, provider) = (Operation::RevokeRole, Provider::Authorization);
+        let call = self.change(operation, Kind::Revoke, provider, assignment, assignment.as_str(), None);
         let is_assignment = assignment.folded().contains("/providers/microsoft.authorization/roleassignments/")
             && assignment.name().parse::<AssignmentName>().is_ok();
         if !is_assignment {
@@ -54,28 +55,17 @@ impl WriteArm for Client {
             AuthMode::AccessKey => "AccessKey",
         };
         let body = json!({"properties": {"systemDatastoresAuthMode": word}});
-        let target = (workspace.as_str(), self.versions.workspaces.as_str());
-        let provider = Provider::MachineLearning;
-        let call = self.change("set auth mode", Kind::Patch, provider, workspace.arm(), target, Some(&body));
+        let (operation, provider) = (Operation::SetAuthMode, Provider::MachineLearning);
+        let call = self.change(operation, Kind::Patch, provider, workspace.arm(), workspace.as_str(), Some(&body));
         self.send(permit, call).await
     }
 
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
-        let version = &self.versions.storage;
-        let target = (account.as_str(), version.as_str());
-        let probe = self.change("set shared key access", Kind::Patch, Provider::Storage, account.arm(), target, None);
+        let (operation, provider) = (Operation::SetSharedKeyAccess, Provider::Storage);
+        let probe = self.change(operation, Kind::Patch, provider, account.arm(), account.as_str(), None);
         let place = place_of(permit, &probe)?;
-        let (call, reply, verdict) =
-            storage::set_shared_key_access(&self.pipeline, place, version, account, allowed).await?;
+        let (call, reply, verdict) = storage::set_shared_key_access(&self.pipeline, place, account, allowed).await?;
         self.end(&call, reply, verdict).await
-    }
-
-    async fn resync_workspace_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write {
-        let path = format!("{workspace}/resyncKeys");
-        let target = (path.as_str(), self.versions.workspaces.as_str());
-        let provider = Provider::MachineLearning;
-        let call = self.change("resync workspace keys", Kind::Action, provider, workspace.arm(), target, None);
-        self.send(permit, call).await
     }
 }
 
@@ -89,7 +79,7 @@ impl Client {
     /// Follows a write to its end.
     async fn end(&self, call: &Call, reply: Reply, verdict: Verdict) -> Write {
         let (reply, written) = match (call.kind, verdict) {
-            (Kind::Patch | Kind::Action, _) => (self.pipeline.settle(call, reply).await?, Written::Changed),
+            (Kind::Patch, _) => (self.pipeline.settle(call, reply).await?, Written::Changed),
             // A conflict that says "it is there" has an error for a body.
             (_, Verdict::AlreadySo) if !reply.status.is_success() => (reply, Written::AlreadySo),
             (_, verdict) => {

@@ -10,13 +10,14 @@ use keyless_core::action::{Action, Grant};
 use keyless_core::catalog;
 use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::{StorageAccountId, WorkspaceId};
-use keyless_core::observed::ObservedAuthMode;
+use keyless_core::observed::{Cause, ObservedAuthMode, Reading};
 use keyless_core::pass::{Ended, Refused, RefusedBy, Report, WriteRecord, WriteResult};
 use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
 use tokio::time::Instant;
 
 use crate::event::{Event, Level, Name};
 use crate::index::Index;
+use crate::memory::NOT_STUCK_LIFT;
 
 /// What has been told, and when.
 #[derive(Debug)]
@@ -43,7 +44,8 @@ struct Told {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 enum Topic {
     Drift(Drift, bool),
-    Incomplete(String),
+    /// What could not be read, and the kind of failure: another kind is news.
+    Incomplete(String, Option<&'static str>),
     Gate(Option<Action>, Option<Gate>, String),
     ServiceGrant(WorkspaceId),
     Unwanted(String),
@@ -85,7 +87,7 @@ impl Book {
                         (moving || !complete) && plan.steps.iter().any(|step| step.action == *action)
                     }
                     Topic::Gate(None, _, _) => !complete,
-                    Topic::Incomplete(_) | Topic::Missing(_) => false,
+                    Topic::Incomplete(..) | Topic::Missing(_) => false,
                 };
             if let Topic::Drift(drift, _) = topic
                 && !keep
@@ -158,10 +160,11 @@ impl Book {
         let event = |name, level| Event { revision: Some(revision.to_owned()), ..Event::new(name, level) };
         let mut current = BTreeMap::new();
         for (subscription, reading) in &index.listings {
-            if let Some(why) = reading.failure() {
+            if let Reading::Unknown { why, cause: Cause { class, lift } } = reading {
                 let why = Some(format!("workspaces of subscription {subscription}: {why}"));
-                let event = Event { why, ..event(Name::ObserveIncomplete, Level::Warn) };
-                current.insert(Topic::Incomplete(subscription.to_string()), event);
+                let lift = lift.clone();
+                let event = Event { why, lift, error_class: *class, ..event(Name::ObserveIncomplete, Level::Warn) };
+                current.insert(Topic::Incomplete(subscription.to_string(), *class), event);
             }
         }
         let undetermined = index.unplaced.iter().map(|(id, why)| (id, why.as_str()));
@@ -170,7 +173,7 @@ impl Book {
             let why = Some(format!("the account of {} could not be found out: {why}", id.name()));
             let workspace = Some(id.to_string());
             let event = Event { workspace, why, ..event(Name::ObserveIncomplete, Level::Warn) };
-            current.insert(Topic::Incomplete(id.to_string()), event);
+            current.insert(Topic::Incomplete(id.to_string(), None), event);
         }
         for id in &index.missing {
             let lift = Some("the workspace, or its document removed".to_owned());
@@ -265,9 +268,10 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
             Topic::Gate(None, None, "account".to_owned()),
             Event { why, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
         ),
-        Finding::Incomplete { what, .. } => {
-            (Topic::Incomplete(what.clone()), Event { why, ..about(Name::ObserveIncomplete, Level::Warn, plan) })
-        }
+        Finding::Incomplete { what, why: _, cause: Cause { class, lift } } => (
+            Topic::Incomplete(what.clone(), *class),
+            Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+        ),
         Finding::ServiceGrantMissing { workspace, principal } => (
             Topic::ServiceGrant(workspace.clone()),
             Event {
@@ -360,14 +364,17 @@ fn written(plan: &Plan, write: &WriteRecord) -> Event {
             ..about(Name::ActionApplied, Level::Info, plan)
         },
         WriteResult::DidNotStick { request_id } => {
-            failed(Level::Error, "did_not_stick", "Azure accepted it, and the value is not there", request_id)
+            let why = "Azure accepted it, and the value is not there: most likely a policy of effect Modify sets it";
+            Event { lift: Some(NOT_STUCK_LIFT.to_owned()), ..failed(Level::Error, "did_not_stick", why, request_id) }
         }
         WriteResult::NotReadBack { request_id, why } => failed(Level::Warn, "not_read_back", why, request_id),
         WriteResult::Unknown { why, request_id } => failed(Level::Warn, "unknown", why, request_id),
         WriteResult::NotSent { why } => failed(Level::Warn, "not_sent", why, &None),
-        WriteResult::Refused(Refused { by, code, status, message, request_id, retry_after }) => {
+        WriteResult::Refused(Refused { by, cause, code, status, message, request_id, retry_after }) => {
             let level = if *by == RefusedBy::Person { Level::Error } else { Level::Warn };
             Event {
+                error_class: cause.class,
+                lift: cause.lift.clone(),
                 code: code.clone(),
                 http_status: *status,
                 retry_after_ms: retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),

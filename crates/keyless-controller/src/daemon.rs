@@ -27,6 +27,7 @@ use crate::mark::StateDir;
 use crate::memory::{Growth, Memory};
 use crate::observe::Observer;
 use crate::rest::Patience;
+use crate::sparing::Sparing;
 use crate::status::Status;
 use crate::turn::Loop;
 use crate::view::View;
@@ -84,6 +85,8 @@ pub struct Controller {
 /// What passes share.
 pub(crate) struct Shared {
     pub(crate) observer: Observer,
+    /// The reader of the observer.
+    pub(crate) sparing: Arc<Sparing>,
     write: Arc<dyn WriteArm>,
     pub(crate) state_dir: StateDir,
     sink: Arc<dyn Sink>,
@@ -114,11 +117,13 @@ impl Controller {
         status: Arc<Status>,
     ) -> Self {
         let memory = Arc::new(Memory::new(options.person));
-        let observer = Observer::new(read, Arc::new(ServerClock::default()), memory);
+        let sparing = Arc::new(Sparing::new(read));
+        let observer =
+            Observer::new(Arc::clone(&sparing) as Arc<dyn ReadArm>, Arc::new(ServerClock::default()), memory);
         let boot = Boot { needed: !state_dir.mark().is_set(), from: None };
         let book = Mutex::new(Book::new(options.alert_reminder));
         let revision = Mutex::new(Revision(String::new()));
-        let shared = Arc::new(Shared { observer, write, state_dir, sink, status, book, revision });
+        let shared = Arc::new(Shared { observer, sparing, write, state_dir, sink, status, book, revision });
         Self { options, shared, boot }
     }
 

@@ -161,6 +161,10 @@ pub struct Event {
     /// How a failed action stands: `refused`, `unknown`, `did_not_stick`, `not_read_back`, `not_sent`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub result: Option<&'static str>,
+    /// What kind of failure it was: `refused`, `throttled`, `transient`, `propagating`, `authentication`, `unreadable`,
+    /// `bug`, or `token_…` where no token could be had.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<&'static str>,
     /// Azure's error code.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
@@ -213,6 +217,7 @@ impl Event {
             lift: None,
             until: None,
             result: None,
+            error_class: None,
             code: None,
             http_status: None,
             retry_after_ms: None,
@@ -271,6 +276,7 @@ impl Sink for LogSink {
                     lift = event.lift,
                     until = event.until.map(tracing::field::display),
                     result = event.result,
+                    error_class = event.error_class,
                     code = event.code,
                     http_status = event.http_status,
                     retry_after_ms = event.retry_after_ms,

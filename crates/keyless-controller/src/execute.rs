@@ -18,6 +18,7 @@ use keyless_core::plan::{self, Plan};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::failed::cause;
 use crate::mark::StateDir;
 use crate::observe::{Ask, Observer, Seen};
 
@@ -210,7 +211,7 @@ fn outcome(written: Write) -> Outcome {
         }
         Err(error) => error,
     };
-    let why = error.to_string();
+    let (why, cause) = (error.to_string(), cause(&error));
     if landed == Landed::Unknown {
         return Outcome::Unknown { why, request_id: error.request_id };
     }
@@ -218,15 +219,18 @@ fn outcome(written: Write) -> Outcome {
         return Outcome::NotSent { why };
     }
     let by = match error.class {
-        ErrorClass::Throttled | ErrorClass::Transient | ErrorClass::Propagating | ErrorClass::Authentication => {
-            RefusedBy::Time
-        }
+        ErrorClass::Throttled
+        | ErrorClass::Transient
+        | ErrorClass::Propagating
+        | ErrorClass::Authentication
+        | ErrorClass::Token(_) => RefusedBy::Time,
         ErrorClass::Refused | ErrorClass::Bug => RefusedBy::Person,
         // An answer nobody understands does not say that nothing happened.
         ErrorClass::Unreadable => return Outcome::Unknown { why, request_id: error.request_id },
     };
     Outcome::Refused(Refused {
         by,
+        cause,
         code: error.code,
         status: error.status,
         message: error.message,
@@ -249,6 +253,7 @@ mod tests {
             status,
             code: None,
             message: "no".to_owned(),
+            lift: None,
             request_id: None,
             retry_after: None,
         };

@@ -37,6 +37,10 @@ impl Growth {
     }
 }
 
+/// What lifts a value that is not there although the write was accepted.
+pub(crate) const NOT_STUCK_LIFT: &str =
+    "an exemption from the Azure Policy of effect Modify that sets the value, or an end to whatever else sets it back";
+
 /// How often a written assignment that no list shows is put down to lists that lag: half a minute in all.
 const LAGS: u32 = 5;
 
@@ -60,6 +64,7 @@ struct Remembered {
     by: RefusedBy,
     until: Timestamp,
     why: String,
+    lift: Option<String>,
 }
 
 impl Memory {
@@ -94,7 +99,10 @@ impl Memory {
         let refused = memory
             .refused
             .iter()
-            .map(|(action, refusal)| (action.clone(), Refusal { until: refusal.until, why: refusal.why.clone() }))
+            .map(|(action, refusal)| {
+                let Remembered { tries: _, by: _, until, why, lift } = refusal;
+                (action.clone(), Refusal { until: *until, why: why.clone(), lift: lift.clone() })
+            })
             .collect();
         Limits { boot_until, unsettled_until: memory.unsettled_until, refused }
     }
@@ -136,8 +144,8 @@ impl Memory {
             WriteResult::DidNotStick { .. } => {
                 // What undid it may be slow as well as quick, and trying again at once would fight with it.
                 memory.rest(now, late_write);
-                let why = "accepted, but the value is not there".to_owned();
-                memory.refuse(&write.action, RefusedBy::Person, why, now, |tries| self.person.wait(tries));
+                let said = ("accepted, but the value is not there".to_owned(), Some(NOT_STUCK_LIFT.to_owned()));
+                memory.refuse(&write.action, RefusedBy::Person, said, now, |tries| self.person.wait(tries));
             }
             WriteResult::Refused(refused) => {
                 let growth = match refused.by {
@@ -145,8 +153,8 @@ impl Memory {
                     RefusedBy::Time => Growth::TIME,
                 };
                 let code = refused.code.as_deref().map(|code| format!("{code}: ")).unwrap_or_default();
-                let why = format!("{code}{}", refused.message);
-                memory.refuse(&write.action, refused.by, why, now, |tries| {
+                let said = (format!("{code}{}", refused.message), refused.cause.lift.clone());
+                memory.refuse(&write.action, refused.by, said, now, |tries| {
                     refused.retry_after.unwrap_or_else(|| growth.wait(tries))
                 });
             }
@@ -189,19 +197,19 @@ impl KeyMemory {
         } else {
             "accepted as being so already, but no assignment that counts is listed: one with a condition may stand there"
         };
-        self.refuse(action, by, why.to_owned(), now, |tries| growth.wait(tries));
+        self.refuse(action, by, (why.to_owned(), None), now, |tries| growth.wait(tries));
     }
 
     fn refuse(
         &mut self,
         action: &Action,
         by: RefusedBy,
-        why: String,
+        (why, lift): (String, Option<String>),
         now: Timestamp,
         wait: impl FnOnce(u32) -> Duration,
     ) {
         let tries = self.refused.get(action).map_or(0, |refusal| refusal.tries).saturating_add(1);
-        self.refused.insert(action.clone(), Remembered { tries, by, until: later(now, wait(tries)), why });
+        self.refused.insert(action.clone(), Remembered { tries, by, until: later(now, wait(tries)), why, lift });
     }
 }
 

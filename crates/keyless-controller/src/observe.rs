@@ -23,6 +23,7 @@ use keyless_core::observed::{
 use tokio::time::Instant;
 
 use crate::clock::{ServerClock, earlier};
+use crate::failed::failed;
 use crate::memory::Memory;
 use crate::search::{Place, Search, Searcher};
 use crate::sweep::Sweep;
@@ -207,7 +208,7 @@ impl Observer {
                 self.clock.saw(at);
                 Reading::known(value, at)
             }
-            Err(error) => Reading::unknown(error.to_string()),
+            Err(error) => failed(&error),
         }
     }
 
@@ -222,8 +223,8 @@ impl Observer {
     async fn elsewhere(&self, ask: Ask<'_>) -> Reading<BTreeMap<WorkspaceId, Vec<Datastore>>> {
         let mut sweep = self.sweep.lock().await;
         let Search { listings, found } = self.search(ask).await;
-        if let Some(why) = listings.values().find_map(Reading::failure) {
-            return Reading::unknown(why);
+        if let Some(failed) = listings.values().find_map(Reading::failed) {
+            return failed;
         }
         let key = &ask.desired.account_id;
         let here = |place: &Place| matches!(place, Place::On(account) if account == key);
@@ -280,7 +281,7 @@ impl Observer {
                 slot.missing = Some(Instant::now());
                 Reading::unknown(missing)
             }
-            Reading::Unknown { why } => Reading::Unknown { why },
+            Reading::Unknown { why, cause } => Reading::Unknown { why, cause },
             Reading::NotRead => Reading::NotRead,
         }
     }

@@ -13,6 +13,7 @@ use keyless_core::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{Reading, Workspace};
 
 use crate::clock::ServerClock;
+use crate::failed::{failed, failed_as, with_lift};
 
 /// How many lists or direct reads one search has under way at a time.
 const AT_A_TIME: usize = 4;
@@ -63,9 +64,9 @@ impl Searcher<'_> {
                 Ok(answer) => subscriptions.extend(self.saw(answer).value),
                 Err(error) => {
                     // Which subscriptions there are is not known, so none of the known ones stands for all.
-                    let why = format!("the list of subscriptions could not be read: {error}");
+                    let unread = failed_as("the list of subscriptions could not be read", &error);
                     search.listings =
-                        subscriptions.iter().map(|&subscription| (subscription, Reading::unknown(&*why))).collect();
+                        subscriptions.iter().map(|&subscription| (subscription, unread.clone())).collect();
                 }
             },
         }
@@ -83,7 +84,7 @@ impl Searcher<'_> {
                     listed.extend(value.into_iter().map(|own| (own.id.clone(), (subscription, own))));
                     Reading::known((), at)
                 }
-                Err(error) => Reading::unknown(error.to_string()),
+                Err(error) => failed(&error),
             };
             search.listings.entry(subscription).or_insert(reading);
         }
@@ -135,7 +136,7 @@ impl Searcher<'_> {
         let own = match self.read.workspace(id).await.map(|answer| self.saw(answer).value) {
             Ok(Some(own)) => own,
             Ok(None) => return Place::Missing,
-            Err(error) => return Place::Unknown(error.to_string()),
+            Err(error) => return Place::Unknown(with_lift(&error)),
         };
         if let Some(account) = own.storage_account {
             return Place::On(account);
@@ -144,7 +145,7 @@ impl Searcher<'_> {
         match self.read.workspace(&hub).await.map(|answer| self.saw(answer).value) {
             Ok(Some(hub)) => hub.storage_account.map_or(Place::Nowhere, Place::On),
             Ok(None) => Place::Unknown(format!("its hub {} does not exist", hub.name())),
-            Err(error) => Place::Unknown(format!("its hub {}: {error}", hub.name())),
+            Err(error) => Place::Unknown(format!("its hub {}: {}", hub.name(), with_lift(&error))),
         }
     }
 

@@ -14,6 +14,7 @@ use keyless_core::observed::{Datastore, Reading};
 use tokio::time::Instant;
 
 use crate::clock::ServerClock;
+use crate::failed::failed_as;
 
 /// How many lists are under way at a time.
 const AT_A_TIME: usize = 16;
@@ -55,11 +56,11 @@ impl Sweep {
                     self.lists.insert(id, List { read: Instant::now(), at, datastores: value });
                 }
                 // The others are read all the same: the next sweep need not.
-                Err(error) => failed = Some(format!("{}: {error}", id.name())),
+                Err(error) => failed = Some(failed_as(id.name(), &error)),
             }
         }
-        if let Some(why) = failed {
-            return Reading::unknown(why);
+        if let Some(failed) = failed {
+            return failed;
         }
         let mut naming = BTreeMap::new();
         let mut oldest = clock.last().unwrap_or(Timestamp::MIN);

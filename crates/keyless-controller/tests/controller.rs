@@ -346,6 +346,73 @@ async fn a_refusal_that_a_person_lifts_is_tried_with_growing_waits() {
     let failed = rig.told(Name::ActionFailed);
     assert_eq!(failed.len(), 3);
     assert!(failed.iter().all(|event| event.code.as_deref() == Some("ScopeLocked") && event.level == Level::Error));
+    assert!(failed.iter().all(|event| event.error_class == Some("refused")));
+    assert!(failed.iter().all(|event| event.lift.as_deref() == Some("remove the lock at rg")));
+    let held: Vec<_> =
+        rig.told(Name::GateUnmet).into_iter().filter(|e| e.gate.as_deref() == Some("not_refused")).collect();
+    assert!(!held.is_empty());
+    assert!(held.iter().all(|event| event.why.as_deref().unwrap().contains("what lifts it: remove the lock at rg")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_is_refused_is_asked_for_with_growing_pauses_and_at_once_when_the_files_change() {
+    const ASKED: [&str; 4] = ["account", "role_assignments", "workspace", "locks"];
+    let (cloud, dir) = (two(), settled_state());
+    let files = |revision| desired(revision, AuthMode::Identity, &["ml-a", "ml-b"]);
+    let rig = Rig::start(&cloud, dir.path(), files("1"));
+    rig.converged("1").await;
+    let count = |operation| cloud.lock().reads.get(operation).copied().unwrap_or_default();
+    let total = || ASKED.map(count).iter().sum::<u64>();
+
+    // What an hour of passes costs where nothing is refused, and what six hours cost where all is.
+    let (before, begin) = (total(), cloud.now());
+    rig.passes(60).await;
+    let (healthy, hour) = (total() - before, gap(begin, cloud.now()));
+    cloud.lock().forbidden.extend(ASKED);
+    let (before, begin) = (total(), cloud.now());
+    rig.passes(60 * 6).await;
+    let (refused, hours) = (total() - before, gap(begin, cloud.now()));
+    assert!(hours >= hour * 5, "passes go on meanwhile");
+    // Two workspaces, so at most five things are asked for, each no more than eleven times in six hours.
+    assert!(healthy > 150 && refused <= 5 * 12, "{healthy} requests in an hour, {refused} in {hours:?} of refusals");
+    let told: Vec<_> = rig.told(Name::ObserveIncomplete);
+    assert!(told.iter().any(|event| event.lift.as_deref() == Some("grant the controller `account`")), "{told:?}");
+    assert!(told.iter().all(|event| event.error_class == Some("refused")), "{told:?}");
+    assert!(told.len() <= 5, "told once: {told:?}");
+
+    cloud.lock().forbidden.clear();
+    rig.files.send_replace(Some(Arc::new(files("2"))));
+    let (changed, begin) = (total(), cloud.now());
+    rig.converged("2").await;
+    assert!(total() > changed);
+    assert!(gap(begin, cloud.now()) < Duration::from_secs(10), "a person was here, so it is asked at once");
+}
+
+#[tokio::test(start_paused = true)]
+async fn rights_that_are_granted_are_noticed_within_the_hour_without_a_change_of_the_files() {
+    let (cloud, dir) = (two(), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.converged("1").await;
+    cloud.lock().forbidden.insert("account");
+    rig.passes(600).await;
+    cloud.lock().forbidden.clear();
+    let begin = cloud.now();
+    rig.converged("1").await;
+    assert!(gap(begin, cloud.now()) <= Duration::from_secs(61 * 60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_is_refused_does_not_hold_up_the_others() {
+    let (cloud, dir) = (two(), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.converged("1").await;
+    cloud.lock().forbidden.insert("locks");
+    rig.passes(60).await;
+    // Drift is still noticed within an interval.
+    cloud.lock().accounts.insert(account_id("stone"), true);
+    let begin = cloud.now();
+    rig.until("drift", |snapshot| snapshot.accounts.values().any(|account| account.steps_left() == 1)).await;
+    assert!(gap(begin, cloud.now()) <= Duration::from_secs(70));
 }
 
 #[tokio::test(start_paused = true)]
@@ -356,7 +423,10 @@ async fn a_change_that_does_not_stick_is_not_fought_over() {
         cloud.lock().faults.insert(number, Fault::DoesNotStick);
         let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
         rig.converged("1").await;
-        assert_eq!(rig.told(Name::ActionFailed)[0].result, Some("did_not_stick"));
+        let failed = rig.told(Name::ActionFailed);
+        assert_eq!((failed.len(), failed[0].result), (1, Some("did_not_stick")));
+        assert!(failed[0].why.as_deref().unwrap().contains("a policy of effect Modify"), "{failed:?}");
+        assert!(failed[0].lift.as_deref().unwrap().contains("exemption"), "{failed:?}");
         let calls = cloud.lock().calls.clone();
         assert!(gap(calls[number - 1].0, calls[number].0) >= LATE_WRITE, "{calls:?}");
     }

@@ -8,7 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::catalog::CatalogRole;
 use crate::desired::Waits;
 use crate::id::{ArmId, PrincipalId};
-use crate::observed::{DeniedPrincipal, DenyAssignment, Observed, Permission, Reading, RoleAssignment, RoleDefinition};
+use crate::observed::{
+    Cause, DeniedPrincipal, DenyAssignment, Observed, Permission, Reading, RoleAssignment, RoleDefinition,
+};
 
 /// The answer to "does this principal have what this role stands for?".
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +36,8 @@ pub enum Cover {
     Unknown {
         /// What.
         why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
     },
     /// Something that decides it has not been read yet.
     NotRead,
@@ -44,7 +48,9 @@ pub enum Cover {
 pub fn cover(role: &CatalogRole, principal: PrincipalId, observed: &Observed, waits: &Waits) -> Cover {
     let assignments = match &observed.assignments {
         Reading::NotRead => return Cover::NotRead,
-        Reading::Unknown { why } => return Cover::Unknown { why: format!("role assignments: {why}") },
+        Reading::Unknown { why, cause } => {
+            return Cover::Unknown { why: format!("role assignments: {why}"), cause: cause.clone() };
+        }
         Reading::Known { value, .. } => value,
     };
     let account = observed.account_id.arm();
@@ -60,12 +66,12 @@ pub fn cover(role: &CatalogRole, principal: PrincipalId, observed: &Observed, wa
         for assignment in &applying {
             let definition = match observed.roles.get(&assignment.role) {
                 Some(Reading::Known { value, .. }) => value,
-                Some(Reading::Unknown { why }) => {
-                    unread_role = Some(format!("role definition {}: {why}", assignment.role));
+                Some(Reading::Unknown { why, cause }) => {
+                    unread_role = Some((format!("role definition {}: {why}", assignment.role), cause.clone()));
                     continue;
                 }
                 Some(Reading::NotRead) | None => {
-                    unread_role = Some(format!("role definition {}: not read", assignment.role));
+                    unread_role = Some((format!("role definition {}: not read", assignment.role), Cause::default()));
                     continue;
                 }
             };
@@ -96,7 +102,7 @@ pub fn cover(role: &CatalogRole, principal: PrincipalId, observed: &Observed, wa
         return Cover::Covered { works_at: works_at.flatten() };
     }
     match unread_role {
-        Some(why) => Cover::Unknown { why },
+        Some((why, cause)) => Cover::Unknown { why, cause },
         None => Cover::Missing { data_actions: missing, conditional },
     }
 }
@@ -110,7 +116,9 @@ pub fn effective_cover(role: &CatalogRole, principal: PrincipalId, observed: &Ob
     }
     match &observed.denies {
         Reading::NotRead => Cover::NotRead,
-        Reading::Unknown { why } => Cover::Unknown { why: format!("deny assignments: {why}") },
+        Reading::Unknown { why, cause } => {
+            Cover::Unknown { why: format!("deny assignments: {why}"), cause: cause.clone() }
+        }
         Reading::Known { value, .. } => value
             .iter()
             .find(|deny| may_deny(deny, role, principal, observed.account_id.arm()))

@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::id::{ArmId, ManagedIdentityId, WorkspaceId};
+use crate::reading::Cause;
 
 /// A fact an action waits for. The names are API: events and `plan` carry them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -118,8 +119,9 @@ impl GateState {
         Self::Unmet { why: why.into(), lift: lift.into() }
     }
 
-    pub(crate) fn unknown(what: &str, why: &str) -> Self {
-        Self::Unmet { why: format!("{what} could not be read: {why}"), lift: "a complete read".to_owned() }
+    pub(crate) fn unknown(what: &str, why: &str, cause: &Cause) -> Self {
+        let lift = cause.lift.clone().unwrap_or_else(|| "a complete read".to_owned());
+        Self::Unmet { why: format!("{what} could not be read: {why}"), lift }
     }
 }
 

@@ -13,7 +13,7 @@ use crate::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 
-pub use crate::reading::Reading;
+pub use crate::reading::{Cause, Reading};
 
 /// Everything one pass knows about one storage account and what hangs on it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use crate::action::{Action, Effort, Grant};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::ReadSet;
 use crate::id::{ArmId, WorkspaceId};
-use crate::observed::{Observed, ObservedAuthMode, Reading, RoleAssignment};
+use crate::observed::{Cause, Observed, ObservedAuthMode, Reading, RoleAssignment};
 use crate::plan::{self, Limits, Look, Plan, Standing, Step};
 
 /// How old the reads of the target and its account may be when a write is sent.
@@ -142,6 +142,8 @@ pub enum Outcome {
 pub struct Refused {
     /// Who or what can lift it.
     pub by: RefusedBy,
+    /// What kind of failure it was, and what would lift it.
+    pub cause: Cause,
     /// Azure's error code.
     pub code: Option<String>,
     /// The HTTP status.
@@ -430,7 +432,7 @@ fn record(step: Step, result: WriteResult) -> WriteRecord {
 fn assignment<'a>(observed: &'a Observed, id: &ArmId) -> Result<Option<&'a RoleAssignment>, String> {
     match observed.assignments_by_id.get(id) {
         Some(Reading::Known { value, .. }) => Ok(value.as_ref()),
-        Some(Reading::Unknown { why }) => Err(why.clone()),
+        Some(Reading::Unknown { why, .. }) => Err(why.clone()),
         Some(Reading::NotRead) | None => Err("not read".to_owned()),
     }
 }
@@ -456,7 +458,7 @@ fn verified(action: &Action, observed: &Observed, request_id: Option<String>, ch
             };
             match observed.workspaces.get(workspace).map(|entry| &entry.workspace) {
                 Some(Reading::Known { value, .. }) => Ok(value.as_ref().is_some_and(|own| own.auth_mode == wanted)),
-                Some(Reading::Unknown { why }) => Err(why.clone()),
+                Some(Reading::Unknown { why, .. }) => Err(why.clone()),
                 Some(Reading::NotRead) | None => Err("not read".to_owned()),
             }
         }
@@ -464,7 +466,7 @@ fn verified(action: &Action, observed: &Observed, request_id: Option<String>, ch
             Reading::Known { value, .. } => {
                 Ok(value.as_ref().is_some_and(|account| account.shared_key.is_on() == *allowed))
             }
-            Reading::Unknown { why } => Err(why.clone()),
+            Reading::Unknown { why, .. } => Err(why.clone()),
             Reading::NotRead => Err("not read".to_owned()),
         },
     };

@@ -17,7 +17,7 @@ use crate::action::{Action, Effort};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
 use crate::id::{ArmId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
-use crate::observed::{Observed, ObservedAuthMode, SharedKeyAccess};
+use crate::observed::{Cause, Observed, ObservedAuthMode, SharedKeyAccess};
 
 pub use reads::{base_reads, confirm_reads, target_reads};
 
@@ -39,6 +39,8 @@ pub struct Refusal {
     pub until: Timestamp,
     /// Azure's words.
     pub why: String,
+    /// What would lift it, where Azure's answer tells.
+    pub lift: Option<String>,
 }
 
 /// How much a plan asks to be read.
@@ -181,6 +183,8 @@ pub enum Finding {
         what: String,
         /// What happened.
         why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
     },
     /// A workspace in access-key mode stands on an account whose key is off: broken now.
     BrokenNow {
@@ -224,7 +228,7 @@ impl fmt::Display for Finding {
         match self {
             Self::AccountMissing => f.write_str("the storage account does not exist"),
             Self::WorkspaceMissing { workspace } => write!(f, "workspace {} does not exist", workspace.name()),
-            Self::Incomplete { what, why } => write!(f, "{what} could not be read: {why}"),
+            Self::Incomplete { what, why, cause: _ } => write!(f, "{what} could not be read: {why}"),
             Self::BrokenNow { workspace } => {
                 write!(f, "{} wants the account key, which is off: broken now", workspace.name())
             }

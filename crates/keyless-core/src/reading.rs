@@ -18,7 +18,18 @@ pub enum Reading<T> {
     Unknown {
         /// What happened, for people.
         why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
     },
+}
+
+/// What kind of failure stands behind a value that is not known.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cause {
+    /// The kind, in the words of the event field `error_class`, such as `refused` or `transient`.
+    pub class: Option<&'static str>,
+    /// What would lift it, where that can be told.
+    pub lift: Option<String>,
 }
 
 impl<T> Reading<T> {
@@ -29,7 +40,7 @@ impl<T> Reading<T> {
 
     /// A failed read.
     pub fn unknown(why: impl Into<String>) -> Self {
-        Self::Unknown { why: why.into() }
+        Self::Unknown { why: why.into(), cause: Cause::default() }
     }
 
     /// The value, if it is known.
@@ -58,7 +69,15 @@ impl<T> Reading<T> {
     /// Why the value is not known although it was asked for.
     pub fn failure(&self) -> Option<&str> {
         match self {
-            Self::Unknown { why } => Some(why),
+            Self::Unknown { why, .. } => Some(why),
+            Self::NotRead | Self::Known { .. } => None,
+        }
+    }
+
+    /// The failure behind a value that is not known although it was asked for, as a reading of another value.
+    pub fn failed<U>(&self) -> Option<Reading<U>> {
+        match self {
+            Self::Unknown { why, cause } => Some(Reading::Unknown { why: why.clone(), cause: cause.clone() }),
             Self::NotRead | Self::Known { .. } => None,
         }
     }

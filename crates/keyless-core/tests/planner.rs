@@ -567,7 +567,7 @@ fn boot_settle_and_refusal_hold_the_write() {
     let observed = world.observe(&desired);
     let until = world.now + SignedDuration::from_secs(300);
     let first = look(&world, &desired).next().unwrap().action.clone();
-    let refusal = Refusal { until, why: "ScopeLocked".to_owned() };
+    let refusal = Refusal { until, why: "ScopeLocked".to_owned(), lift: Some("remove the lock".to_owned()) };
     for limits in [
         Limits { boot_until: Some(until), ..Limits::default() },
         Limits { unsettled_until: Some(until), ..Limits::default() },

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use keyless_arm::client::{ApiVersions, Client, ClientOptions};
+use keyless_arm::client::{Client, ClientOptions};
 use keyless_arm::clock::{Clock, SystemClock, random_ids};
 use keyless_arm::cloud::Cloud;
 use keyless_arm::credential::{self, CredentialConfig, Surroundings, UserAssigned};
@@ -12,6 +12,7 @@ use keyless_arm::pipeline::Timeouts;
 use keyless_arm::quota::{Limits, Rate};
 use keyless_arm::reqwest_wire::ReqwestWire;
 use keyless_arm::secret::Secret;
+use keyless_arm::versions::ApiVersions;
 use keyless_arm::wire::Wire;
 use keyless_controller::source;
 use keyless_core::desired::Desired;
@@ -56,7 +57,7 @@ pub(crate) fn client(settings: &Settings, surroundings: &Surroundings) -> anyhow
         clock,
         ids: random_ids(),
         timeouts,
-        api_versions: ApiVersions::default(),
+        api_versions: versions(settings),
     };
     Ok(Client::new(options)?)
 }
@@ -79,6 +80,15 @@ pub(crate) fn desired(settings: &Settings) -> Option<Arc<Desired>> {
             None
         }
     }
+}
+
+/// The lists of the cloud, except where the settings name others.
+fn versions(settings: &Settings) -> ApiVersions {
+    let of_cloud = match settings.cloud {
+        CloudSettings::Public => ApiVersions::public(),
+        CloudSettings::UsGovernment | CloudSettings::China | CloudSettings::Custom { .. } => ApiVersions::sovereign(),
+    };
+    settings.api_versions.lists().fold(of_cloud, |versions, (interface, list)| versions.with(interface, list))
 }
 
 fn cloud(settings: &CloudSettings) -> anyhow::Result<Cloud> {

@@ -216,6 +216,7 @@ mod tests {
     use keyless_core::desired::Revision;
     use keyless_core::gate::ReadSet;
     use keyless_core::id::StorageAccountId;
+    use keyless_core::observed::Cause;
     use keyless_core::plan::Finding;
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
     use tower::ServiceExt as _;
@@ -244,7 +245,8 @@ mod tests {
     }
 
     fn snapshot() -> Snapshot {
-        let finding = Finding::Incomplete { what: "<locks>".to_owned(), why: "timeout".to_owned() };
+        let finding =
+            Finding::Incomplete { what: "<locks>".to_owned(), why: "timeout".to_owned(), cause: Cause::default() };
         let plan = Plan {
             account_id: account(),
             revision: Revision("r1".to_owned()),

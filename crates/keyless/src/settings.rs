@@ -7,6 +7,7 @@
 mod file;
 mod overrides;
 mod secret;
+mod versions;
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 pub(crate) use self::file::RateFile;
 pub(crate) use self::overrides::Overrides;
 pub(crate) use self::secret::SecretText;
+pub(crate) use self::versions::VersionsFile;
 
 use self::file::{CloudFile, CredentialFile, CustomFile, LimitsFile, SettingsFile};
 
@@ -29,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) desired_state: PathBuf,
     pub(crate) interval: Duration,
     pub(crate) limits: LimitSettings,
+    /// Lists in place of those of the cloud.
+    pub(crate) api_versions: VersionsFile,
     pub(crate) state_dir: Option<PathBuf>,
     pub(crate) listen: String,
     pub(crate) log: LogFormat,
@@ -157,6 +161,7 @@ impl Settings {
             desired_state,
             interval,
             limits,
+            api_versions,
             state_dir,
             listen,
             log,
@@ -173,7 +178,8 @@ impl Settings {
             credential: credential_settings(credential.unwrap_or_default(), overrides)?,
             desired_state,
             interval: over.interval.or(interval).unwrap_or(Duration::from_secs(60)),
-            limits: limit_settings(limits.unwrap_or_default(), overrides)?,
+            limits: limit_settings(limits.unwrap_or_default(), overrides),
+            api_versions: version_settings(api_versions.unwrap_or_default(), overrides),
             state_dir: over.state_dir.or(state_dir),
             listen: over.listen.or(listen).unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
             log: over.log.or(log).unwrap_or(LogFormat::Text),
@@ -249,8 +255,8 @@ fn credential_settings(file: CredentialFile, over: &Overrides) -> anyhow::Result
     })
 }
 
-fn limit_settings(file: LimitsFile, over: &Overrides) -> anyhow::Result<LimitSettings> {
-    let settings = LimitSettings {
+fn limit_settings(file: LimitsFile, over: &Overrides) -> LimitSettings {
+    LimitSettings {
         max_in_flight: over.max_in_flight.or(file.max_in_flight).unwrap_or(8),
         headroom: over.headroom.or(file.headroom).unwrap_or(0.2),
         reads: over.limit_reads.or(file.reads),
@@ -259,14 +265,41 @@ fn limit_settings(file: LimitsFile, over: &Overrides) -> anyhow::Result<LimitSet
         storage_reads: over.limit_storage_reads.or(file.storage_reads),
         storage_lists: over.limit_storage_lists.or(file.storage_lists),
         storage_writes: over.limit_storage_writes.or(file.storage_writes),
-    };
-    if settings.max_in_flight == 0 {
-        bail!("`limits.maxInFlight` is 0: nothing would ever be done");
     }
-    if !(0.0..1.0).contains(&settings.headroom) {
-        bail!("`limits.headroom` is {}, and must be at least 0 and below 1", settings.headroom);
+}
+
+fn version_settings(file: VersionsFile, over: &Overrides) -> VersionsFile {
+    let over = over.clone();
+    VersionsFile {
+        workspaces: over.api_versions_workspaces.or(file.workspaces),
+        workspace_parts: over.api_versions_workspace_parts.or(file.workspace_parts),
+        storage: over.api_versions_storage.or(file.storage),
+        authorization: over.api_versions_authorization.or(file.authorization),
+        locks: over.api_versions_locks.or(file.locks),
+        metrics: over.api_versions_metrics.or(file.metrics),
+        managed_identities: over.api_versions_managed_identities.or(file.managed_identities),
+        subscriptions: over.api_versions_subscriptions.or(file.subscriptions),
     }
-    Ok(settings)
+}
+
+fn check_in_flight(passes: usize) -> Result<usize, String> {
+    if passes == 0 { Err("`maxInFlight` is 0: nothing would ever be done".to_owned()) } else { Ok(passes) }
+}
+
+fn parse_in_flight(text: &str) -> Result<usize, String> {
+    check_in_flight(text.parse().map_err(|_| format!("`{text}` is not a number of accounts"))?)
+}
+
+fn check_headroom(part: f64) -> Result<f64, String> {
+    if (0.0..1.0).contains(&part) {
+        Ok(part)
+    } else {
+        Err(format!("`headroom` is {part}, and must be at least 0 and below 1"))
+    }
+}
+
+fn parse_headroom(text: &str) -> Result<f64, String> {
+    check_headroom(text.parse().map_err(|_| format!("`{text}` is not a number"))?)
 }
 
 const CLOUD: &str = "cloud.custom";

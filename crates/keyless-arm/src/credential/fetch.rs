@@ -4,6 +4,7 @@
 //! be told to forget one, so an old object would hand out the token that Azure has just refused.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use azure_core::cloud::{CloudConfiguration, CustomConfiguration};
@@ -15,6 +16,7 @@ use azure_identity::{
     UserAssignedId,
 };
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use super::assertion::{CertificateAssertion, FileAssertion};
 use super::seam::Seam;
@@ -22,7 +24,7 @@ use super::{Chosen, UserAssigned};
 use crate::clock::{Clock, Ids};
 use crate::cloud::Cloud;
 use crate::secret::Secret;
-use crate::token::{FetchToken, Token, TokenError};
+use crate::token::{FetchToken, Token, TokenClass, TokenError};
 use crate::wire::Wire;
 
 pub(super) struct IdentityTokens {
@@ -106,20 +108,22 @@ impl IdentityTokens {
 #[async_trait]
 impl FetchToken for IdentityTokens {
     async fn fetch(&self) -> Result<Token, TokenError> {
-        let asked = self.clock.now();
+        let asked = Instant::now();
         let seam = self.seam();
         let fetched = match self.build(&seam) {
             Ok(credential) => credential.get_token(&[&self.scope], None).await,
             Err(error) => Err(error),
         };
         let token = fetched.map_err(|error| seam.failure(&error))?;
-        let expires = match seam.life() {
-            Some(life) => asked.checked_add(life).ok(),
-            None => Timestamp::from_second(token.expires_on.unix_timestamp()).ok(),
-        };
-        match expires {
+        let life = seam.life().or_else(|| {
+            // Only its end was told: by the endpoint's clock, or at worst by this machine's.
+            let end = Timestamp::from_second(token.expires_on.unix_timestamp()).ok()?;
+            let now = seam.date().unwrap_or_else(|| self.clock.now());
+            Some(Duration::try_from(end.duration_since(now)).unwrap_or_default())
+        });
+        match life.and_then(|life| asked.checked_add(life)) {
             Some(expires) => Ok(Token { secret: Secret::new(token.token.secret()), expires }),
-            None => Err(TokenError { message: "the token's end is out of range".to_owned(), transient: false }),
+            None => Err(TokenError::new(TokenClass::Unreadable, "the token's end is out of range")),
         }
     }
 }

@@ -118,7 +118,7 @@ pub fn token_source(
 ) -> Result<Arc<dyn TokenSource>, SetupError> {
     let (chosen, why) = choice::choose(config, surroundings)?;
     info!(credential = chosen.name(), reason = why, "credential_chosen");
-    let fetch = fetch::IdentityTokens::new(chosen, cloud, wire, Arc::clone(&clock), ids);
+    let fetch = fetch::IdentityTokens::new(chosen, cloud, wire, clock, ids);
     fetch.check().map_err(|error| SetupError::Credential(error.message))?;
-    Ok(Arc::new(CachedTokens::new(Arc::new(fetch), clock, timeout)))
+    Ok(Arc::new(CachedTokens::new(Arc::new(fetch), timeout)))
 }

@@ -1,8 +1,7 @@
 //! azure_identity on this crate's transport.
 //!
 //! It also keeps what azure_identity loses: the refusal's status and code (its own error type cannot hold an
-//! `error_description` with line breaks), and the token's life as told, so that its end is reckoned by the injected
-//! clock and not by the machine's.
+//! `error_description` with line breaks), and the token's life as told, so that no clock of this machine decides about it.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,15 +12,18 @@ use azure_core::error::{Error, ErrorKind};
 use azure_core::http::headers::Headers;
 use azure_core::http::{AsyncRawResponse, Body, HttpClient, Request};
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
 use serde_json::Value;
 use tracing::debug;
 use url::Url;
 
 use crate::envelope;
+use crate::headers;
 use crate::redact;
 use crate::secret::Secret;
-use crate::token::TokenError;
+use crate::token::{TokenClass, TokenError};
+use crate::token_error::class_of;
 use crate::view::node::Node;
 use crate::wire::{Wire, WireError};
 
@@ -29,6 +31,7 @@ use crate::wire::{Wire, WireError};
 #[derive(Default)]
 struct Learned {
     life: Option<Duration>,
+    date: Option<Timestamp>,
     failure: Option<TokenError>,
 }
 
@@ -56,18 +59,23 @@ impl Seam {
         self.learned().life
     }
 
+    /// The endpoint's clock at its answer.
+    pub(super) fn date(&self) -> Option<Timestamp> {
+        self.learned().date
+    }
+
     /// The failure in this crate's terms; `other` is azure_identity's word where nothing was answered.
     pub(super) fn failure(&self, other: &Error) -> TokenError {
         let learned = self.learned().failure.take();
-        learned.unwrap_or_else(|| TokenError { message: envelope::shorten(&other.to_string()), transient: false })
+        learned.unwrap_or_else(|| TokenError::new(TokenClass::Local, envelope::shorten(&other.to_string())))
     }
 
     fn learned(&self) -> std::sync::MutexGuard<'_, Learned> {
         self.learned.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn fail<T>(&self, message: String, transient: bool) -> azure_core::Result<T> {
-        self.learned().failure = Some(TokenError { message: message.clone(), transient });
+    fn fail<T>(&self, class: TokenClass, message: String) -> azure_core::Result<T> {
+        self.learned().failure = Some(TokenError::new(class, message.clone()));
         Err(Error::with_message(ErrorKind::Other, message))
     }
 
@@ -108,7 +116,7 @@ impl HttpClient for Seam {
         *self.learned() = Learned::default();
         let (request, secrets) = match self.translate(request) {
             Ok(translated) => translated,
-            Err(why) => return self.fail(why, false),
+            Err(why) => return self.fail(TokenClass::Local, why),
         };
         let scrub = |text: String| secrets.iter().fold(text, |text, secret| secret.scrub(&text));
         let url = Url::parse(&request.uri().to_string()).map(|url| redact::url(&url)).unwrap_or_default();
@@ -117,7 +125,7 @@ impl HttpClient for Seam {
             Err(WireError::NotSent(why) | WireError::Unknown(why)) => {
                 let why = scrub(why);
                 debug!(url, error = why, "token_request");
-                return self.fail(format!("no answer from `{url}`: {why}"), true);
+                return self.fail(TokenClass::Unreachable, format!("no answer from `{url}`: {why}"));
             }
         };
         let status = answer.status();
@@ -126,24 +134,20 @@ impl HttpClient for Seam {
             let fault = envelope::read(answer.body());
             let code = fault.code.map(|code| format!("{code}: ")).unwrap_or_default();
             let message = scrub(format!("status {} from `{url}`: {code}{}", status.as_u16(), fault.message));
-            return self.fail(message, is_transient(status, self.endpoint.is_some() || url.contains("169.254.")));
+            let metadata = self.endpoint.is_some() || url.contains("169.254.");
+            return self.fail(class_of(status, answer.body(), metadata), message);
         }
         match life(answer.body()) {
-            Ok(life) => self.learned().life = life,
-            Err(why) => return self.fail(format!("the answer from `{url}` is no token: {why}"), true),
+            Ok(life) => {
+                let mut learned = self.learned();
+                learned.life = life;
+                learned.date = headers::date(answer.headers());
+            }
+            Err(why) => {
+                return self.fail(TokenClass::Unreadable, format!("the answer from `{url}` is no token: {why}"));
+            }
         }
         Ok(AsyncRawResponse::from_bytes(status.as_u16().into(), Headers::new(), answer.into_body()))
-    }
-}
-
-/// Whether trying again may help. Metadata services also answer 404 and 410 while they are being updated.
-///
-/// Source: <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>.
-fn is_transient(status: StatusCode, metadata: bool) -> bool {
-    match status.as_u16() {
-        408 | 429 | 500..=599 => true,
-        404 | 410 => metadata,
-        _ => false,
     }
 }
 

@@ -10,7 +10,7 @@ use keyless_arm::cloud::Cloud;
 use keyless_arm::credential::{CredentialConfig, Surroundings, token_source};
 use keyless_arm::error::SetupError;
 use keyless_arm::secret::Secret;
-use keyless_arm::token::TokenSource;
+use keyless_arm::token::{TokenClass, TokenSource};
 use keyless_arm::wire::{Wire, WireError, WireFn};
 use serde_json::json;
 
@@ -144,7 +144,7 @@ async fn entras_refusal_is_told_with_its_code_and_without_the_secret() {
         "error_description": "AADSTS7000215: Invalid client secret 'hunter2' provided.\r\nTrace ID: 1f0c"});
     let (wire, seen) = entra(vec![(401, body.to_string())]);
     let error = source(&client_secret(), &[], wire).unwrap().token().await.unwrap_err();
-    assert!(!error.transient);
+    assert_eq!(error.class, TokenClass::WrongSecret);
     assert!(error.message.contains("invalid_client: AADSTS7000215"), "{error}");
     assert!(!error.message.contains("hunter2"), "{error}");
     assert_eq!(seen.lock().unwrap().len(), 1, "a wrong secret is not tried again");
@@ -157,7 +157,8 @@ async fn a_passing_outage_of_entra_is_sat_out() {
     assert_eq!(seen.lock().unwrap().len(), 3);
     let broken = WireFn(|_| async { Err(WireError::NotSent("no route".to_owned())) });
     let error = source(&client_secret(), &[], Arc::new(broken)).unwrap().token().await.unwrap_err();
-    assert!(error.transient && error.message.contains("no route"), "{error}");
+    assert_eq!(error.class, TokenClass::Unreachable);
+    assert!(error.message.contains("no route"), "{error}");
 }
 
 #[tokio::test(start_paused = true)]
@@ -169,5 +170,70 @@ async fn an_authority_without_https_is_refused_before_anything_is_sent() {
     let refused = token_source(&client_secret(), &surroundings, &cloud, wire, clock, counting_ids(), timeout);
     let error = refused.err().unwrap().to_string();
     assert!(error.contains("HTTPS"), "{error}");
+    assert_eq!(seen.lock().unwrap().len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_lives_as_long_as_was_told_however_wrong_this_machines_clock_is() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    // The endpoint is three days ahead of the clock here, and tells only when the token ends.
+    let ends = json!({"access_token": "t", "expires_on": "1793793600", "resource": "r", "token_type": "Bearer"});
+    let seen = Arc::new(Mutex::new(0));
+    let count = Arc::clone(&seen);
+    let wire = WireFn(move |_: Request<Bytes>| {
+        *count.lock().unwrap() += 1;
+        let body = ends.clone();
+        async move {
+            let answer = http::Response::builder().status(200).header("date", "Wed, 04 Nov 2026 11:00:00 GMT");
+            Ok(answer.body(Bytes::from(body.to_string())).unwrap())
+        }
+    });
+    let source = source(&CredentialConfig::Auto, &[], Arc::new(wire)).unwrap();
+    source.token().await.unwrap();
+    tokio::time::advance(HOUR - Duration::from_secs(660)).await;
+    source.token().await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), 1, "an hour by the endpoint's own clock, and not three days");
+    tokio::time::advance(Duration::from_secs(120)).await;
+    source.token().await.unwrap();
+    assert_eq!(*seen.lock().unwrap(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_kind_of_failure_has_a_class_and_a_next_step() {
+    let refusal = |number: u64, words: &str| {
+        json!({"error": "invalid_client", "error_codes": [number],
+            "error_description": format!("AADSTS{number}: {words} 'hunter2'\r\nTrace ID: 1f0c")})
+        .to_string()
+    };
+    for (status, body, class) in [
+        (401, refusal(7_000_215, "Invalid client secret"), TokenClass::WrongSecret),
+        (401, refusal(7_000_222, "expired client secret"), TokenClass::ExpiredSecret),
+        (400, refusal(700_016, "Application not found"), TokenClass::UnknownApplication),
+        (400, refusal(90_002, "Tenant not found"), TokenClass::UnknownTenant),
+        (401, refusal(700_024, "Client assertion is not within its valid time range"), TokenClass::AssertionOutOfTime),
+        (401, refusal(700_213, "No matching federated identity record"), TokenClass::AssertionMismatch),
+        (400, refusal(53_003, "Blocked by Conditional Access"), TokenClass::ConditionalAccess),
+        (503, "<html>".to_owned(), TokenClass::Unavailable),
+        (200, "<html>sign in to the guest network".to_owned(), TokenClass::Unreadable),
+        (407, "<html>a proxy".to_owned(), TokenClass::Unreadable),
+    ] {
+        let (wire, _) = entra(vec![(status, body.clone())]);
+        let error = source(&client_secret(), &[], wire).unwrap().token().await.unwrap_err();
+        assert_eq!(error.class, class, "{body}");
+        assert!(!error.to_string().contains("hunter2"), "{error}");
+        assert!(!error.class.hint().is_empty() && error.class.as_str().starts_with("token_"), "{class:?}");
+    }
+    let body = json!({"error": "invalid_request", "error_description": "Identity not found"}).to_string();
+    let (wire, seen) = entra(vec![(400, body)]);
+    let error = source(&CredentialConfig::Auto, &[], wire).unwrap().token().await.unwrap_err();
+    assert_eq!(error.class, TokenClass::UnknownIdentity);
+    assert_eq!(seen.lock().unwrap().len(), 1, "not tried again at once");
+    // Nothing is there to be shown to Entra.
+    let variables =
+        [("AZURE_TENANT_ID", "t"), ("AZURE_CLIENT_ID", "c"), ("AZURE_FEDERATED_TOKEN_FILE", "/absent/token")];
+    let (wire, seen) = entra(vec![token("t")]);
+    let error = source(&CredentialConfig::Auto, &variables, wire).unwrap().token().await.unwrap_err();
+    assert_eq!(error.class, TokenClass::Local);
+    assert!(error.message.contains("/absent/token"), "{error}");
     assert_eq!(seen.lock().unwrap().len(), 0);
 }

@@ -7,13 +7,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use jiff::Timestamp;
-use keyless_arm::client::{ApiVersions, Client, ClientOptions};
+use keyless_arm::client::{Client, ClientOptions};
 use keyless_arm::clock::{Clock, Ids};
 use keyless_arm::cloud::Cloud;
+use keyless_arm::error::SetupError;
 use keyless_arm::pipeline::Timeouts;
 use keyless_arm::quota::Limits;
 use keyless_arm::secret::Secret;
 use keyless_arm::token::{TokenError, TokenSource};
+use keyless_arm::versions::ApiVersions;
 use keyless_arm::wire::{Wire, WireError};
 use serde_json::Value;
 use uuid::Uuid;
@@ -119,18 +121,29 @@ where
     A: Future<Output = Result<Response<Bytes>, WireError>> + Send + 'static,
 {
     let asks = Asks::default();
-    let mut options = ClientOptions {
+    let mut options = options(FakeWire { answer, asks: Arc::clone(&asks) });
+    change(&mut options);
+    (Client::new(options).unwrap(), asks)
+}
+
+/// A client that nobody answers, if it can be built.
+pub(crate) fn try_client(change: impl FnOnce(&mut ClientOptions)) -> Result<Client, SetupError> {
+    let mut options = options(FakeWire { answer: |_, _| silence(), asks: Asks::default() });
+    change(&mut options);
+    Client::new(options)
+}
+
+fn options(wire: impl Wire + 'static) -> ClientOptions {
+    ClientOptions {
         cloud: Cloud::custom(BASE, "https://login.example", "https://arm.example/.default", None).unwrap(),
-        wire: Arc::new(FakeWire { answer, asks: Arc::clone(&asks) }),
+        wire: Arc::new(wire),
         tokens: Arc::new(CountedTokens::default()),
         limits: Limits::default(),
         clock: Arc::new(FixedClock),
         ids: counting_ids(),
         timeouts: Timeouts::default(),
         api_versions: ApiVersions::default(),
-    };
-    change(&mut options);
-    (Client::new(options).unwrap(), asks)
+    }
 }
 
 /// An answer with headers.

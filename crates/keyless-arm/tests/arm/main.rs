@@ -6,4 +6,5 @@ mod corpus;
 mod credentials;
 mod fake;
 mod reads;
+mod requests;
 mod writes;

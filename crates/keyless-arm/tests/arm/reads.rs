@@ -5,6 +5,7 @@ use std::time::Duration;
 use keyless_arm::api::ReadArm;
 use keyless_arm::error::{ArmError, ErrorClass};
 use keyless_arm::quota::{Limits, Rate};
+use keyless_arm::versions::{ApiVersions, Interface};
 use keyless_arm::wire::WireError;
 use keyless_core::id::{ArmId, StorageAccountId, WorkspaceId};
 use keyless_core::observed::{ObservedAuthMode, SharedKeyAccess};
@@ -12,7 +13,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::fake::{
-    BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, client_with, error, reply, silence, workspace_id,
+    BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, client_with, error, reply, silence, try_client, workspace_id,
 };
 
 fn account() -> StorageAccountId {
@@ -61,7 +62,10 @@ async fn an_account_is_read_through_the_management_crate_with_the_pipelines_toke
 async fn the_storage_api_version_is_a_setting() {
     let (client, asks) = client_with(
         |_, _| async { reply(200, &[], account_body()) },
-        |options| options.api_versions.storage = "2099-01-01".to_owned(),
+        |options| {
+            let versions = vec!["2099-01-01".to_owned()];
+            options.api_versions = ApiVersions::public().with(Interface::Storage, versions);
+        },
     );
     client.account(&account()).await.unwrap();
     assert!(asks.lock().unwrap()[0].url.ends_with("?api-version=2099-01-01"));
@@ -170,15 +174,14 @@ async fn a_failing_second_page_fails_the_list() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_api_version_that_hides_the_mode_reads_nothing() {
+async fn a_client_does_not_begin_with_a_version_that_hides_the_mode() {
     for hiding in ["2024-04-01", "2024-10-01", "2025-04-01"] {
-        let (client, asks) = client_with(
-            |_, _| async { reply(200, &[], workspace_body("one")) },
-            |options| options.api_versions.workspaces = hiding.to_owned(),
-        );
-        assert_eq!(client.workspace(&workspace()).await.unwrap_err().class, ErrorClass::Unreadable);
-        assert!(client.workspaces(SUBSCRIPTION.parse().unwrap()).await.is_err());
-        assert_eq!(asks.lock().unwrap().len(), 0);
+        let versions = ["2025-09-01".to_owned(), hiding.to_owned()].to_vec();
+        let refused = try_client(|options| {
+            options.api_versions = ApiVersions::public().with(Interface::Workspaces, versions);
+        });
+        let message = refused.err().unwrap().to_string();
+        assert!(message.contains(&format!("workspaces: {hiding} hides systemDatastoresAuthMode")), "{message}");
     }
 }
 

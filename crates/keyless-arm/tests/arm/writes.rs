@@ -256,7 +256,9 @@ async fn an_operation_that_ends_in_a_refusal_waits_for_a_person() {
             _ => reply(200, &[], json!({"status": "Failed", "error": {"code": "RequestDisallowedByPolicy"}})),
         }
     });
-    assert_eq!(set_mode(&client, AuthMode::Identity).await.unwrap_err().error.class, ErrorClass::Refused);
+    let failed = set_mode(&client, AuthMode::Identity).await.unwrap_err();
+    assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Refused));
+    assert!(failed.error.lift.unwrap().contains("policy exemption"));
 }
 
 #[tokio::test(start_paused = true)]
@@ -287,19 +289,6 @@ async fn an_operation_that_does_not_end_is_given_up_as_unknown() {
     assert_eq!((failed.landed, failed.error.class), (Landed::Unknown, ErrorClass::Transient));
     let (client, _) = crate::fake::client(|_, _| async { reply(202, &[], "") });
     assert_eq!(set_mode(&client, AuthMode::Identity).await.unwrap_err().landed, Landed::Unknown);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_resync_is_posted_without_a_body_and_followed() {
-    let (client, asks) = client(|number, _| async move {
-        if number == 1 { reply(202, &[("location", POLL)], "") } else { reply(204, &[], "") }
-    });
-    let permit = permit(&client, WriteKind::Workspace).await;
-    let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
-    client.resync_workspace_keys(permit, &workspace).await.unwrap();
-    let asks = asks.lock().unwrap();
-    assert_eq!((asks[0].method.as_str(), asks.len()), ("POST", 2));
-    assert!(asks[0].url.contains("/resyncKeys?"));
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,6 +72,8 @@ pub(crate) struct State {
     pub(crate) datastores: BTreeMap<WorkspaceId, Vec<Datastore>>,
     /// Operations that fail.
     pub(crate) down: BTreeSet<&'static str>,
+    /// Operations that the caller has no right to.
+    pub(crate) forbidden: BTreeSet<&'static str>,
     /// Workspaces whose direct read fails.
     pub(crate) lost: BTreeSet<WorkspaceId>,
     /// Accounts whose direct read takes half a minute and then fails.
@@ -250,6 +252,14 @@ impl Cloud {
         if state.down.contains(operation) {
             return Err(error(operation, ErrorClass::Transient));
         }
+        if state.forbidden.contains(operation) {
+            return Err(ArmError {
+                status: Some(403),
+                code: Some("AuthorizationFailed".to_owned()),
+                lift: Some(format!("grant the controller `{operation}`")),
+                ..error(operation, ErrorClass::Refused)
+            });
+        }
         Ok(self.answer(value(&state)))
     }
 
@@ -276,7 +286,8 @@ impl Cloud {
             }
         };
         let failed = |class, landed, code: &str| {
-            let error = ArmError { status: Some(409), code: Some(code.to_owned()), ..error("write", class) };
+            let lift = (class == ErrorClass::Refused).then(|| "remove the lock at rg".to_owned());
+            let error = ArmError { status: Some(409), code: Some(code.to_owned()), lift, ..error("write", class) };
             WriteError { error, landed }
         };
         match fault {
@@ -322,6 +333,7 @@ fn error(operation: &'static str, class: ErrorClass) -> ArmError {
         status: None,
         code: None,
         message: "no".to_owned(),
+        lift: None,
         request_id: None,
         retry_after: None,
     }
@@ -467,9 +479,6 @@ impl WriteArm for Cloud {
     async fn set_shared_key_access(&self, _: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
         let state = if allowed { "on" } else { "off" };
         self.write(format!("key {state} {}", account.name()), Effect::Key(account.clone(), allowed)).await
-    }
-    async fn resync_workspace_keys(&self, _: WritePermit, _: &WorkspaceId) -> Write {
-        Err(WriteError { error: error("resync", ErrorClass::Bug), landed: Landed::No })
     }
 }
 

@@ -7,7 +7,7 @@ use crate::catalog::{self, CatalogRole};
 use crate::desired::{DesiredWorkspace, Need, PrincipalRef, ServiceGrants};
 use crate::gate::ReadSet;
 use crate::id::{ManagedIdentityId, PrincipalId, WorkspaceId};
-use crate::observed::{Identity, Observed, PrincipalType, Reading, Workspace, WorkspaceKind};
+use crate::observed::{Cause, Identity, Observed, PrincipalType, Reading, Workspace, WorkspaceKind};
 
 /// A principal of the files, resolved.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(super) enum Resolved {
     /// Azure says there is none.
     Missing(String),
     /// It could not be read.
-    Unknown(String),
+    Unknown(String, Cause),
     /// These reads tell.
     NotRead(Box<ReadSet>),
 }
@@ -81,7 +81,7 @@ fn own<'a>(workspace: &WorkspaceId, observed: &'a Observed) -> Result<&'a Worksp
     let wanted = || not_read(ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() });
     match observed.workspaces.get(workspace).map(|entry| &entry.workspace) {
         None | Some(Reading::NotRead) => Err(wanted()),
-        Some(Reading::Unknown { why }) => Err(Resolved::Unknown(why.clone())),
+        Some(Reading::Unknown { why, cause }) => Err(Resolved::Unknown(why.clone(), cause.clone())),
         Some(Reading::Known { value: None, .. }) => Err(Resolved::Missing("the workspace does not exist".to_owned())),
         Some(Reading::Known { value: Some(own), .. }) => Ok(own),
     }
@@ -91,7 +91,7 @@ fn resolve_compute(name: &str, workspace: &WorkspaceId, observed: &Observed) -> 
     let wanted = || not_read(ReadSet { computes: BTreeSet::from([workspace.clone()]), ..ReadSet::default() });
     let computes = match observed.workspaces.get(workspace).map(|entry| &entry.computes) {
         None | Some(Reading::NotRead) => return wanted(),
-        Some(Reading::Unknown { why }) => return Resolved::Unknown(why.clone()),
+        Some(Reading::Unknown { why, cause }) => return Resolved::Unknown(why.clone(), cause.clone()),
         Some(Reading::Known { value, .. }) => value,
     };
     let Some(compute) = computes.iter().find(|compute| compute.name.eq_ignore_ascii_case(name)) else {
@@ -128,7 +128,7 @@ fn resolve_identity(id: &ManagedIdentityId, observed: &Observed) -> Resolved {
         None | Some(Reading::NotRead) => {
             not_read(ReadSet { identities: BTreeSet::from([id.clone()]), ..ReadSet::default() })
         }
-        Some(Reading::Unknown { why }) => Resolved::Unknown(why.clone()),
+        Some(Reading::Unknown { why, cause }) => Resolved::Unknown(why.clone(), cause.clone()),
         Some(Reading::Known { value: None, .. }) => Resolved::Missing("the managed identity does not exist".to_owned()),
         Some(Reading::Known { value: Some(principal), .. }) => {
             Resolved::Known(vec![(*principal, PrincipalType::ServicePrincipal)])
@@ -146,7 +146,7 @@ pub(super) enum ServiceGrant {
     /// The workspace has neither a system-assigned nor a primary user-assigned identity.
     NoIdentity,
     /// It could not be read.
-    Unknown(String),
+    Unknown(String, Cause),
     /// It has not been read.
     NotRead,
 }
@@ -164,15 +164,15 @@ pub(super) fn service_grant(workspace: &Workspace, observed: &Observed, waits: &
         return ServiceGrant::NoIdentity;
     };
     let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else {
-        return ServiceGrant::Unknown("the catalog lacks the role".to_owned());
+        return ServiceGrant::Unknown("the catalog lacks the role".to_owned(), Cause::default());
     };
     let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
     match access::cover(role, principal, observed, waits) {
         Cover::Covered { .. } => ServiceGrant::Present,
         Cover::Missing { conditional: true, .. } if conditioned_is_right => ServiceGrant::Present,
         Cover::Missing { .. } => ServiceGrant::Missing(principal),
-        Cover::Denied { by } => ServiceGrant::Unknown(format!("deny assignment {by}")),
-        Cover::Unknown { why } => ServiceGrant::Unknown(why),
+        Cover::Denied { by } => ServiceGrant::Unknown(format!("deny assignment {by}"), Cause::default()),
+        Cover::Unknown { why, cause } => ServiceGrant::Unknown(why, cause),
         Cover::NotRead => ServiceGrant::NotRead,
     }
 }

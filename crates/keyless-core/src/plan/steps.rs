@@ -99,19 +99,19 @@ impl<'a> Planner<'a> {
     fn failed_reads(&mut self) {
         let observed = self.observed;
         let mut failed = vec![
-            ("the storage account".to_owned(), observed.account.failure()),
-            ("role assignments".to_owned(), observed.assignments.failure()),
+            ("the storage account".to_owned(), observed.account.failed::<()>()),
+            ("role assignments".to_owned(), observed.assignments.failed()),
         ];
         for id in self.desired.workspaces.keys() {
             let Some(entry) = observed.workspaces.get(id) else { continue };
-            failed.push((format!("workspace {}", id.name()), entry.workspace.failure()));
+            failed.push((format!("workspace {}", id.name()), entry.workspace.failed()));
             if matches!(entry.workspace, Reading::Known { value: None, .. }) {
                 self.findings.insert(Finding::WorkspaceMissing { workspace: id.clone() });
             }
         }
-        for (what, why) in failed {
-            if let Some(why) = why {
-                self.findings.insert(Finding::Incomplete { what, why: why.to_owned() });
+        for (what, failed) in failed {
+            if let Some(Reading::Unknown { why, cause }) = failed {
+                self.findings.insert(Finding::Incomplete { what, why, cause });
             }
         }
         let reads = super::base_reads(self.desired);
@@ -146,18 +146,18 @@ impl<'a> Planner<'a> {
                         });
                         continue;
                     }
-                    Resolved::Unknown(why) => {
+                    Resolved::Unknown(why, cause) => {
                         let what = format!("{} of {}", view.need.principal, workspace.name());
-                        self.findings.insert(Finding::Incomplete { what, why: why.clone() });
+                        self.findings.insert(Finding::Incomplete { what, why: why.clone(), cause: cause.clone() });
                         continue;
                     }
                 };
                 for (principal, kind) in holders {
                     match access::cover(view.role, *principal, self.observed, &self.desired.fleet.waits) {
                         Cover::Covered { .. } | Cover::Denied { .. } | Cover::NotRead => {}
-                        Cover::Unknown { why } => {
+                        Cover::Unknown { why, cause } => {
                             let what = format!("access of {}", view.need.principal);
-                            self.findings.insert(Finding::Incomplete { what, why });
+                            self.findings.insert(Finding::Incomplete { what, why, cause });
                         }
                         Cover::Missing { .. } => {
                             self.drift.insert(Drift::RoleMissing {
@@ -347,7 +347,7 @@ impl<'a> Planner<'a> {
         for view in views.values().flatten() {
             match &view.holders {
                 Resolved::Known(holders) => kept.extend(holders.iter().map(|(principal, _)| *principal)),
-                Resolved::Missing(_) | Resolved::Unknown(_) | Resolved::NotRead(_) => all_known = false,
+                Resolved::Missing(_) | Resolved::Unknown(..) | Resolved::NotRead(_) => all_known = false,
             }
         }
         if self.desired.workspaces.is_empty() || !all_known {

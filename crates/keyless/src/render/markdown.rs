@@ -53,7 +53,8 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
         writeln!(text, "- drift: {}", inline(&drift.message))?;
     }
     for finding in &account.findings {
-        writeln!(text, "- :warning: {}", inline(&finding.message))?;
+        let lift = finding.lift.as_ref().map(|lift| format!("; lifted by: {}", inline(lift))).unwrap_or_default();
+        writeln!(text, "- :warning: {}{lift}", inline(&finding.message))?;
     }
     if !account.drift.is_empty() || !account.findings.is_empty() {
         writeln!(text)?;

@@ -79,6 +79,9 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
         writeln!(text, "  findings")?;
         for finding in &account.findings {
             writeln!(text, "    {WAIT}!{WAIT:#} {}", plain(&finding.message))?;
+            if let Some(lift) = &finding.lift {
+                writeln!(text, "      lifted by: {}", plain(lift))?;
+            }
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 use keyless_core::action::{Action, Grant};
 use keyless_core::catalog::role_name;
 use keyless_core::gate::{GateCheck, GateState};
+use keyless_core::observed::Cause;
 use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
 use serde::Serialize;
 
@@ -127,6 +128,10 @@ pub(super) struct Noted {
     pub workspace: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub principal: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lift: Option<String>,
 }
 
 impl Fleet {
@@ -255,7 +260,7 @@ impl Noted {
         let (kind, workspace, principal) = match finding {
             Finding::AccountMissing => ("accountMissing", None, None),
             Finding::WorkspaceMissing { workspace } => ("workspaceMissing", Some(workspace), None),
-            Finding::Incomplete { what: _, why: _ } => ("incomplete", None, None),
+            Finding::Incomplete { what: _, why: _, cause: _ } => ("incomplete", None, None),
             Finding::BrokenNow { workspace } => ("brokenNow", Some(workspace), None),
             Finding::ServiceGrantMissing { workspace, principal } => {
                 ("serviceGrantMissing", Some(workspace), Some(principal.to_string()))
@@ -268,7 +273,12 @@ impl Noted {
                 ("principalMissing", Some(workspace), Some(principal.clone()))
             }
         };
-        Self { kind, message: finding.to_string(), workspace: workspace.map(|id| id.as_str().to_owned()), principal }
+        let Cause { class, lift } = match finding {
+            Finding::Incomplete { cause, .. } => cause.clone(),
+            _ => Cause::default(),
+        };
+        let workspace = workspace.map(|id| id.as_str().to_owned());
+        Self { kind, message: finding.to_string(), workspace, principal, error_class: class, lift }
     }
 }
 

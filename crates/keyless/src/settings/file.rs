@@ -1,14 +1,20 @@
 //! The settings file as it is written: every key optional, an unknown one an error with its place.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use serde_saphyr::options::DuplicateKeyPolicy;
 
 use super::secret::SecretText;
+use super::versions::VersionsFile;
 use super::{CloudKind, CredentialKind, LogFormat, LogLevel};
+
+/// How many problems of one file are told.
+const MAX_PROBLEMS: usize = 50;
 
 /// The longest settings file that is read, in bytes.
 const MAX_BYTES: u64 = 256 * 1024;
@@ -23,6 +29,7 @@ pub(super) struct SettingsFile {
     #[serde(default, deserialize_with = "duration")]
     pub interval: Option<Duration>,
     pub limits: Option<LimitsFile>,
+    pub api_versions: Option<VersionsFile>,
     pub state_dir: Option<PathBuf>,
     pub listen: Option<String>,
     pub log: Option<LogFormat>,
@@ -63,7 +70,9 @@ pub(super) struct CredentialFile {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct LimitsFile {
+    #[serde(default, deserialize_with = "in_flight")]
     pub max_in_flight: Option<usize>,
+    #[serde(default, deserialize_with = "headroom")]
     pub headroom: Option<f64>,
     pub reads: Option<RateFile>,
     pub writes: Option<RateFile>,
@@ -78,8 +87,10 @@ pub(super) struct LimitsFile {
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct RateFile {
     /// How many calls may come at once.
+    #[serde(deserialize_with = "above_zero")]
     pub(crate) burst: f64,
     /// How many are added each second.
+    #[serde(deserialize_with = "above_zero")]
     pub(crate) per_second: f64,
 }
 
@@ -90,7 +101,7 @@ impl std::str::FromStr for RateFile {
     fn from_str(text: &str) -> Result<Self, String> {
         let bad = || format!("`{text}` is not `BURST,PER_SECOND`, such as `250,25`");
         let (burst, per_second) = text.split_once(',').ok_or_else(bad)?;
-        let number = |part: &str| part.trim().parse::<f64>().map_err(|_| bad());
+        let number = |part: &str| part.trim().parse::<f64>().map_err(|_| bad()).and_then(check_above_zero);
         Ok(Self { burst: number(burst)?, per_second: number(per_second)? })
     }
 }
@@ -132,15 +143,34 @@ impl SettingsFile {
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::default());
         }
-        serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+        let mut text = text.to_owned();
+        let mut problems: Vec<String> = Vec::new();
+        let mut cut: BTreeSet<usize> = BTreeSet::new();
+        loop {
+            let error = match serde_saphyr::from_str_with_options(&text, options.clone()) {
+                Ok(file) if problems.is_empty() => return Ok(file),
+                Ok(_) => break,
+                Err(error) => error,
+            };
             let plain = error.without_snippet();
             let (line, column) = plain.location().map_or((1, 1), |at| (at.line(), at.column()));
+            let line = usize::try_from(line).unwrap_or(1);
             let message = plain.render_with_options(serde_saphyr::render_options! {
                 formatter: &serde_saphyr::UserMessageFormatter,
                 snippets: serde_saphyr::SnippetMode::Off,
             });
-            FileError(format!("{shown}:{line}:{column}: {}", without_place(&message)))
-        })
+            // What lost an entry of its own to an earlier problem is not wrong for lacking it.
+            if !cut.contains(&line) {
+                problems.push(format!("{shown}:{line}:{column}: {}", without_place(&message)));
+            }
+            // A text that is no YAML at all has no more to tell.
+            let lax = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
+            let is_yaml = serde_saphyr::from_str_with_options::<de::IgnoredAny>(&text, lax).is_ok();
+            if !is_yaml || problems.len() >= MAX_PROBLEMS || !cut_entry(&mut text, line, &mut cut) {
+                break;
+            }
+        }
+        Err(FileError(problems.join("\n")))
     }
 
     fn anchor(&mut self, directory: &Path) {
@@ -156,11 +186,50 @@ impl SettingsFile {
     }
 }
 
+/// Takes the entry that begins in this line out of the text, so that the rest can be looked at; every other line keeps its
+/// place. Notes the lines of the entries around it. Says whether anything was there.
+fn cut_entry(text: &mut String, line: usize, cut: &mut BTreeSet<usize>) -> bool {
+    let lines: Vec<&str> = text.lines().collect();
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let is_content = |line: &str| !line.trim().is_empty() && !line.trim_start().starts_with('#');
+    let Some(at) = line.checked_sub(1) else { return false };
+    let Some(first) = lines.get(at).filter(|line| is_content(line)) else { return false };
+    let depth = indent(first);
+    let below = lines.iter().skip(at + 1).take_while(|line| !is_content(line) || indent(line) > depth).count();
+    let mut around = depth;
+    for (index, line) in lines.iter().enumerate().take(at).rev() {
+        if is_content(line) && indent(line) < around {
+            around = indent(line);
+            cut.insert(index + 1);
+        }
+    }
+    let kept = lines.iter().enumerate().map(|(index, line)| if (at..=at + below).contains(&index) { "" } else { line });
+    *text = kept.collect::<Vec<_>>().join("\n");
+    true
+}
+
 /// The message without the parser's own ` at line 3, column 1`, which stands in front already.
 fn without_place(message: &str) -> String {
     let line = message.lines().next().unwrap_or_default();
     let cut = line.rfind(" at line ").filter(|at| line.get(*at..).is_some_and(|tail| tail.contains("column")));
     cut.and_then(|at| line.get(..at)).unwrap_or(line).trim_end_matches('.').to_owned()
+}
+
+/// Refuses a rate at which nothing would ever be sent.
+fn check_above_zero(number: f64) -> Result<f64, String> {
+    if number.is_finite() && number > 0.0 { Ok(number) } else { Err(format!("{number} is not above 0")) }
+}
+
+fn above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    check_above_zero(f64::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+fn in_flight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
+    super::check_in_flight(usize::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
+}
+
+fn headroom<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    super::check_headroom(f64::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
 }
 
 /// Reads a duration as people write it.
@@ -316,6 +385,7 @@ mod tests {
             "credential: {clientCertificate: {tenantId: t, clientId: c, pemFile: f}}",
             "desiredState: desired\ninterval: 1s\nstateDir: state\nlisten: 127.0.0.1:0\nlog: json\nlogLevel: debug\nalertReminder: 1h\n",
             "limits: {maxInFlight: 4, headroom: 0, reads: {burst: 1e5, perSecond: 1000}}",
+            "apiVersions: {workspaces: 2025-06-01, storage: [2023-05-01, 2022-09-01], locks: '2016-09-01'}",
         ] {
             SettingsFile::parse("keyless.yaml", text).unwrap_or_else(|error| panic!("{text}: {error}"));
         }
@@ -334,6 +404,13 @@ mod tests {
             ("credential:\n  clientSecret:\n    secretfile: x\n", "keyless.yaml:3:5: ", "secretfile"),
             ("log: xml\n", "keyless.yaml:1:6: ", "xml"),
             ("limits: {reads: {burst: 1}}\n", "keyless.yaml:1:", "perSecond"),
+            ("limits: {reads: {burst: 0, perSecond: 1}}\n", "keyless.yaml:1:", "above 0"),
+            ("limits:\n  headroom: 1\n", "keyless.yaml:2:13: ", "below 1"),
+            ("apiVersions:\n  workspaces: 2024-04-01\n", "keyless.yaml:2:15: ", "hides systemDatastoresAuthMode"),
+            ("apiVersions:\n  storage: [2023-05-01, latest]\n", "keyless.yaml:2:25: ", "latest"),
+            ("apiVersions:\n  storage: [2023-05-01, 2023-05-01]\n", "keyless.yaml:2:", "named twice"),
+            ("apiVersions:\n  storage: []\n", "keyless.yaml:2:", "no version"),
+            ("apiVersions:\n  Storage: 2023-05-01\n", "keyless.yaml:2:3: ", "Storage"),
             ("- a\n", "keyless.yaml:1:", ""),
             ("a: [\n", "keyless.yaml:", ""),
         ] {
@@ -341,6 +418,35 @@ mod tests {
             assert!(message.starts_with(place) && message.contains(word), "{text:?} gave {message:?}");
             assert!(!message.contains('\n'), "{message:?}");
         }
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_with_its_place() {
+        let text = "cloud: mars\n\
+                    intervall: 2s\n\
+                    interval: 90 # a number\n\
+                    limits:\n  headroom: 7\n  # comment\n  reads:\n    burst: 0\n    perSecond: x\n  maxInFlight: 3\n\
+                    credential:\n  clientSecret:\n    secretfile: x\n\
+                    apiVersions:\n  workspaces: 2024-04-01\n  locks: never\n\
+                    log: text\nlog: json\n";
+        let message = error(text);
+        let places: Vec<&str> = message.lines().map(|line| line.split(": ").next().unwrap()).collect();
+        assert_eq!(
+            places,
+            [
+                "keyless.yaml:1:8",
+                "keyless.yaml:2:1",
+                "keyless.yaml:3:11",
+                "keyless.yaml:5:13",
+                "keyless.yaml:8:12",
+                "keyless.yaml:9:16",
+                "keyless.yaml:13:5",
+                "keyless.yaml:15:15",
+                "keyless.yaml:16:10",
+                "keyless.yaml:18:1",
+            ],
+            "{message}"
+        );
     }
 
     #[test]

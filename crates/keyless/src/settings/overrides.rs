@@ -7,7 +7,8 @@ use clap::Args;
 
 use super::file::RateFile;
 use super::secret::SecretText;
-use super::{CloudKind, CredentialKind, LogFormat, LogLevel, parse_duration};
+use super::versions::{VersionList, workspace_versions};
+use super::{CloudKind, CredentialKind, LogFormat, LogLevel, parse_duration, parse_headroom, parse_in_flight};
 
 /// What the command line and the environment say; a flag outranks a variable, a variable the file.
 #[derive(Debug, Clone, Default, Args)]
@@ -55,10 +56,10 @@ pub(crate) struct Overrides {
     #[arg(long, env = "KEYLESS_INTERVAL", value_name = "DURATION", value_parser = parse_duration)]
     pub(super) interval: Option<Duration>,
     /// How many accounts are worked on at the same time [default: 8]
-    #[arg(long, env = "KEYLESS_MAX_IN_FLIGHT", value_name = "N")]
+    #[arg(long, env = "KEYLESS_MAX_IN_FLIGHT", value_name = "N", value_parser = parse_in_flight)]
     pub(super) max_in_flight: Option<usize>,
     /// The part of Azure's request quotas that is left to others, from 0 to below 1 [default: 0.2]
-    #[arg(long, env = "KEYLESS_HEADROOM", value_name = "PART")]
+    #[arg(long, env = "KEYLESS_HEADROOM", value_name = "PART", value_parser = parse_headroom)]
     pub(super) headroom: Option<f64>,
     /// GETs per subscription that Azure allows [default: 250,25]
     #[arg(long, env = "KEYLESS_LIMIT_READS", value_name = "BURST,PER_SECOND")]
@@ -78,6 +79,31 @@ pub(crate) struct Overrides {
     /// Writes to storage accounts per subscription [default: 1200 in an hour]
     #[arg(long, env = "KEYLESS_LIMIT_STORAGE_WRITES", value_name = "BURST,PER_SECOND")]
     pub(super) limit_storage_writes: Option<RateFile>,
+
+    /// Versions of the interface for workspaces, in the order in which they are tried
+    #[arg(long, env = "KEYLESS_API_VERSIONS_WORKSPACES", value_name = "VERSION,VERSION", value_parser = workspace_versions)]
+    pub(super) api_versions_workspaces: Option<VersionList>,
+    /// Versions for datastores and computes
+    #[arg(long, env = "KEYLESS_API_VERSIONS_WORKSPACE_PARTS", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_workspace_parts: Option<VersionList>,
+    /// Versions for storage accounts
+    #[arg(long, env = "KEYLESS_API_VERSIONS_STORAGE", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_storage: Option<VersionList>,
+    /// Versions for role assignments, role definitions and deny assignments
+    #[arg(long, env = "KEYLESS_API_VERSIONS_AUTHORIZATION", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_authorization: Option<VersionList>,
+    /// Versions for locks
+    #[arg(long, env = "KEYLESS_API_VERSIONS_LOCKS", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_locks: Option<VersionList>,
+    /// Versions for metrics
+    #[arg(long, env = "KEYLESS_API_VERSIONS_METRICS", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_metrics: Option<VersionList>,
+    /// Versions for managed identities
+    #[arg(long, env = "KEYLESS_API_VERSIONS_MANAGED_IDENTITIES", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_managed_identities: Option<VersionList>,
+    /// Versions for the list of subscriptions
+    #[arg(long, env = "KEYLESS_API_VERSIONS_SUBSCRIPTIONS", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_subscriptions: Option<VersionList>,
 
     /// Where conveniences are kept over restarts; losing it costs waiting, never safety
     #[arg(long, env = "KEYLESS_STATE_DIR", value_name = "DIR")]

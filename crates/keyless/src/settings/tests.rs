@@ -73,8 +73,8 @@ fn missing_pieces_are_named() {
         ("credential: {clientSecret: {secret: s, secretFile: f}}", &[], "both `secret` and `secretFile`"),
         ("credential: {clientSecret: {secretFile: absent}}", &[], "absent` cannot be read"),
         ("credential: {clientSecret: {secret: ''}}", &[], "the secret is empty"),
-        ("limits: {headroom: 1}", &[], "`limits.headroom` is 1"),
-        ("limits: {maxInFlight: 0}", &[], "`limits.maxInFlight` is 0"),
+        ("limits: {headroom: 1}", &[], "`headroom` is 1"),
+        ("limits: {maxInFlight: 0}", &[], "`maxInFlight` is 0"),
     ] {
         let message = refusal(&format!("desiredState: d\n{file}\n"), flags);
         assert!(message.contains(words), "{file} {flags:?} gave {message:?}");
@@ -97,6 +97,22 @@ fn another_kind_of_credential_takes_nothing_from_the_files_kind() {
     let file = "desiredState: d\ncredential: {clientSecret: {tenantId: t, clientId: c, secret: s}}\n";
     let settings = load(file, &["--credential", "managedIdentity"]).unwrap();
     assert_eq!(settings.credential, CredentialSettings::ManagedIdentity { client_id: None });
+}
+
+#[test]
+fn versions_come_from_the_flag_before_the_file_and_the_rest_from_the_cloud() {
+    let file = "desiredState: d\napiVersions: {workspaces: [2025-06-01, 2024-10-01-preview], storage: 2022-09-01}\n";
+    let lists = |flags: &[&str]| -> Vec<String> {
+        let settings = load(file, flags).unwrap();
+        settings.api_versions.lists().map(|(interface, list)| format!("{interface} {}", list.join(" "))).collect()
+    };
+    assert_eq!(lists(&[]), ["workspaces 2025-06-01 2024-10-01-preview", "storage 2022-09-01"]);
+    assert_eq!(
+        lists(&["--api-versions-storage", "2023-05-01,2023-01-01", "--api-versions-locks", "2016-09-01"]),
+        ["workspaces 2025-06-01 2024-10-01-preview", "storage 2023-05-01 2023-01-01", "locks 2016-09-01"]
+    );
+    let hides = refusal("desiredState: d\n", &["--api-versions-workspaces", "2025-09-01,2024-04-01"]);
+    assert!(hides.contains("2024-04-01 hides systemDatastoresAuthMode"), "{hides}");
 }
 
 #[test]

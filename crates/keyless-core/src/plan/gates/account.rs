@@ -18,7 +18,7 @@ pub(in crate::plan) fn subscriptions_listed(observed: &Observed) -> Judged {
         match reading {
             Reading::Known { .. } => {}
             Reading::NotRead => return wanted(),
-            Reading::Unknown { why } => {
+            Reading::Unknown { why, .. } => {
                 let why = format!("the workspaces of subscription {subscription} could not all be told: {why}");
                 return told(GateState::unmet(why, "a complete read, or `scope: {exclude: …}` in the Fleet document"));
             }
@@ -37,7 +37,7 @@ pub(in crate::plan) fn all_on_identity(observed: &Observed, desired: &KeyDesired
             Reading::NotRead => {
                 wants.workspaces.insert(id.clone());
             }
-            Reading::Unknown { why } => unmet.push(format!("{}{undeclared} could not be read: {why}", id.name())),
+            Reading::Unknown { why, .. } => unmet.push(format!("{}{undeclared} could not be read: {why}", id.name())),
             Reading::Known { value: None, .. } => {}
             Reading::Known { value: Some(own), .. } => {
                 if own.auth_mode != ObservedAuthMode::Identity {
@@ -67,7 +67,7 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed) -> Judged {
             Reading::NotRead => {
                 wants.datastores.insert(id.clone());
             }
-            Reading::Unknown { why } => unmet.push(format!("datastores of {} could not be read: {why}", id.name())),
+            Reading::Unknown { why, .. } => unmet.push(format!("datastores of {} could not be read: {why}", id.name())),
             Reading::Known { value, .. } => {
                 for datastore in value {
                     // A datastore that names no account may be on this one.
@@ -84,7 +84,9 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed) -> Judged {
     }
     match &observed.elsewhere {
         Reading::NotRead => wants.elsewhere = true,
-        Reading::Unknown { why } => unmet.push(format!("datastores of workspaces elsewhere could not be read: {why}")),
+        Reading::Unknown { why, .. } => {
+            unmet.push(format!("datastores of workspaces elsewhere could not be read: {why}"))
+        }
         Reading::Known { value, .. } => {
             for (id, datastores) in value {
                 for datastore in datastores.iter().filter(|datastore| datastore.credentials.may_need_key()) {
@@ -108,7 +110,7 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
     let idle = desired.key_idle();
     let usage = match &observed.key_usage {
         Reading::NotRead => return lacks(ReadSet { key_usage: true, ..ReadSet::default() }),
-        Reading::Unknown { why } => {
+        Reading::Unknown { why, .. } => {
             return told(accept_unknown(desired, now, &format!("key usage could not be read: {why}")));
         }
         Reading::Known { value, .. } => value,

@@ -21,7 +21,7 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
     for view in views {
         match &view.holders {
             Resolved::NotRead(reads) => wants.add((**reads).clone()),
-            Resolved::Missing(why) | Resolved::Unknown(why) => unmet.push(format!("{}: {why}", view.need.principal)),
+            Resolved::Missing(why) | Resolved::Unknown(why, _) => unmet.push(format!("{}: {why}", view.need.principal)),
             Resolved::Known(holders) => {
                 for (principal, _) in holders {
                     match access::effective_cover(view.role, *principal, observed, &desired.fleet.waits) {
@@ -38,7 +38,7 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
                         Cover::Denied { by } => {
                             unmet.push(format!("{} is, or may be, denied by `{by}`", view.need.principal));
                         }
-                        Cover::Unknown { why } => unmet.push(format!("{}: {why}", view.need.principal)),
+                        Cover::Unknown { why, .. } => unmet.push(format!("{}: {why}", view.need.principal)),
                     }
                 }
             }
@@ -100,7 +100,7 @@ pub(in crate::plan) fn service_grant_there(
             told(GateState::unmet(format!("the workspace's identity {principal} lacks {role}"), lift))
         }
         ServiceGrant::NoIdentity => told(GateState::unmet("the workspace has no identity of its own", lift)),
-        ServiceGrant::Unknown(why) => told(GateState::unknown("the service's grant", &why)),
+        ServiceGrant::Unknown(why, cause) => told(GateState::unknown("the service's grant", &why, &cause)),
         ServiceGrant::NotRead => lacks(ReadSet { assignments: true, ..ReadSet::default() }),
     }
 }
@@ -113,7 +113,7 @@ pub(in crate::plan) fn compatible(id: &WorkspaceId, observed: &Observed) -> Judg
         None | Some(Reading::NotRead) => {
             return lacks(ReadSet { computes: BTreeSet::from([id.clone()]), ..ReadSet::default() });
         }
-        Some(Reading::Unknown { why }) => return told(GateState::unknown("computes", why)),
+        Some(Reading::Unknown { why, cause }) => return told(GateState::unknown("computes", why, cause)),
         Some(Reading::Known { value, .. }) => value,
     };
     let barred: Vec<String> = computes
@@ -138,7 +138,7 @@ pub(in crate::plan) fn mode_known(id: &WorkspaceId, observed: &Observed) -> Judg
         None | Some(Reading::NotRead) => {
             return lacks(ReadSet { workspaces: BTreeSet::from([id.clone()]), ..ReadSet::default() });
         }
-        Some(Reading::Unknown { why }) => return told(GateState::unknown("the workspace", why)),
+        Some(Reading::Unknown { why, cause }) => return told(GateState::unknown("the workspace", why, cause)),
         Some(Reading::Known { value: None, .. }) => {
             return told(GateState::unmet("the workspace does not exist", "the workspace, or its document removed"));
         }
@@ -161,7 +161,7 @@ pub(in crate::plan) fn mode_known(id: &WorkspaceId, observed: &Observed) -> Judg
 pub(in crate::plan) fn key_on(observed: &Observed, back_is_asked: bool) -> Judged {
     match &observed.account {
         Reading::NotRead => lacks(ReadSet { account: true, ..ReadSet::default() }),
-        Reading::Unknown { why } => told(GateState::unknown("the storage account", why)),
+        Reading::Unknown { why, cause } => told(GateState::unknown("the storage account", why, cause)),
         Reading::Known { value: Some(account), .. } if account.shared_key.is_on() => told(GateState::Open),
         Reading::Known { .. } if back_is_asked => {
             told(GateState::unmet("the key is still off", "the step before this one"))

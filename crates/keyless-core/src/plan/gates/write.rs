@@ -7,7 +7,7 @@ use crate::action::{Action, Effort};
 use crate::desired::{AfterSuspend, ChangeWindow, DesiredWorkspace, Enforcement, KeyDesired, Suspend};
 use crate::gate::{GateState, ReadSet};
 use crate::observed::{LockLevel, Observed, Reading};
-use crate::plan::Limits;
+use crate::plan::{Limits, Refusal};
 
 use super::{Judged, lacks, listed, told};
 
@@ -17,7 +17,7 @@ use super::{Judged, lacks, listed, told};
 pub(in crate::plan) fn unlocked(action: &Action, observed: &Observed) -> Judged {
     let locks = match &observed.locks {
         Reading::NotRead => return lacks(ReadSet { locks: true, ..ReadSet::default() }),
-        Reading::Unknown { why } => return told(GateState::unknown("locks", why)),
+        Reading::Unknown { why, cause } => return told(GateState::unknown("locks", why, cause)),
         Reading::Known { value, .. } => value,
     };
     let deletes = matches!(action, Action::RevokeRole { .. });
@@ -144,10 +144,10 @@ fn wait(until: Option<Timestamp>, now: Timestamp, why: &str) -> GateState {
 /// [`crate::gate::Gate::NotRefused`].
 pub(in crate::plan) fn not_refused(action: &Action, limits: &Limits, now: Timestamp) -> GateState {
     match limits.refused.get(action) {
-        Some(refusal) if refusal.until > now => GateState::Waiting {
-            until: refusal.until,
-            why: format!("the next try; Azure refused the last: {}", refusal.why),
-        },
+        Some(Refusal { until, why, lift }) if *until > now => {
+            let lift = lift.as_ref().map(|lift| format!("; what lifts it: {lift}")).unwrap_or_default();
+            GateState::Waiting { until: *until, why: format!("the next try; Azure refused the last: {why}{lift}") }
+        }
         _ => GateState::Open,
     }
 }

@@ -1,0 +1,101 @@
+//! Everything that is ever asked of Azure: one name for each request, with the interface it belongs to, the rights it
+//! needs and the answers that mean success.
+//!
+//! A request cannot be built without one of these, and `REQUESTS.md` beside this crate is the list of them all, made and
+//! checked by a test.
+//! Sources: azure-rest-api-specs for the codes, <https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations>
+//! for the rights.
+
+use crate::versions::Interface;
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident = $word:literal, $interface:ident, $success:expr, $actions:expr;)+) => {
+        /// What a request is for.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Operation {
+            $($(#[$doc])* $name),+
+        }
+
+        impl Operation {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$name),+];
+
+            /// The name in errors, logs and metrics.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self {
+                    $(Self::$name => $word),+
+                }
+            }
+
+            /// The interface whose version is spoken.
+            #[must_use]
+            pub const fn interface(self) -> Interface {
+                match self {
+                    $(Self::$name => Interface::$interface),+
+                }
+            }
+
+            /// The statuses that mean success.
+            #[must_use]
+            pub const fn success(self) -> &'static [u16] {
+                match self {
+                    $(Self::$name => $success),+
+                }
+            }
+
+            /// The rights that are needed, the usual one first.
+            #[must_use]
+            pub const fn actions(self) -> &'static [&'static str] {
+                match self {
+                    $(Self::$name => $actions),+
+                }
+            }
+        }
+    };
+}
+
+operations! {
+    /// The subscriptions that can be seen.
+    ListSubscriptions = "list subscriptions", Subscriptions, &[200], &["Microsoft.Resources/subscriptions/read"];
+    /// The workspaces of a subscription.
+    ListWorkspaces = "list workspaces", Workspaces, &[200], &["Microsoft.MachineLearningServices/workspaces/read"];
+    /// One workspace.
+    GetWorkspace = "get workspace", Workspaces, &[200], &["Microsoft.MachineLearningServices/workspaces/read"];
+    /// The datastores of a workspace, without their secrets.
+    ListDatastores = "list datastores", WorkspaceParts, &[200],
+        &["Microsoft.MachineLearningServices/workspaces/datastores/read"];
+    /// The computes of a workspace.
+    ListComputes = "list computes", WorkspaceParts, &[200],
+        &["Microsoft.MachineLearningServices/workspaces/computes/read"];
+    /// One storage account.
+    GetStorageAccount = "get storage account", Storage, &[200], &["Microsoft.Storage/storageAccounts/read"];
+    /// The role assignments at a scope and above.
+    ListRoleAssignments = "list role assignments", Authorization, &[200],
+        &["Microsoft.Authorization/roleAssignments/read"];
+    /// One role assignment, after it was written.
+    GetRoleAssignment = "get role assignment", Authorization, &[200],
+        &["Microsoft.Authorization/roleAssignments/read"];
+    /// One role definition.
+    GetRoleDefinition = "get role definition", Authorization, &[200],
+        &["Microsoft.Authorization/roleDefinitions/read"];
+    /// The deny assignments at a scope and above.
+    ListDenyAssignments = "list deny assignments", Authorization, &[200],
+        &["Microsoft.Authorization/denyAssignments/read"];
+    /// The locks at a scope.
+    ListLocks = "list locks", Locks, &[200], &["Microsoft.Authorization/locks/read"];
+    /// The metric that tells who signs with the key.
+    GetKeyUsage = "get key usage", Metrics, &[200], &["Microsoft.Insights/metrics/read"];
+    /// A user-assigned managed identity.
+    GetManagedIdentity = "get managed identity", ManagedIdentities, &[200],
+        &["Microsoft.ManagedIdentity/userAssignedIdentities/read"];
+    /// A role assignment is made.
+    GrantRole = "grant role", Authorization, &[201, 200], &["Microsoft.Authorization/roleAssignments/write"];
+    /// A role assignment is taken back.
+    RevokeRole = "revoke role", Authorization, &[200, 204], &["Microsoft.Authorization/roleAssignments/delete"];
+    /// `systemDatastoresAuthMode` of a workspace is set. Hubs have a right of their own.
+    SetAuthMode = "set auth mode", Workspaces, &[200, 202],
+        &["Microsoft.MachineLearningServices/workspaces/write", "Microsoft.MachineLearningServices/workspaces/hubs/write"];
+    /// `allowSharedKeyAccess` of an account is set.
+    SetSharedKeyAccess = "set shared key access", Storage, &[200], &["Microsoft.Storage/storageAccounts/write"];
+}

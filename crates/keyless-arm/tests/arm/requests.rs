@@ -1,0 +1,399 @@
+//! Every request this crate can send, driven through the client, written down in `REQUESTS.md`, and held against what
+//! must never be sent and against the roles that the daemon is given.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use http::Method;
+use keyless_arm::api::{Grant, ReadArm, WriteArm, WriteKind, Written};
+use keyless_arm::client::Client;
+use keyless_arm::cloud::Cloud;
+use keyless_arm::operation::Operation;
+use keyless_arm::versions::{ApiVersions, Interface};
+use keyless_core::desired::AuthMode;
+use keyless_core::id::{ArmId, ManagedIdentityId, StorageAccountId, WorkspaceId};
+use keyless_core::observed::PrincipalType;
+use serde_json::{Value, json};
+
+use crate::fake::{Asked, BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, reply, workspace_id};
+
+const ROLE: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+const PRINCIPAL: &str = "5e7a1b2c-0000-4000-8000-00000000abcd";
+const POLL: &str = "https://arm.example/poll?sig=opaque";
+
+fn identity_id() -> String {
+    format!("{GROUP}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/uami")
+}
+
+fn assignment_id() -> String {
+    format!("{}/providers/Microsoft.Authorization/roleAssignments/{GUID}", account_id())
+}
+
+/// Does what the operation is for. There is no operation without an arm here.
+async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
+    let account = StorageAccountId::parse(&account_id()).unwrap();
+    let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+    let identity = ManagedIdentityId::parse(&identity_id()).unwrap();
+    let permit = |kind| client.reserve_write(SUBSCRIPTION.parse().unwrap(), kind);
+    let done = |written: Result<keyless_arm::api::Answer<Written>, keyless_arm::error::WriteError>| {
+        written.map(drop).map_err(|error| error.to_string())
+    };
+    macro_rules! read {
+        ($call:expr) => {
+            $call.await.map(drop).map_err(|error| error.to_string())
+        };
+    }
+    match operation {
+        Operation::ListSubscriptions => read!(client.subscriptions()),
+        Operation::ListWorkspaces => read!(client.workspaces(SUBSCRIPTION.parse().unwrap())),
+        Operation::GetWorkspace => read!(client.workspace(&workspace)),
+        Operation::ListDatastores => read!(client.datastores(&workspace)),
+        Operation::ListComputes => read!(client.computes(&workspace)),
+        Operation::GetStorageAccount => read!(client.account(&account)),
+        Operation::ListRoleAssignments => read!(client.role_assignments(account.arm())),
+        Operation::GetRoleAssignment => {
+            read!(client.role_assignment(&ArmId::parse(&assignment_id()).unwrap()))
+        }
+        Operation::GetRoleDefinition => read!(client.role_definition(account.arm(), ROLE.parse().unwrap())),
+        Operation::ListDenyAssignments => read!(client.deny_assignments(account.arm())),
+        Operation::ListLocks => read!(client.locks(account.arm())),
+        Operation::GetKeyUsage => {
+            let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
+            read!(client.key_usage(&account, from, to))
+        }
+        Operation::GetManagedIdentity => read!(client.managed_identity(&identity)),
+        Operation::GrantRole => {
+            let grant = Grant {
+                scope: account.arm().clone(),
+                name: GUID.parse().unwrap(),
+                principal: PRINCIPAL.parse().unwrap(),
+                principal_type: PrincipalType::ServicePrincipal,
+                role: ROLE.parse().unwrap(),
+                description: "keyless owner=prod".to_owned(),
+            };
+            done(client.grant_role(permit(WriteKind::Grant).await.unwrap(), &grant).await)
+        }
+        Operation::RevokeRole => done(
+            client
+                .revoke_role(permit(WriteKind::Revoke).await.unwrap(), &ArmId::parse(&assignment_id()).unwrap())
+                .await,
+        ),
+        Operation::SetAuthMode => done(
+            client.set_auth_mode(permit(WriteKind::Workspace).await.unwrap(), &workspace, AuthMode::Identity).await,
+        ),
+        Operation::SetSharedKeyAccess => {
+            done(client.set_shared_key_access(permit(WriteKind::Account).await.unwrap(), &account, false).await)
+        }
+    }
+}
+
+/// An answer that the operation can live with.
+fn answer(operation: Operation) -> Value {
+    match operation {
+        Operation::GetWorkspace | Operation::SetAuthMode => json!({"id": workspace_id(), "properties": {}}),
+        Operation::GetStorageAccount | Operation::SetSharedKeyAccess => {
+            json!({"id": account_id(), "location": "westeurope", "properties": {}})
+        }
+        Operation::GetRoleAssignment => json!({"id": assignment_id(), "name": GUID, "properties": {
+            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{ROLE}"),
+            "principalId": PRINCIPAL, "scope": account_id(),
+        }}),
+        Operation::GetRoleDefinition => json!({"name": ROLE,
+            "id": format!("/providers/Microsoft.Authorization/roleDefinitions/{ROLE}"), "properties": {
+            "roleName": "Storage Blob Data Contributor", "type": "BuiltInRole", "permissions": [],
+        }}),
+        Operation::GetManagedIdentity => json!({"id": identity_id(), "properties": {"principalId": PRINCIPAL}}),
+        Operation::GetKeyUsage => json!({"interval": "PT1H", "value": [{
+            "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
+        }]}),
+        Operation::GrantRole | Operation::RevokeRole => json!({}),
+        Operation::ListSubscriptions
+        | Operation::ListWorkspaces
+        | Operation::ListDatastores
+        | Operation::ListComputes
+        | Operation::ListRoleAssignments
+        | Operation::ListDenyAssignments
+        | Operation::ListLocks => json!({"value": []}),
+    }
+}
+
+/// What was sent for `operation` when it was answered with `status`.
+async fn sent(operation: Operation, status: u16) -> Vec<Asked> {
+    let (client, asks) = client(move |number, _| async move {
+        match (status, number) {
+            (202, 1) => reply(202, &[("location", POLL)], ""),
+            (204, _) => reply(204, &[], ""),
+            (status, 1) => reply(status, &[], answer(operation)),
+            _ => reply(200, &[], json!({"status": "Succeeded"})),
+        }
+    });
+    drive(operation, &client).await.unwrap_or_else(|error| panic!("{operation:?} answered with {status}: {error}"));
+    let names: BTreeSet<&str> = client.counts().iter().map(|count| count.operation).collect();
+    assert_eq!(names, BTreeSet::from([operation.name()]), "counted under its own name");
+    asks.lock().unwrap().clone()
+}
+
+fn is_write(operation: Operation) -> bool {
+    operation.actions().iter().any(|action| !action.ends_with("/read"))
+}
+
+fn query_of(asked: &Asked) -> Vec<(String, String)> {
+    url::Url::parse(&asked.url).unwrap().query_pairs().into_owned().collect()
+}
+
+/// Names in place of the values of this test.
+fn template(text: &str) -> String {
+    let mut text = text.to_owned();
+    for (value, name) in [
+        (SUBSCRIPTION, "{subscription}"),
+        ("rg-ml", "{group}"),
+        ("stmlprod", "{account}"),
+        ("mlw-churn", "{workspace}"),
+        ("/uami", "/{identity}"),
+        (GUID, "{assignment}"),
+        (ROLE, "{role}"),
+        (PRINCIPAL, "{principal}"),
+        ("2026-11-01T00:00:00Z/2026-11-08T00:00:00Z", "{from}/{to}"),
+        ("keyless owner=prod", "{description}"),
+    ] {
+        text = text.replace(value, name);
+    }
+    text
+}
+
+async fn table() -> String {
+    let mut text = String::from(
+        "# Every request\n\n\
+         All that this crate can send to the resource manager. Made by a test out of what the client really sends; \
+         `KEYLESS_WRITE_REQUESTS=1 cargo test -p keyless-arm --test arm requests` writes it anew. The versions of an \
+         interface are tried from left to right, the next one where the cloud does not know the one before; the setting \
+         `apiVersions` has other lists.\n\n\
+         | operation | method and path | api-version | query | body | success | rights |\n\
+         |---|---|---|---|---|---|---|\n",
+    );
+    let versions = ApiVersions::public();
+    for &operation in Operation::ALL {
+        let status = operation.success()[0];
+        let asked = sent(operation, status).await.remove(0);
+        let path = template(url::Url::parse(&asked.url).unwrap().path());
+        let query: Vec<String> = query_of(&asked)
+            .iter()
+            .filter(|(name, _)| name != "api-version")
+            .map(|(name, value)| format!("`{name}={}`", template(value)))
+            .collect();
+        let body =
+            if asked.body.is_null() { String::new() } else { format!("`{}`", template(&asked.body.to_string())) };
+        let success: Vec<String> = operation.success().iter().map(ToString::to_string).collect();
+        let rights: Vec<String> = operation.actions().iter().map(|action| format!("`{action}`")).collect();
+        writeln!(
+            text,
+            "| {} | {} `{path}` | {} | {} | {body} | {} | {} |",
+            operation.name(),
+            asked.method,
+            versions.list(operation.interface()).join(", "),
+            query.join(" "),
+            success.join(", "),
+            rights.join(", "),
+        )
+        .unwrap();
+    }
+    let (public, sovereign) = (ApiVersions::public(), ApiVersions::sovereign());
+    for &interface in Interface::ALL.iter().filter(|interface| public.list(**interface) != sovereign.list(**interface))
+    {
+        write!(text, "\nIn sovereign clouds `{interface}` is {}.\n", sovereign.list(interface).join(", ")).unwrap();
+    }
+    text.push_str(
+        "\nAn answer 202 is followed by GETs of the address in its `Azure-AsyncOperation` or `Location`, and a list by GETs \
+         of its `nextLink`: these come from Azure and are used as they are, if they are the resource manager's. Every \
+         request carries `authorization`, `accept`, `x-ms-client-request-id` and `x-ms-return-client-request-id`. None \
+         carries `tags`, and none lists keys or secrets.\n",
+    );
+    text
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_request_is_written_down() {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("REQUESTS.md");
+    let table = table().await;
+    if std::env::var_os("KEYLESS_WRITE_REQUESTS").is_some() {
+        std::fs::write(&path, &table).unwrap();
+    }
+    let written = std::fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        written == table,
+        "REQUESTS.md is not what the client sends; write it anew with \
+         `KEYLESS_WRITE_REQUESTS=1 cargo test -p keyless-arm --test arm requests`. What it sends:\n{table}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_success_code_is_taken_as_success() {
+    for &operation in Operation::ALL {
+        for &status in operation.success() {
+            let asks = sent(operation, status).await;
+            let polls = &asks[1..];
+            assert_eq!(polls.len(), usize::from(status == 202), "{operation:?} {status}");
+            for poll in polls {
+                assert_eq!((poll.method.as_str(), poll.url.as_str()), ("GET", POLL));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_request_carries_more_than_it_must() {
+    let mut requests = Vec::new();
+    for &operation in Operation::ALL {
+        requests.push((operation, sent(operation, operation.success()[0]).await.remove(0)));
+    }
+    for (operation, asked) in &requests {
+        let folded = asked.url.to_ascii_lowercase();
+        assert!(asked.url.starts_with(&format!("{BASE}/")), "{operation:?} goes to {}", asked.url);
+        for bad in ["listkeys", "listsecrets", "liststorageaccountkeys", "listaccountsas", "regeneratekey"] {
+            assert!(!folded.contains(bad), "{operation:?} {folded}");
+        }
+        assert!(!asked.body.to_string().contains("tags"), "{operation:?}");
+        let versions: Vec<String> =
+            query_of(asked).into_iter().filter(|(name, _)| name == "api-version").map(|(_, version)| version).collect();
+        assert_eq!(versions, [ApiVersions::public().list(operation.interface())[0].as_str()], "{operation:?}");
+        let method: Method = asked.method.parse().unwrap();
+        assert_eq!(method == Method::GET, !is_write(*operation), "{operation:?}");
+        let has_body = method == Method::PATCH || method == Method::PUT;
+        assert_eq!(!asked.body.is_null(), has_body, "{operation:?}");
+        if method == Method::PATCH {
+            let body = asked.body.as_object().unwrap();
+            assert_eq!(body.keys().collect::<Vec<_>>(), ["properties"], "{operation:?}");
+            let properties = body["properties"].as_object().unwrap();
+            assert_eq!(properties.len(), 1, "{operation:?}");
+            assert!(properties.values().all(|value| value.is_string() || value.is_boolean()), "{operation:?}");
+        }
+    }
+    let patched: Vec<&Value> =
+        requests.iter().filter(|(_, asked)| asked.method == "PATCH").map(|(_, asked)| &asked.body).collect();
+    assert_eq!(
+        patched,
+        [
+            &json!({"properties": {"systemDatastoresAuthMode": "Identity"}}),
+            &json!({"properties": {"allowSharedKeyAccess": false}})
+        ]
+    );
+}
+
+#[test]
+fn only_resource_managers_are_spoken_to() {
+    for (cloud, host) in [
+        (Cloud::public(), "management.azure.com"),
+        (Cloud::us_government(), "management.usgovcloudapi.net"),
+        (Cloud::china(), "management.chinacloudapi.cn"),
+    ] {
+        assert_eq!(cloud.unwrap().resource_manager().host_str(), Some(host));
+    }
+}
+
+#[test]
+fn the_roles_of_the_deployment_hold_these_rights_and_no_others() {
+    let all: BTreeSet<&str> = Operation::ALL.iter().flat_map(|operation| operation.actions()).copied().collect();
+    let reads: BTreeSet<&str> = all.iter().filter(|action| action.ends_with("/read")).copied().collect();
+    for (file, expected) in [("observe.json", reads), ("converge.json", all)] {
+        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/azure").join(file);
+        let role: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let actions: BTreeSet<&str> =
+            role["Actions"].as_array().unwrap().iter().map(|action| action.as_str().unwrap()).collect();
+        assert_eq!(actions, expected, "{file}");
+        for none in ["NotActions", "DataActions", "NotDataActions"] {
+            assert_eq!(role[none], json!([]), "{file}");
+        }
+    }
+}
+
+/// A cloud that knows only the versions for which `known` is true.
+fn knowing(code: &'static str, known: fn(&str) -> bool) -> (Client, crate::fake::Asks) {
+    client(move |_, asked| async move {
+        let version = query_of(&asked).into_iter().find(|(name, _)| name == "api-version").unwrap().1;
+        if known(&version) {
+            return match asked.method.as_str() {
+                "GET" if asked.url.contains("workspaces/") => reply(200, &[], answer(Operation::GetWorkspace)),
+                "GET" => reply(200, &[], answer(Operation::GetStorageAccount)),
+                _ => reply(200, &[], answer(Operation::SetSharedKeyAccess)),
+            };
+        }
+        let status = if code == "InvalidResourceType" { 404 } else { 400 };
+        let message = format!("No registered resource provider found for API version '{version}'.");
+        reply(status, &[], json!({"error": {"code": code, "message": message}}))
+    })
+}
+
+fn versions_asked(asks: &crate::fake::Asks) -> Vec<String> {
+    asks.lock().unwrap().iter().map(|asked| query_of(asked)[0].1.clone()).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_the_cloud_does_not_know_gives_way_to_the_next_for_the_process() {
+    for code in ["NoRegisteredProviderFound", "InvalidApiVersionParameter", "InvalidResourceType"] {
+        let (client, asks) = knowing(code, |version| version == "2025-06-01" || version == "2022-09-01");
+        let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+        client.workspace(&workspace).await.unwrap();
+        client.workspace(&workspace).await.unwrap();
+        assert_eq!(versions_asked(&asks), ["2025-09-01", "2025-06-01", "2025-06-01"], "{code}");
+        asks.lock().unwrap().clear();
+        // Through the management crate, and for a write: whoever does not know the interface has done nothing.
+        drive(Operation::SetSharedKeyAccess, &client).await.unwrap();
+        drive(Operation::GetStorageAccount, &client).await.unwrap();
+        assert_eq!(versions_asked(&asks), ["2023-05-01", "2023-01-01", "2022-09-01", "2022-09-01"], "{code}");
+        let bodies: Vec<Value> = asks.lock().unwrap()[..3].iter().map(|asked| asked.body.clone()).collect();
+        assert!(bodies.iter().all(|body| *body == json!({"properties": {"allowSharedKeyAccess": false}})));
+        tokio::time::advance(std::time::Duration::from_secs(7 * 3600)).await;
+        asks.lock().unwrap().clear();
+        client.workspace(&workspace).await.unwrap();
+        assert_eq!(versions_asked(&asks), ["2025-09-01", "2025-06-01"], "the first is tried again: {code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_no_version_is_known_the_error_says_where_to_name_one() {
+    let (client, asks) = knowing("NoRegisteredProviderFound", |_| false);
+    let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+    let error = client.workspace(&workspace).await.unwrap_err();
+    assert_eq!(versions_asked(&asks), ["2025-09-01", "2025-06-01"]);
+    assert!(error.waits_for_person());
+    assert!(error.lift.as_deref().unwrap().contains("apiVersions: {workspaces"), "{:?}", error.lift);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_other_error_changes_the_version() {
+    for (status, code) in [
+        (403, "NoRegisteredProviderFound"),
+        (400, "MissingApiVersionParameter"),
+        (404, "ResourceNotFound"),
+        (404, "InvalidResourceType"),
+        (400, "UserError"),
+        (503, "ServerBusy"),
+    ] {
+        let (client, asks) = client(move |_, _| async move { crate::fake::error(status, code) });
+        let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+        let _ = client.workspace(&workspace).await;
+        drive(Operation::SetAuthMode, &client).await.unwrap_err();
+        assert!(versions_asked(&asks).iter().all(|version| version == "2025-09-01"), "{status} {code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_broken_for_one_resource_is_left_for_that_read_only_and_never_for_a_write() {
+    let (client, asks) = client(|_, asked| async move {
+        if asked.url.contains("2025-09-01") {
+            crate::fake::error(500, "InternalServerError")
+        } else {
+            reply(200, &[], answer(Operation::GetWorkspace))
+        }
+    });
+    let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+    for _ in 0..2 {
+        asks.lock().unwrap().clear();
+        client.workspace(&workspace).await.unwrap();
+        assert_eq!(versions_asked(&asks), ["2025-09-01", "2025-09-01", "2025-06-01"]);
+    }
+    asks.lock().unwrap().clear();
+    drive(Operation::SetAuthMode, &client).await.unwrap_err();
+    assert_eq!(versions_asked(&asks), ["2025-09-01"], "a write that may have landed is not repeated");
+}
