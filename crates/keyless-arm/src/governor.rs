@@ -158,6 +158,14 @@ impl Governor {
         Visit::new(self, quota).one(from, |bucket| bucket.refused(wait, now));
     }
 
+    /// Azure refused without a word of whose quota it was: the resource manager's is closed, and all of the provider's.
+    pub(crate) fn refused_by_somebody(&self, quota: Quota, wait: Option<Duration>) {
+        self.refused(quota, Throttle::ResourceManager, wait);
+        for class in [Class::Read, Class::List, Class::Write] {
+            self.refused(Quota { class, ..quota }, Throttle::Provider, wait);
+        }
+    }
+
     /// Azure let a call through.
     pub(crate) fn passed(&self, quota: Quota) {
         Visit::new(self, quota).each(Bucket::passed);
@@ -241,8 +249,10 @@ fn manager_key(quota: Quota) -> Key {
     (quota.subscription, None, quota.managed())
 }
 
+/// A provider that publishes no limits is taken to have one for everything.
 fn provider_key(quota: Quota) -> Key {
-    (quota.subscription, Some(quota.provider), quota.class)
+    let class = if quota.provider == Provider::Storage { quota.class } else { Class::Read };
+    (quota.subscription, Some(quota.provider), class)
 }
 
 /// The governor's state, with the buckets of one call at hand.

@@ -418,31 +418,32 @@ impl Pipeline {
             }
             return;
         }
-        for from in refused_by(reply, code.as_deref(), principal_left) {
-            self.governor.refused(call.quota, *from, wait);
+        match refused_by(reply, code.as_deref(), principal_left) {
+            Some(from) => self.governor.refused(call.quota, from, wait),
+            None => self.governor.refused_by_somebody(call.quota, wait),
         }
     }
 }
 
-/// Who refused for want of quota; both, where the answer does not tell.
+/// Who refused for want of quota; `None` where the answer does not tell.
 ///
 /// Sources: recorded `x-ms-failure-cause`; the storage provider's refusal in
 /// <https://github.com/Azure/azure-media-migration/issues/237>, and one beside a nearly full bucket of the resource
 /// manager in <https://github.com/velero-io/velero-plugin-for-microsoft-azure/issues/80>.
-fn refused_by(reply: &Reply, code: Option<&str>, principal_left: Option<f64>) -> &'static [Throttle] {
+fn refused_by(reply: &Reply, code: Option<&str>, principal_left: Option<f64>) -> Option<Throttle> {
     let code = code.unwrap_or_default().to_ascii_lowercase();
     let cause = headers::text(&reply.headers, "x-ms-failure-cause").unwrap_or_default().to_ascii_lowercase();
     let server = headers::text(&reply.headers, "server").unwrap_or_default().to_ascii_lowercase();
     if cause == "gateway" || code.starts_with("subscriptionrequests") || code.starts_with("tenantrequests") {
-        &[Throttle::ResourceManager]
+        Some(Throttle::ResourceManager)
     } else if cause == "service"
         || code.starts_with("resourcerequests")
         || server.contains("resource-provider")
         || principal_left.is_some_and(|left| left >= 1.0)
     {
-        &[Throttle::Provider]
+        Some(Throttle::Provider)
     } else {
-        &[Throttle::ResourceManager, Throttle::Provider]
+        None
     }
 }
 

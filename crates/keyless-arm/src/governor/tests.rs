@@ -90,6 +90,18 @@ async fn a_closed_provider_does_not_hold_up_the_others_in_the_same_line() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_without_a_word_of_whose_quota_it_was_closes_all_that_it_may_be() {
+    let governor = governor(0.0);
+    let storage = Quota { provider: Provider::Storage, class: Class::List, ..READ };
+    governor.refused_by_somebody(storage, Some(seconds(30.0)));
+    for closed in [storage, Quota { class: Class::Read, ..storage }, Quota { class: Class::Write, ..storage }, READ] {
+        assert!(governor.is_closed(closed), "{closed:?}");
+    }
+    // Others' writes have nothing to do with it.
+    assert!(!governor.is_closed(Quota { class: Class::Write, ..READ }));
+}
+
+#[tokio::test(start_paused = true)]
 async fn tenants_subscriptions_and_classes_do_not_share() {
     let governor = governor(0.0);
     let start = Instant::now();
@@ -249,7 +261,8 @@ fn check(ledger: &Ledger, limits: &Limits) -> Result<(), TestCaseError> {
     bounded("storage writes", limits.storage_writes, &|of| of == 2)?;
     for (before, until, closed, by_provider) in &ledger.closed {
         for (at, sent) in ledger.sent.iter().skip(*before) {
-            let meant = if *by_provider { sent == closed } else { sent & 2 == closed & 2 };
+            let shares = sent & 1 == 1 && closed & 1 == 1;
+            let meant = if *by_provider { sent == closed || shares } else { sent & 2 == closed & 2 };
             prop_assert!(!meant || at >= until, "a call to {sent} left before its time");
         }
     }
