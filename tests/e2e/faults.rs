@@ -180,12 +180,15 @@ fn a_record_in_which_a_rule_is_broken_is_recognized() {
         is_found("a write too soon", vec![before.clone(), at(5.9, "PATCH", ACCOUNT, 200)], waited);
         waited(&Record(vec![before, at(6.0, "PATCH", ACCOUNT, 200)]));
     }
-    let running = Request { poll: Some("/op".to_owned()), ..at(1.0, "PATCH", ACCOUNT, 202) };
+    let running = Request { poll: Some("/op".to_owned()), is_json: false, ..at(1.0, "PATCH", ACCOUNT, 202) };
     let polled = |word: &str| Request { operation: word.to_owned(), ..at(2.0, "GET", "/op", 200) };
     let next = || at(3.0, "PATCH", ACCOUNT, 200);
     is_found("a write after a failed operation", vec![running.clone(), polled("Failed"), next()], waited);
     is_found("a write into a running operation", vec![running.clone(), next()], waited);
-    waited(&Record(vec![running.clone(), polled("Succeeded"), next()]));
+    assert_eq!(
+        Record(vec![running.clone(), polled("Succeeded"), next()]).assert_unknown_outcomes_were_waited_for(5.0),
+        0
+    );
 
     let in_time = |record: &Record| record.assert_polls_came_in_their_time();
     let slow = Request { retry_after: Some(2.0), ..running };

@@ -173,7 +173,8 @@ impl Request {
     /// Whether the answer says what became of the request.
     fn tells(&self) -> bool {
         let said = self.outcome == "answered" && !matches!(self.status, 0 | 408 | 499 | 500..);
-        said && (self.is_json || self.status >= 300 || self.status == 204)
+        // What has only begun has nothing to say yet, and what is gone has nothing left.
+        said && (self.is_json || self.status >= 300 || matches!(self.status, 202 | 204))
     }
 
     fn subscription(&self) -> &str {
