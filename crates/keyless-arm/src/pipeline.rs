@@ -193,14 +193,14 @@ impl Pipeline {
         let call = &mut call.clone();
         let start = Instant::now();
         let mut attempt = 1;
-        let mut renewed = false;
+        let (mut renewed, mut fallen) = (false, false);
         loop {
             let token = self.place(call).await?;
             let (error, passing) = match self.attempt(call, attempt, &token).await {
                 Err(miss) => (miss.error, miss.passing),
                 Ok(reply) => {
                     let fault = fault_of(&reply);
-                    if self.falls_back(call, &reply, &fault) {
+                    if self.falls_back(call, &mut fallen, &reply, &fault) {
                         continue;
                     }
                     match classify(call.kind, reply.status, &fault) {
@@ -271,7 +271,7 @@ impl Pipeline {
         let not_sent = |error| WriteError { error, landed: Landed::No };
         let send_by = Instant::now() + SEND_WRITE_WITHIN;
         let mut place = Some(place);
-        let mut renewed = false;
+        let (mut renewed, mut fallen) = (false, false);
         loop {
             let token = tokio::time::timeout_at(send_by, self.token(call)).await;
             let late = "the token came so late that what the write rests on has grown old";
@@ -293,7 +293,7 @@ impl Pipeline {
                 .map_err(|miss| WriteError { error: miss.error, landed: miss.landed })?;
             let fault = fault_of(&reply);
             // Who does not know the interface has done nothing.
-            if self.falls_back(call, &reply, &fault) {
+            if self.falls_back(call, &mut fallen, &reply, &fault) {
                 continue;
             }
             return match classify(call.kind, reply.status, &fault) {
@@ -310,15 +310,21 @@ impl Pipeline {
         }
     }
 
-    /// Moves the call on to the next version of its interface, if that is what the answer asks for.
-    fn falls_back(&self, call: &mut Call, reply: &Reply, fault: &Fault) -> bool {
+    /// Moves the call on to the next version of its interface, if that is what the answer asks for. `fallen` says whether
+    /// that happened to this call before; the first answer after it settles the version.
+    fn falls_back(&self, call: &mut Call, fallen: &mut bool, reply: &Reply, fault: &Fault) -> bool {
         let Some(version) = call.version.as_deref() else { return false };
-        if !knows_no_version(reply.status, fault, version) {
-            return false;
+        let interface = call.operation.interface();
+        if knows_no_version(reply.status, fault, version) {
+            let Some(next) = self.versions.after(interface, version) else { return false };
+            call.speak(next);
+            *fallen = true;
+            return true;
         }
-        let Some(next) = self.versions.unknown(call.operation.interface(), version) else { return false };
-        call.speak(next);
-        true
+        if *fallen && reply.status.is_success() {
+            self.versions.answered(interface, version);
+        }
+        false
     }
 
     fn pause(&self, attempt: u32) -> Duration {

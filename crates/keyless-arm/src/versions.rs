@@ -1,7 +1,7 @@
 //! Which version of each of Azure's interfaces is spoken, and which one next where a cloud does not know the first.
 //!
-//! Clouds differ in what they have, and a new version may be withdrawn; so each interface has an ordered list. Azure's
-//! word that it does not know a version moves the whole process on to the next, for some hours.
+//! Clouds differ in what they have, and a new version may be withdrawn; so each interface has an ordered list. Where Azure
+//! says that it does not know a version and answers the next one, the whole process speaks that one for some hours.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -201,17 +201,17 @@ impl Versions {
         list.get(at + 1).map(String::as_str)
     }
 
-    /// Azure does not know `version`: the next one, for the whole process and some hours.
-    pub(crate) fn unknown(&self, interface: Interface, version: &str) -> Option<&str> {
-        let next = self.after(interface, version)?;
-        let at = self.lists.list(interface).iter().position(|known| known == next)?;
+    /// Azure did not know the versions before this one, and answered this one: it is spoken from now on.
+    ///
+    /// Before that nothing is settled, for the same refusal may mean that the resource lies where its provider is not.
+    pub(crate) fn answered(&self, interface: Interface, version: &str) {
+        let Some(at) = self.lists.list(interface).iter().position(|known| known == version) else { return };
         let mut fallen = self.fallen.lock().unwrap_or_else(PoisonError::into_inner);
         // Several calls may have met the same refusal.
         if fallen.get(&interface).is_none_or(|(known, _)| *known < at) {
             fallen.insert(interface, (at, Instant::now()));
-            warn!(interface = interface.name(), unknown = version, api_version = next, "api_version_not_known");
+            warn!(interface = interface.name(), api_version = version, "api_version_not_known");
         }
-        Some(next)
     }
 }
 
@@ -270,11 +270,13 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn an_unknown_version_is_left_for_hours_and_then_tried_again() {
         let versions = Versions::new(ApiVersions::public());
-        assert_eq!(versions.unknown(Interface::Workspaces, "2025-09-01"), Some("2025-06-01"));
-        assert_eq!(versions.unknown(Interface::Workspaces, "2025-09-01"), Some("2025-06-01"), "a second call");
+        assert_eq!(versions.after(Interface::Workspaces, "2025-09-01"), Some("2025-06-01"));
+        assert_eq!(versions.current(Interface::Workspaces), "2025-09-01", "nothing is settled before an answer");
+        versions.answered(Interface::Workspaces, "2025-06-01");
+        versions.answered(Interface::Workspaces, "2025-06-01");
         assert_eq!(versions.current(Interface::Workspaces), "2025-06-01");
         assert_eq!(versions.current(Interface::Storage), "2023-05-01", "the others stay");
-        assert_eq!(versions.unknown(Interface::Workspaces, "2025-06-01"), None, "the list is at its end");
+        assert_eq!(versions.after(Interface::Workspaces, "2025-06-01"), None, "the list is at its end");
         tokio::time::advance(FIRST_AGAIN).await;
         assert_eq!(versions.current(Interface::Workspaces), "2025-09-01");
     }

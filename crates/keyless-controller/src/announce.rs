@@ -87,7 +87,8 @@ impl Book {
                         (moving || !complete) && plan.steps.iter().any(|step| step.action == *action)
                     }
                     Topic::Gate(None, _, _) => !complete,
-                    Topic::Incomplete(..) | Topic::Missing(_) => false,
+                    Topic::Incomplete(what, _) => still_unread(what, &current),
+                    Topic::Missing(_) => false,
                 };
             if let Topic::Drift(drift, _) = topic
                 && !keep
@@ -181,7 +182,9 @@ impl Book {
             let event = Event { workspace, lift, ..event(Name::WorkspaceMissing, Level::Warn) };
             current.insert(Topic::Missing(id.clone()), event);
         }
-        self.fleet.retain(|topic, _| current.contains_key(topic));
+        self.fleet.retain(|topic, _| {
+            current.contains_key(topic) || matches!(topic, Topic::Incomplete(what, _) if still_unread(what, &current))
+        });
         tell(&mut self.fleet, current, self.reminder, now)
     }
 
@@ -204,6 +207,11 @@ impl Book {
         });
         events
     }
+}
+
+/// Whether this still cannot be read, for whichever reason: a failure that changes back and forth is told once for each.
+fn still_unread(what: &str, current: &BTreeMap<Topic, Event>) -> bool {
+    current.keys().any(|topic| matches!(topic, Topic::Incomplete(same, _) if same == what))
 }
 
 /// Notes what is current and returns what is new or due for a reminder.

@@ -389,6 +389,22 @@ async fn a_read_that_is_refused_is_asked_for_with_growing_pauses_and_at_once_whe
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failure_that_changes_back_and_forth_is_told_once_for_each_kind() {
+    let (cloud, dir) = (two(), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.converged("1").await;
+    cloud.lock().forbidden.insert("account");
+    for _ in 0..4 {
+        rig.passes(70).await;
+        cloud.lock().down.insert("account");
+        rig.passes(70).await;
+        cloud.lock().down.clear();
+    }
+    let kinds: Vec<_> = rig.told(Name::ObserveIncomplete).iter().map(|event| event.error_class).collect();
+    assert_eq!(kinds, [Some("refused"), Some("transient")]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn rights_that_are_granted_are_noticed_within_the_hour_without_a_change_of_the_files() {
     let (cloud, dir) = (two(), settled_state());
     let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));

@@ -72,14 +72,18 @@ impl Azure {
                 "GET",
                 [tenant, ".well-known", "openid-configuration"] | [tenant, _, ".well-known", "openid-configuration"],
             ) => Ok(crate::metadata::openid(&call, tenant)),
+            ("GET", ["discovery"]) => Ok(crate::metadata::services(&call)),
             ("GET", ["common", "discovery", "instance"]) => Ok(crate::metadata::instance(&call)),
             ("GET", [_, "discovery", "keys"] | [_, "discovery", "v2.0", "keys"]) => {
                 Ok(Answer::ok(serde_json::json!({"keys": []})))
             }
-            _ => {
-                let outcome = self.arm(&call, &mut note);
-                return (outcome, Some(note));
-            }
+            _ => match self.graph(&call, &lower) {
+                Some(reply) => reply,
+                None => {
+                    let outcome = self.arm(&call, &mut note);
+                    return (outcome, Some(note));
+                }
+            },
         };
         note.operation = call.path();
         let date = time::http_date(self.now);
@@ -204,6 +208,10 @@ impl Azure {
         if !self.knobs.throttling {
             return Ok(Vec::new());
         }
+        // Source: azure-mgmt-resourcegraph recordings, where these headers take the place of the usual ones.
+        if crate::resource_graph::is_query(&call.segments) {
+            return self.take_query(caller);
+        }
         let class = Class::of(&call.method);
         let key = call.key();
         let subscription = arm_id::subscription(&key);
@@ -239,6 +247,9 @@ impl Azure {
 
     /// Version, subscription, then the operation.
     pub(crate) fn perform(&mut self, caller: &str, call: &Call) -> Reply {
+        if let Some(path) = crate::datastore_v1::resource_path(&call.segments) {
+            return self.datastores_v1(caller, call, path);
+        }
         check_version(call)?;
         if let Some(subscription) = arm_id::subscription(&call.key())
             && !self.world.subscription_exists(subscription)

@@ -48,11 +48,26 @@ pub(crate) fn equals<'a>(clause: &'a str, name: &str) -> Option<&'a str> {
         .then(|| value.trim_matches(|quote| quote == '\'' || quote == ' '))
 }
 
-fn argument<'a>(clause: &'a str, function: &str) -> Option<&'a str> {
+pub(crate) fn argument<'a>(clause: &'a str, function: &str) -> Option<&'a str> {
     let open = clause.find('(')?;
     let (name, rest) = clause.split_at_checked(open)?;
     let inner = rest.strip_prefix('(')?.strip_suffix(')')?;
     name.trim().eq_ignore_ascii_case(function).then(|| inner.trim().trim_matches('\''))
+}
+
+/// What older versions of the api leave out of an assignment.
+/// Source: Azure/azure-cli, recording `hybrid_2018_03_01.test_create_for_rbac_with_existing_kv_cert` (2015-07-01).
+pub(crate) fn hide_newer(call: &Call, assignment: &mut Value) {
+    let older = |than: &str| call.api_version().get(..10).is_some_and(|version| version < than);
+    let Some(properties) = assignment.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    if older("2018-01-01") {
+        properties.remove("principalType");
+    }
+    if older("2020-03-01") {
+        for name in ["condition", "conditionVersion", "description", "delegatedManagedIdentityResourceId"] {
+            properties.remove(name);
+        }
+    }
 }
 
 impl Azure {

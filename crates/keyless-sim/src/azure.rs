@@ -9,12 +9,14 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
+use crate::deployment::Deployment;
 use crate::faults::strike::OddPage;
 use crate::faults::trouble::Troubles;
 use crate::log::RequestLog;
 use crate::operation::Operation;
 use crate::options::{Knobs, Speed};
 use crate::request::Sent;
+use crate::resource_graph::QueryQuota;
 use crate::throttle::Buckets;
 use crate::token::{CLIENT_OBJECT_ID, Identities, MANAGED_OBJECT_ID};
 use crate::traffic::Segment;
@@ -48,6 +50,7 @@ pub(crate) struct Azure {
     pub(crate) oracle: Oracle,
     pub(crate) buckets: Buckets,
     pub(crate) operations: BTreeMap<String, Operation>,
+    pub(crate) deployments: BTreeMap<String, Deployment>,
     pub(crate) log: RequestLog,
     pub(crate) troubles: Troubles,
     /// How pages of the list that is being made come out.
@@ -56,6 +59,9 @@ pub(crate) struct Azure {
     pub(crate) jumped: Duration,
     pub(crate) activity: VecDeque<Value>,
     pub(crate) identities: Identities,
+    pub(crate) queries: QueryQuota,
+    /// Subscription and namespace of the providers that subscriptions have been unregistered from.
+    pub(crate) unregistered: BTreeSet<(String, String)>,
 }
 
 /// An assignment after its removal.
@@ -70,6 +76,7 @@ pub(crate) enum Timer {
     Reconsider { scope: String },
     KeyUserStops { client: String },
     OperationDone { id: String },
+    Deployment { key: String },
     ServiceGrants { workspace: String },
     LateWrite { sent: Box<Sent> },
     LockGone { lock: String },
@@ -117,12 +124,17 @@ impl Azure {
             oracle: Oracle::default(),
             buckets,
             operations: BTreeMap::new(),
+            deployments: BTreeMap::new(),
             log: RequestLog::default(),
             troubles: Troubles::default(),
             odd_page: None,
             jumped: Duration::ZERO,
             activity: VecDeque::new(),
+            unregistered: BTreeSet::new(),
+            queries: QueryQuota::default(),
         };
+        azure.world.lag(speed.shorten(azure.knobs.arg_lag));
+        azure.world.tick(now);
         azure.settle_loaded_grants();
         azure.start_clients();
         azure.begin_faults();
@@ -199,6 +211,7 @@ impl Azure {
             }
             Timer::KeyUserStops { client } => self.reconsider_client(&client),
             Timer::OperationDone { id } => self.finish_operation(&id),
+            Timer::Deployment { key } => self.run_deployment(&key),
             Timer::ServiceGrants { workspace } => self.make_service_grants(&workspace),
             Timer::LateWrite { sent } => self.land(&sent),
             Timer::LockGone { lock } => self.end_lock(&lock),

@@ -16,15 +16,37 @@ use crate::{arm_id, json};
 pub(crate) const SYSTEM: [&str; 4] =
     ["workspaceblobstore", "workspacefilestore", "workspaceartifactstore", "workspaceworkingdirectory"];
 
-const READ: &str = "Microsoft.MachineLearningServices/workspaces/datastores/read";
+pub(crate) const READ: &str = "Microsoft.MachineLearningServices/workspaces/datastores/read";
 const WRITE: &str = "Microsoft.MachineLearningServices/workspaces/datastores/write";
 
 impl Azure {
+    /// By name: `isDefault` and `names` choose, `orderByAsc=false` turns the order round, `count` is the length of a page.
+    /// Source: azure-ai-ml 1.35.2 `_restclient`, `DatastoresOperations.list`; that names are the order, and that it is the
+    /// rising one unless the query says otherwise, is a design decision.
     pub(crate) fn list_datastores(&self, caller: &str, call: &Call, workspace: &str) -> Reply {
         self.authorize(caller, READ, workspace)?;
         self.existing_workspace(workspace, arm_id::name(workspace))?;
-        let stores = self.datastores(workspace);
-        self.page(call, stores.keys().cloned(), |key| Some(self.shown(call, stores.get(key)?)))
+        let flag = |name: &str| call.query(name).and_then(|text| text.to_ascii_lowercase().parse::<bool>().ok());
+        let names: Option<Vec<&str>> = call.query("names").map(|names| names.split(',').map(str::trim).collect());
+        let default = flag("isDefault");
+        let mut stores: Vec<Value> = self.datastores(workspace).into_values().collect();
+        stores.retain(|store| {
+            let own = json::at(store, &["properties", "isDefault"]).and_then(Value::as_bool).unwrap_or(false);
+            let name = json::text(store, &["name"]).unwrap_or_default();
+            default.is_none_or(|wanted| own == wanted)
+                && names.as_ref().is_none_or(|names| names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name)))
+        });
+        if flag("orderByAsc") == Some(false) {
+            stores.reverse();
+        }
+        let size = match call.query("count").map(str::parse::<usize>) {
+            None => None,
+            Some(Ok(count)) if count > 0 => Some(count),
+            Some(_) => return Err(Answer::error(400, "ValidationError", "'count' must be a number above zero.")),
+        };
+        let places = (0..stores.len()).map(|place| format!("{place:08}"));
+        let show = |place: &str| Some(self.shown(call, stores.get(place.parse::<usize>().ok()?)?));
+        self.page_of(call, size, places, show)
     }
 
     pub(crate) fn get_datastore(&self, caller: &str, call: &Call, workspace: &str, name: &str) -> Reply {
@@ -67,12 +89,16 @@ impl Azure {
         Ok(if existed { answer } else { Answer { status: http::StatusCode::CREATED, ..answer } })
     }
 
-    pub(crate) fn delete_datastore(&mut self, caller: &str, workspace: &str, name: &str) -> Reply {
+    pub(crate) fn delete_datastore(&mut self, caller: &str, call: &Call, workspace: &str, name: &str) -> Reply {
         let key = format!("{workspace}/datastores/{name}");
-        self.authorize(caller, "Microsoft.MachineLearningServices/workspaces/datastores/delete", &key)?;
+        let action = "Microsoft.MachineLearningServices/workspaces/datastores/delete";
+        self.authorize(caller, action, &key)?;
         self.existing_workspace(workspace, arm_id::name(workspace))?;
         self.unlocked(&key, Change::Delete)?;
-        Ok(Answer::empty(if self.world.remove(&key).is_some() { 200 } else { 204 }))
+        let Some(id) = self.written_id(&key) else { return Ok(Answer::empty(204)) };
+        self.world.remove(&key);
+        self.record(&Actor { oid: caller, correlation: call.correlation() }, action, &id, 200);
+        Ok(Answer::empty(200))
     }
 
     /// Secrets that open nothing; that they were asked for is counted and logged.
@@ -89,7 +115,7 @@ impl Azure {
     }
 
     /// The stored datastores, and those of the system that are not stored, as the mode makes them.
-    fn datastores(&self, workspace: &str) -> BTreeMap<String, Value> {
+    pub(crate) fn datastores(&self, workspace: &str) -> BTreeMap<String, Value> {
         let mut stores: BTreeMap<String, Value> = SYSTEM
             .into_iter()
             .filter_map(|name| {

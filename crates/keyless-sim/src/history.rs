@@ -1,4 +1,4 @@
-//! What lists showed some time ago: changes of listed things, kept as far back as somebody may look.
+//! What the world was a while ago: for readers who lag, and for lists that are made to show the past.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -6,58 +6,110 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::time;
 use crate::world::{ACCOUNT, ASSIGNMENT, WORKSPACE, World};
+use crate::{arm_id, time};
 
-/// The latest changes, oldest first, each with what was there before.
-#[derive(Debug, Clone)]
+/// The latest changes, oldest first. Nothing is kept unless somebody looks back.
+#[derive(Debug, Clone, Default)]
 pub(crate) struct History {
-    depth: Duration,
     now: Timestamp,
-    changes: VecDeque<(Timestamp, String, Option<Value>)>,
+    /// How far readers lag.
+    lag: Duration,
+    /// How far lists may go back.
+    depth: Duration,
+    changes: VecDeque<Change>,
+}
+
+#[derive(Debug, Clone)]
+struct Change {
+    at: Timestamp,
+    key: String,
+    /// Nothing where there was nothing.
+    before: Option<Value>,
+}
+
+/// The world at an instant that is over.
+pub(crate) struct Past<'a> {
+    world: &'a World,
+    /// What has changed since, as it was then.
+    changed: BTreeMap<&'a str, Option<&'a Value>>,
 }
 
 /// The present, put aside while the world shows its past.
 pub(crate) struct Present {
     entries: BTreeMap<String, Option<Value>>,
-    history: Option<History>,
+    history: History,
+}
+
+impl History {
+    /// Something is about to change.
+    pub(crate) fn note(&mut self, key: &str, before: Option<&Value>) {
+        if !self.lag.max(self.depth).is_zero() {
+            self.changes.push_back(Change { at: self.now, key: key.to_owned(), before: before.cloned() });
+        }
+    }
+
+    /// What has changed after an instant, each as it was then.
+    fn since(&self, then: Timestamp) -> BTreeMap<&str, Option<&Value>> {
+        let mut changed = BTreeMap::new();
+        for change in self.changes.iter().filter(|change| change.at > then) {
+            changed.entry(change.key.as_str()).or_insert(change.before.as_ref());
+        }
+        changed
+    }
+}
+
+impl<'a> Past<'a> {
+    /// Everything that was of this type, in order.
+    pub(crate) fn of(&self, kind: &str) -> BTreeMap<&'a str, &'a Value> {
+        let mut found: BTreeMap<&str, &Value> =
+            self.world.keys_of(kind).filter_map(|key| Some((key, self.world.get(key)?))).collect();
+        for (key, before) in &self.changed {
+            if arm_id::type_of(key).as_deref() != Some(kind) {
+                continue;
+            }
+            match before {
+                Some(value) => found.insert(key, value),
+                None => found.remove(key),
+            };
+        }
+        found
+    }
 }
 
 impl World {
-    /// Keeps changes as long as this, or none.
+    /// Readers lag so far from here on.
+    pub(crate) fn lag(&mut self, lag: Duration) {
+        self.history.lag = lag;
+    }
+
+    /// Lists may go back so far from here on, or not at all.
     pub(crate) fn remember(&mut self, depth: Option<Duration>) {
-        self.history = depth.map(|depth| History { depth, now: Timestamp::MIN, changes: VecDeque::new() });
+        self.history.depth = depth.unwrap_or_default();
     }
 
     /// It is so late now.
     pub(crate) fn tick(&mut self, now: Timestamp) {
-        let Some(history) = &mut self.history else { return };
+        let history = &mut self.history;
         history.now = now;
-        let oldest = time::before(now, history.depth);
-        while history.changes.front().is_some_and(|(at, ..)| *at < oldest) {
+        let gone = time::before(now, history.lag.max(history.depth));
+        while history.changes.front().is_some_and(|change| change.at <= gone) {
             history.changes.pop_front();
         }
     }
 
-    /// An entry is about to change.
-    pub(crate) fn changes(&mut self, key: &str, kind: &str) {
-        if !matches!(kind, WORKSPACE | ACCOUNT | ASSIGNMENT) || self.history.is_none() {
-            return;
-        }
-        let before = self.get(key).cloned();
-        if let Some(history) = &mut self.history {
-            history.changes.push_back((history.now, key.to_owned(), before));
-        }
+    /// What readers see who lag.
+    pub(crate) fn past(&self) -> Past<'_> {
+        Past { world: self, changed: self.history.since(time::before(self.history.now, self.history.lag)) }
     }
 
     /// Lets listed things be as they were at that instant, until [`World::restore`].
     pub(crate) fn rewind(&mut self, to: Timestamp) -> Present {
-        let history = self.history.take();
-        let mut past: BTreeMap<String, Option<Value>> = BTreeMap::new();
-        let changes = history.iter().flat_map(|history| history.changes.iter().rev());
-        for (_, key, before) in changes.take_while(|(at, ..)| *at > to) {
-            past.insert(key.clone(), before.clone());
-        }
+        let history = std::mem::take(&mut self.history);
+        let listed = |key: &str| matches!(arm_id::type_of(key).as_deref(), Some(WORKSPACE | ACCOUNT | ASSIGNMENT));
+        let changed = history.since(to).into_iter().filter(|(key, _)| listed(key));
+        let past: BTreeMap<String, Option<Value>> =
+            changed.map(|(key, before)| (key.to_owned(), before.cloned())).collect();
         let entries = past.keys().map(|key| (key.clone(), self.get(key).cloned())).collect();
         self.replace(past);
         Present { entries, history }

@@ -1,6 +1,6 @@
-//! Azure on loopback: Resource Manager, Entra's token endpoints, metrics and the activity log for machine-learning
-//! workspaces and their storage accounts, from one state machine with a clock and a seed of its own, and with people
-//! and jobs in it who use the data all the time, so that it is known whom a change denies access.
+//! Azure on loopback: Resource Manager, Resource Graph, Entra's token endpoints, the directory, metrics and the activity
+//! log for machine-learning workspaces and their storage accounts, from one state machine with a clock and a seed of its
+//! own, and with people and jobs in it who use the data all the time, so that it is known whom a change denies access.
 //!
 //! [`Simulator`] is the cloud itself, called in process by deterministic tests; [`serve`] puts it on a socket.
 //! Nothing here is shared with the client that is tested against it.
@@ -16,25 +16,37 @@ mod callers;
 mod clock;
 mod control;
 mod datastore;
+mod datastore_v1;
+mod deployment;
 pub mod desired_files;
+mod directory;
 mod drift;
 mod faults;
 pub mod fleet;
+mod graph_query;
 mod history;
+mod inventory;
 mod json;
 mod listing;
 pub mod load;
+mod lock;
 mod log;
 mod metadata;
 mod metrics;
 mod operation;
 mod options;
+mod plain;
+mod policy;
+mod provider;
 mod record;
 mod request;
+mod resource_graph;
 mod roles;
 mod route;
 mod server;
 mod simulator;
+mod tags;
+mod template;
 mod throttle;
 mod time;
 mod tls;

@@ -9,7 +9,7 @@ use crate::azure::Azure;
 use crate::faults::strike::OddPage;
 use crate::options::Casing;
 use crate::request::{Answer, Call, Reply};
-use crate::world::{GROUP, WORKSPACE};
+use crate::world::{ASSIGNMENT, GROUP, WORKSPACE};
 use crate::{arm_id, json};
 
 /// Date of the first api-version that knows the mode, a preview.
@@ -62,6 +62,17 @@ impl Azure {
         keys: impl Iterator<Item = String>,
         show: impl Fn(&str) -> Option<Value>,
     ) -> Reply {
+        self.page_of(call, None, keys, show)
+    }
+
+    /// The same, no longer than the caller wants it.
+    pub(crate) fn page_of(
+        &self,
+        call: &Call,
+        wanted: Option<usize>,
+        keys: impl Iterator<Item = String>,
+        show: impl Fn(&str) -> Option<Value>,
+    ) -> Reply {
         let token = match call.query("$skiptoken") {
             Some(token) => Some(
                 decode(token)
@@ -85,6 +96,7 @@ impl Azure {
             }
             _ => self.knobs.page_size,
         };
+        let size = wanted.map_or(size, |wanted| wanted.min(size));
         let page: Vec<String> = keys.by_ref().take(size.max(1)).collect();
         let more = keys.next().is_some();
         let value: Vec<Value> = page.iter().filter_map(|key| show(key)).collect();
@@ -102,8 +114,16 @@ impl Azure {
     /// The resource as an answer spells it.
     pub(crate) fn shown(&self, call: &Call, value: &Value) -> Value {
         let mut shown = value.clone();
-        if self.world_kind(&shown) == Some(WORKSPACE) {
-            self.show_mode(call, &mut shown);
+        let kind = shown.get("id").and_then(Value::as_str).map(arm_id::key).and_then(|key| arm_id::type_of(&key));
+        match kind.as_deref() {
+            Some(WORKSPACE) => {
+                self.show_mode(call, &mut shown);
+                // Always to this host: a loaded world may name the real service, to which no client is to be led.
+                let properties = json::object(&mut shown, "properties");
+                properties.insert("discoveryUrl".to_owned(), json!(format!("{}/discovery", call.origin)));
+            }
+            Some(ASSIGNMENT) => crate::assignment::hide_newer(call, &mut shown),
+            _ => {}
         }
         if self.knobs.id_casing == Casing::Lower
             && let Some(id) = shown.get_mut("id")
@@ -112,11 +132,6 @@ impl Azure {
             *id = Value::String(text.replace("/resourceGroups/", "/resourcegroups/"));
         }
         shown
-    }
-
-    fn world_kind(&self, value: &Value) -> Option<&'static str> {
-        let key = arm_id::key(value.get("id")?.as_str()?);
-        (arm_id::type_of(&key).as_deref() == Some(WORKSPACE)).then_some(WORKSPACE)
     }
 
     /// Old versions never show the mode; the spelling in others is a knob.
@@ -171,15 +186,16 @@ impl Azure {
         Ok(Answer::ok(self.subscription_json(subscription)))
     }
 
-    fn subscription_json(&self, subscription: &str) -> Value {
+    pub(crate) fn subscription_json(&self, subscription: &str) -> Value {
         let own = self.world.get(&format!("/subscriptions/{subscription}"));
         let name = own.and_then(|value| json::text(value, &["displayName"])).unwrap_or(subscription);
+        let tags = own.and_then(|value| json::at(value, &["tags"]).cloned()).unwrap_or_else(|| json!({}));
         json!({
             "id": format!("/subscriptions/{subscription}"), "subscriptionId": subscription,
             "tenantId": crate::token::TENANT_ID, "displayName": name, "state": "Enabled",
             "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "EnterpriseAgreement_2014-09-01",
                 "spendingLimit": "Off"},
-            "authorizationSource": "RoleBased",
+            "authorizationSource": "RoleBased", "tags": tags,
         })
     }
 
@@ -207,7 +223,7 @@ impl Azure {
         }
     }
 
-    fn group_json(&self, group: &str) -> Value {
+    pub(crate) fn group_json(&self, group: &str) -> Value {
         if let Some(own) = self.world.typed(GROUP, group) {
             return own.clone();
         }

@@ -2,7 +2,7 @@
 //! Source of what clients read in them: azure-ai-ml 1.35.2 `_azure_environments.py`, azure-cli-core `cloud.py`, msal 1.39.0
 //! `authority.py`, and Azure/azure-cli pull request 31566 for the shapes of the metadata document.
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::request::{Answer, Call};
 
@@ -36,6 +36,14 @@ pub(crate) fn openid(call: &Call, tenant: &str) -> Answer {
         "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
         "tenant_region_scope": null, "cloud_instance_name": "keyless-sim",
     }))
+}
+
+/// What a workspace's `discoveryUrl` leads to: the addresses of the services, all of them here.
+/// Source of the names: azureml-core 1.61.0.post4 `_restclient/service_context.py` and `_base_sdk_common/service_discovery.py`.
+pub(crate) fn services(call: &Call) -> Answer {
+    let names = ["api", "experimentation", "history", "hyperdrive", "modelmanagement", "pipelines", "studio"];
+    let services: Map<String, Value> = names.into_iter().map(|name| (name.to_owned(), json!(call.origin))).collect();
+    Answer::ok(Value::Object(services))
 }
 
 /// Instance discovery, for clients that ask this host.

@@ -53,6 +53,15 @@ impl Operation {
     pub(crate) fn holds(&self, workspace: &str) -> bool {
         self.workspace == workspace && matches!(self.state, State::Running { .. })
     }
+
+    /// Nothing while it runs; then its error, if it failed.
+    pub(crate) fn outcome(&self) -> Option<Option<Value>> {
+        match self.state {
+            State::Running { .. } => None,
+            State::Succeeded { .. } => Some(None),
+            State::Failed { .. } => Some(Some(server_error())),
+        }
+    }
 }
 
 impl Azure {
@@ -140,8 +149,7 @@ impl Azure {
             State::Failed { at } => {
                 fields.insert("status".to_owned(), json!("Failed"));
                 fields.insert("endTime".to_owned(), json!(time::stamp(*at)));
-                let error = json!({"code": "InternalServerError", "message": "InternalServerError"});
-                fields.insert("error".to_owned(), error);
+                fields.insert("error".to_owned(), server_error());
                 Ok(Answer::ok(document))
             }
             State::Succeeded { at, deleted } => {
@@ -163,8 +171,13 @@ impl Azure {
     }
 }
 
+/// Source: <https://github.com/hashicorp/terraform-provider-azurerm/issues/22150>.
+fn server_error() -> Value {
+    json!({"code": "InternalServerError", "message": "InternalServerError"})
+}
+
 /// On a poll `Retry-After` may be a fraction, and must be above zero: zero and nothing mean half a minute to clients.
-fn poll_wait(wait: Duration) -> String {
+pub(crate) fn poll_wait(wait: Duration) -> String {
     if wait >= Duration::from_secs(1) {
         time::retry_after(wait).to_string()
     } else {

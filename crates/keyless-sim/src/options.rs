@@ -168,6 +168,10 @@ pub struct Knobs {
     pub assignment_limit: usize,
     /// What metrics answer.
     pub metric_answer: MetricAnswer,
+    /// How old a change must be before Resource Graph shows it. No public source; design decision.
+    pub arg_lag: Duration,
+    /// Whether Resource Graph shows `systemDatastoresAuthMode`; no public source says whether it does.
+    pub arg_exposes_auth_mode: bool,
     /// Whether requests are throttled at all.
     pub throttling: bool,
     /// How ARM counts them.
@@ -206,6 +210,8 @@ impl Default for Knobs {
             existing_assignment_named: true,
             assignment_limit: 4000,
             metric_answer: MetricAnswer::default(),
+            arg_lag: minutes(1),
+            arg_exposes_auth_mode: false,
             throttling: true,
             throttle_model: ThrottleModel::default(),
             token_lifetime: Duration::from_secs(3599),
@@ -223,6 +229,7 @@ impl Knobs {
             key_effect: Duration::ZERO,
             metric_lag: Duration::ZERO,
             activity_lag: Duration::ZERO,
+            arg_lag: Duration::ZERO,
             operation: Duration::ZERO,
             service_grant_delay: Duration::ZERO,
             workspace_write: WorkspaceWrite::Sync,

@@ -4,7 +4,7 @@ use http::Method;
 
 use crate::azure::Azure;
 use crate::request::{Answer, Call, Reply};
-use crate::world::{ACCOUNT, COMPUTE, DENY, ENDPOINT, IDENTITY, LOCK, WORKSPACE};
+use crate::world::{ACCOUNT, COMPUTE, DENY, ENDPOINT, IDENTITY, LOCK, POLICY, WORKSPACE};
 
 const ML: &str = "microsoft.machinelearningservices";
 const STORAGE: &str = "microsoft.storage";
@@ -18,19 +18,44 @@ impl Azure {
             let (scope, rest) = lower.split_at_checked(cut)?;
             let written = call.segments.get(..cut)?;
             let rest = rest.get(1..)?;
-            matches!(rest.first(), Some(&"microsoft.authorization" | &"microsoft.insights"))
+            let own = matches!(
+                rest,
+                ["microsoft.authorization" | "microsoft.insights", _, ..] | ["microsoft.resources", "tags", ..]
+            );
+            (own && !matches!(rest, [_, "register" | "unregister"]))
                 .then(|| (scope.join("/"), written.join("/"), rest.to_vec()))
         });
+        self.registered(call)?;
         if let Some((scope, written, rest)) = extension {
             let rooted = |path: String| if path.is_empty() { path } else { format!("/{path}") };
             return self.extension(caller, call, &rooted(scope), &rooted(written), &rest);
         }
         let key = call.key();
+        let group = matches!(lower.as_slice(), ["subscriptions", _, "resourcegroups", _]);
+        if call.method == Method::HEAD && !group {
+            return self.existence(caller, call);
+        }
         match (&call.method, lower.as_slice()) {
             (&Method::GET, ["subscriptions"]) => self.list_subscriptions(caller, call),
             (&Method::GET, ["subscriptions", subscription]) => self.get_subscription(caller, call, subscription),
             (&Method::GET, ["subscriptions", _, "resourcegroups"]) => self.list_groups(caller, call),
             (&Method::GET | &Method::HEAD, ["subscriptions", _, "resourcegroups", _]) => self.get_group(caller, call),
+            (
+                &Method::GET,
+                ["subscriptions", _, "resources"] | ["subscriptions", _, "resourcegroups", _, "resources"],
+            ) => self.list_resources(caller, call),
+            (&Method::POST, ["providers", "microsoft.resourcegraph", "resources"]) => {
+                self.query_resources(caller, call)
+            }
+            (&Method::GET, ["subscriptions", subscription, "providers"]) => {
+                self.list_providers(caller, call, subscription)
+            }
+            (&Method::GET, ["subscriptions", subscription, "providers", namespace]) => {
+                self.get_provider(caller, subscription, namespace)
+            }
+            (&Method::POST, ["subscriptions", _, "providers", namespace, verb @ ("register" | "unregister")]) => {
+                self.register_provider(caller, call, namespace, verb)
+            }
             (&Method::GET, ["subscriptions", _, "providers", ML, "locations", _, "workspaceoperationsstatus", id]) => {
                 self.poll(call, id)
             }
@@ -44,7 +69,7 @@ impl Azure {
                     Method::GET => self.get_account(caller, call, &key),
                     Method::PATCH => self.patch_account(caller, call, &key),
                     Method::PUT => self.put_account(caller, call, &key),
-                    Method::DELETE => self.delete_account(caller, &key),
+                    Method::DELETE => self.delete_account(caller, call, &key),
                     _ => Err(not_allowed(call)),
                 }
             }
@@ -68,6 +93,14 @@ impl Azure {
                 let workspace = key.get(..key.len() - below.iter().map(|segment| segment.len() + 1).sum::<usize>());
                 let workspace = workspace.unwrap_or_default().to_owned();
                 self.below_workspace(caller, call, method, &workspace, name, below)
+            }
+            (
+                method,
+                ["subscriptions", _, "resourcegroups", _, "providers", "microsoft.resources", "deployments", rest @ ..],
+            ) => self.deployments(caller, call, method, rest),
+            // The one path that azure-ai-ml 1.35.2 builds by itself (`_arm_deployments/arm_helper.py`).
+            (&Method::GET, ["subscriptions", _, "resourcegroups", _, "deployments", name, "operations"]) => {
+                self.deployments(caller, call, &Method::GET, &[name, "operations"])
             }
             (
                 &Method::GET,
@@ -95,7 +128,36 @@ impl Azure {
                     "userassignedidentities",
                 ],
             ) => self.list(caller, call, IDENTITY, "Microsoft.ManagedIdentity/userAssignedIdentities/read"),
+            (_, ["subscriptions", _, "resourcegroups", _, "providers", namespace, kind, _]) => {
+                match crate::plain::known(namespace, kind) {
+                    Some(kind) => self.plain(caller, call, kind),
+                    None => Err(unknown(call)),
+                }
+            }
             _ => Err(unknown(call)),
+        }
+    }
+
+    fn deployments(&mut self, caller: &str, call: &Call, method: &Method, rest: &[&str]) -> Reply {
+        let group = call.segments.iter().take(4).map(String::as_str).collect::<Vec<_>>().join("/");
+        let name = rest.first().copied().unwrap_or_default();
+        let key = crate::arm_id::key(&format!("/{group}/providers/Microsoft.Resources/deployments/{name}"));
+        match (method, rest) {
+            (&Method::PUT, [_]) => self.put_deployment(caller, call),
+            (&Method::GET, [_]) => self.get_deployment(caller, &key),
+            (&Method::GET, [_, "operations"]) => self.list_deployment_operations(caller, call, &key),
+            (&Method::GET, [_, "operationstatuses", id]) => self.poll_deployment(&key, id),
+            _ => Err(unknown(call)),
+        }
+    }
+
+    /// HEAD of a resource: 204 where a GET finds it, and the same refusals without their bodies.
+    /// Source: azure-mgmt-resource 26.0.0, `ResourcesOperations.check_existence_by_id`.
+    fn existence(&mut self, caller: &str, call: &Call) -> Reply {
+        let reading = Call { method: Method::GET, ..call.clone() };
+        match self.route(caller, &reading) {
+            Ok(_) => Ok(Answer::empty(204)),
+            Err(refused) => Err(Answer { body: None, ..refused }),
         }
     }
 
@@ -113,7 +175,7 @@ impl Azure {
             (&Method::GET, ["datastores"]) => self.list_datastores(caller, call, workspace),
             (&Method::GET, ["datastores", store]) => self.get_datastore(caller, call, workspace, store),
             (&Method::PUT, ["datastores", store]) => self.put_datastore(caller, call, workspace, store),
-            (&Method::DELETE, ["datastores", store]) => self.delete_datastore(caller, workspace, store),
+            (&Method::DELETE, ["datastores", store]) => self.delete_datastore(caller, call, workspace, store),
             (&Method::GET, ["computes"]) => {
                 self.existing_workspace(workspace, name)?;
                 self.list(caller, call, COMPUTE, &action("computes/read"))
@@ -161,9 +223,23 @@ impl Azure {
             (&Method::GET, ["microsoft.authorization", "locks"]) => {
                 self.list_extensions(caller, call, scope, LOCK, "Microsoft.Authorization/locks/read")
             }
-            (&Method::GET, ["microsoft.authorization", "locks", _]) => {
-                self.get_plain(caller, call, LOCK, "Microsoft.Authorization/locks/read")
+            (_, ["microsoft.authorization", "locks", _]) => match *method {
+                Method::GET => self.get_plain(caller, call, LOCK, "Microsoft.Authorization/locks/read"),
+                Method::PUT => self.put_lock(caller, call, scope, written),
+                Method::DELETE => self.delete_lock(caller, call, scope),
+                _ => Err(not_allowed(call)),
+            },
+            (&Method::GET, ["microsoft.authorization", "policyassignments"]) => self.list_policies(caller, call, scope),
+            (&Method::GET, ["microsoft.authorization", "policyassignments", _]) => {
+                self.get_plain(caller, call, POLICY, "Microsoft.Authorization/policyAssignments/read")
             }
+            (_, ["microsoft.resources", "tags", "default"]) => match *method {
+                Method::GET => self.get_tags(caller, call, scope, written),
+                Method::PUT | Method::PATCH => self.write_tags(caller, call, scope, written),
+                Method::DELETE => self.delete_tags(caller, call, scope, written),
+                _ => Err(not_allowed(call)),
+            },
+            (_, ["microsoft.insights", "components", _]) => self.plain(caller, call, "Microsoft.Insights/components"),
             (&Method::GET, ["microsoft.insights", "metrics"]) => self.metrics(caller, call, scope, written),
             (&Method::GET, ["microsoft.insights", "eventtypes", "management", "values"]) => {
                 self.list_activity(caller, call, scope)
@@ -190,7 +266,7 @@ fn unknown(call: &Call) -> Answer {
     }
 }
 
-fn not_allowed(call: &Call) -> Answer {
+pub(crate) fn not_allowed(call: &Call) -> Answer {
     let message = format!("The requested resource does not support http method '{}'.", call.method);
     Answer::error(405, "MethodNotAllowed", message)
 }

@@ -38,6 +38,33 @@ const SETTABLE: [&str; 16] = [
 /// The modes, in the schema's spelling; any case is taken.
 const MODES: [&str; 3] = ["AccessKey", "Identity", "UserDelegationSAS"];
 
+/// What the service says of a workspace by itself: a PUT leaves it as it is, whatever the document says.
+/// Source: the same file, properties marked read-only; that the list of a hub's projects is one is a design decision.
+const OWN: [&str; 11] = [
+    "associatedWorkspaces",
+    "discoveryUrl",
+    "mlFlowTrackingUri",
+    "notebookInfo",
+    "privateEndpointConnections",
+    "privateLinkCount",
+    "provisioningState",
+    "serviceProvisionedResourceGroup",
+    "storageHnsEnabled",
+    "tenantId",
+    "workspaceId",
+];
+
+/// Properties that are true or false. Source: the same file.
+const FLAGS: [&str; 7] = [
+    "allowRecoverSoftDeletedWorkspace",
+    "allowRoleAssignmentOnRG",
+    "enableDataIsolation",
+    "hbiWorkspace",
+    "provisionNetworkNow",
+    "softDeleteEnabled",
+    "v1LegacyMode",
+];
+
 /// What stays as it was at creation.
 const FIXED: [&str; 3] = ["storageAccount", "keyVault", "hubResourceId"];
 
@@ -92,7 +119,7 @@ impl Azure {
             return Err(self.not_found(&call.path()));
         }
         self.unlocked(key, Change::Write)?;
-        let body = call.json()?;
+        let body = as_provider_reads(call.json()?);
         let name = arm_id::name(key);
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         if !(3..=33).contains(&name.len()) || !plain || name.starts_with(['-', '_']) {
@@ -189,13 +216,18 @@ impl Azure {
         own.insert("id".to_owned(), id);
         own.insert("type".to_owned(), json!("Microsoft.MachineLearningServices/workspaces"));
         own.insert("systemData".to_owned(), json!({"createdAt": created, "lastModifiedAt": time::stamp(self.now)}));
-        if identity.contains("SystemAssigned") {
+        if identity.to_ascii_lowercase().contains("systemassigned") {
             let identity = json::object(&mut body, "identity");
             identity.entry("type").or_insert(json!("SystemAssigned"));
             identity.insert("principalId".to_owned(), json!(principal));
             identity.insert("tenantId".to_owned(), json!(crate::token::TENANT_ID));
         }
         let properties = json::object(&mut body, "properties");
+        if let Some(old) = before.as_ref().and_then(|old| json::at(old, &["properties"])).and_then(Value::as_object) {
+            properties.retain(|name, _| !OWN.contains(&name.as_str()));
+            let own = old.iter().filter(|(name, _)| OWN.contains(&name.as_str()));
+            properties.extend(own.map(|(name, value)| (name.clone(), value.clone())));
+        }
         properties.insert("workspaceId".to_owned(), workspace_id);
         properties.insert("provisioningState".to_owned(), json!("Succeeded"));
         for name in FIXED {
@@ -203,11 +235,29 @@ impl Azure {
                 properties.insert(name.to_owned(), value);
             }
         }
+        self.inherit(&mut body);
         self.world.insert(body);
         self.rehome_clients();
         self.follow_auth_mode(key);
         if before.is_none() {
             self.welcome(key);
+        }
+    }
+
+    /// A project stands on what its hub stands on, and shows it. Source: MicrosoftDocs/azure-ai-docs
+    /// `articles/machine-learning/concept-hub-workspace.md`; Azure/azure-powershell, recording `Get-AzMLWorkspace`.
+    fn inherit(&self, workspace: &mut Value) {
+        let hub = json::text(workspace, &["properties", "hubResourceId"]).map(arm_id::key);
+        let Some(hub) = hub.and_then(|hub| self.world.typed(WORKSPACE, &hub)) else { return };
+        let lent = ["storageAccount", "keyVault", "applicationInsights", "containerRegistry", "publicNetworkAccess"]
+            .map(|name| (name, json::at(hub, &["properties", name]).cloned()));
+        let properties = json::object(workspace, "properties");
+        // Whatever was sent; source: a comment in azure-ai-ml 1.35.2 `operations/_workspace_operations.py`.
+        properties.remove("publicNetworkAccess");
+        for (name, value) in lent {
+            if let Some(value) = value {
+                properties.entry(name).or_insert(value);
+            }
         }
     }
 
@@ -248,6 +298,23 @@ impl Azure {
         self.record(&Actor { oid: caller, correlation: call.correlation() }, &action, &call.path(), 200);
         Ok(Answer::ok(json!({"userStorageKey": "AAAA"})))
     }
+}
+
+/// The document as the provider takes it: templates write an unset text as `""` or null, and flags as text.
+/// Source of what is sent: azure-ai-ml 1.35.2 `_arm_deployments/arm_templates/workspace_base.json`; how the provider reads
+/// it has no public source beyond that it takes it; design decision.
+fn as_provider_reads(mut body: Value) -> Value {
+    if let Some(properties) = body.get_mut("properties").and_then(Value::as_object_mut) {
+        properties.retain(|_, value| !value.is_null() && value.as_str() != Some(""));
+        for name in FLAGS {
+            let flag =
+                properties.get(name).and_then(Value::as_str).and_then(|text| text.to_lowercase().parse::<bool>().ok());
+            if let Some(flag) = flag {
+                properties.insert(name.to_owned(), Value::Bool(flag));
+            }
+        }
+    }
+    body
 }
 
 /// 400 for a mode that is none and for another value of what stays as it was at creation. That an unknown mode is

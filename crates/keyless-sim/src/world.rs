@@ -16,13 +16,14 @@ pub(crate) const ASSIGNMENT: &str = "microsoft.authorization/roleassignments";
 pub(crate) const DEFINITION: &str = "microsoft.authorization/roledefinitions";
 pub(crate) const DENY: &str = "microsoft.authorization/denyassignments";
 pub(crate) const LOCK: &str = "microsoft.authorization/locks";
+pub(crate) const POLICY: &str = "microsoft.authorization/policyassignments";
 pub(crate) const IDENTITY: &str = "microsoft.managedidentity/userassignedidentities";
 pub(crate) const GROUP: &str = "microsoft.resources/resourcegroups";
 pub(crate) const SUBSCRIPTION: &str = "microsoft.resources/subscriptions";
 pub(crate) const WORKLOAD: &str = "keyless.sim/workloads";
 pub(crate) const KEY_USER: &str = "keyless.sim/keyusers";
 const DIRECTORY: [&str; 3] = ["microsoft.graph/users", "microsoft.graph/groups", "microsoft.graph/serviceprincipals"];
-const KNOWN: [&str; 14] = [
+const KNOWN: &[&str] = &[
     WORKSPACE,
     DATASTORE,
     COMPUTE,
@@ -32,6 +33,7 @@ const KNOWN: [&str; 14] = [
     DEFINITION,
     DENY,
     LOCK,
+    POLICY,
     IDENTITY,
     GROUP,
     SUBSCRIPTION,
@@ -47,7 +49,7 @@ pub struct World {
     at_scope: BTreeMap<String, BTreeSet<String>>,
     member_of: BTreeMap<String, BTreeSet<String>>,
     assignment_names: BTreeMap<String, String>,
-    pub(crate) history: Option<History>,
+    pub(crate) history: History,
 }
 
 impl World {
@@ -67,10 +69,10 @@ impl World {
     /// Adds or replaces an entry; false if it is of no kind that is known here.
     pub(crate) fn insert(&mut self, value: Value) -> bool {
         let Some((key, kind)) = identify(&value) else { return false };
-        self.remove(&key);
-        self.changes(&key, &kind);
+        self.history.note(&key, self.entries.get(&key));
+        self.take_out(&key);
         match kind.as_str() {
-            ASSIGNMENT | DENY | LOCK => {
+            ASSIGNMENT | DENY | LOCK | POLICY => {
                 let scope = arm_id::extension_scope(&key).to_owned();
                 self.at_scope.entry(scope).or_default().insert(key.clone());
                 if kind == ASSIGNMENT {
@@ -91,11 +93,11 @@ impl World {
 
     /// Takes an entry out, and says what it was.
     pub(crate) fn remove(&mut self, key: &str) -> Option<Value> {
-        if self.history.is_some()
-            && let Some((_, kind)) = self.entries.get(key).and_then(identify)
-        {
-            self.changes(key, &kind);
-        }
+        self.history.note(key, self.entries.get(key));
+        self.take_out(key)
+    }
+
+    fn take_out(&mut self, key: &str) -> Option<Value> {
         let value = self.entries.remove(key)?;
         for keys in self.by_type.values_mut() {
             keys.remove(key);
@@ -120,12 +122,9 @@ impl World {
 
     /// For changes that leave id, type and membership alone.
     pub(crate) fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        if self.history.is_some()
-            && let Some(kind) = arm_id::type_of(key)
-        {
-            self.changes(key, &kind);
-        }
-        self.entries.get_mut(key)
+        let value = self.entries.get_mut(key)?;
+        self.history.note(key, Some(value));
+        Some(value)
     }
 
     /// The entry if it is of this type.
@@ -152,7 +151,7 @@ impl World {
         self.by_type.get(kind).into_iter().flatten().map(String::as_str)
     }
 
-    /// Assignments, locks and denials at the scope and above it, those of management groups included: one tenant
+    /// Assignments, locks, denials and policies at the scope and above it, those of management groups included: one tenant
     /// root is above every subscription here.
     pub(crate) fn extensions_covering<'a>(
         &'a self,
@@ -170,7 +169,7 @@ impl World {
         above.chain(groups).flatten().filter(move |key| self.is_a(kind, key)).filter_map(|key| self.pair(key))
     }
 
-    /// Assignments, locks and denials strictly below the scope.
+    /// Assignments, locks, denials and policies strictly below the scope.
     pub(crate) fn extensions_below<'a>(
         &'a self,
         kind: &'a str,
@@ -260,6 +259,14 @@ impl World {
         self.entries.contains_key(&scope) || self.anything_below(&scope)
     }
 
+    /// Whether anything of a provider lies below the scope.
+    pub(crate) fn holds_namespace(&self, scope: &str, namespace: &str) -> bool {
+        let prefix = format!("{namespace}/");
+        let kinds = self.by_type.range(prefix.clone()..).take_while(|(kind, _)| kind.starts_with(&prefix));
+        let mut kinds = kinds.map(|(kind, _)| kind);
+        kinds.any(|kind| self.keys_below(kind, scope).next().is_some())
+    }
+
     fn anything_below(&self, scope: &str) -> bool {
         self.entries.range(format!("{scope}/")..).next().is_some_and(|(key, _)| arm_id::is_within(key, scope))
     }
@@ -313,7 +320,9 @@ fn identify(value: &Value) -> Option<(String, String)> {
     }
     let key = arm_id::key(id);
     let kind = arm_id::type_of(&key)?;
-    KNOWN.contains(&kind.as_str()).then_some((key, kind))
+    let known =
+        KNOWN.contains(&kind.as_str()) || crate::plain::TYPES.iter().any(|plain| plain.eq_ignore_ascii_case(&kind));
+    known.then_some((key, kind))
 }
 
 #[cfg(test)]

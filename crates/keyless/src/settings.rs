@@ -14,6 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use keyless_arm::cloud::Cloud;
 use serde::Deserialize;
 
 pub(crate) use self::file::RateFile;
@@ -172,10 +173,20 @@ impl Settings {
         let desired_state = over.desired_state.or(desired_state).context(
             "the settings do not say where the desired state is\n\
              hint: set `desiredState` in the settings file, or give `--desired-state PATH`",
-        )?;
+        );
+        let cloud = cloud_settings(cloud.unwrap_or_default(), overrides);
+        let credential = credential_settings(credential.unwrap_or_default(), overrides);
+        let (desired_state, cloud, credential) = match (desired_state, cloud, credential) {
+            (Ok(desired_state), Ok(cloud), Ok(credential)) => (desired_state, cloud, credential),
+            (desired_state, cloud, credential) => {
+                let problems = [desired_state.err(), cloud.err(), credential.err()];
+                let problems: Vec<String> = problems.into_iter().flatten().map(|error| format!("{error:#}")).collect();
+                bail!(problems.join("\n"));
+            }
+        };
         Ok(Self {
-            cloud: cloud_settings(cloud.unwrap_or_default(), overrides)?,
-            credential: credential_settings(credential.unwrap_or_default(), overrides)?,
+            cloud,
+            credential,
             desired_state,
             interval: over.interval.or(interval).unwrap_or(Duration::from_secs(60)),
             limits: limit_settings(limits.unwrap_or_default(), overrides),
@@ -206,13 +217,23 @@ fn cloud_settings(file: CloudFile, over: &Overrides) -> anyhow::Result<CloudSett
         CloudKind::UsGovernment => CloudSettings::UsGovernment,
         CloudKind::China => CloudSettings::China,
         CloudKind::Custom => {
-            let resource_manager = need(given.resource_manager.or(custom.resource_manager), CLOUD, "resourceManager")?;
-            let authority = need(given.authority.or(custom.authority), CLOUD, "authority")?;
+            let resource_manager = given.resource_manager.or(custom.resource_manager);
+            let authority = given.authority.or(custom.authority);
+            let missing: Vec<String> = [("resourceManager", &resource_manager), ("authority", &authority)]
+                .into_iter()
+                .filter(|(_, value)| value.is_none())
+                .map(|(key, _)| format!("`cloud.custom` has no `{key}`"))
+                .collect();
+            let (Some(resource_manager), Some(authority)) = (resource_manager, authority) else {
+                bail!(missing.join("\n"));
+            };
             let scope = given
                 .scope
                 .or(custom.scope)
                 .unwrap_or_else(|| format!("{}/.default", resource_manager.trim_end_matches('/')));
-            CloudSettings::Custom { resource_manager, authority, scope, ca_file: given.ca_file.or(custom.ca_file) }
+            let ca_file = given.ca_file.or(custom.ca_file);
+            Cloud::custom(&resource_manager, &authority, &scope, ca_file.clone())?;
+            CloudSettings::Custom { resource_manager, authority, scope, ca_file }
         }
     })
 }
@@ -300,12 +321,6 @@ fn check_headroom(part: f64) -> Result<f64, String> {
 
 fn parse_headroom(text: &str) -> Result<f64, String> {
     check_headroom(text.parse().map_err(|_| format!("`{text}` is not a number"))?)
-}
-
-const CLOUD: &str = "cloud.custom";
-
-fn need<T>(value: Option<T>, name: &str, key: &str) -> anyhow::Result<T> {
-    value.with_context(|| format!("`{name}` has no `{key}`"))
 }
 
 #[cfg(test)]

@@ -105,6 +105,20 @@ impl IdentityTokens {
     }
 }
 
+impl IdentityTokens {
+    /// Where the time of an assertion is what was refused, adds how far this machine's clock is off.
+    fn with_clock(&self, error: TokenError, date: Option<Timestamp>) -> TokenError {
+        let (TokenClass::AssertionOutOfTime, Some(date)) = (error.class, date) else { return error };
+        let ahead = self.clock.now().duration_since(date).as_secs();
+        let message = match ahead {
+            -1..=1 => format!("{}; this machine's clock is right", error.message),
+            2.. => format!("{}; this machine's clock is {ahead} s ahead of the token endpoint's", error.message),
+            _ => format!("{}; this machine's clock is {} s behind the token endpoint's", error.message, -ahead),
+        };
+        TokenError { message, ..error }
+    }
+}
+
 #[async_trait]
 impl FetchToken for IdentityTokens {
     async fn fetch(&self) -> Result<Token, TokenError> {
@@ -114,7 +128,7 @@ impl FetchToken for IdentityTokens {
             Ok(credential) => credential.get_token(&[&self.scope], None).await,
             Err(error) => Err(error),
         };
-        let token = fetched.map_err(|error| seam.failure(&error))?;
+        let token = fetched.map_err(|error| self.with_clock(seam.failure(&error), seam.date()))?;
         let life = seam.life().or_else(|| {
             // Only its end was told: by the endpoint's clock, or at worst by this machine's.
             let end = Timestamp::from_second(token.expires_on.unix_timestamp()).ok()?;

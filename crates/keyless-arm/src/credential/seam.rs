@@ -129,6 +129,7 @@ impl HttpClient for Seam {
             }
         };
         let status = answer.status();
+        self.learned().date = headers::date(answer.headers());
         debug!(url, http_status = status.as_u16(), "token_request");
         if !status.is_success() {
             let fault = envelope::read(answer.body());
@@ -138,11 +139,7 @@ impl HttpClient for Seam {
             return self.fail(class_of(status, answer.body(), metadata), message);
         }
         match life(answer.body()) {
-            Ok(life) => {
-                let mut learned = self.learned();
-                learned.life = life;
-                learned.date = headers::date(answer.headers());
-            }
+            Ok(life) => self.learned().life = life,
             Err(why) => {
                 return self.fail(TokenClass::Unreadable, format!("the answer from `{url}` is no token: {why}"));
             }

@@ -237,3 +237,29 @@ async fn every_kind_of_failure_has_a_class_and_a_next_step() {
     assert!(error.message.contains("/absent/token"), "{error}");
     assert_eq!(seen.lock().unwrap().len(), 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_assertion_out_of_its_time_is_told_with_the_difference_of_the_clocks() {
+    let body = json!({"error": "invalid_client", "error_codes": [700_024],
+        "error_description": "AADSTS700024: Client assertion is not within its valid time range."});
+    for (date, words) in [
+        ("Sun, 01 Nov 2026 00:10:00 GMT", "600 s behind"),
+        ("Sat, 31 Oct 2026 23:59:00 GMT", "60 s ahead"),
+        ("Sun, 01 Nov 2026 00:00:01 GMT", "clock is right"),
+    ] {
+        let body = body.to_string();
+        let wire = WireFn(move |_: Request<Bytes>| {
+            let answer = http::Response::builder().status(401).header("date", date);
+            let answer = answer.body(Bytes::from(body.clone())).unwrap();
+            async move { Ok(answer) }
+        });
+        let config = CredentialConfig::ClientCertificate {
+            tenant: Some("t".to_owned()),
+            client: Some("c".to_owned()),
+            pem_file: Some(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/client.pem").into()),
+        };
+        let error = source(&config, &[], Arc::new(wire)).unwrap().token().await.unwrap_err();
+        assert_eq!(error.class, TokenClass::AssertionOutOfTime);
+        assert!(error.message.contains(words), "{error}");
+    }
+}

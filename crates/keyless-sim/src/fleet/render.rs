@@ -16,6 +16,7 @@ use super::covers::Covers;
 use super::dice::Dice;
 use super::directory::{Person, Team};
 use super::place::{Account, Estate};
+use crate::account::{encryption, endpoints};
 
 const REGION: &str = "westeurope";
 const KEY_TRIES_PER_HOUR: u32 = 60;
@@ -80,13 +81,8 @@ fn storage_account(estate: &Estate, account: &Account, dice: &mut Dice) -> Value
             "networkAcls": {"bypass": "AzureServices", "defaultAction": "Allow", "ipRules": [], "virtualNetworkRules": []},
             "primaryLocation": REGION,
             "statusOfPrimary": "available",
-            "primaryEndpoints": {
-                "blob": format!("https://{name}.blob.core.windows.net/"),
-                "dfs": format!("https://{name}.dfs.core.windows.net/"),
-                "file": format!("https://{name}.file.core.windows.net/"),
-                "queue": format!("https://{name}.queue.core.windows.net/"),
-                "table": format!("https://{name}.table.core.windows.net/"),
-            },
+            "primaryEndpoints": endpoints(name),
+            "encryption": encryption(&created),
             "privateEndpointConnections": [],
         },
     });

@@ -131,9 +131,48 @@ async fn accounts_are_made_by_put_without_the_flag() {
     let path = format!("{RG}/providers/Microsoft.Storage/storageAccounts/stnew?api-version=2023-05-01");
     let reply = cloud.ask("PUT", &path, Some(json!({"location": "westeurope", "sku": {"name": "Standard_LRS"}}))).await;
     assert_eq!((reply.status, &reply.body["name"]), (200, &json!("stnew")));
-    assert_eq!(cloud.get(&path).await.body["properties"].get("allowSharedKeyAccess"), None);
+    let properties = cloud.get(&path).await.body["properties"].clone();
+    assert_eq!(properties.get("allowSharedKeyAccess"), None);
+    assert_eq!(properties["encryption"]["keySource"], "Microsoft.Storage");
+    assert_eq!(properties["primaryEndpoints"]["blob"], "https://stnew.blob.core.windows.net/");
     let bad = path.replace("stnew", "Not-A-Name");
     assert_eq!(cloud.ask("PUT", &bad, Some(json!({}))).await.code(), "StorageAccountNameNotValid");
+}
+
+#[tokio::test]
+async fn removals_are_in_the_activity_log() {
+    let cloud = Cloud::immediate();
+    let store = format!("{}/datastores/raw?api-version=2024-04-01", workspace("churn"));
+    let body = json!({"properties": {"datastoreType": "AzureBlob", "credentials": {"credentialsType": "None"}}});
+    cloud.ask("PUT", &store, Some(body)).await;
+    assert_eq!(cloud.ask("DELETE", &store, None).await.status, 200);
+    assert_eq!(cloud.ask("DELETE", &store, None).await.status, 204);
+    assert_eq!(cloud.ask("DELETE", &format!("{}?api-version=2023-05-01", account()), None).await.status, 200);
+    let log = format!(
+        "{SUB}/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01\
+         &$filter=eventTimestamp ge '2020-01-01T00:00:00Z'"
+    );
+    let events = cloud.get(&log).await.body;
+    for action in
+        ["Microsoft.MachineLearningServices/workspaces/datastores/delete", "Microsoft.Storage/storageAccounts/delete"]
+    {
+        let own = events["value"].as_array().unwrap().iter().filter(|event| event["operationName"]["value"] == action);
+        assert_eq!(own.count(), 2, "{action}: its beginning and its end");
+    }
+}
+
+#[tokio::test]
+async fn a_put_over_an_account_drops_what_it_leaves_out_and_keeps_what_the_service_says() {
+    let cloud = Cloud::immediate();
+    let path = format!("{RG}/providers/Microsoft.Storage/storageAccounts/stnew?api-version=2023-05-01");
+    let body = |properties: Value| json!({"location": "westeurope", "tags": {"a": "b"}, "properties": properties});
+    let made = cloud.ask("PUT", &path, Some(body(json!({"allowSharedKeyAccess": false})))).await.body;
+    cloud.pass(60);
+    let again = cloud.ask("PUT", &path, Some(body(json!({"creationTime": "1999-01-01T00:00:00Z"})))).await.body;
+    assert_eq!(again["properties"]["creationTime"], made["properties"]["creationTime"]);
+    assert_eq!(again["properties"].get("allowSharedKeyAccess"), None);
+    let moved = cloud.ask("PUT", &path, Some(json!({"location": "North Europe"}))).await;
+    assert_eq!((moved.status, moved.code()), (409, "InvalidResourceLocation"));
 }
 
 #[tokio::test]

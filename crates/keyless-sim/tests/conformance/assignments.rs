@@ -142,6 +142,22 @@ async fn filters_choose_scope_and_principal_as_documented() {
 }
 
 #[tokio::test]
+async fn older_versions_leave_out_what_they_do_not_know() {
+    let cloud = Cloud::immediate();
+    cloud.grant(&account(), G1, DANA, BLOB_CONTRIBUTOR).await;
+    let properties = async |version: &str| {
+        let path = path(&account(), G1).replace("2022-04-01", version);
+        cloud.get(&path).await.body["properties"].clone()
+    };
+    let oldest = properties("2015-07-01").await;
+    assert_eq!((oldest.get("principalType"), oldest.get("condition")), (None, None));
+    assert_eq!(oldest["principalId"], DANA);
+    let middle = properties("2018-09-01-preview").await;
+    assert_eq!((middle.get("principalType"), middle.get("condition")), (Some(&json!("User")), None));
+    assert_eq!(properties("2022-04-01").await.get("condition"), Some(&Value::Null));
+}
+
+#[tokio::test]
 async fn role_definitions_are_listed_and_found_by_name_and_guid() {
     let mut world = small_world();
     let custom = "5a5a5a5a-0000-4000-8000-000000000001";

@@ -127,8 +127,24 @@ async fn bad_questions_are_refused_without_the_outer_error_object() {
         let reply = cloud.get(&format!("{base}{rest}")).await;
         assert_eq!((reply.status, &reply.body["code"]), (400, &json!("BadRequest")), "{rest}");
     }
-    let twice = "&timespan=2027-01-15T07%253A00%253A00Z/2027-01-15T08%253A00%253A00Z";
-    assert_eq!(cloud.get(&format!("{base}{twice}")).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_timespan_is_read_encoded_twice_and_with_blanks() {
+    let cloud = Cloud::immediate();
+    let asked = async |span: &str| {
+        let path = format!("{}/providers/Microsoft.Insights/metrics", account());
+        cloud.get(&format!("{path}?api-version=2018-01-01&interval=PT1H&timespan={span}")).await.body["value"].clone()
+    };
+    let plain = asked("2027-01-15T07:00:00Z/2027-01-15T08:00:00Z").await;
+    assert!(plain[0]["timeseries"][0]["data"][0]["total"].as_f64().unwrap() > 0.0, "{plain}");
+    for span in [
+        "2027-01-15T07%253A00%253A00Z/2027-01-15T08%253A00%253A00Z",
+        "2027-01-15 07:00:00.0/2027-01-15 08:00:00",
+        "2027-01-15+07%3A00%3A00/2027-01-15+08%3A00%3A00",
+    ] {
+        assert_eq!(asked(span).await, plain, "{span}");
+    }
 }
 
 #[tokio::test]

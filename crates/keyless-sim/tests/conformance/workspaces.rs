@@ -21,8 +21,10 @@ async fn credentials(cloud: &Cloud) -> Vec<Value> {
 
 #[tokio::test]
 async fn a_get_returns_what_was_loaded_unknown_fields_included() {
-    let reply = Cloud::immediate().get(&path("2025-09-01")).await;
+    let mut reply = Cloud::immediate().get(&path("2025-09-01")).await;
+    let discovery = reply.body["properties"].as_object_mut().unwrap().remove("discoveryUrl");
     assert_eq!((reply.status, &reply.body), (200, &small_world()[1]));
+    assert_eq!(discovery, Some(json!("https://arm.test/discovery")));
 }
 
 #[tokio::test]
@@ -199,6 +201,29 @@ async fn a_workspace_is_deleted_once_and_then_204() {
 }
 
 #[tokio::test]
+async fn a_put_over_a_workspace_drops_what_it_leaves_out_and_keeps_what_the_service_says() {
+    let cloud = Cloud::immediate();
+    let path = format!("{}?api-version=2025-09-01", workspace("churn"));
+    let before = cloud.get(&path).await.body;
+    let mut whole = before.clone();
+    whole["properties"]["friendlyName"] = json!("Churn");
+    assert_eq!(cloud.ask("PUT", &path, Some(whole)).await.status, 200);
+    let named = cloud.get(&path).await.body;
+    assert_eq!(
+        (&named["properties"]["friendlyName"], &named["identity"]["principalId"]),
+        (&json!("Churn"), &before["identity"]["principalId"])
+    );
+    assert_eq!(named["properties"]["systemDatastoresAuthMode"], "AccessKey");
+    let bare = json!({"location": "westeurope", "kind": "Default", "properties": {"workspaceId": "mine"}});
+    assert_eq!(cloud.ask("PUT", &path, Some(bare)).await.status, 200);
+    let left = cloud.get(&path).await.body["properties"].clone();
+    assert_eq!((left.get("friendlyName"), left.get("systemDatastoresAuthMode")), (None, None));
+    for name in ["workspaceId", "storageAccount"] {
+        assert_eq!(left[name], before["properties"][name]);
+    }
+}
+
+#[tokio::test]
 async fn datastores_are_replaced_whole_without_keeping_secrets() {
     let cloud = Cloud::immediate();
     let path = format!("{}/datastores/raw?api-version=2024-04-01", workspace("churn"));
@@ -215,6 +240,34 @@ async fn datastores_are_replaced_whole_without_keeping_secrets() {
     assert_eq!(cloud.ask("PUT", &path, Some(json!({"properties": {}}))).await.status, 400);
     assert_eq!(cloud.ask("DELETE", &path, None).await.status, 200);
     assert_eq!(cloud.get(&path).await.status, 404);
+}
+
+#[tokio::test]
+async fn datastores_are_chosen_ordered_and_paged_as_the_query_says() {
+    let cloud = Cloud::immediate();
+    let list = format!("{}/datastores?api-version=2024-10-01-preview", workspace("churn"));
+    let names = async |query: &str| {
+        let mut found = Vec::new();
+        let mut next = format!("{list}{query}");
+        while !next.is_empty() {
+            let page = cloud.get(&next).await.body;
+            found.extend(
+                page["value"].as_array().unwrap().iter().map(|store| store["name"].as_str().unwrap().to_owned()),
+            );
+            found.push("|".to_owned());
+            next = page["nextLink"].as_str().unwrap_or_default().to_owned();
+        }
+        found.join(" ").replace("workspace", "")
+    };
+    let rising = "artifactstore blobstore filestore workingdirectory |";
+    assert_eq!(names("").await, rising);
+    assert_eq!(names("&orderByAsc=true").await, rising);
+    assert_eq!(names("&count=30&orderByAsc=false").await, "workingdirectory filestore blobstore artifactstore |");
+    assert_eq!(names("&count=3&orderByAsc=false").await, "workingdirectory filestore blobstore | artifactstore |");
+    assert_eq!(names("&count=30&isDefault=true&orderByAsc=false").await, "blobstore |");
+    assert_eq!(names("&isDefault=false&count=1").await, "artifactstore | filestore | workingdirectory |");
+    assert_eq!(names("&names=workspacefilestore,none").await, "filestore |");
+    assert_eq!(cloud.get(&format!("{list}&count=none")).await.status, 400);
 }
 
 #[tokio::test]

@@ -82,6 +82,18 @@ fn missing_pieces_are_named() {
 }
 
 #[test]
+fn what_does_not_fit_together_is_told_at_once() {
+    let message = refusal("credential: {clientSecret: {secret: s, secretFile: f}}\ncloud: {custom: {scope: x}}\n", &[]);
+    for words in
+        ["hint: set `desiredState`", "no `resourceManager`", "no `authority`", "both `secret` and `secretFile`"]
+    {
+        assert!(message.contains(words), "{message}");
+    }
+    let clear = "desiredState: d\ncloud: {custom: {resourceManager: 'http://a.example', authority: 'https://b'}}\n";
+    assert!(refusal(clear, &[]).contains("tokens over plain HTTP"));
+}
+
+#[test]
 fn a_secret_comes_from_its_file_without_the_line_end_and_never_prints() {
     let file = "desiredState: d\ncredential: {clientSecret: {tenantId: t, clientId: c, secretFile: secret}}\n";
     let settings = load(file, &[]).unwrap();
