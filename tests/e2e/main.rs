@@ -16,6 +16,7 @@ mod back;
 mod commands;
 mod converges;
 mod drift;
+mod faults;
 mod kills;
 mod published_order;
 mod real_input;

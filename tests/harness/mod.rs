@@ -7,6 +7,7 @@
 
 mod http;
 mod process;
+mod record;
 mod sim;
 
 use std::io::Write as _;
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 pub use http::Answer;
 pub use process::{Daemon, Stopped, assert_code, keyless, output_of, stderr, stdout};
+pub use record::{Record, Request};
 pub use sim::{SOMEBODY, Sim, id_of, same_id, text_at};
 
 /// Several times what anything takes on two busy cores.

@@ -3,6 +3,8 @@
 //!
 //! All values are keyless-core's; nothing of ARM's JSON, URLs or status codes crosses this edge.
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_core::desired::AuthMode;
@@ -15,6 +17,7 @@ use keyless_core::observed::{
 };
 
 use crate::error::{ArmError, WriteError};
+use crate::governor::Place;
 
 /// A value and what the answer said about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +50,8 @@ pub trait ReadArm: Send + Sync {
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>>;
     /// The role assignments that apply at `scope`: made there or inherited (`$filter=atScope()`).
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>>;
+    /// One role assignment by a direct read, which does not lag as lists do.
+    async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>>;
     /// One role definition, as seen from `scope`.
     async fn role_definition(&self, scope: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>>;
     /// The deny assignments that apply at `scope`.
@@ -57,6 +62,8 @@ pub trait ReadArm: Send + Sync {
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage>;
     /// The object id of a user-assigned managed identity.
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>>;
+    /// How long Azure has asked to read nothing in this subscription; zero if it has not.
+    fn reading_closed_for(&self, subscription: SubscriptionId) -> Duration;
 }
 
 /// A grant to be made.
@@ -88,22 +95,50 @@ pub enum Written {
 /// The answer to a write: settled either way, or an error that says whether it may still land.
 pub type Write = Result<Answer<Written>, WriteError>;
 
-/// A place in the write quota, taken before the gates are read afresh, so that nothing waits between confirm and send.
-#[derive(Debug)]
+/// What is written, as far as Azure counts it apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WriteKind {
+    /// A role assignment is made.
+    Grant,
+    /// A role assignment is taken back.
+    Revoke,
+    /// A workspace is changed.
+    Workspace,
+    /// A storage account is changed.
+    Account,
+}
+
+/// A place in the quotas of one write, kept before the gates are read afresh, so that nothing waits between confirm and
+/// send. Dropped, it is given back.
 pub struct WritePermit {
     /// The subscription the place was taken in.
     pub subscription: SubscriptionId,
+    pub(crate) place: Option<Place>,
+}
+
+impl WritePermit {
+    /// A permit of a writer that has no quota, such as a cloud in memory.
+    #[must_use]
+    pub fn unmetered(subscription: SubscriptionId) -> Self {
+        Self { subscription, place: None }
+    }
+}
+
+impl std::fmt::Debug for WritePermit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("WritePermit").field("subscription", &self.subscription).finish_non_exhaustive()
+    }
 }
 
 /// Everything keyless writes. No call is repeated after a request that Azure may have acted on; a call returns only
 /// when the outcome is settled (long-running operations polled to their end) or cannot be known.
 #[async_trait]
 pub trait WriteArm: Send + Sync {
-    /// Waits for a place in the subscription's write quota.
+    /// Waits for a place in the subscription's quotas of such a write.
     ///
     /// # Errors
     /// [`ArmError`] if Azure has told this client to wait longer than is worth waiting (`retry_after` is set).
-    async fn reserve_write(&self, subscription: SubscriptionId) -> Result<WritePermit, ArmError>;
+    async fn reserve_write(&self, subscription: SubscriptionId, kind: WriteKind) -> Result<WritePermit, ArmError>;
     /// PUT of one role assignment.
     async fn grant_role(&self, permit: WritePermit, grant: &Grant) -> Write;
     /// DELETE of one role assignment.

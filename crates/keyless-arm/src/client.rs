@@ -7,15 +7,16 @@ use http::Method;
 use keyless_core::id::{ArmId, SubscriptionId};
 use serde_json::Value;
 
-use crate::api::Answer;
+use crate::api::{Answer, WriteKind};
 use crate::classify::Kind;
 use crate::clock::{Clock, Ids};
 use crate::cloud::{Cloud, may_carry_token};
 use crate::counts::{Count, Counts};
 use crate::error::{ArmError, ErrorClass, SetupError};
+use crate::governor::{Governor, Place};
 use crate::operation::Operation;
 use crate::pipeline::{Call, Pipeline, Reply, Timeouts};
-use crate::quota::{Class, Governor, Limits, Provider, Quota};
+use crate::quota::{Class, Limits, Provider, Quota};
 use crate::token::TokenSource;
 use crate::versions::{ApiVersions, Versions};
 use crate::view::node::{self, Node};
@@ -185,8 +186,8 @@ impl Client {
         Ok(Answer { value, at: items.at, request_id: items.request_id })
     }
 
-    /// Waits for a place in the write quota and has a fresh token at hand, so that the write itself waits for nothing.
-    pub(crate) async fn reserve(&self, subscription: SubscriptionId) -> Result<(), ArmError> {
+    /// Waits for a place in the quotas of a write and has a fresh token at hand, so that the write itself waits for nothing.
+    pub(crate) async fn reserve(&self, subscription: SubscriptionId, kind: WriteKind) -> Result<Place, ArmError> {
         let failed = |class, message: String| ArmError {
             operation: "reserve write",
             resource: subscription.arm().to_string(),
@@ -198,13 +199,20 @@ impl Client {
             request_id: None,
             retry_after: None,
         };
-        let patience = self.pipeline.timeouts.quota;
-        self.pipeline.governor.reserve_write(subscription, patience).await.map_err(|wait| ArmError {
-            retry_after: Some(wait),
-            ..failed(ErrorClass::Throttled, "Azure asked for a longer pause than is worth waiting".to_owned())
-        })?;
+        let (provider, class) = match kind {
+            WriteKind::Grant => (Provider::Authorization, Class::Write),
+            WriteKind::Revoke => (Provider::Authorization, Class::Delete),
+            WriteKind::Workspace => (Provider::MachineLearning, Class::Write),
+            WriteKind::Account => (Provider::Storage, Class::Write),
+        };
+        let quota = Quota { subscription: Some(subscription), provider, class };
+        let place =
+            self.pipeline.governor.reserve(quota, self.pipeline.timeouts.quota).await.map_err(|wait| ArmError {
+                retry_after: Some(wait),
+                ..failed(ErrorClass::Throttled, "Azure asked for a longer pause than is worth waiting".to_owned())
+            })?;
         match self.pipeline.tokens.token().await {
-            Ok(_) => Ok(()),
+            Ok(_) => Ok(place),
             Err(error) => Err(ArmError {
                 lift: Some(error.class.hint().to_owned()),
                 ..failed(ErrorClass::Token(error.class), error.to_string())

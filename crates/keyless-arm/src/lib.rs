@@ -9,6 +9,7 @@
 )]
 
 pub mod api;
+mod bucket;
 mod classify;
 pub mod client;
 pub mod clock;
@@ -17,6 +18,7 @@ pub mod counts;
 pub mod credential;
 mod envelope;
 pub mod error;
+mod governor;
 mod headers;
 mod lift;
 mod lro;

@@ -73,6 +73,9 @@ operations! {
     /// The role assignments at a scope and above.
     ListRoleAssignments = "list role assignments", Authorization, &[200],
         &["Microsoft.Authorization/roleAssignments/read"];
+    /// One role assignment, after it was written.
+    GetRoleAssignment = "get role assignment", Authorization, &[200],
+        &["Microsoft.Authorization/roleAssignments/read"];
     /// One role definition.
     GetRoleDefinition = "get role definition", Authorization, &[200],
         &["Microsoft.Authorization/roleDefinitions/read"];

@@ -19,10 +19,11 @@ use crate::cloud::{self, Cloud};
 use crate::counts::Counts;
 use crate::envelope::{self, Fault};
 use crate::error::{ArmError, ErrorClass, Landed, WriteError};
+use crate::governor::{Counted, Gauge, Governor, Place};
 use crate::headers;
 use crate::lift::{Asked, lift};
 use crate::operation::Operation;
-use crate::quota::{Class, Governor, Quota, Throttle};
+use crate::quota::{Class, Quota, Throttle};
 use crate::redact;
 use crate::secret::Secret;
 use crate::token::{TokenError, TokenSource};
@@ -69,9 +70,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// After so many answers with status 500 a read is tried in the next version of its interface.
 const BROKEN_AFTER: u32 = 2;
-
-/// How long a quota is left alone that was refused without `Retry-After`.
-const UNTOLD_RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// One request to be made.
 #[derive(Debug, Clone)]
@@ -180,7 +178,7 @@ pub(crate) struct Pipeline {
     pub(crate) cloud: Cloud,
     pub(crate) wire: Arc<dyn Wire>,
     pub(crate) tokens: Arc<dyn TokenSource>,
-    pub(crate) governor: Governor,
+    pub(crate) governor: Arc<Governor>,
     pub(crate) versions: Versions,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Ids,
@@ -197,10 +195,10 @@ impl Pipeline {
         let mut attempt = 1;
         let (mut renewed, mut fallen) = (false, false);
         loop {
-            self.governor.acquire(call.quota, self.timeouts.quota).await.map_err(|wait| throttled(call, wait))?;
-            let (error, passing) = match self.attempt(call, attempt, None).await {
+            let token = self.place(call).await?;
+            let (error, passing) = match self.attempt(call, attempt, &token).await {
                 Err(miss) => (miss.error, miss.passing),
-                Ok((reply, token)) => {
+                Ok(reply) => {
                     let fault = fault_of(&reply);
                     if self.falls_back(call, &mut fallen, &reply, &fault) {
                         continue;
@@ -242,16 +240,55 @@ impl Pipeline {
         }
     }
 
-    /// Sends a write once. The caller holds a reservation in the resource manager's write quota.
-    pub(crate) async fn write(&self, call: &Call) -> Result<(Reply, Verdict), WriteError> {
+    /// Waits until a read may be sent, and returns the token to send it with.
+    async fn place(&self, call: &Call) -> Result<Secret, ArmError> {
+        let patience = self.timeouts.quota;
+        let held = self.governor.held(call.operation, &call.resource);
+        if held > patience {
+            return Err(throttled(call, held));
+        }
+        tokio::time::sleep(held).await;
+        // The token first, so that nothing comes between the place and the call.
+        self.token(call).await?;
+        loop {
+            self.governor.acquire(call.quota, patience).await.map_err(|wait| throttled(call, wait))?;
+            let began = Instant::now();
+            let token = self.token(call).await?;
+            // A token that ran out in the line took its time, in which Azure may have closed the quota.
+            if began.elapsed() < Duration::from_millis(1) || !self.governor.is_closed(call.quota) {
+                return Ok(token);
+            }
+        }
+    }
+
+    async fn token(&self, call: &Call) -> Result<Secret, ArmError> {
+        self.tokens.token().await.map_err(|error| call.without_token(&error))
+    }
+
+    /// Sends a write once, in the place that was kept for it.
+    pub(crate) async fn write(&self, call: &Call, place: Place) -> Result<(Reply, Verdict), WriteError> {
         let call = &mut call.clone();
         let not_sent = |error| WriteError { error, landed: Landed::No };
-        self.governor.spend_reserved(call.quota).map_err(|wait| not_sent(throttled(call, wait)))?;
         let send_by = Instant::now() + SEND_WRITE_WITHIN;
+        let mut place = Some(place);
         let (mut renewed, mut fallen) = (false, false);
         loop {
-            let (reply, token) = self
-                .attempt(call, if renewed { 2 } else { 1 }, Some(send_by))
+            let token = tokio::time::timeout_at(send_by, self.token(call)).await;
+            let late = "the token came so late that what the write rests on has grown old";
+            let token = token.unwrap_or_else(|_| Err(call.error(ErrorClass::Transient, late))).map_err(not_sent)?;
+            if Instant::now() > send_by {
+                return Err(not_sent(call.error(ErrorClass::Transient, late)));
+            }
+            let held = Some(self.governor.held(call.operation, &call.resource)).filter(|held| !held.is_zero());
+            let spent = match (held, place.take()) {
+                (Some(held), _) => Err(held),
+                (None, Some(place)) => place.spend(),
+                // It was refused before any effect, and goes once more.
+                (None, None) => self.governor.try_acquire(call.quota),
+            };
+            spent.map_err(|wait| not_sent(throttled(call, wait)))?;
+            let reply = self
+                .attempt(call, if renewed { 2 } else { 1 }, &token)
                 .await
                 .map_err(|miss| WriteError { error: miss.error, landed: miss.landed })?;
             let fault = fault_of(&reply);
@@ -295,21 +332,16 @@ impl Pipeline {
         full.mul_f64(0.5 + fraction(&self.ids) / 2.0)
     }
 
-    /// Sends once, if that can be done by `send_by`, and returns whatever was answered, with the token that was used.
-    async fn attempt(&self, call: &Call, attempt: u32, send_by: Option<Instant>) -> Result<(Reply, Secret), Miss> {
-        let before = |error, passing| Miss { error, landed: Landed::No, passing };
+    /// Sends once and returns whatever was answered.
+    async fn attempt(&self, call: &Call, attempt: u32, token: &Secret) -> Result<Reply, Miss> {
+        let before = |error| Miss { error, landed: Landed::No, passing: false };
         if !self.cloud.owns(&call.url) {
             let message = "the address is not the resource manager's; no token is sent there";
-            return Err(before(call.error(ErrorClass::Bug, message), false));
-        }
-        let token = self.tokens.token().await.map_err(|error| before(call.without_token(&error), false))?;
-        if send_by.is_some_and(|send_by| Instant::now() > send_by) {
-            let message = "the token came so late that what the write rests on has grown old";
-            return Err(before(call.error(ErrorClass::Transient, message), false));
+            return Err(before(call.error(ErrorClass::Bug, message)));
         }
         let client_request_id = (self.ids)().to_string();
-        let request = build(call, &token, &client_request_id)
-            .map_err(|error| before(call.error(ErrorClass::Bug, error.to_string()), false))?;
+        let request = build(call, token, &client_request_id)
+            .map_err(|error| before(call.error(ErrorClass::Bug, error.to_string())))?;
         let url = redact::url(&call.url);
         trace!(
             method = %call.method, url, client_request_id,
@@ -352,37 +384,72 @@ impl Pipeline {
         );
         trace!(client_request_id, body = redact::body(&reply.body), "response_body");
         self.learn_quota(call, &reply);
-        Ok((reply, token))
+        Ok(reply)
     }
 
+    /// Takes in what an answer says about quotas.
     fn learn_quota(&self, call: &Call, reply: &Reply) {
-        let word = match call.quota.class {
+        let word = match call.quota.managed() {
             Class::Read | Class::List => "reads",
             Class::Write => "writes",
             Class::Delete => "deletes",
         };
         let scope = if call.quota.subscription.is_some() { "subscription" } else { "tenant" };
-        for (from, name) in [
-            (Throttle::ResourceManager, format!("x-ms-ratelimit-remaining-{scope}-{word}")),
-            (Throttle::ResourceManager, format!("x-ms-ratelimit-remaining-{scope}-global-{word}")),
-            (Throttle::Provider, format!("x-ms-ratelimit-remaining-{scope}-resource-requests")),
+        let mut principal_left = None;
+        for (of, name) in [
+            (Counted::Principal, word.to_owned()),
+            (Counted::Everybody, format!("global-{word}")),
+            (Counted::Provider, "resource-requests".to_owned()),
+            (Counted::Provider, "resource-entities-read".to_owned()),
         ] {
-            if let Some(left) = headers::text(&reply.headers, &name).and_then(|text| text.parse::<f64>().ok()) {
-                self.governor.remaining(call.quota, from, left);
+            let gauge = Gauge { header: format!("x-ms-ratelimit-remaining-{scope}-{name}"), of };
+            let Some(left) = headers::text(&reply.headers, &gauge.header).and_then(|text| text.parse::<f64>().ok())
+            else {
+                continue;
+            };
+            self.governor.heard(call.quota, &gauge, left);
+            if of == Counted::Principal {
+                principal_left = Some(left);
             }
         }
-        let code = (!reply.status.is_success()).then(|| fault_of(reply).code).flatten();
-        if exhausts_quota(reply.status, code.as_deref()) {
-            let wait = headers::retry_after(&reply.headers, reply.at).unwrap_or(UNTOLD_RETRY_AFTER);
-            let gateway = headers::text(&reply.headers, "x-ms-failure-cause")
-                .is_some_and(|cause| cause.eq_ignore_ascii_case("gateway"))
-                || code.is_some_and(|code| {
-                    let code = code.to_ascii_lowercase();
-                    code.starts_with("subscriptionrequests") || code.starts_with("tenantrequests")
-                });
-            let from = if gateway { Throttle::ResourceManager } else { Throttle::Provider };
-            self.governor.close(call.quota, from, wait);
+        let code = fault_of(reply).code;
+        let wait = headers::retry_after(&reply.headers, reply.at);
+        if !exhausts_quota(reply.status, code.as_deref()) {
+            if reply.status != StatusCode::TOO_MANY_REQUESTS {
+                self.governor.passed(call.quota);
+            }
+            // Only this call is meant; polls of a running operation carry the same header and keep to it themselves.
+            if let Some(wait) = wait.filter(|_| reply.status.is_client_error() || reply.status.is_server_error()) {
+                self.governor.hold(call.operation, &call.resource, wait);
+            }
+            return;
         }
+        match refused_by(reply, code.as_deref(), principal_left) {
+            Some(from) => self.governor.refused(call.quota, from, wait),
+            None => self.governor.refused_by_somebody(call.quota, wait),
+        }
+    }
+}
+
+/// Who refused for want of quota; `None` where the answer does not tell.
+///
+/// Sources: recorded `x-ms-failure-cause`; the storage provider's refusal in
+/// <https://github.com/Azure/azure-media-migration/issues/237>, and one beside a nearly full bucket of the resource
+/// manager in <https://github.com/velero-io/velero-plugin-for-microsoft-azure/issues/80>.
+fn refused_by(reply: &Reply, code: Option<&str>, principal_left: Option<f64>) -> Option<Throttle> {
+    let code = code.unwrap_or_default().to_ascii_lowercase();
+    let cause = headers::text(&reply.headers, "x-ms-failure-cause").unwrap_or_default().to_ascii_lowercase();
+    let server = headers::text(&reply.headers, "server").unwrap_or_default().to_ascii_lowercase();
+    if cause == "gateway" || code.starts_with("subscriptionrequests") || code.starts_with("tenantrequests") {
+        Some(Throttle::ResourceManager)
+    } else if cause == "service"
+        || code.starts_with("resourcerequests")
+        || server.contains("resource-provider")
+        || principal_left.is_some_and(|left| left >= 1.0)
+    {
+        Some(Throttle::Provider)
+    } else {
+        None
     }
 }
 
@@ -408,7 +475,7 @@ fn fault_of(reply: &Reply) -> Fault {
     if reply.status.is_success() { Fault::default() } else { envelope::read(&reply.body) }
 }
 
-fn throttled(call: &Call, wait: Duration) -> ArmError {
+pub(crate) fn throttled(call: &Call, wait: Duration) -> ArmError {
     ArmError {
         retry_after: Some(wait),
         ..call.error(ErrorClass::Throttled, "Azure asked for a longer pause than is worth waiting")

@@ -64,6 +64,11 @@ impl ReadArm for Client {
         self.all(call, access::role_assignment).await
     }
 
+    async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {
+        let call = self.get(Operation::GetRoleAssignment, Provider::Authorization, id, id.as_str());
+        self.one(call, access::role_assignment).await
+    }
+
     async fn role_definition(&self, scope: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>> {
         let path = extension(scope, &format!("roleDefinitions/{role}"));
         let call = self.get(Operation::GetRoleDefinition, Provider::Authorization, scope, &path);
@@ -114,6 +119,10 @@ impl ReadArm for Client {
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
         let call = self.get(Operation::GetManagedIdentity, Provider::ManagedIdentity, id.arm(), id.as_str());
         self.one(call, access::identity_principal).await
+    }
+
+    fn reading_closed_for(&self, subscription: SubscriptionId) -> Duration {
+        self.pipeline.governor.reading_closed_for(subscription)
     }
 }
 

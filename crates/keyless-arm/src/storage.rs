@@ -18,6 +18,7 @@ use legacy::auth::{AccessToken, TokenCredential};
 
 use crate::classify::{Kind, Verdict};
 use crate::error::{ArmError, ErrorClass, Landed, WriteError};
+use crate::governor::Place;
 use crate::operation::Operation;
 use crate::pipeline::{Call, Pipeline, Reply};
 use crate::quota::{Class, Provider, Quota};
@@ -27,7 +28,7 @@ const PLACEHOLDER: &str = "added-by-transport";
 
 /// Reads one account, which may be absent.
 pub(crate) async fn get(pipeline: &Arc<Pipeline>, id: &StorageAccountId) -> Result<(Call, Reply), ArmError> {
-    let seam = Seam::new(pipeline, Operation::GetStorageAccount, id, Kind::Get, Class::Read);
+    let seam = Seam::new(pipeline, Operation::GetStorageAccount, id, Kind::Get, Class::Read, None);
     let accounts = client(pipeline, &seam).map_err(|error| seam.bug(&error))?;
     let sent = accounts.get_properties(id.resource_group(), id.name(), id.subscription().to_string()).send().await;
     match seam.outcome() {
@@ -39,10 +40,11 @@ pub(crate) async fn get(pipeline: &Arc<Pipeline>, id: &StorageAccountId) -> Resu
 /// Sets `allowSharedKeyAccess` and nothing else.
 pub(crate) async fn set_shared_key_access(
     pipeline: &Arc<Pipeline>,
+    place: Place,
     id: &StorageAccountId,
     allowed: bool,
 ) -> Result<(Call, Reply, Verdict), WriteError> {
-    let seam = Seam::new(pipeline, Operation::SetSharedKeyAccess, id, Kind::Patch, Class::Write);
+    let seam = Seam::new(pipeline, Operation::SetSharedKeyAccess, id, Kind::Patch, Class::Write, Some(place));
     let bug = |why: &str| WriteError { error: seam.bug(why), landed: Landed::No };
     let accounts = client(pipeline, &seam).map_err(|error| bug(&error))?;
     let parameters = models::StorageAccountUpdateParameters {
@@ -103,6 +105,8 @@ enum Outcome {
 struct Seam {
     pipeline: Arc<Pipeline>,
     template: Call,
+    /// For a write.
+    place: Mutex<Option<Place>>,
     outcome: Mutex<Option<Outcome>>,
 }
 
@@ -113,6 +117,7 @@ impl Seam {
         id: &StorageAccountId,
         kind: Kind,
         class: Class,
+        place: Option<Place>,
     ) -> Arc<Self> {
         let quota = Quota { subscription: Some(id.subscription()), provider: Provider::Storage, class };
         let template = Call {
@@ -125,7 +130,7 @@ impl Seam {
             version: Some(pipeline.versions.current(operation.interface()).to_owned()),
             body: None,
         };
-        Arc::new(Self { pipeline: Arc::clone(pipeline), template, outcome: Mutex::new(None) })
+        Arc::new(Self { pipeline: Arc::clone(pipeline), template, place: Mutex::new(place), outcome: Mutex::new(None) })
     }
 
     fn outcome(&self) -> Option<Outcome> {
@@ -165,7 +170,9 @@ impl legacy::Policy for Seam {
             ..self.template.clone()
         };
         let outcome = if call.kind.is_write() {
-            let result = self.pipeline.write(&call).await;
+            let place = self.place.lock().unwrap_or_else(PoisonError::into_inner).take();
+            let Some(place) = place else { return Err(refuse("there is no place in the write quota")) };
+            let result = self.pipeline.write(&call, place).await;
             Outcome::Written(call, result)
         } else {
             let result = self.pipeline.read(&call).await;

@@ -138,9 +138,15 @@ impl CachedTokens {
     }
 
     async fn fetch_with_retries(&self) -> Result<Token, TokenError> {
+        // An endpoint that does not answer once may well do so the next time, and everything waits for it.
+        let patience = self.timeout / ATTEMPTS;
         let mut attempt = 1;
         loop {
-            match self.fetch.fetch().await {
+            let fetched = tokio::time::timeout(patience, self.fetch.fetch()).await.unwrap_or_else(|_| {
+                let message = format!("the token endpoint did not answer within {patience:?}");
+                Err(TokenError::new(TokenClass::Unreachable, message))
+            });
+            match fetched {
                 Err(error) if error.class.is_transient() && attempt < ATTEMPTS => {
                     debug!(attempt, error = %error, "token_fetch_repeated");
                     tokio::time::sleep(PAUSE * attempt).await;
@@ -223,6 +229,25 @@ mod tests {
 
     fn outage() -> Option<TokenError> {
         Some(TokenError::new(TokenClass::Unavailable, "503"))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_endpoint_that_does_not_answer_once_is_asked_again_in_good_time() {
+        struct Deaf(AtomicUsize);
+        #[async_trait]
+        impl FetchToken for Deaf {
+            async fn fetch(&self) -> Result<Token, TokenError> {
+                if self.0.fetch_add(1, Ordering::SeqCst) == 0 {
+                    std::future::pending::<()>().await;
+                }
+                let expires = Instant::now() + Duration::from_secs(3600);
+                Ok(Token { secret: Secret::new("t".to_owned()), expires })
+            }
+        }
+        let source = CachedTokens::new(Arc::new(Deaf(AtomicUsize::new(0))), Duration::from_secs(20));
+        let start = Instant::now();
+        assert_eq!(source.token().await.unwrap().expose(), "t");
+        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
     }
 
     #[tokio::test(start_paused = true)]

@@ -5,10 +5,11 @@ use keyless_core::desired::AuthMode;
 use keyless_core::id::{ArmId, AssignmentName, StorageAccountId, SubscriptionId, WorkspaceId};
 use serde_json::{Value, json};
 
-use crate::api::{Answer, Grant, Write, WriteArm, WritePermit, Written};
+use crate::api::{Answer, Grant, Write, WriteArm, WriteKind, WritePermit, Written};
 use crate::classify::{Kind, Verdict};
 use crate::client::Client;
 use crate::error::{ArmError, ErrorClass, Landed, WriteError};
+use crate::governor::Place;
 use crate::operation::Operation;
 use crate::pipeline::{Call, Reply};
 use crate::quota::Provider;
@@ -17,9 +18,9 @@ use crate::storage;
 
 #[async_trait]
 impl WriteArm for Client {
-    async fn reserve_write(&self, subscription: SubscriptionId) -> Result<WritePermit, ArmError> {
-        self.reserve(subscription).await?;
-        Ok(WritePermit { subscription })
+    async fn reserve_write(&self, subscription: SubscriptionId, kind: WriteKind) -> Result<WritePermit, ArmError> {
+        let place = self.reserve(subscription, kind).await?;
+        Ok(WritePermit { subscription, place: Some(place) })
     }
 
     async fn grant_role(&self, permit: WritePermit, grant: &Grant) -> Write {
@@ -61,16 +62,17 @@ impl WriteArm for Client {
 
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
         let (operation, provider) = (Operation::SetSharedKeyAccess, Provider::Storage);
-        check_permit(permit, &self.change(operation, Kind::Patch, provider, account.arm(), account.as_str(), None))?;
-        let (call, reply, verdict) = storage::set_shared_key_access(&self.pipeline, account, allowed).await?;
+        let probe = self.change(operation, Kind::Patch, provider, account.arm(), account.as_str(), None);
+        let place = place_of(permit, &probe)?;
+        let (call, reply, verdict) = storage::set_shared_key_access(&self.pipeline, place, account, allowed).await?;
         self.end(&call, reply, verdict).await
     }
 }
 
 impl Client {
     async fn send(&self, permit: WritePermit, call: Call) -> Write {
-        check_permit(permit, &call)?;
-        let (reply, verdict) = self.pipeline.write(&call).await?;
+        let place = place_of(permit, &call)?;
+        let (reply, verdict) = self.pipeline.write(&call, place).await?;
         self.end(&call, reply, verdict).await
     }
 
@@ -100,12 +102,10 @@ fn check_readable(call: &Call, reply: &Reply) -> Result<(), WriteError> {
     Err(WriteError { error, landed: Landed::Unknown })
 }
 
-fn check_permit(permit: WritePermit, call: &Call) -> Result<(), WriteError> {
-    match call.quota.subscription {
-        Some(subscription) if subscription != permit.subscription => {
-            Err(refused(call.error(ErrorClass::Bug, "the place in the write quota is another subscription's")))
-        }
-        _ => Ok(()),
+fn place_of(permit: WritePermit, call: &Call) -> Result<Place, WriteError> {
+    match permit.place {
+        Some(place) if place.quota() == call.quota => Ok(place),
+        _ => Err(refused(call.error(ErrorClass::Bug, "the place in the write quota is another write's"))),
     }
 }
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use keyless_arm::api::{ReadArm, WriteArm};
+use keyless_arm::api::{ReadArm, WriteArm, WriteKind};
 use keyless_arm::client::{Client, ClientOptions};
 use keyless_arm::clock::{SystemClock, random_ids};
 use keyless_arm::cloud::Cloud;
@@ -119,9 +119,9 @@ async fn run(config: CredentialConfig, surroundings: Surroundings) {
     let workspace = WorkspaceId::parse(&workspace).unwrap();
     client.account(&account).await.unwrap();
     client.workspace(&workspace).await.unwrap();
-    let permit = client.reserve_write(account.subscription()).await.unwrap();
+    let permit = client.reserve_write(account.subscription(), WriteKind::Account).await.unwrap();
     client.set_shared_key_access(permit, &account, false).await.unwrap();
-    let permit = client.reserve_write(account.subscription()).await.unwrap();
+    let permit = client.reserve_write(account.subscription(), WriteKind::Workspace).await.unwrap();
     client.set_auth_mode(permit, &workspace, AuthMode::Identity).await.unwrap();
 }
 

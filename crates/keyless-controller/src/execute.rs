@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use keyless_arm::api::{self, Answer, Write, WriteArm, WritePermit, Written};
+use keyless_arm::api::{self, Answer, Write, WriteArm, WriteKind, WritePermit, Written};
 use keyless_arm::error::{ErrorClass, Landed, WriteError};
 use keyless_core::action::{Action, Grant};
 use keyless_core::desired::Revision;
@@ -135,10 +135,16 @@ impl Pass<'_> {
     async fn reserve(&self, action: &Action) -> Result<Option<WritePermit>, Held> {
         let Some(hands) = self.around.hands else { return Ok(None) };
         let Some(subscription) = action.target().subscription() else { return Ok(None) };
+        let kind = match action {
+            Action::GrantRole(_) => WriteKind::Grant,
+            Action::RevokeRole { .. } => WriteKind::Revoke,
+            Action::SetAuthMode { .. } => WriteKind::Workspace,
+            Action::SetSharedKeyAccess { .. } => WriteKind::Account,
+        };
         tokio::select! {
             biased;
             () = self.around.cancel.cancelled() => Err(Held::Stopping),
-            permit = hands.write.reserve_write(subscription) => {
+            permit = hands.write.reserve_write(subscription, kind) => {
                 permit.map(Some).map_err(|error| Held::Quota(error.to_string(), error.retry_after))
             }
         }

@@ -130,10 +130,11 @@ impl Memory {
         }
         let Some(write) = &report.write else { return };
         match &write.result {
-            WriteResult::Applied { changed, .. }
+            WriteResult::Applied { .. } | WriteResult::NotReadBack { .. }
                 if matches!(write.action, Action::GrantRole(_) | Action::RevokeRole { .. }) =>
             {
-                memory.unseen(&write.action, *changed, now, self.person);
+                let changed = !matches!(write.result, WriteResult::Applied { changed: false, .. });
+                memory.unseen(&write.action, changed, now, self.person);
             }
             WriteResult::Applied { .. } | WriteResult::NotReadBack { .. } => {
                 memory.refused.remove(&write.action);
@@ -185,7 +186,7 @@ impl KeyMemory {
         self.unsettled_until = self.unsettled_until.max(Some(until));
     }
 
-    /// Notes that an assignment was written that only a list can show. Once the list shows it, the step is gone and this
+    /// Notes that an assignment was written, which plans see in a list. Once the list shows it, the step is gone and this
     /// with it. Until then it is not written again and again: lists lag, and an assignment with a condition may stand in
     /// the place of the one that is asked for, which only a person can lift.
     fn unseen(&mut self, action: &Action, changed: bool, now: Timestamp, person: Growth) {

@@ -15,7 +15,7 @@ use keyless_arm::api::{Answer, Read, ReadArm};
 use keyless_core::action::Action;
 use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
-use keyless_core::id::{ManagedIdentityId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
+use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
     Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment,
     RoleDefinition, Workspace,
@@ -85,6 +85,7 @@ enum Piece {
     Datastores(WorkspaceId, Reading<Vec<Datastore>>),
     Computes(WorkspaceId, Reading<Vec<Compute>>),
     Assignments(Reading<Vec<RoleAssignment>>, BTreeMap<RoleId, Reading<RoleDefinition>>),
+    Assignment(ArmId, Reading<Option<RoleAssignment>>),
     Denies(Reading<Vec<DenyAssignment>>),
     Locks(Reading<Vec<Lock>>),
     KeyUsage(Reading<KeyUsage>),
@@ -135,6 +136,7 @@ impl Observer {
             elsewhere,
             computes,
             assignments,
+            assignments_by_id,
             denies,
             locks,
             key_usage,
@@ -156,6 +158,11 @@ impl Observer {
         for id in computes {
             first.push(Box::pin(async move {
                 Piece::Computes(id.clone(), self.reading(self.read.computes(id).await)) //
+            }));
+        }
+        for id in assignments_by_id {
+            first.push(Box::pin(async move {
+                Piece::Assignment(id.clone(), self.reading(self.read.role_assignment(id).await)) //
             }));
         }
         if *denies {
@@ -305,6 +312,10 @@ impl Observer {
                     saw(reading.at());
                     part.assignments = reading;
                     part.roles = roles;
+                }
+                Piece::Assignment(id, reading) => {
+                    saw(reading.at());
+                    part.assignments_by_id.insert(id, reading);
                 }
                 Piece::Denies(reading) => {
                     saw(reading.at());

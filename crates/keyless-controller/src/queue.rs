@@ -1,5 +1,6 @@
 //! Which account is passed over next: at most one pass for each at a time, triggers coalesced, a bounded number in flight.
 //!
+//! Accounts whose last pass failed may have half of the room, so that many that fail slowly do not starve the others.
 //! A pure data structure: the time comes in, nothing sleeps here. [`crate::daemon`] turns it into a loop.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -53,11 +54,15 @@ pub struct Start {
     pub reasons: BTreeSet<Reason>,
 }
 
+type Ready = BTreeSet<(Instant, u64, StorageAccountId)>;
+
 #[derive(Debug, Default)]
 struct Entry {
     due: Option<(Instant, u64)>,
     reasons: BTreeSet<Reason>,
     running: bool,
+    /// Whether the pass that is running takes room of the ailing.
+    runs_ailing: bool,
     failures: u32,
     dropped: bool,
 }
@@ -68,8 +73,12 @@ pub struct Queue {
     max_in_flight: usize,
     in_flight: usize,
     entries: BTreeMap<StorageAccountId, Entry>,
+    /// How many of those in flight had failed before.
+    ailing_in_flight: usize,
     /// The due ones that are not running, in the order in which they start.
-    ready: BTreeSet<(Instant, u64, StorageAccountId)>,
+    ready: Ready,
+    /// Those of them that failed.
+    ailing: Ready,
     sequence: u64,
     jitter: ChaCha8Rng,
 }
@@ -82,7 +91,9 @@ impl Queue {
             max_in_flight: max_in_flight.max(1),
             in_flight: 0,
             entries: BTreeMap::new(),
-            ready: BTreeSet::new(),
+            ailing_in_flight: 0,
+            ready: Ready::new(),
+            ailing: Ready::new(),
             sequence: 0,
             jitter: ChaCha8Rng::seed_from_u64(seed),
         }
@@ -96,27 +107,44 @@ impl Queue {
         if entry.due.is_some_and(|(due, _)| due <= at) {
             return;
         }
+        let ready = if entry.failures > 0 { &mut self.ailing } else { &mut self.ready };
         if let Some((due, sequence)) = entry.due {
-            self.ready.remove(&(due, sequence, key.clone()));
+            ready.remove(&(due, sequence, key.clone()));
         }
         entry.due = Some((at, self.sequence));
         if !entry.running {
-            self.ready.insert((at, self.sequence, key.clone()));
+            ready.insert((at, self.sequence, key.clone()));
         }
         self.sequence += 1;
+    }
+
+    /// The one that starts next, if there is room for it, and whether it is ailing.
+    fn first(&self) -> Option<(&(Instant, u64, StorageAccountId), bool)> {
+        if self.in_flight >= self.max_in_flight {
+            return None;
+        }
+        let room = self.ailing_in_flight < self.max_in_flight.div_ceil(2);
+        match (self.ready.first(), self.ailing.first().filter(|_| room)) {
+            (Some(well), Some(ailing)) if ailing < well => Some((ailing, true)),
+            (Some(well), _) => Some((well, false)),
+            (None, ailing) => ailing.map(|ailing| (ailing, true)),
+        }
     }
 
     /// The next pass that may start, if one is due and there is room. Whoever takes it calls [`Queue::done`] at its end.
     #[must_use]
     pub fn take(&mut self, now: Instant) -> Option<Start> {
-        if self.in_flight >= self.max_in_flight || self.ready.first()?.0 > now {
+        let (&(due, ..), ailing) = self.first()?;
+        if due > now {
             return None;
         }
-        let (_, _, key) = self.ready.pop_first()?;
+        let (_, _, key) = if ailing { self.ailing.pop_first()? } else { self.ready.pop_first()? };
         let entry = self.entries.get_mut(&key)?;
         entry.due = None;
         entry.running = true;
+        entry.runs_ailing = ailing;
         self.in_flight += 1;
+        self.ailing_in_flight += usize::from(ailing);
         Some(Start { key, reasons: std::mem::take(&mut entry.reasons) })
     }
 
@@ -128,28 +156,56 @@ impl Queue {
         }
         entry.running = false;
         self.in_flight -= 1;
+        self.ailing_in_flight -= usize::from(std::mem::take(&mut entry.runs_ailing));
         if entry.dropped {
             self.entries.remove(key);
         } else if let Some((due, sequence)) = entry.due {
-            self.ready.insert((due, sequence, key.clone()));
+            let ready = if entry.failures > 0 { &mut self.ailing } else { &mut self.ready };
+            ready.insert((due, sequence, key.clone()));
         }
     }
 
-    /// Counts a failure of this account and returns how long to wait: doubling from a second up to `at_most`, less up to
-    /// a quarter by chance, so that accounts that failed together do not come back together.
+    /// Puts a pass that was taken off until `at`.
+    pub fn postpone(&mut self, start: Start, at: Instant) {
+        let Start { key, reasons } = start;
+        self.done(&key);
+        for reason in reasons {
+            self.request(&key, at, reason);
+        }
+    }
+
+    /// How long to wait after this account's last failure: doubling from a second up to `at_most`, less up to a quarter
+    /// by chance, so that accounts that failed together do not come back together.
     pub fn backoff(&mut self, key: &StorageAccountId, at_most: Duration) -> Duration {
-        let entry = self.entries.entry(key.clone()).or_default();
-        let factor = 1_u32.checked_shl(entry.failures).unwrap_or(u32::MAX).max(1);
-        entry.failures = entry.failures.saturating_add(1);
+        let failures = self.entries.get(key).map_or(0, |entry| entry.failures);
+        let factor = 1_u32.checked_shl(failures.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
         let wait = Duration::from_secs(1).saturating_mul(factor).min(at_most);
         self.spread(wait, 0.25)
     }
 
+    /// Counts a failure of this account.
+    pub fn failed(&mut self, key: &StorageAccountId) {
+        let failures = self.entries.get(key).map_or(0, |entry| entry.failures);
+        self.set_failures(key, failures.saturating_add(1));
+    }
+
     /// Forgets the failures of this account.
     pub fn succeeded(&mut self, key: &StorageAccountId) {
-        if let Some(entry) = self.entries.get_mut(key) {
-            entry.failures = 0;
+        self.set_failures(key, 0);
+    }
+
+    fn set_failures(&mut self, key: &StorageAccountId, failures: u32) {
+        let Some(entry) = self.entries.get_mut(key) else { return };
+        let waiting = entry.due.filter(|_| !entry.running).map(|(due, sequence)| (due, sequence, key.clone()));
+        if let Some(waiting) = waiting.filter(|_| (entry.failures > 0) != (failures > 0)) {
+            let (from, to) = match failures {
+                0 => (&mut self.ailing, &mut self.ready),
+                _ => (&mut self.ready, &mut self.ailing),
+            };
+            from.remove(&waiting);
+            to.insert(waiting);
         }
+        entry.failures = failures;
     }
 
     /// `wait`, less up to `share` of it by chance: never later than asked for.
@@ -161,7 +217,8 @@ impl Queue {
     pub fn drop_key(&mut self, key: &StorageAccountId) {
         let Some(entry) = self.entries.get_mut(key) else { return };
         if let Some((due, sequence)) = entry.due.take() {
-            self.ready.remove(&(due, sequence, key.clone()));
+            let ready = if entry.failures > 0 { &mut self.ailing } else { &mut self.ready };
+            ready.remove(&(due, sequence, key.clone()));
         }
         entry.reasons.clear();
         if entry.running {
@@ -174,10 +231,7 @@ impl Queue {
     /// When the next pass is due, if there is room for one.
     #[must_use]
     pub fn next_due(&self) -> Option<Instant> {
-        if self.in_flight >= self.max_in_flight {
-            return None;
-        }
-        self.ready.first().map(|(due, _, _)| *due)
+        self.first().map(|((due, _, _), _)| *due)
     }
 
     /// How many passes are in flight.
@@ -239,7 +293,9 @@ mod tests {
     fn backoff_grows_to_its_end_and_starts_over_after_a_success() {
         let mut queue = Queue::new(8, 1);
         let at_most = Duration::from_secs(60);
+        queue.request(&key(1), Instant::now(), Reason::Start);
         for expected in [1, 2, 4, 8, 16, 32, 60, 60] {
+            queue.failed(&key(1));
             let wait = queue.backoff(&key(1), at_most).as_secs_f64();
             assert!(
                 (f64::from(expected) * 0.75..=f64::from(expected)).contains(&wait),
@@ -247,7 +303,49 @@ mod tests {
             );
         }
         queue.succeeded(&key(1));
+        queue.failed(&key(1));
         assert!(queue.backoff(&key(1), at_most) <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn those_that_fail_get_half_of_the_room() {
+        let start = Instant::now();
+        let mut queue = Queue::new(4, 1);
+        for n in 0..8 {
+            queue.request(&key(n), start, Reason::Start);
+            if n < 6 {
+                queue.failed(&key(n));
+            }
+        }
+        let taken = |queue: &mut Queue| queue.take(start).map(|start| start.key);
+        let first: Vec<_> = std::iter::from_fn(|| taken(&mut queue)).collect();
+        assert_eq!(first, [key(0), key(1), key(6), key(7)]);
+        queue.done(&key(6));
+        assert_eq!((taken(&mut queue), queue.next_due()), (None, None));
+        queue.request(&key(6), start, Reason::Interval);
+        queue.done(&key(0));
+        // Six was asked for after two.
+        assert_eq!((taken(&mut queue), taken(&mut queue)), (Some(key(2)), Some(key(6))));
+        // One recovers.
+        queue.done(&key(7));
+        queue.succeeded(&key(5));
+        assert_eq!(taken(&mut queue), Some(key(5)));
+    }
+
+    #[test]
+    fn a_pass_that_is_postponed_keeps_its_reasons_and_takes_no_room() {
+        let start = Instant::now();
+        let mut queue = Queue::new(1, 1);
+        queue.request(&key(1), start, Reason::Files);
+        queue.request(&key(1), start, Reason::Interval);
+        let later = start + Duration::from_secs(30);
+        let taken = queue.take(start).unwrap();
+        queue.postpone(taken, later);
+        queue.request(&key(2), start, Reason::Start);
+        assert_eq!(queue.take(start).map(|taken| taken.key), Some(key(2)));
+        queue.done(&key(2));
+        assert_eq!((queue.take(start), queue.next_due()), (None, Some(later)));
+        assert_eq!(queue.take(later).unwrap().reasons, BTreeSet::from([Reason::Files, Reason::Interval]));
     }
 
     #[derive(Debug, Clone)]
@@ -257,6 +355,7 @@ mod tests {
         Done(usize),
         Drop(u8),
         Pass(u64),
+        Fail(u8, bool),
     }
 
     fn op() -> impl Strategy<Value = Op> {
@@ -266,6 +365,7 @@ mod tests {
             3 => (0..8_usize).prop_map(Op::Done),
             1 => (0..6_u8).prop_map(Op::Drop),
             2 => (0..10_u64).prop_map(Op::Pass),
+            2 => (0..6_u8, any::<bool>()).prop_map(|(key, failed)| Op::Fail(key, failed)),
         ]
     }
 
@@ -280,6 +380,8 @@ mod tests {
             let mut queue = Queue::new(limit, 7);
             let mut running: Vec<StorageAccountId> = Vec::new();
             let mut owed: BTreeMap<StorageAccountId, Instant> = BTreeMap::new();
+            let mut ailing: BTreeSet<StorageAccountId> = BTreeSet::new();
+            let mut ailing_running: BTreeSet<StorageAccountId> = BTreeSet::new();
             for op in ops {
                 match op {
                     Op::Request(n, after) => {
@@ -291,22 +393,45 @@ mod tests {
                         Some(taken) => {
                             prop_assert!(!running.contains(&taken.key), "two passes for {}", taken.key.name());
                             prop_assert!(owed.remove(&taken.key).is_some_and(|due| due <= now), "nobody asked");
+                            if ailing.contains(&taken.key) {
+                                ailing_running.insert(taken.key.clone());
+                            }
                             running.push(taken.key);
                             prop_assert!(running.len() <= limit);
+                            prop_assert!(ailing_running.len() <= limit.div_ceil(2));
                         }
                         None => {
-                            let idle = owed.iter().any(|(key, due)| *due <= now && !running.contains(key));
+                            let room = ailing_running.len() < limit.div_ceil(2);
+                            let may = |key: &StorageAccountId| !running.contains(key) && (room || !ailing.contains(key));
+                            let idle = owed.iter().any(|(key, due)| *due <= now && may(key));
                             prop_assert!(running.len() == limit || !idle, "a due pass did not start");
                         }
                     },
                     Op::Done(n) if n < running.len() => {
                         let key = running.remove(n);
                         queue.done(&key);
+                        ailing_running.remove(&key);
+                        if !queue.knows(&key) {
+                            ailing.remove(&key);
+                        }
                     }
                     Op::Done(_) => {}
                     Op::Drop(n) => {
                         queue.drop_key(&key(n));
                         owed.remove(&key(n));
+                        // Nothing is known of it any more, unless its pass still runs.
+                        if !running.contains(&key(n)) {
+                            ailing.remove(&key(n));
+                        }
+                    }
+                    Op::Fail(n, _) if !queue.knows(&key(n)) => {}
+                    Op::Fail(n, true) => {
+                        queue.failed(&key(n));
+                        ailing.insert(key(n));
+                    }
+                    Op::Fail(n, false) => {
+                        queue.succeeded(&key(n));
+                        ailing.remove(&key(n));
                     }
                     Op::Pass(seconds) => now += Duration::from_secs(seconds),
                 }

@@ -111,6 +111,10 @@ impl ReadArm for Sparing {
         self.ask("role assignments", scope.folded(), self.read.role_assignments(scope)).await
     }
 
+    async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {
+        self.ask("role assignment", id.folded(), self.read.role_assignment(id)).await
+    }
+
     async fn role_definition(&self, scope: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>> {
         let of = format!("{role} {}", scope.folded());
         self.ask("role definition", of, self.read.role_definition(scope, role)).await
@@ -130,5 +134,9 @@ impl ReadArm for Sparing {
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
         self.ask("managed identity", id.arm().folded(), self.read.managed_identity(id)).await
+    }
+
+    fn reading_closed_for(&self, subscription: SubscriptionId) -> Duration {
+        self.read.reading_closed_for(subscription)
     }
 }

@@ -169,7 +169,14 @@ impl Loop {
         while let Some(view) = self.view.clone()
             && let Some(start) = self.queue.take(now)
         {
-            self.start_pass(&view, start);
+            // What Azure has closed for a moment is waited for without taking the room of others; what is closed for
+            // longer is told by the pass, which then asks nothing.
+            let closed = self.shared.observer.reader().reading_closed_for(start.key.subscription());
+            if !closed.is_zero() && closed <= self.options.interval {
+                self.queue.postpone(start, now + closed);
+            } else {
+                self.start_pass(&view, start);
+            }
         }
         let in_flight = self.queue.in_flight();
         if self.shared.status.snapshot_in_flight() != in_flight {
@@ -315,7 +322,9 @@ impl Loop {
 
     fn requeue(&mut self, key: &StorageAccountId, requeue: Requeue, began: Instant, failed: bool) {
         let now = Instant::now();
-        if !failed {
+        if failed || requeue == Requeue::Backoff {
+            self.queue.failed(key);
+        } else {
             self.queue.succeeded(key);
         }
         let interval = self.options.interval;
@@ -353,6 +362,7 @@ impl Loop {
             ..Event::new(Name::ActionFailed, Level::Error)
         }]);
         self.queue.done(&key);
+        self.queue.failed(&key);
         let wait = self.queue.backoff(&key, self.options.interval);
         self.queue.request(&key, Instant::now() + wait, Reason::Retry);
     }

@@ -433,23 +433,36 @@ async fn a_read_that_is_refused_does_not_hold_up_the_others() {
 
 #[tokio::test(start_paused = true)]
 async fn a_change_that_does_not_stick_is_not_fought_over() {
+    // A grant, a mode, and the key.
+    for number in [1, 2, 4] {
+        let (cloud, dir) = (two(), settled_state());
+        cloud.lock().faults.insert(number, Fault::DoesNotStick);
+        let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+        rig.converged("1").await;
+        let failed = rig.told(Name::ActionFailed);
+        assert_eq!((failed.len(), failed[0].result), (1, Some("did_not_stick")));
+        assert!(failed[0].why.as_deref().unwrap().contains("a policy of effect Modify"), "{failed:?}");
+        assert!(failed[0].lift.as_deref().unwrap().contains("exemption"), "{failed:?}");
+        let calls = cloud.lock().calls.clone();
+        assert!(gap(calls[number - 1].0, calls[number].0) >= LATE_WRITE, "{calls:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_write_is_read_back_from_the_resource_itself_once() {
     let (cloud, dir) = (two(), settled_state());
-    cloud.lock().faults.insert(2, Fault::DoesNotStick);
     let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
     rig.converged("1").await;
-    let failed = rig.told(Name::ActionFailed);
-    assert_eq!((failed.len(), failed[0].result), (1, Some("did_not_stick")));
-    assert!(failed[0].why.as_deref().unwrap().contains("a policy of effect Modify"), "{failed:?}");
-    assert!(failed[0].lift.as_deref().unwrap().contains("exemption"), "{failed:?}");
-    let calls = cloud.lock().calls.clone();
-    assert!(gap(calls[1].0, calls[2].0) >= LATE_WRITE);
+    let grants = cloud.calls().iter().filter(|call| call.starts_with("grant")).count();
+    assert_eq!(cloud.lock().reads.get("role_assignment").copied(), Some(grants as u64));
+    let _ = rig.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_grant_that_no_list_shows_is_made_again_with_growing_waits() {
     let (cloud, dir) = (two(), settled_state());
     for number in 1..=4 {
-        cloud.lock().faults.insert(number, Fault::DoesNotStick);
+        cloud.lock().faults.insert(number, Fault::Unlisted);
     }
     let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
     rig.converged("1").await;
@@ -466,7 +479,7 @@ async fn a_grant_that_no_list_shows_is_made_again_with_growing_waits() {
 async fn apply_ends_where_a_grant_never_counts() {
     let (cloud, dir) = (two(), settled_state());
     for number in 1..=100 {
-        cloud.lock().faults.insert(number, Fault::DoesNotStick);
+        cloud.lock().faults.insert(number, Fault::Unlisted);
     }
     let files = Arc::new(desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
     let (controller, _) = applier(&cloud, dir.path());
@@ -597,6 +610,56 @@ async fn many_accounts_are_each_read_within_the_interval_and_bounded() {
     assert!(snapshot.accounts.values().all(|account| account.age().unwrap() <= Duration::from_secs(61)));
     // Four reads of each of three passes, four of the look over the fleet, and sixteen of the one sweep of datastores.
     assert!(cloud.lock().most_under_way <= 32, "{}", cloud.lock().most_under_way);
+}
+
+#[tokio::test(start_paused = true)]
+async fn accounts_that_fail_slowly_do_not_starve_the_others() {
+    let cloud = Cloud::new();
+    let names: Vec<String> = (0..60).map(|n| format!("account{n:03}")).collect();
+    for name in &names {
+        cloud.add(name, &[&format!("ws-{name}")]);
+    }
+    // Far more work than there is room for: 40 accounts that take half a minute each, and four at a time.
+    cloud.lock().stuck = names.iter().take(40).map(|name| account_id(name)).collect();
+    let workspaces: Vec<String> = names.iter().map(|name| format!("ws-{name}")).collect();
+    let workspaces: Vec<&str> = workspaces.iter().map(String::as_str).collect();
+    let options = Options { max_in_flight: 4, ..Options::default() };
+    let dir = settled_state();
+    let rig = Rig::start_with(&cloud, dir.path(), desired("r1", AuthMode::Identity, &workspaces), options);
+    rig.until("each was looked at", |snapshot| {
+        !snapshot.accounts.is_empty() && snapshot.accounts.values().all(|account| account.passes > 0)
+    })
+    .await;
+    let from = cloud.now();
+    tokio::time::sleep(Duration::from_secs(3600)).await;
+    let to = cloud.now();
+    let read = cloud.lock().account_reads.clone();
+    for name in names.iter().skip(40) {
+        let reads = read[&account_id(name)].iter().copied().filter(|at| *at >= from);
+        let times: Vec<_> = std::iter::once(from).chain(reads).chain([to]).collect();
+        let longest = times.windows(2).map(|pair| gap(pair[0], pair[1])).max().unwrap();
+        assert!(longest <= 2 * options.interval, "{name} was left alone for {longest:?}");
+    }
+    let _ = rig.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subscription_that_azure_has_closed_for_a_moment_is_waited_for_without_a_call() {
+    let cloud = two();
+    let dir = settled_state();
+    let rig = Rig::start(&cloud, dir.path(), desired("r1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.converged("r1").await;
+    // The next pass is due within this.
+    rig.passes(1).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let (before, closed) = (cloud.now(), cloud.now() + SignedDuration::from_secs(59));
+    cloud.lock().closed_until = Some(closed);
+    rig.passes(1).await;
+    assert!(cloud.now() >= closed);
+    let read = cloud.lock().account_reads.clone();
+    let early = read.values().flatten().filter(|at| **at > before && **at < closed);
+    assert_eq!(early.count(), 0);
+    let _ = rig.stop().await;
 }
 
 fn applier(cloud: &Arc<Cloud>, dir: &std::path::Path) -> (Controller, Arc<Collected>) {

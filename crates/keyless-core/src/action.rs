@@ -62,6 +62,12 @@ impl Grant {
         Self { scope, principal, principal_type, role, name }
     }
 
+    /// The id of the assignment it becomes.
+    #[must_use]
+    pub fn id(&self) -> ArmId {
+        self.scope.role_assignment(self.name)
+    }
+
     /// The description every grant of this owner carries.
     #[must_use]
     pub fn description(owner: &str) -> String {

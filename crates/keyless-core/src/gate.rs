@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::id::{ManagedIdentityId, WorkspaceId};
+use crate::id::{ArmId, ManagedIdentityId, WorkspaceId};
 use crate::reading::Cause;
 
 /// A fact an action waits for. The names are API: events and `plan` carry them.
@@ -151,6 +151,8 @@ pub struct ReadSet {
     pub computes: BTreeSet<WorkspaceId>,
     /// The role assignments at the account, and the definitions of the roles in them.
     pub assignments: bool,
+    /// These role assignments, each by a direct read: lists lag behind writes.
+    pub assignments_by_id: BTreeSet<ArmId>,
     /// Deny assignments at the account.
     pub denies: bool,
     /// Locks at the account.
@@ -178,6 +180,7 @@ impl ReadSet {
             elsewhere,
             computes,
             assignments,
+            assignments_by_id,
             denies,
             locks,
             key_usage,
@@ -190,6 +193,7 @@ impl ReadSet {
         self.elsewhere |= elsewhere;
         self.computes.extend(computes);
         self.assignments |= assignments;
+        self.assignments_by_id.extend(assignments_by_id);
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;

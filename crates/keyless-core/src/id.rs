@@ -80,6 +80,14 @@ impl ArmId {
         Ok(Self { original: trimmed.into(), folded: trimmed.to_ascii_lowercase().into() })
     }
 
+    /// The id of a role assignment that is made at this scope.
+    #[must_use]
+    pub fn role_assignment(&self, name: AssignmentName) -> Self {
+        let scope = self.original.strip_suffix('/').unwrap_or(&self.original);
+        let id = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}");
+        Self { folded: id.to_ascii_lowercase().into(), original: id.into() }
+    }
+
     /// The id as it was written, without a trailing `/`.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -34,6 +34,8 @@ pub struct Observed {
     pub elsewhere: Reading<BTreeMap<WorkspaceId, Vec<Datastore>>>,
     /// Every role assignment that applies at the account: made there or inherited.
     pub assignments: Reading<Vec<RoleAssignment>>,
+    /// Role assignments that were read one by one; `None`: there is none of this id.
+    pub assignments_by_id: BTreeMap<ArmId, Reading<Option<RoleAssignment>>>,
     /// The definitions of all roles in `assignments` that could be read.
     pub roles: BTreeMap<RoleId, Reading<RoleDefinition>>,
     /// Deny assignments that apply at the account.
@@ -60,6 +62,7 @@ impl Observed {
             workspaces: BTreeMap::new(),
             elsewhere: Reading::NotRead,
             assignments: Reading::NotRead,
+            assignments_by_id: BTreeMap::new(),
             roles: BTreeMap::new(),
             denies: Reading::NotRead,
             locks: Reading::NotRead,
@@ -79,6 +82,7 @@ impl Observed {
             workspaces,
             elsewhere,
             assignments,
+            assignments_by_id,
             roles,
             denies,
             locks,
@@ -101,6 +105,9 @@ impl Observed {
         }
         self.elsewhere.absorb(elsewhere);
         self.assignments.absorb(assignments);
+        for (id, assignment) in assignments_by_id {
+            self.assignments_by_id.entry(id).or_insert(Reading::NotRead).absorb(assignment);
+        }
         for (id, role) in roles {
             self.roles.entry(id).or_insert(Reading::NotRead).absorb(role);
         }
@@ -123,6 +130,7 @@ impl Observed {
             elsewhere,
             computes,
             assignments,
+            assignments_by_id,
             denies,
             locks,
             key_usage,
@@ -151,6 +159,9 @@ impl Observed {
         if *assignments {
             self.assignments = Reading::NotRead;
             self.roles.clear();
+        }
+        for id in assignments_by_id {
+            self.assignments_by_id.remove(id);
         }
         if *denies {
             self.denies = Reading::NotRead;

@@ -10,11 +10,11 @@
 
 use std::time::Duration;
 
-use crate::action::{Action, Effort};
+use crate::action::{Action, Effort, Grant};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::ReadSet;
-use crate::id::WorkspaceId;
-use crate::observed::{Cause, Observed, ObservedAuthMode, Reading};
+use crate::id::{ArmId, WorkspaceId};
+use crate::observed::{Cause, Observed, ObservedAuthMode, Reading, RoleAssignment};
 use crate::plan::{self, Limits, Look, Plan, Standing, Step};
 
 /// How old the reads of the target and its account may be when a write is sent.
@@ -193,14 +193,15 @@ pub struct WriteRecord {
 /// What became of a write, after reading it back.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WriteResult {
-    /// Done, and read back where the resource itself shows it.
+    /// Done, and read back from the resource itself.
     Applied {
         /// Whether something changed.
         changed: bool,
         /// Azure's request id.
         request_id: Option<String>,
     },
-    /// Azure accepted it, and the value is not there: likely a policy that modifies writes.
+    /// Azure accepted it, and it is not there, or something else is: likely a policy that modifies writes, or for a grant
+    /// a condition.
     DidNotStick {
         /// Azure's request id.
         request_id: Option<String>,
@@ -413,14 +414,10 @@ fn confirmed(
 
 fn sent(state: State, plan: Box<Plan>, step: Box<Step>, outcome: Outcome) -> (State, Effect) {
     let result = match outcome {
-        Outcome::Done { changed, request_id } => match &step.action {
-            // Lists lag; the answer to the write itself carried the assignment.
-            Action::GrantRole(_) | Action::RevokeRole { .. } => WriteResult::Applied { changed, request_id },
-            action @ (Action::SetAuthMode { .. } | Action::SetSharedKeyAccess { .. }) => {
-                let reads = plan::target_reads(action);
-                return state.read(reads, None, Stage::Verifying(plan, step, request_id, changed));
-            }
-        },
+        Outcome::Done { changed, request_id } => {
+            let reads = plan::target_reads(&step.action);
+            return state.read(reads, None, Stage::Verifying(plan, step, request_id, changed));
+        }
         Outcome::Refused(refused) => WriteResult::Refused(refused),
         Outcome::Unknown { why, request_id } => WriteResult::Unknown { why, request_id },
         Outcome::NotSent { why } => WriteResult::NotSent { why },
@@ -432,9 +429,28 @@ fn record(step: Step, result: WriteResult) -> WriteRecord {
     WriteRecord { action: step.action, effort: step.effort, workspaces: step.workspaces, result }
 }
 
+fn assignment<'a>(observed: &'a Observed, id: &ArmId) -> Result<Option<&'a RoleAssignment>, String> {
+    match observed.assignments_by_id.get(id) {
+        Some(Reading::Known { value, .. }) => Ok(value.as_ref()),
+        Some(Reading::Unknown { why, .. }) => Err(why.clone()),
+        Some(Reading::NotRead) | None => Err("not read".to_owned()),
+    }
+}
+
 fn verified(action: &Action, observed: &Observed, request_id: Option<String>, changed: bool) -> WriteResult {
     let seen = match action {
-        Action::GrantRole(_) | Action::RevokeRole { .. } => Ok(true),
+        Action::GrantRole(grant) => assignment(observed, &grant.id()).map(|found| match found {
+            Some(found) => {
+                let Grant { scope, principal, principal_type: _, role, name: _ } = grant;
+                found.principal == *principal
+                    && found.role == *role
+                    && found.scope == *scope
+                    && found.condition.is_none()
+            }
+            // Where nothing was changed the same grant stands there under another name.
+            None => !changed,
+        }),
+        Action::RevokeRole { assignment: id, .. } => assignment(observed, id).map(|found| found.is_none()),
         Action::SetAuthMode { workspace, mode } => {
             let wanted = match mode {
                 AuthMode::Identity => ObservedAuthMode::Identity,

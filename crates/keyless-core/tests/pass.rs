@@ -5,7 +5,7 @@ mod world;
 
 use std::time::Duration;
 
-use keyless_core::action::Action;
+use keyless_core::action::{Action, Grant};
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::*;
 use keyless_core::gate::ReadSet;
@@ -26,6 +26,10 @@ struct Shell<'a> {
     target_age: Duration,
     revision: Revision,
     sticks: bool,
+    /// Whether writes say that they changed something.
+    changed: bool,
+    /// Whether nothing can be read any more once a write was sent.
+    blind_after_write: bool,
     meddle: Meddler<'a>,
 }
 
@@ -43,6 +47,8 @@ impl<'a> Shell<'a> {
             target_age: Duration::ZERO,
             revision: desired.revision.clone(),
             sticks: true,
+            changed: true,
+            blind_after_write: false,
             meddle: Box::new(|_, _, _| {}),
         }
     }
@@ -82,6 +88,10 @@ impl<'a> Shell<'a> {
             left.assignments = full.assignments;
             left.roles = full.roles;
         }
+        for id in &reads.assignments_by_id {
+            let found = self.world.assignments.iter().find(|assignment| assignment.id == *id).cloned();
+            left.assignments_by_id.insert(id.clone(), Reading::known(found, full.now));
+        }
         if reads.denies {
             left.denies = full.denies;
         }
@@ -107,7 +117,13 @@ impl<'a> Shell<'a> {
             let event = match effect {
                 Effect::Read { reads, confirming } => {
                     (self.meddle)(self.reads.len(), &mut self.world, &mut self.revision);
-                    let part = Box::new(self.part(&reads));
+                    let mut part = Box::new(self.part(&reads));
+                    if self.blind_after_write && !self.sent.is_empty() {
+                        let why = "no answer";
+                        part.account = Reading::unknown(why);
+                        part.assignments_by_id.values_mut().for_each(|reading| *reading = Reading::unknown(why));
+                        part.workspaces.values_mut().for_each(|entry| entry.workspace = Reading::unknown(why));
+                    }
                     self.reads.push((reads, confirming.is_some()));
                     let (took, target_age) = (self.took, self.target_age);
                     Event::Read { part, took, target_age, revision: self.revision.clone() }
@@ -118,7 +134,7 @@ impl<'a> Shell<'a> {
                         self.world.apply(&action);
                     }
                     self.sent.push(action);
-                    Event::Sent(Outcome::Done { changed: true, request_id: Some("r".to_owned()) })
+                    Event::Sent(Outcome::Done { changed: self.changed, request_id: Some("r".to_owned()) })
                 }
                 Effect::Finish(report) => return *report,
             };
@@ -265,6 +281,73 @@ fn a_write_that_does_not_stick_is_told() {
     let report = shell.run();
     assert!(matches!(report.write.as_ref().unwrap().result, WriteResult::DidNotStick { .. }));
     assert_eq!(report.requeue(), Requeue::Backoff);
+}
+
+#[test]
+fn a_grant_is_read_back_with_who_what_where_and_on_which_condition() {
+    type Meddle = fn(&mut RoleAssignment);
+    let cases: [(&str, Meddle); 4] = [
+        ("another principal", |found| found.principal = person(9)),
+        ("another role", |found| found.role = owner_role()),
+        ("another scope", |found| found.scope = ArmId::parse("/").unwrap()),
+        ("a condition", |found| found.condition = Some("@Resource[x] StringEquals 'y'".to_owned())),
+    ];
+    let result = |meddle: Option<Meddle>| {
+        let (world, wanted, _) = grant_world();
+        let mut calm = Shell::new(&world, &wanted);
+        let _ = calm.run();
+        let last = calm.reads.len() - 1;
+        assert_eq!(calm.reads[last].0.assignments_by_id.len(), 1);
+        let mut shell = Shell::new(&world, &wanted).meddle(move |n, world, _| {
+            if n == last {
+                let found = world.assignments.last_mut().unwrap();
+                if let Some(meddle) = meddle {
+                    meddle(found);
+                }
+            }
+        });
+        shell.run().write.unwrap().result
+    };
+    assert!(matches!(result(None), WriteResult::Applied { changed: true, .. }));
+    for (what, meddle) in cases {
+        assert!(matches!(result(Some(meddle)), WriteResult::DidNotStick { .. }), "{what}");
+    }
+}
+
+#[test]
+fn a_grant_or_a_revoke_that_did_not_happen_is_told() {
+    let (world, wanted, _) = grant_world();
+    let mut shell = Shell::new(&world, &wanted);
+    shell.sticks = false;
+    assert!(matches!(shell.run().write.unwrap().result, WriteResult::DidNotStick { .. }));
+    // Unless it stands there under another name.
+    let mut shell = Shell::new(&world, &wanted);
+    (shell.sticks, shell.changed) = (false, false);
+    assert!(matches!(shell.run().write.unwrap().result, WriteResult::Applied { changed: false, .. }));
+
+    let (mut world, mut wanted, _) = key_world();
+    world.key = SharedKeyAccess::Disallowed;
+    let grant =
+        Grant::new(&wanted.fleet.owner, account_id().arm().clone(), person(7), PrincipalType::User, BLOB_CONTRIBUTOR);
+    world.apply(&Action::GrantRole(grant));
+    world.assignments.last_mut().unwrap().description = Some(Grant::description(&wanted.fleet.owner));
+    wanted.fleet.prune = true;
+    let mut shell = Shell::new(&world, &wanted);
+    assert!(matches!(shell.run().write.unwrap().result, WriteResult::Applied { changed: true, .. }));
+    assert!(matches!(shell.sent[0], Action::RevokeRole { .. }));
+    let mut shell = Shell::new(&world, &wanted);
+    shell.sticks = false;
+    assert!(matches!(shell.run().write.unwrap().result, WriteResult::DidNotStick { .. }));
+}
+
+#[test]
+fn a_read_back_that_fails_is_neither_done_nor_undone() {
+    for make in [grant_world, switch_world, key_world] {
+        let (world, wanted, _) = make();
+        let mut shell = Shell::new(&world, &wanted);
+        shell.blind_after_write = true;
+        assert!(matches!(shell.run().write.unwrap().result, WriteResult::NotReadBack { .. }));
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::faults::target::{self, Target};
 use crate::faults::trouble::Spoiled;
 use crate::faults::{Fault, Struck};
 use crate::request::{Answer, Call, Reply, Sent, Unread, answer_of};
-use crate::throttle::{BucketUse, Class, StorageClass};
+use crate::throttle::{BucketUse, Class, Remaining, StorageClass, Throttled};
 use crate::{arm_id, time};
 
 /// What becomes of a request.
@@ -219,39 +219,33 @@ impl Azure {
         let key = call.key();
         let subscription = arm_id::subscription(&key);
         let storage = storage_class(&call.method, &key);
+        let headers = |left: Remaining| left_headers(subscription.is_some(), class, left);
         let taken = self.buckets.take(self.now, subscription, caller, class, storage);
         note.buckets = self.buckets.counting(subscription, caller, class, storage);
-        let left = taken.map_err(|throttled| {
-            note.bucket = Some(throttled.bucket);
-            let code = if storage.is_some() && throttled.message.contains("ObservationWindow") {
-                "TooManyRequests"
-            } else {
-                "SubscriptionRequestsThrottled"
+        taken.map(headers).map_err(|throttled| {
+            let Throttled { retry_after, bucket, message, by_storage } = throttled;
+            note.bucket = Some(bucket);
+            // Source: the provider's refusal in <https://github.com/Azure/azure-media-migration/issues/237>, and the
+            // headers beside one in <https://github.com/velero-io/velero-plugin-for-microsoft-azure/issues/80>. The code
+            // of ARM's own has no public source; `x-ms-failure-cause` is recorded with its other refusals.
+            let answer = match by_storage {
+                Some(left) => headers(left)
+                    .into_iter()
+                    .fold(Answer::error(429, "TooManyRequests", message), |answer, (name, value)| {
+                        answer.header(name, value)
+                    })
+                    .header("Server", "Microsoft-Azure-Storage-Resource-Provider/1.0,Microsoft-HTTPAPI/2.0"),
+                None => {
+                    let code = if subscription.is_some() {
+                        "SubscriptionRequestsThrottled"
+                    } else {
+                        "TenantRequestsThrottled"
+                    };
+                    Answer::error(429, code, message).header("x-ms-failure-cause", "gateway")
+                }
             };
-            Answer::error(429, code, throttled.message).header("Retry-After", throttled.retry_after.to_string())
-        })?;
-        let (own, global) = match (subscription.is_some(), class) {
-            (true, Class::Reads) => {
-                ("x-ms-ratelimit-remaining-subscription-reads", "x-ms-ratelimit-remaining-subscription-global-reads")
-            }
-            (true, Class::Writes) => {
-                ("x-ms-ratelimit-remaining-subscription-writes", "x-ms-ratelimit-remaining-subscription-global-writes")
-            }
-            (true, Class::Deletes) => (
-                "x-ms-ratelimit-remaining-subscription-deletes",
-                "x-ms-ratelimit-remaining-subscription-global-deletes",
-            ),
-            (false, Class::Reads) => {
-                return Ok(vec![("x-ms-ratelimit-remaining-tenant-reads", left.principal.to_string())]);
-            }
-            (false, Class::Writes) => {
-                return Ok(vec![("x-ms-ratelimit-remaining-tenant-writes", left.principal.to_string())]);
-            }
-            (false, Class::Deletes) => {
-                return Ok(vec![("x-ms-ratelimit-remaining-tenant-deletes", left.principal.to_string())]);
-            }
-        };
-        Ok(vec![(own, left.principal.to_string()), (global, left.global.to_string())])
+            answer.header("Retry-After", retry_after.to_string())
+        })
     }
 
     /// Version, subscription, then the operation.
@@ -285,6 +279,31 @@ impl Azure {
         }
         Err(authorization_failed(caller, action, shown))
     }
+}
+
+/// What is left, as recorded traffic tells it: storage, machine learning and authorization leave ARM's own headers in
+/// place.
+fn left_headers(in_subscription: bool, class: Class, left: Remaining) -> Vec<(&'static str, String)> {
+    let Remaining { principal, global } = left;
+    let (own, all, tenant) = match class {
+        Class::Reads => (
+            "x-ms-ratelimit-remaining-subscription-reads",
+            "x-ms-ratelimit-remaining-subscription-global-reads",
+            "x-ms-ratelimit-remaining-tenant-reads",
+        ),
+        Class::Writes => (
+            "x-ms-ratelimit-remaining-subscription-writes",
+            "x-ms-ratelimit-remaining-subscription-global-writes",
+            "x-ms-ratelimit-remaining-tenant-writes",
+        ),
+        Class::Deletes => (
+            "x-ms-ratelimit-remaining-subscription-deletes",
+            "x-ms-ratelimit-remaining-subscription-global-deletes",
+            "x-ms-ratelimit-remaining-tenant-deletes",
+        ),
+    };
+    let own = (if in_subscription { own } else { tenant }, principal.to_string());
+    std::iter::once(own).chain(global.map(|left| (all, left.to_string()))).collect()
 }
 
 /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/troubleshooting.md`.

@@ -101,6 +101,7 @@ impl Azure {
             .map(str::to_ascii_lowercase)
             .collect();
         let own = [CLIENT_OBJECT_ID, MANAGED_OBJECT_ID].map(str::to_owned);
+        let buckets = Buckets::new(speed, knobs.throttle_model);
         let mut azure = Self {
             owners: own.into_iter().filter(|own| !granted.contains(own)).collect(),
             identities: Identities::new(seed),
@@ -121,7 +122,7 @@ impl Azure {
             clients_through: BTreeMap::new(),
             traffic: BTreeMap::new(),
             oracle: Oracle::default(),
-            buckets: Buckets::new(speed),
+            buckets,
             operations: BTreeMap::new(),
             deployments: BTreeMap::new(),
             log: RequestLog::default(),

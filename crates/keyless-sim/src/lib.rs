@@ -61,7 +61,7 @@ pub use clock::ClockMode;
 pub use drift::{Drift, DriftChange};
 pub use faults::{Breadth, Fault, FaultRule, Faults, FaultsProblem, Meanwhile};
 pub use log::{OperationCount, RequestsReport};
-pub use options::{Casing, Knobs, MetricAnswer, PollHeaders, SimOptions, Spread, WorkspaceWrite};
+pub use options::{Casing, Knobs, MetricAnswer, PollHeaders, SimOptions, Spread, ThrottleModel, WorkspaceWrite};
 pub use record::{Recorded, Recording};
 pub use server::{ReadyLine, ServeError, Server, serve};
 pub use simulator::{ConnectionReset, SimError, Simulator};

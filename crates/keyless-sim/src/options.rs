@@ -95,6 +95,16 @@ pub enum PollHeaders {
     Location,
 }
 
+/// How ARM counts requests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ThrottleModel {
+    /// Token buckets that are refilled by the second.
+    #[default]
+    Buckets,
+    /// Counts by the hour, as in Azure operated by 21Vianet.
+    Hourly,
+}
+
 /// What the metrics endpoint answers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub enum MetricAnswer {
@@ -164,6 +174,10 @@ pub struct Knobs {
     pub arg_exposes_auth_mode: bool,
     /// Whether requests are throttled at all.
     pub throttling: bool,
+    /// How ARM counts them.
+    /// Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling> and its
+    /// edition for Azure operated by 21Vianet.
+    pub throttle_model: ThrottleModel,
     /// How long a token is good for.
     pub token_lifetime: Duration,
     /// What goes wrong, and when.
@@ -199,6 +213,7 @@ impl Default for Knobs {
             arg_lag: minutes(1),
             arg_exposes_auth_mode: false,
             throttling: true,
+            throttle_model: ThrottleModel::default(),
             token_lifetime: Duration::from_secs(3599),
             faults: Faults::default(),
         }

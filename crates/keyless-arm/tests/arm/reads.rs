@@ -232,6 +232,38 @@ async fn an_attempt_without_an_answer_ends_after_eight_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_assignment_is_read_by_its_id_and_may_be_absent() {
+    let id = scope().role_assignment(GUID.parse().unwrap());
+    let (client, asks) = client(|number, _| async move {
+        match number {
+            1 => error(404, "RoleAssignmentNotFound"),
+            2 => error(403, "AuthorizationFailed"),
+            _ => reply(
+                200,
+                &[],
+                json!({
+                    "id": format!("{}/providers/Microsoft.Authorization/roleAssignments/{GUID}", account_id()), "name": GUID,
+                    "properties": {
+                        "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{GUID}"),
+                        "principalId": GUID, "scope": account_id(), "condition": "@Resource[x] StringEquals 'y'"
+                    }
+                }),
+            ),
+        }
+    });
+    assert_eq!(client.role_assignment(&id).await.unwrap().value, None);
+    assert_eq!(client.role_assignment(&id).await.unwrap_err().class, ErrorClass::Refused);
+    let found = client.role_assignment(&id).await.unwrap().value.unwrap();
+    assert_eq!((found.id, found.scope), (id, scope()));
+    assert!(found.condition.is_some());
+    let expected = format!(
+        "{BASE}{}/providers/Microsoft.Authorization/roleAssignments/{GUID}?api-version=2022-04-01",
+        account_id()
+    );
+    assert!(asks.lock().unwrap().iter().all(|asked| asked.method == "GET" && asked.url == expected));
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_is_obeyed_by_this_and_every_other_call_of_the_provider() {
     let (client, asks) = client(|number, _| async move {
         if number == 1 { reply(429, &[("retry-after", "17")], "") } else { reply(200, &[], workspace_body("one")) }

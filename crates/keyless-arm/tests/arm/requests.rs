@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use http::Method;
-use keyless_arm::api::{Grant, ReadArm, WriteArm, Written};
+use keyless_arm::api::{Grant, ReadArm, WriteArm, WriteKind, Written};
 use keyless_arm::client::Client;
 use keyless_arm::cloud::Cloud;
 use keyless_arm::operation::Operation;
@@ -35,7 +35,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
     let account = StorageAccountId::parse(&account_id()).unwrap();
     let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
     let identity = ManagedIdentityId::parse(&identity_id()).unwrap();
-    let permit = || client.reserve_write(SUBSCRIPTION.parse().unwrap());
+    let permit = |kind| client.reserve_write(SUBSCRIPTION.parse().unwrap(), kind);
     let done = |written: Result<keyless_arm::api::Answer<Written>, keyless_arm::error::WriteError>| {
         written.map(drop).map_err(|error| error.to_string())
     };
@@ -52,6 +52,9 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::ListComputes => read!(client.computes(&workspace)),
         Operation::GetStorageAccount => read!(client.account(&account)),
         Operation::ListRoleAssignments => read!(client.role_assignments(account.arm())),
+        Operation::GetRoleAssignment => {
+            read!(client.role_assignment(&ArmId::parse(&assignment_id()).unwrap()))
+        }
         Operation::GetRoleDefinition => read!(client.role_definition(account.arm(), ROLE.parse().unwrap())),
         Operation::ListDenyAssignments => read!(client.deny_assignments(account.arm())),
         Operation::ListLocks => read!(client.locks(account.arm())),
@@ -69,16 +72,18 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
                 role: ROLE.parse().unwrap(),
                 description: "keyless owner=prod".to_owned(),
             };
-            done(client.grant_role(permit().await.unwrap(), &grant).await)
+            done(client.grant_role(permit(WriteKind::Grant).await.unwrap(), &grant).await)
         }
-        Operation::RevokeRole => {
-            done(client.revoke_role(permit().await.unwrap(), &ArmId::parse(&assignment_id()).unwrap()).await)
-        }
-        Operation::SetAuthMode => {
-            done(client.set_auth_mode(permit().await.unwrap(), &workspace, AuthMode::Identity).await)
-        }
+        Operation::RevokeRole => done(
+            client
+                .revoke_role(permit(WriteKind::Revoke).await.unwrap(), &ArmId::parse(&assignment_id()).unwrap())
+                .await,
+        ),
+        Operation::SetAuthMode => done(
+            client.set_auth_mode(permit(WriteKind::Workspace).await.unwrap(), &workspace, AuthMode::Identity).await,
+        ),
         Operation::SetSharedKeyAccess => {
-            done(client.set_shared_key_access(permit().await.unwrap(), &account, false).await)
+            done(client.set_shared_key_access(permit(WriteKind::Account).await.unwrap(), &account, false).await)
         }
     }
 }
@@ -90,6 +95,10 @@ fn answer(operation: Operation) -> Value {
         Operation::GetStorageAccount | Operation::SetSharedKeyAccess => {
             json!({"id": account_id(), "location": "westeurope", "properties": {}})
         }
+        Operation::GetRoleAssignment => json!({"id": assignment_id(), "name": GUID, "properties": {
+            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{ROLE}"),
+            "principalId": PRINCIPAL, "scope": account_id(),
+        }}),
         Operation::GetRoleDefinition => json!({"name": ROLE,
             "id": format!("/providers/Microsoft.Authorization/roleDefinitions/{ROLE}"), "properties": {
             "roleName": "Storage Blob Data Contributor", "type": "BuiltInRole", "permissions": [],

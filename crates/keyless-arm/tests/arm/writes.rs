@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
-use keyless_arm::api::{Grant, WriteArm, WritePermit, Written};
+use keyless_arm::api::{Grant, ReadArm, WriteArm, WriteKind, WritePermit, Written};
 use keyless_arm::client::Client;
 use keyless_arm::error::{ErrorClass, Landed, WriteError};
 use keyless_arm::secret::Secret;
@@ -25,18 +25,18 @@ fn subscription() -> SubscriptionId {
     SUBSCRIPTION.parse().unwrap()
 }
 
-async fn permit(client: &Client) -> WritePermit {
-    client.reserve_write(subscription()).await.unwrap()
+async fn permit(client: &Client, kind: WriteKind) -> WritePermit {
+    client.reserve_write(subscription(), kind).await.unwrap()
 }
 
 async fn set_key(client: &Client, allowed: bool) -> Result<Written, WriteError> {
-    let permit = permit(client).await;
+    let permit = permit(client, WriteKind::Account).await;
     let account = StorageAccountId::parse(&account_id()).unwrap();
     client.set_shared_key_access(permit, &account, allowed).await.map(|answer| answer.value)
 }
 
 async fn set_mode(client: &Client, mode: AuthMode) -> Result<Written, WriteError> {
-    let permit = permit(client).await;
+    let permit = permit(client, WriteKind::Workspace).await;
     let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
     client.set_auth_mode(permit, &workspace, mode).await.map(|answer| answer.value)
 }
@@ -50,13 +50,13 @@ async fn grant(client: &Client) -> Result<Written, WriteError> {
         role: "ba92f5b4-2d11-453d-a403-e96b0029c9fe".parse().unwrap(),
         description: "keyless owner=prod".to_owned(),
     };
-    let permit = permit(client).await;
+    let permit = permit(client, WriteKind::Grant).await;
     client.grant_role(permit, &grant).await.map(|answer| answer.value)
 }
 
 async fn revoke(client: &Client) -> Result<Written, WriteError> {
     let id = format!("{}/providers/Microsoft.Authorization/roleAssignments/{GUID}", account_id());
-    let permit = permit(client).await;
+    let permit = permit(client, WriteKind::Revoke).await;
     client.revoke_role(permit, &ArmId::parse(&id).unwrap()).await.map(|answer| answer.value)
 }
 
@@ -112,7 +112,7 @@ async fn a_revoke_of_what_is_gone_is_already_so() {
     assert_eq!(revoke(&fixed(200, &[], "{}").0).await.unwrap(), Written::Changed);
     assert_eq!(revoke(&fixed(204, &[], "").0).await.unwrap(), Written::AlreadySo);
     let (client, asks) = fixed(200, &[], "{}");
-    let permit = permit(&client).await;
+    let permit = permit(&client, WriteKind::Revoke).await;
     let error = client.revoke_role(permit, &ArmId::parse(&account_id()).unwrap()).await.unwrap_err();
     assert_eq!((error.landed, error.error.class), (Landed::No, ErrorClass::Bug));
     assert_eq!(asks.lock().unwrap().len(), 0, "an account is never deleted in place of an assignment");
@@ -164,7 +164,7 @@ async fn what_may_have_had_an_effect_is_unknown_and_never_repeated() {
 #[tokio::test(start_paused = true)]
 async fn a_write_without_an_answer_is_abandoned_after_eight_seconds() {
     let (client, asks) = client(|_, _| silence());
-    let permit = permit(&client).await;
+    let permit = permit(&client, WriteKind::Workspace).await;
     let start = Instant::now();
     let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
     let failed = client.set_auth_mode(permit, &workspace, AuthMode::Identity).await.unwrap_err();
@@ -308,26 +308,84 @@ async fn a_throttled_write_closes_the_way_for_the_next_one_before_it_is_sent() {
     let (client, asks) = fixed(429, &[("retry-after", "36"), ("x-ms-failure-cause", "gateway")], "");
     grant(&client).await.unwrap_err();
     let start = Instant::now();
-    permit(&client).await;
+    permit(&client, WriteKind::Workspace).await;
     assert!(start.elapsed() >= Duration::from_secs(36), "a reservation waits, not the write");
     assert_eq!(asks.lock().unwrap().len(), 1);
-    let (client, asks) = fixed(429, &[("retry-after", "600"), ("x-ms-failure-cause", "gateway")], "");
+    let (client, _) = fixed(429, &[("retry-after", "600"), ("x-ms-failure-cause", "gateway")], "");
     grant(&client).await.unwrap_err();
-    let refused = client.reserve_write(subscription()).await.unwrap_err();
+    let refused = client.reserve_write(subscription(), WriteKind::Account).await.unwrap_err();
     assert_eq!((refused.class, refused.retry_after), (ErrorClass::Throttled, Some(Duration::from_secs(600))));
-    let (client, asks_of_provider) = fixed(429, &[("retry-after", "36")], "");
-    set_key(&client, false).await.unwrap_err();
-    let failed = set_key(&client, false).await.unwrap_err();
-    assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Throttled));
-    assert_eq!((asks.lock().unwrap().len(), asks_of_provider.lock().unwrap().len()), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_permit_is_good_for_its_own_subscription_only() {
+async fn a_refusal_of_the_provider_holds_up_its_own_writes_and_no_others() {
+    for told in [
+        ("x-ms-failure-cause", "service"),
+        ("x-ms-ratelimit-remaining-subscription-writes", "1198"),
+        ("server", "Microsoft-Azure-Storage-Resource-Provider/1.0,Microsoft-HTTPAPI/2.0"),
+    ] {
+        let headers: &'static [(&str, &str)] = Box::leak(Box::new([("retry-after", "36"), told]));
+        let (client, _) = fixed(429, headers, "");
+        set_key(&client, false).await.unwrap_err();
+        let start = Instant::now();
+        permit(&client, WriteKind::Workspace).await;
+        assert_eq!(start.elapsed(), Duration::ZERO, "{told:?}");
+        permit(&client, WriteKind::Account).await;
+        assert!(start.elapsed() >= Duration::from_secs(36), "{told:?}");
+    }
+    // Without a word of whose quota it was, both are left alone.
+    let (client, _) = fixed(429, &[("retry-after", "36")], "");
+    set_key(&client, false).await.unwrap_err();
+    let start = Instant::now();
+    permit(&client, WriteKind::Workspace).await;
+    assert!(start.elapsed() >= Duration::from_secs(36));
+}
+
+#[tokio::test(start_paused = true)]
+async fn something_busy_holds_up_its_own_operation_only() {
+    let (client, asks) = client(|_, _| async {
+        let body = json!({"error": {"code": "RetryableError", "message": "busy"}});
+        reply(429, &[("retry-after", "40")], body)
+    });
+    let failed = set_mode(&client, AuthMode::Identity).await.unwrap_err();
+    assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Transient));
+    let failed = set_mode(&client, AuthMode::Identity).await.unwrap_err();
+    assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Throttled));
+    assert_eq!(asks.lock().unwrap().len(), 1, "not sent before its time");
+    let start = Instant::now();
+    grant(&client).await.unwrap_err();
+    set_key(&client, true).await.unwrap_err();
+    assert_eq!((start.elapsed(), asks.lock().unwrap().len()), (Duration::ZERO, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unavailable_resource_is_not_asked_again_before_its_time() {
+    let (client, asks) = fixed(503, &[("retry-after", "90")], "");
+    let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
+    for _ in 0..3 {
+        let error = client.workspace(&workspace).await.unwrap_err();
+        assert!(error.retry_after.is_some(), "{error}");
+    }
+    assert_eq!(asks.lock().unwrap().len(), 1);
+    // Another resource is nobody's business.
+    client.account(&StorageAccountId::parse(&account_id()).unwrap()).await.unwrap_err();
+    assert_eq!(asks.lock().unwrap().len(), 2);
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    client.workspace(&workspace).await.unwrap_err();
+    assert_eq!(asks.lock().unwrap().len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_permit_is_good_for_its_own_kind_of_write_in_its_own_subscription_only() {
     let (client, asks) = fixed(200, &[], "{}");
-    let permit = client.reserve_write(GUID.parse().unwrap()).await.unwrap();
     let account = StorageAccountId::parse(&account_id()).unwrap();
-    let failed = client.set_shared_key_access(permit, &account, false).await.unwrap_err();
+    for (subscription, kind) in [(GUID.parse().unwrap(), WriteKind::Account), (subscription(), WriteKind::Grant)] {
+        let permit = client.reserve_write(subscription, kind).await.unwrap();
+        let failed = client.set_shared_key_access(permit, &account, false).await.unwrap_err();
+        assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Bug));
+    }
+    let failed =
+        client.set_shared_key_access(WritePermit::unmetered(subscription()), &account, false).await.unwrap_err();
     assert_eq!((failed.landed, failed.error.class), (Landed::No, ErrorClass::Bug));
     assert_eq!(asks.lock().unwrap().len(), 0);
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use keyless_arm::api::{Grant, ReadArm, WriteArm, Written};
+use keyless_arm::api::{Grant, ReadArm, WriteArm, WriteKind, Written};
 use keyless_arm::client::Client;
 use keyless_arm::error::{ArmError, ErrorClass, WriteError};
 use keyless_core::desired::AuthMode;
@@ -89,17 +89,17 @@ pub(crate) async fn read_assignment(body: Value) -> RoleAssignment {
 }
 
 pub(crate) async fn set_mode(client: &Client) -> Result<Written, WriteError> {
-    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
+    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap(), WriteKind::Workspace).await.unwrap();
     client.set_auth_mode(permit, &workspace(), AuthMode::Identity).await.map(|answer| answer.value)
 }
 
 pub(crate) async fn set_key(client: &Client, allowed: bool) -> Result<Written, WriteError> {
-    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
+    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap(), WriteKind::Account).await.unwrap();
     client.set_shared_key_access(permit, &account(), allowed).await.map(|answer| answer.value)
 }
 
 pub(crate) async fn grant(client: &Client) -> Result<Written, WriteError> {
-    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
+    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap(), WriteKind::Grant).await.unwrap();
     let grant = Grant {
         scope: scope(),
         name: GUID.parse().unwrap(),
@@ -112,7 +112,7 @@ pub(crate) async fn grant(client: &Client) -> Result<Written, WriteError> {
 }
 
 pub(crate) async fn revoke(client: &Client) -> Result<Written, WriteError> {
-    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
+    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap(), WriteKind::Revoke).await.unwrap();
     let id = format!("{}/providers/Microsoft.Authorization/roleAssignments/{GUID}", account_id());
     client.revoke_role(permit, &ArmId::parse(&id).unwrap()).await.map(|answer| answer.value)
 }

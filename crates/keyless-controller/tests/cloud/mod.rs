@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
-use keyless_arm::api::{Answer, Grant, Read, ReadArm, Write, WriteArm, WritePermit, Written};
+use keyless_arm::api::{Answer, Grant, Read, ReadArm, Write, WriteArm, WriteKind, WritePermit, Written};
 use keyless_arm::error::{ArmError, ErrorClass, Landed, WriteError};
 use keyless_core::catalog;
 use keyless_core::desired::*;
@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     Refused,
     /// Accepted, and nothing happens.
     DoesNotStick,
+    /// A grant that is made and that lists do not show, until it is written again without this.
+    Unlisted,
 }
 
 #[derive(Debug, Clone)]
@@ -74,6 +76,12 @@ pub(crate) struct State {
     pub(crate) forbidden: BTreeSet<&'static str>,
     /// Workspaces whose direct read fails.
     pub(crate) lost: BTreeSet<WorkspaceId>,
+    /// Accounts whose direct read takes half a minute and then fails.
+    pub(crate) stuck: BTreeSet<StorageAccountId>,
+    /// When each account was read.
+    pub(crate) account_reads: BTreeMap<StorageAccountId, Vec<Timestamp>>,
+    /// Azure has closed the subscription to reads, until then.
+    pub(crate) closed_until: Option<Timestamp>,
     /// What lists do not show.
     pub(crate) unlisted: BTreeSet<WorkspaceId>,
     /// Faults by the number of the write call, from 1.
@@ -85,6 +93,7 @@ pub(crate) struct State {
     pub(crate) reads: BTreeMap<&'static str, u64>,
     /// When each write call came in, and what it asked.
     pub(crate) calls: Vec<(Timestamp, String)>,
+    hidden: BTreeSet<ArmId>,
     late: Vec<(Timestamp, Effect)>,
     under_way: usize,
     pub(crate) most_under_way: usize,
@@ -298,8 +307,17 @@ impl Cloud {
                 self.land(effect);
                 Ok(self.answer(Written::Changed))
             }
-            None => {
+            None | Some(Fault::Unlisted) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
+                if let Effect::Grant(grant) = &effect {
+                    let id = grant.scope.role_assignment(grant.name);
+                    let hidden = &mut self.lock().hidden;
+                    if fault.is_some() {
+                        hidden.insert(id)
+                    } else {
+                        hidden.remove(&id)
+                    };
+                }
                 self.land(effect);
                 Ok(self.answer(Written::Changed))
             }
@@ -360,6 +378,16 @@ impl ReadArm for Cloud {
         self.read("computes", |_| Vec::new()).await
     }
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
+        let now = self.now();
+        let stuck = {
+            let mut state = self.lock();
+            state.account_reads.entry(id.clone()).or_default().push(now);
+            state.stuck.contains(id)
+        };
+        if stuck {
+            tokio::time::sleep(Duration::from_secs(30)).await;
+            return Err(error("account", ErrorClass::Transient));
+        }
         self.read("account", |state| {
             state.accounts.get(id).map(|on| Account {
                 id: id.clone(),
@@ -371,7 +399,17 @@ impl ReadArm for Cloud {
     }
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
         let account = StorageAccountId::try_from(scope.clone()).unwrap();
-        self.read("role_assignments", |state| state.assignments.get(&account).cloned().unwrap_or_default()).await
+        self.read("role_assignments", |state| {
+            let all = state.assignments.get(&account).into_iter().flatten();
+            all.filter(|known| !state.hidden.contains(&known.id)).cloned().collect()
+        })
+        .await
+    }
+    async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {
+        self.read("role_assignment", |state| {
+            state.assignments.values().flatten().find(|known| known.id == *id).cloned() //
+        })
+        .await
     }
     async fn role_definition(&self, _: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>> {
         self.read("role_definition", |_| {
@@ -411,18 +449,22 @@ impl ReadArm for Cloud {
     async fn managed_identity(&self, _: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
         self.read("managed_identity", |_| None).await
     }
+    fn reading_closed_for(&self, _: SubscriptionId) -> Duration {
+        let left = self.lock().closed_until.map(|until| until.duration_since(self.now()));
+        left.and_then(|left| left.try_into().ok()).unwrap_or_default()
+    }
 }
 
 #[async_trait]
 impl WriteArm for Cloud {
-    async fn reserve_write(&self, subscription: SubscriptionId) -> Result<WritePermit, ArmError> {
+    async fn reserve_write(&self, subscription: SubscriptionId, _: WriteKind) -> Result<WritePermit, ArmError> {
         let until = self.lock().quota_until;
         match until.filter(|until| *until > self.now()) {
             Some(until) => {
                 let left = until.duration_since(self.now()).try_into().unwrap();
                 Err(ArmError { retry_after: Some(left), ..error("reserve", ErrorClass::Throttled) })
             }
-            None => Ok(WritePermit { subscription }),
+            None => Ok(WritePermit::unmetered(subscription)),
         }
     }
     async fn grant_role(&self, _: WritePermit, grant: &Grant) -> Write {

@@ -19,7 +19,7 @@ pub(super) enum Resolved {
     /// It could not be read.
     Unknown(String, Cause),
     /// These reads tell.
-    NotRead(ReadSet),
+    NotRead(Box<ReadSet>),
 }
 
 /// One need of one workspace: the role and who holds it how.
@@ -73,9 +73,12 @@ fn resolve(principal: &PrincipalRef, workspace: &WorkspaceId, observed: &Observe
     }
 }
 
+fn not_read(reads: ReadSet) -> Resolved {
+    Resolved::NotRead(Box::new(reads))
+}
+
 fn own<'a>(workspace: &WorkspaceId, observed: &'a Observed) -> Result<&'a Workspace, Resolved> {
-    let wanted =
-        || Resolved::NotRead(ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() });
+    let wanted = || not_read(ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() });
     match observed.workspaces.get(workspace).map(|entry| &entry.workspace) {
         None | Some(Reading::NotRead) => Err(wanted()),
         Some(Reading::Unknown { why, cause }) => Err(Resolved::Unknown(why.clone(), cause.clone())),
@@ -85,7 +88,7 @@ fn own<'a>(workspace: &WorkspaceId, observed: &'a Observed) -> Result<&'a Worksp
 }
 
 fn resolve_compute(name: &str, workspace: &WorkspaceId, observed: &Observed) -> Resolved {
-    let wanted = || Resolved::NotRead(ReadSet { computes: BTreeSet::from([workspace.clone()]), ..ReadSet::default() });
+    let wanted = || not_read(ReadSet { computes: BTreeSet::from([workspace.clone()]), ..ReadSet::default() });
     let computes = match observed.workspaces.get(workspace).map(|entry| &entry.computes) {
         None | Some(Reading::NotRead) => return wanted(),
         Some(Reading::Unknown { why, cause }) => return Resolved::Unknown(why.clone(), cause.clone()),
@@ -106,13 +109,13 @@ fn resolve_block(identity: &Identity, observed: &Observed) -> Resolved {
             Some(id) => ids.push((*id, PrincipalType::ServicePrincipal)),
             None => match resolve_identity(identity, observed) {
                 Resolved::Known(more) => ids.extend(more),
-                Resolved::NotRead(reads) => wanted.add(reads),
+                Resolved::NotRead(reads) => wanted.add(*reads),
                 other => return other,
             },
         }
     }
     if !wanted.is_empty() {
-        return Resolved::NotRead(wanted);
+        return not_read(wanted);
     }
     if ids.is_empty() {
         return Resolved::Missing("the compute has no managed identity".to_owned());
@@ -123,7 +126,7 @@ fn resolve_block(identity: &Identity, observed: &Observed) -> Resolved {
 fn resolve_identity(id: &ManagedIdentityId, observed: &Observed) -> Resolved {
     match observed.identities.get(id) {
         None | Some(Reading::NotRead) => {
-            Resolved::NotRead(ReadSet { identities: BTreeSet::from([id.clone()]), ..ReadSet::default() })
+            not_read(ReadSet { identities: BTreeSet::from([id.clone()]), ..ReadSet::default() })
         }
         Some(Reading::Unknown { why, cause }) => Resolved::Unknown(why.clone(), cause.clone()),
         Some(Reading::Known { value: None, .. }) => Resolved::Missing("the managed identity does not exist".to_owned()),

@@ -93,7 +93,12 @@ fn identities_of_computes(observed: &Observed, workspace: &WorkspaceId) -> BTree
 #[must_use]
 pub fn target_reads(action: &Action) -> ReadSet {
     match action {
-        Action::GrantRole(_) | Action::RevokeRole { .. } => ReadSet { assignments: true, ..ReadSet::default() },
+        Action::GrantRole(grant) => {
+            ReadSet { assignments_by_id: BTreeSet::from([grant.id()]), ..ReadSet::default() } //
+        }
+        Action::RevokeRole { assignment, .. } => {
+            ReadSet { assignments_by_id: BTreeSet::from([assignment.clone()]), ..ReadSet::default() }
+        }
         Action::SetAuthMode { workspace, .. } => {
             ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() }
         }

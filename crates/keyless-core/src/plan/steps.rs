@@ -135,7 +135,7 @@ impl<'a> Planner<'a> {
                 let holders = match &view.holders {
                     Resolved::Known(holders) => holders,
                     Resolved::NotRead(reads) => {
-                        self.wants.add(reads.clone());
+                        self.wants.add((**reads).clone());
                         continue;
                     }
                     Resolved::Missing(why) => {

@@ -236,6 +236,7 @@ impl World {
             Action::GrantRole(Grant { scope, principal, role, name, .. }) => {
                 let made = self.assign_at(scope.clone(), *principal, *role, 0);
                 made.name = *name;
+                made.id = scope.role_assignment(*name);
             }
             Action::SetAuthMode { workspace, mode } => {
                 self.workspaces.get_mut(workspace).unwrap().mode = match mode {

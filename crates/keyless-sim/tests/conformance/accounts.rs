@@ -1,6 +1,6 @@
 //! Storage accounts.
 
-use keyless_sim::{Casing, Knobs};
+use keyless_sim::{Casing, Knobs, ThrottleModel};
 use serde_json::{Value, json};
 
 use crate::cloud::{Cloud, RG, SUB, account, small_world, workspace};
@@ -206,6 +206,39 @@ async fn reads_beyond_the_bucket_get_429_with_a_whole_retry_after() {
     cloud.pass(1);
     assert_eq!(cloud.get(&path()).await.status, 200);
     assert_eq!(cloud.sim.requests().by_operation.iter().find(|entry| entry.status == 429).unwrap().count, 2);
+}
+
+/// Source: <https://github.com/Azure/azure-media-migration/issues/237> for the refusal, and
+/// <https://github.com/velero-io/velero-plugin-for-microsoft-azure/issues/80> for what ARM says beside it.
+#[tokio::test]
+async fn the_storage_provider_refuses_in_its_own_words_while_arm_has_reads_left() {
+    let cloud = Cloud::immediate();
+    let list = format!("{SUB}/providers/Microsoft.Storage/storageAccounts?api-version=2023-05-01");
+    for _ in 0..100 {
+        assert_eq!(cloud.get(&list).await.status, 200);
+    }
+    let refused = cloud.get(&list).await;
+    assert_eq!((refused.status, refused.code(), refused.header("retry-after")), (429, "TooManyRequests", "3"));
+    assert!(refused.header("server").starts_with("Microsoft-Azure-Storage-Resource-Provider"));
+    assert_eq!(refused.header("x-ms-ratelimit-remaining-subscription-reads"), "150");
+    assert_eq!(cloud.get(&path()).await.status, 200, "single reads are counted apart");
+}
+
+#[tokio::test]
+async fn what_is_left_is_told_by_class_and_scope() {
+    let cloud = Cloud::immediate();
+    let tenant = cloud.get("/subscriptions?api-version=2022-12-01").await;
+    assert_eq!(tenant.header("x-ms-ratelimit-remaining-tenant-reads"), "249");
+    assert_eq!(tenant.header("x-ms-ratelimit-remaining-subscription-reads"), "");
+    let written = cloud.flag(true).await;
+    assert_eq!(written.header("x-ms-ratelimit-remaining-subscription-writes"), "199");
+    assert_eq!(written.header("x-ms-ratelimit-remaining-subscription-global-writes"), "2999");
+    assert_eq!(written.header("x-ms-ratelimit-remaining-subscription-reads"), "");
+    // Source: the edition of the page for Azure operated by 21Vianet.
+    let older = Cloud::new(small_world(), Knobs { throttle_model: ThrottleModel::Hourly, ..Knobs::immediate() });
+    let read = older.get(&path()).await;
+    assert_eq!(read.header("x-ms-ratelimit-remaining-subscription-reads"), "11999");
+    assert_eq!(read.header("x-ms-ratelimit-remaining-subscription-global-reads"), "");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Role assignments, role definitions and locks.
 
-use keyless_arm::api::{Grant, ReadArm, WriteArm, Written};
+use keyless_arm::api::{Grant, ReadArm, WriteArm, WriteKind, Written};
 use keyless_arm::error::ErrorClass;
 use keyless_core::id::ArmId;
 use keyless_core::observed::{LockLevel, Permission, PrincipalType, RoleAssignment, RoleDefinition};
@@ -111,7 +111,7 @@ async fn grant(report: &mut Report, one: &Recorded, scope: &ArmId) {
     };
     // Management groups lie in no subscription; the place in the quota is then anybody's.
     let subscription = scope.subscription().unwrap_or_default();
-    let permit = client.reserve_write(subscription).await.unwrap();
+    let permit = client.reserve_write(subscription, WriteKind::Grant).await.unwrap();
     let written = client.grant_role(permit, &grant).await.unwrap().value;
     // 201 also where an assignment was changed.
     report.same(one, "outcome", written, if one.status == 201 { Written::Changed } else { Written::AlreadySo });
@@ -144,7 +144,7 @@ async fn revoke(report: &mut Report, one: &Recorded) {
     }
     report.parsed();
     let (client, asks) = answered_by(one);
-    let permit = client.reserve_write(id.subscription().unwrap_or_default()).await.unwrap();
+    let permit = client.reserve_write(id.subscription().unwrap_or_default(), WriteKind::Revoke).await.unwrap();
     let written = client.revoke_role(permit, &id).await.unwrap().value;
     report.same(one, "outcome", written, if one.status == 204 { Written::AlreadySo } else { Written::Changed });
     let asked = asks.lock().unwrap()[0].clone();

@@ -1,6 +1,6 @@
 //! Storage accounts.
 
-use keyless_arm::api::{ReadArm, WriteArm, Written};
+use keyless_arm::api::{ReadArm, WriteArm, WriteKind, Written};
 use keyless_core::id::StorageAccountId;
 use keyless_core::observed::SharedKeyAccess;
 use serde_json::{Value, json};
@@ -73,7 +73,7 @@ async fn read(report: &mut Report, one: &Recorded, flags: &mut [usize; 4]) {
 async fn patch(report: &mut Report, one: &Recorded, allowed: bool) {
     let id = StorageAccountId::parse(&one.path()).unwrap();
     let (client, asks) = answered_by(one);
-    let permit = client.reserve_write(id.subscription()).await.unwrap();
+    let permit = client.reserve_write(id.subscription(), WriteKind::Account).await.unwrap();
     let written = client.set_shared_key_access(permit, &id, allowed).await.unwrap();
     report.same(one, "outcome", written.value, Written::Changed);
     let asks = asks.lock().unwrap();

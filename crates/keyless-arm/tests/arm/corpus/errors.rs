@@ -1,7 +1,7 @@
 //! Refusals and failures, each put to the operation that would meet it: class, code, status, `Retry-After`, how often
 //! it was asked again, and whether a write may have landed.
 
-use keyless_arm::api::{Grant, ReadArm, WriteArm, Written};
+use keyless_arm::api::{Grant, ReadArm, WriteArm, WriteKind, Written};
 use keyless_arm::error::{ArmError, ErrorClass, Landed, WriteError};
 use keyless_core::desired::AuthMode;
 use keyless_core::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
@@ -156,7 +156,7 @@ pub(super) async fn check(report: &mut Report, one: &Recorded) {
         method => {
             let (asked, result) = match method {
                 "PUT" => {
-                    let permit = client.reserve_write(subscription).await.unwrap();
+                    let permit = client.reserve_write(subscription, WriteKind::Grant).await.unwrap();
                     let grant = Grant {
                         scope,
                         name: GUID.parse().unwrap(),
@@ -168,12 +168,12 @@ pub(super) async fn check(report: &mut Report, one: &Recorded) {
                     (Asked::Grant, client.grant_role(permit, &grant).await)
                 }
                 "DELETE" => {
-                    let permit = client.reserve_write(subscription).await.unwrap();
+                    let permit = client.reserve_write(subscription, WriteKind::Revoke).await.unwrap();
                     let id = format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{GUID}");
                     (Asked::Revoke, client.revoke_role(permit, &ArmId::parse(&id).unwrap()).await)
                 }
                 "PATCH" | "POST" => {
-                    let permit = client.reserve_write(subscription).await.unwrap();
+                    let permit = client.reserve_write(subscription, WriteKind::Workspace).await.unwrap();
                     (Asked::Write, client.set_auth_mode(permit, &workspace, AuthMode::Identity).await)
                 }
                 other => panic!("{other} was not met before"),
@@ -245,7 +245,7 @@ async fn failed_inside_a_success(report: &mut Report, one: &Recorded) {
     report.parsed();
     let (client, _) = answered_by(one);
     let workspace = WorkspaceId::parse(&workspace_id()).unwrap();
-    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
+    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap(), WriteKind::Workspace).await.unwrap();
     let failed = client.set_auth_mode(permit, &workspace, AuthMode::Identity).await.unwrap_err();
     report.same(one, "landed", failed.landed, Landed::Unknown);
     report.same(one, "code", failed.error.code, code_of(&one.body));

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyless_arm::api::{WriteArm, Written};
+use keyless_arm::api::{WriteArm, WriteKind, Written};
 use keyless_arm::error::{ErrorClass, Landed};
 use keyless_core::desired::AuthMode;
 use keyless_core::id::WorkspaceId;
@@ -51,7 +51,7 @@ async fn operation(report: &mut Report, exchange: &[Recorded], known: Option<(Er
     let first = &exchange[0];
     let id = WorkspaceId::parse(&workspace_id()).unwrap();
     let (client, asks) = replaying(exchange);
-    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap()).await.unwrap();
+    let permit = client.reserve_write(SUBSCRIPTION.parse().unwrap(), WriteKind::Workspace).await.unwrap();
     let start = Instant::now();
     let result = client.set_auth_mode(permit, &id, AuthMode::Identity).await;
     let found = match result {

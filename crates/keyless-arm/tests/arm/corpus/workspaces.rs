@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use keyless_arm::api::{ReadArm, WriteArm, Written};
+use keyless_arm::api::{ReadArm, WriteArm, WriteKind, Written};
 use keyless_arm::error::{ErrorClass, Landed};
 use keyless_core::desired::AuthMode;
 use keyless_core::id::{ArmId, WorkspaceId};
@@ -66,7 +66,7 @@ async fn patch(report: &mut Report, one: &Recorded) {
     report.parsed();
     let (client, asks) = answered_by(one);
     let id = WorkspaceId::parse(&one.path()).unwrap();
-    let permit = client.reserve_write(id.subscription()).await.unwrap();
+    let permit = client.reserve_write(id.subscription(), WriteKind::Workspace).await.unwrap();
     let result = client.set_auth_mode(permit, &id, AuthMode::Identity).await;
     if one.status == 200 {
         report.same(one, "outcome", result.unwrap().value, Written::Changed);

@@ -20,7 +20,7 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
     let mut wants = ReadSet::default();
     for view in views {
         match &view.holders {
-            Resolved::NotRead(reads) => wants.add(reads.clone()),
+            Resolved::NotRead(reads) => wants.add((**reads).clone()),
             Resolved::Missing(why) | Resolved::Unknown(why, _) => unmet.push(format!("{}: {why}", view.need.principal)),
             Resolved::Known(holders) => {
                 for (principal, _) in holders {
