@@ -1,7 +1,8 @@
 //! The profile `full`: every kind of fault, each bounded.
 //!
 //! Reads are struck by chance. Writes are few, so their faults are dealt out over the first calls of each operation: in a
-//! fleet of twenty workspaces every one of them is met. The seed says which call gets which.
+//! fleet of twenty workspaces every one of them is met, and in a large one each comes back some times. The seed says which
+//! call gets which.
 
 use std::time::Duration;
 
@@ -15,8 +16,10 @@ use crate::faults::rule::FaultRule;
 
 /// How long it goes on: as long as it takes a fleet to go off keys, idle keys included.
 const UNTIL: Duration = minutes(6 * 60);
-/// Of so many writes of an operation one is struck at first.
+/// Of so many writes of an operation one is struck.
 const ONE_WRITE_IN: u32 = 2;
+/// How often the faults of an operation's writes are dealt out.
+const DEALS: u32 = 4;
 
 const fn minutes(minutes: u64) -> Duration {
     Duration::from_secs(minutes * 60)
@@ -133,11 +136,12 @@ fn writes(seed: u64) -> Vec<FaultRule> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut rules = vec![strangers];
     for (method, operation, faults) in kinds {
-        let mut calls: Vec<u32> = (1..).take(faults.len()).map(|turn| turn * ONE_WRITE_IN).collect();
-        calls.shuffle(&mut rng);
-        rules.extend(
-            faults.into_iter().zip(calls).map(|(fault, call)| FaultRule::new(method, operation, fault).calls([call])),
-        );
+        let mut first: Vec<u32> = (1..).take(faults.len()).map(|turn| turn * ONE_WRITE_IN).collect();
+        let deal = first.last().copied().unwrap_or_default();
+        first.shuffle(&mut rng);
+        rules.extend(faults.into_iter().zip(first).map(|(fault, call)| {
+            FaultRule::new(method, operation, fault).calls((0..DEALS).map(|turn| call + turn * deal))
+        }));
     }
     rules
 }
