@@ -375,22 +375,28 @@ fn written(plan: &Plan, write: &WriteRecord) -> Event {
             let why = "Azure accepted it, and the value is not there: most likely a policy of effect Modify sets it";
             Event { lift: Some(NOT_STUCK_LIFT.to_owned()), ..failed(Level::Error, "did_not_stick", why, request_id) }
         }
-        WriteResult::NotReadBack { request_id, why } => failed(Level::Warn, "not_read_back", why, request_id),
-        WriteResult::Unknown { why, request_id } => failed(Level::Warn, "unknown", why, request_id),
-        WriteResult::NotSent { why } => failed(Level::Warn, "not_sent", why, &None),
+        WriteResult::NotReadBack { request_id, why, cause } => {
+            caused(cause, failed(Level::Warn, "not_read_back", why, request_id))
+        }
+        WriteResult::Unknown { why, cause, request_id } => {
+            caused(cause, failed(Level::Warn, "unknown", why, request_id))
+        }
+        WriteResult::NotSent { why, cause } => caused(cause, failed(Level::Warn, "not_sent", why, &None)),
         WriteResult::Refused(Refused { by, cause, code, status, message, request_id, retry_after }) => {
             let level = if *by == RefusedBy::Person { Level::Error } else { Level::Warn };
             Event {
-                error_class: cause.class,
-                lift: cause.lift.clone(),
                 code: code.clone(),
                 http_status: *status,
                 retry_after_ms: retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
-                ..failed(level, "refused", message, request_id)
+                ..caused(cause, failed(level, "refused", message, request_id))
             }
         }
     };
     Event { effort: Some(effort.as_str()), ..of_action(event, action, workspaces) }
+}
+
+fn caused(Cause { class, lift }: &Cause, event: Event) -> Event {
+    Event { error_class: *class, lift: lift.clone(), ..event }
 }
 
 fn of_action(event: Event, action: &Action, workspaces: &BTreeSet<WorkspaceId>) -> Event {
