@@ -16,6 +16,7 @@ use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
 use tokio::time::Instant;
 
 use crate::event::{Event, Level, Name};
+use crate::failed::Failure;
 use crate::index::Index;
 use crate::memory::NOT_STUCK_LIFT;
 
@@ -168,13 +169,19 @@ impl Book {
                 current.insert(Topic::Incomplete(subscription.to_string(), *class), event);
             }
         }
-        let undetermined = index.unplaced.iter().map(|(id, why)| (id, why.as_str()));
-        let nowhere = index.nowhere.iter().map(|id| (id, "Azure names neither a storage account nor a hub"));
-        for (id, why) in undetermined.chain(nowhere) {
+        let nowhere = Failure {
+            why: "Azure names neither a storage account nor a hub".to_owned(),
+            cause: Cause {
+                class: None,
+                lift: Some("a storage account on the workspace, or its document removed".to_owned()),
+            },
+        };
+        let nowhere = index.nowhere.iter().map(|id| (id, &nowhere));
+        for (id, Failure { why, cause }) in index.unplaced.iter().chain(nowhere) {
             let why = Some(format!("the account of {} could not be found out: {why}", id.name()));
             let workspace = Some(id.to_string());
-            let event = Event { workspace, why, ..event(Name::ObserveIncomplete, Level::Warn) };
-            current.insert(Topic::Incomplete(id.to_string(), None), event);
+            let event = caused(cause, Event { workspace, why, ..event(Name::ObserveIncomplete, Level::Warn) });
+            current.insert(Topic::Incomplete(id.to_string(), cause.class), event);
         }
         for id in &index.missing {
             let lift = Some("the workspace, or its document removed".to_owned());

@@ -570,6 +570,8 @@ async fn a_workspace_that_cannot_be_placed_holds_every_key_and_one_that_is_gone_
     assert_eq!(cloud.calls(), FORWARD[..3]);
     let snapshot = rig.status.snapshot();
     assert_eq!(snapshot.unplaced.keys().collect::<Vec<_>>(), [&workspace_id("ml-c")]);
+    let told = rig.told(Name::ObserveIncomplete);
+    assert!(told.iter().any(|event| event.workspace.is_some() && event.error_class == Some("refused")), "{told:?}");
     cloud.lock().lost.clear();
     rig.converged("1").await;
     let snapshot = rig.status.snapshot();
