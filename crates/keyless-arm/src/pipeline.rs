@@ -221,7 +221,9 @@ impl Pipeline {
                     }
                 }
             };
-            let pause = error.retry_after.unwrap_or_else(|| self.pause(attempt));
+            // "At once" is no word on when it will be better.
+            let told = error.retry_after.filter(|wait| !wait.is_zero());
+            let pause = told.unwrap_or_else(|| self.pause(attempt));
             let too_late = start.elapsed().saturating_add(pause) > self.timeouts.read;
             if !passing || attempt >= self.timeouts.attempts || too_late {
                 return Err(error);

@@ -56,10 +56,18 @@ impl Default for Limits {
 
 impl Limits {
     pub(crate) fn check(&self) -> Result<(), SetupError> {
+        let problems = self.problems();
+        if problems.is_empty() { Ok(()) } else { Err(SetupError::Limits(problems.join("; "))) }
+    }
+
+    /// What would never let a call through, one sentence each.
+    #[must_use]
+    pub fn problems(&self) -> Vec<String> {
         let Self { reads, writes, deletes, storage_reads, storage_lists, storage_writes, headroom } = self;
         if !(0.0..1.0).contains(headroom) {
-            return Err(SetupError::Limits(format!("the headroom {headroom} is not between 0 and 1")));
+            return vec![format!("the headroom {headroom} is not between 0 and 1")];
         }
+        let mut problems = Vec::new();
         for (name, rate) in [
             ("reads", reads),
             ("writes", writes),
@@ -70,12 +78,10 @@ impl Limits {
         ] {
             let whole = rate.capacity * (1.0 - headroom) >= 1.0;
             if !whole || !rate.capacity.is_finite() || rate.per_second <= 0.0 || !rate.per_second.is_finite() {
-                return Err(SetupError::Limits(format!(
-                    "{name}: after headroom less than one call remains, or nothing is refilled"
-                )));
+                problems.push(format!("{name}: after headroom less than one call remains, or nothing is refilled"));
             }
         }
-        Ok(())
+        problems
     }
 }
 

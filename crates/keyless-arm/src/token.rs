@@ -76,6 +76,14 @@ struct State {
     token: Option<Token>,
     renew_at: Option<Instant>,
     failed: Option<Failed>,
+    /// Tokens that Azure refused, one after the other.
+    refused: Option<Refused>,
+}
+
+/// While a new token is refused like the old one, Entra is not asked for another with every call.
+struct Refused {
+    in_a_row: u32,
+    ask_again: Instant,
 }
 
 struct Failed {
@@ -123,14 +131,14 @@ impl CachedTokens {
                 let renew_at = now + (life - EARLY.min(life / 4));
                 debug!(life_ms = u64::try_from(life.as_millis()).unwrap_or(u64::MAX), "token_fetched");
                 let secret = token.secret.clone();
-                *state = State { token: Some(token), renew_at: Some(renew_at), failed: None };
+                let refused = state.refused.take();
+                *state = State { token: Some(token), renew_at: Some(renew_at), failed: None, refused };
                 Ok(secret)
             }
             Err(error) => {
                 state.renew_at = Some(now + MARGIN);
                 let in_a_row = state.failed.as_ref().map_or(0, |failed| failed.in_a_row).saturating_add(1);
-                let factor = 1_u32.checked_shl(in_a_row - 1).unwrap_or(u32::MAX).max(1);
-                let ask_again = now + AFTER_FAILURE.saturating_mul(factor).min(AT_MOST_AFTER_FAILURE);
+                let ask_again = now + pause_after(in_a_row);
                 state.failed = Some(Failed { in_a_row, ask_again, error: error.clone() });
                 Err(error)
             }
@@ -189,12 +197,26 @@ impl TokenSource for CachedTokens {
     }
 
     async fn renew(&self, refused: &Secret) {
+        let now = Instant::now();
         let mut state = self.state();
         // Several calls may have used the same token; only the first drops it.
-        if state.token.as_ref().is_some_and(|token| token.secret == *refused) {
-            *state = State::default();
+        if state.token.as_ref().is_none_or(|token| token.secret != *refused) {
+            return;
         }
+        let in_a_row = match &state.refused {
+            Some(before) if now < before.ask_again => return,
+            Some(before) if now < before.ask_again + AT_MOST_AFTER_FAILURE => before.in_a_row.saturating_add(1),
+            _ => 1,
+        };
+        let refused = Some(Refused { in_a_row, ask_again: now + pause_after(in_a_row) });
+        *state = State { refused, ..State::default() };
     }
+}
+
+/// How long after so many failures in a row the next attempt is made.
+fn pause_after(in_a_row: u32) -> Duration {
+    let factor = 1_u32.checked_shl(in_a_row.saturating_sub(1)).unwrap_or(u32::MAX).max(1);
+    AFTER_FAILURE.saturating_mul(factor).min(AT_MOST_AFTER_FAILURE)
 }
 
 #[cfg(test)]
@@ -318,6 +340,24 @@ mod tests {
         source.renew(&old).await;
         assert_eq!(source.token().await.unwrap(), new);
         assert_eq!(mint.made.load(Ordering::SeqCst), 2);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_every_token_is_refused_entra_is_asked_once_a_minute() {
+        let (source, mint) = fixture();
+        for _ in 0..600 {
+            let token = source.token().await.unwrap();
+            source.renew(&token).await;
+            source.renew(&source.token().await.unwrap()).await;
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
+        let fetches = mint.made.load(Ordering::SeqCst);
+        assert!((10..=16).contains(&fetches), "{fetches}");
+        // Half an hour later a token that is refused is replaced at once again.
+        tokio::time::advance(Duration::from_secs(1800)).await;
+        let old = source.token().await.unwrap();
+        source.renew(&old).await;
+        assert_ne!(source.token().await.unwrap(), old);
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,6 +16,7 @@ use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
 use tokio::time::Instant;
 
 use crate::event::{Event, Level, Name};
+use crate::failed::Failure;
 use crate::index::Index;
 use crate::memory::NOT_STUCK_LIFT;
 
@@ -168,13 +169,19 @@ impl Book {
                 current.insert(Topic::Incomplete(subscription.to_string(), *class), event);
             }
         }
-        let undetermined = index.unplaced.iter().map(|(id, why)| (id, why.as_str()));
-        let nowhere = index.nowhere.iter().map(|id| (id, "Azure names neither a storage account nor a hub"));
-        for (id, why) in undetermined.chain(nowhere) {
+        let nowhere = Failure {
+            why: "Azure names neither a storage account nor a hub".to_owned(),
+            cause: Cause {
+                class: None,
+                lift: Some("a storage account on the workspace, or its document removed".to_owned()),
+            },
+        };
+        let nowhere = index.nowhere.iter().map(|id| (id, &nowhere));
+        for (id, Failure { why, cause }) in index.unplaced.iter().chain(nowhere) {
             let why = Some(format!("the account of {} could not be found out: {why}", id.name()));
             let workspace = Some(id.to_string());
-            let event = Event { workspace, why, ..event(Name::ObserveIncomplete, Level::Warn) };
-            current.insert(Topic::Incomplete(id.to_string(), None), event);
+            let event = caused(cause, Event { workspace, why, ..event(Name::ObserveIncomplete, Level::Warn) });
+            current.insert(Topic::Incomplete(id.to_string(), cause.class), event);
         }
         for id in &index.missing {
             let lift = Some("the workspace, or its document removed".to_owned());
@@ -375,22 +382,28 @@ fn written(plan: &Plan, write: &WriteRecord) -> Event {
             let why = "Azure accepted it, and the value is not there: most likely a policy of effect Modify sets it";
             Event { lift: Some(NOT_STUCK_LIFT.to_owned()), ..failed(Level::Error, "did_not_stick", why, request_id) }
         }
-        WriteResult::NotReadBack { request_id, why } => failed(Level::Warn, "not_read_back", why, request_id),
-        WriteResult::Unknown { why, request_id } => failed(Level::Warn, "unknown", why, request_id),
-        WriteResult::NotSent { why } => failed(Level::Warn, "not_sent", why, &None),
+        WriteResult::NotReadBack { request_id, why, cause } => {
+            caused(cause, failed(Level::Warn, "not_read_back", why, request_id))
+        }
+        WriteResult::Unknown { why, cause, request_id } => {
+            caused(cause, failed(Level::Warn, "unknown", why, request_id))
+        }
+        WriteResult::NotSent { why, cause } => caused(cause, failed(Level::Warn, "not_sent", why, &None)),
         WriteResult::Refused(Refused { by, cause, code, status, message, request_id, retry_after }) => {
             let level = if *by == RefusedBy::Person { Level::Error } else { Level::Warn };
             Event {
-                error_class: cause.class,
-                lift: cause.lift.clone(),
                 code: code.clone(),
                 http_status: *status,
                 retry_after_ms: retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
-                ..failed(level, "refused", message, request_id)
+                ..caused(cause, failed(level, "refused", message, request_id))
             }
         }
     };
     Event { effort: Some(effort.as_str()), ..of_action(event, action, workspaces) }
+}
+
+fn caused(Cause { class, lift }: &Cause, event: Event) -> Event {
+    Event { error_class: *class, lift: lift.clone(), ..event }
 }
 
 fn of_action(event: Event, action: &Action, workspaces: &BTreeSet<WorkspaceId>) -> Event {

@@ -237,7 +237,7 @@ pub(crate) fn failure_of(report: &Report) -> Option<String> {
     match write.as_ref().map(|write| &write.result) {
         Some(WriteResult::Refused(refused)) => return Some(refused.message.clone()),
         Some(
-            WriteResult::Unknown { why, .. } | WriteResult::NotSent { why } | WriteResult::NotReadBack { why, .. },
+            WriteResult::Unknown { why, .. } | WriteResult::NotSent { why, .. } | WriteResult::NotReadBack { why, .. },
         ) => {
             return Some(why.clone());
         }

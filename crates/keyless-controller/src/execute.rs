@@ -12,7 +12,7 @@ use keyless_core::action::{Action, Grant};
 use keyless_core::desired::Revision;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::SubscriptionId;
-use keyless_core::observed::Observed;
+use keyless_core::observed::{Cause, Observed};
 use keyless_core::pass::{Effect, Event, Job, Outcome, Refused, RefusedBy, Report, SEND_WITHIN, State, step};
 use keyless_core::plan::{self, Plan};
 use tokio::time::Instant;
@@ -157,7 +157,7 @@ impl Pass<'_> {
     }
 
     async fn send(&mut self, job: &Job, action: &Action) -> Event {
-        let not_sent = |why: &str| Event::Sent(Outcome::NotSent { why: why.to_owned() });
+        let not_sent = |why: &str| Event::Sent(Outcome::NotSent { why: why.to_owned(), cause: Cause::default() });
         let (Some(hands), Some(permit)) = (self.around.hands, self.permit.take()) else {
             return not_sent("there is no writer");
         };
@@ -213,10 +213,10 @@ fn outcome(written: Write) -> Outcome {
     };
     let (why, cause) = (error.to_string(), cause(&error));
     if landed == Landed::Unknown {
-        return Outcome::Unknown { why, request_id: error.request_id };
+        return Outcome::Unknown { why, cause, request_id: error.request_id };
     }
     if error.status.is_none() && error.class != ErrorClass::Bug {
-        return Outcome::NotSent { why };
+        return Outcome::NotSent { why, cause };
     }
     let by = match error.class {
         ErrorClass::Throttled
@@ -226,7 +226,7 @@ fn outcome(written: Write) -> Outcome {
         | ErrorClass::Token(_) => RefusedBy::Time,
         ErrorClass::Refused | ErrorClass::Bug => RefusedBy::Person,
         // An answer nobody understands does not say that nothing happened.
-        ErrorClass::Unreadable => return Outcome::Unknown { why, request_id: error.request_id },
+        ErrorClass::Unreadable => return Outcome::Unknown { why, cause, request_id: error.request_id },
     };
     Outcome::Refused(Refused {
         by,
@@ -276,6 +276,26 @@ mod tests {
             }
         }
         assert!(matches!(failed(ErrorClass::Unreadable, Landed::No, Some(200)), Outcome::Unknown { .. }));
+    }
+
+    #[test]
+    fn whatever_became_of_a_write_the_kind_of_failure_is_told() {
+        let token = ErrorClass::Token(keyless_arm::token::TokenClass::ExpiredSecret);
+        for (class, landed, status, word) in [
+            (ErrorClass::Transient, Landed::Unknown, None, "transient"),
+            (ErrorClass::Unreadable, Landed::No, Some(200), "unreadable"),
+            (ErrorClass::Throttled, Landed::No, None, "throttled"),
+            (token, Landed::No, None, "token_expired_secret"),
+            (ErrorClass::Refused, Landed::No, Some(403), "refused"),
+        ] {
+            let (Outcome::Unknown { cause, .. }
+            | Outcome::NotSent { cause, .. }
+            | Outcome::Refused(Refused { cause, .. })) = failed(class, landed, status)
+            else {
+                panic!("{class:?} is a success")
+            };
+            assert_eq!(cause.class, Some(word));
+        }
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A failed call of Azure as a value that is not known: with what kind of failure it was, and what would lift it.
 
+use std::fmt;
+
 use keyless_arm::error::ArmError;
 use keyless_core::observed::{Cause, Reading};
 
@@ -18,8 +20,27 @@ pub(crate) fn failed_as<T>(what: &str, error: &ArmError) -> Reading<T> {
     Reading::Unknown { why: format!("{what}: {error}"), cause: cause(error) }
 }
 
-/// The failure in one text, for where there is no place of its own for what would lift it.
-pub(crate) fn with_lift(error: &ArmError) -> String {
-    let lift = error.lift.as_ref().map(|lift| format!("; what lifts it: {lift}")).unwrap_or_default();
-    format!("{error}{lift}")
+/// Why something could not be found out. `Display` tells what would lift it too.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Failure {
+    /// What happened.
+    pub why: String,
+    /// What kind of failure it was, and what would lift it.
+    pub cause: Cause,
+}
+
+impl Failure {
+    /// Of one call; `what` says which, if that is not plain.
+    pub(crate) fn of(what: Option<String>, error: &ArmError) -> Self {
+        let what = what.map(|what| format!("{what}: ")).unwrap_or_default();
+        Self { why: format!("{what}{error}"), cause: cause(error) }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { why, cause: Cause { class: _, lift } } = self;
+        let lift = lift.as_ref().map(|lift| format!("; what lifts it: {lift}")).unwrap_or_default();
+        write!(f, "{why}{lift}")
+    }
 }

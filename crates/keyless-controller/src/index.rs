@@ -11,6 +11,7 @@ use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::Reading;
 
 use crate::clock::ServerClock;
+use crate::failed::Failure;
 use crate::search::{Place, Searcher, excluded};
 
 /// One view of the fleet.
@@ -21,7 +22,7 @@ pub struct Index {
     /// Per subscription in scope: whether its workspaces were listed completely.
     pub listings: BTreeMap<SubscriptionId, Reading<()>>,
     /// Declared workspaces whose account could not be found out, and why: each may stand on any account.
-    pub unplaced: BTreeMap<WorkspaceId, String>,
+    pub unplaced: BTreeMap<WorkspaceId, Failure>,
     /// Per account, the workspaces that stand on another one and name this one too.
     pub holders: BTreeMap<StorageAccountId, BTreeSet<WorkspaceId>>,
     /// Declared workspaces that do not exist.

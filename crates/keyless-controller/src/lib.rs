@@ -23,3 +23,4 @@ mod view;
 pub mod watch;
 
 pub use clock::ServerClock;
+pub use failed::Failure;

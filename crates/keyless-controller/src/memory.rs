@@ -78,14 +78,19 @@ impl Memory {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a read of the account and returns the history that goes with it.
-    pub(crate) fn saw_account(&self, key: &StorageAccountId, reading: &Reading<Option<Account>>) -> History {
+    /// Takes in a read of the account and returns the history that goes with it. `now` is the server's time by estimate.
+    pub(crate) fn saw_account(
+        &self,
+        key: &StorageAccountId,
+        reading: &Reading<Option<Account>>,
+        now: Option<Timestamp>,
+    ) -> History {
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
         if let Reading::Known { value, at } = reading {
             let on = value.as_ref().is_some_and(|account| account.shared_key.is_on());
-            // `at` is cut to a whole second, and the key must not count as older than it is.
-            let since = || at.saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
+            // `at` is cut to a whole second or may be behind, and the key must not count as older than it is.
+            let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
             memory.key_on_since = on.then(|| memory.key_on_since.unwrap_or_else(since));
         }
         History { key_on_since: memory.key_on_since }

@@ -288,59 +288,43 @@ impl Observer {
     fn assemble(&self, ask: Ask<'_>, pieces: Vec<Piece>) -> Observed {
         let key = &ask.desired.account_id;
         let mut part = Observed::unread(key.clone(), Timestamp::MIN);
-        let mut latest = Timestamp::MIN;
-        let mut saw = |at: Option<Timestamp>| latest = latest.max(at.unwrap_or(Timestamp::MIN));
         for piece in pieces {
             match piece {
                 Piece::Account(reading) => {
-                    saw(reading.at());
                     part.account = reading;
                 }
                 Piece::Workspace(id, reading) => {
-                    saw(reading.at());
                     entry(&mut part, id).workspace = reading;
                 }
                 Piece::Datastores(id, reading) => {
-                    saw(reading.at());
                     entry(&mut part, id).datastores = reading;
                 }
                 Piece::Computes(id, reading) => {
-                    saw(reading.at());
                     entry(&mut part, id).computes = reading;
                 }
                 Piece::Assignments(reading, roles) => {
-                    saw(reading.at());
                     part.assignments = reading;
                     part.roles = roles;
                 }
                 Piece::Assignment(id, reading) => {
-                    saw(reading.at());
                     part.assignments_by_id.insert(id, reading);
                 }
                 Piece::Denies(reading) => {
-                    saw(reading.at());
                     part.denies = reading;
                 }
                 Piece::Locks(reading) => {
-                    saw(reading.at());
                     part.locks = reading;
                 }
                 Piece::KeyUsage(reading) => {
-                    saw(reading.at());
                     part.key_usage = reading;
                 }
                 Piece::Identity(id, reading) => {
-                    saw(reading.at());
                     part.identities.insert(id, reading);
                 }
                 Piece::Elsewhere(reading) => {
-                    saw(reading.at());
                     part.elsewhere = reading;
                 }
                 Piece::Search(Search { listings, found }) => {
-                    for reading in listings.values() {
-                        saw(reading.at());
-                    }
                     part.listings = listings;
                     let listed = found.into_iter().filter(|(_, place)| place.holds(key)).map(|(id, _)| id);
                     // A list may lag behind a declared workspace, so those stay and are judged by their own reads.
@@ -350,8 +334,8 @@ impl Observer {
                 }
             }
         }
-        part.now = latest;
-        part.history = self.memory.saw_account(key, &part.account);
+        part.now = self.clock.last().unwrap_or(Timestamp::MIN);
+        part.history = self.memory.saw_account(key, &part.account, self.clock.now());
         part
     }
 }

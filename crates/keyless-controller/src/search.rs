@@ -13,7 +13,7 @@ use keyless_core::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{Reading, Workspace};
 
 use crate::clock::ServerClock;
-use crate::failed::{failed, failed_as, with_lift};
+use crate::failed::{Failure, failed, failed_as};
 
 /// How many lists or direct reads one search has under way at a time.
 const AT_A_TIME: usize = 4;
@@ -28,7 +28,7 @@ pub(crate) enum Place {
     /// It does not exist.
     Missing,
     /// A read that would tell failed.
-    Unknown(String),
+    Unknown(Failure),
 }
 
 impl Place {
@@ -135,9 +135,9 @@ impl Searcher<'_> {
                 }
                 // Lists lag behind deletions.
                 Place::Missing => {}
-                Place::Unknown(why) => {
+                Place::Unknown(Failure { why, cause }) => {
                     let why = format!("the account of {} could not be found out: {why}", id.name());
-                    search.listings.insert(subscription, Reading::unknown(why));
+                    search.listings.insert(subscription, Reading::Unknown { why, cause });
                 }
             }
         }
@@ -148,7 +148,7 @@ impl Searcher<'_> {
         let own = match self.read.workspace(id).await.map(|answer| self.saw(answer).value) {
             Ok(Some(own)) => own,
             Ok(None) => return Place::Missing,
-            Err(error) => return Place::Unknown(with_lift(&error)),
+            Err(error) => return Place::Unknown(Failure::of(None, &error)),
         };
         if let Some(place) = Place::on(&own) {
             return place;
@@ -156,8 +156,11 @@ impl Searcher<'_> {
         let Some(hub) = own.hub else { return Place::Nowhere };
         match self.read.workspace(&hub).await.map(|answer| self.saw(answer).value) {
             Ok(Some(hub)) => Place::on(&hub).unwrap_or(Place::Nowhere),
-            Ok(None) => Place::Unknown(format!("its hub {} does not exist", hub.name())),
-            Err(error) => Place::Unknown(format!("its hub {}: {}", hub.name(), with_lift(&error))),
+            Ok(None) => {
+                let why = format!("its hub {} does not exist", hub.name());
+                Place::Unknown(Failure { why, ..Failure::default() })
+            }
+            Err(error) => Place::Unknown(Failure::of(Some(format!("its hub {}", hub.name())), &error)),
         }
     }
 

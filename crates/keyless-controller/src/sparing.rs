@@ -31,6 +31,7 @@ type Thing = (&'static str, String);
 #[derive(Debug)]
 struct Refused {
     tries: u32,
+    since: Instant,
     until: Instant,
     error: ArmError,
 }
@@ -38,19 +39,27 @@ struct Refused {
 /// A reader that spares Azure the reads it refuses.
 pub(crate) struct Sparing {
     read: Arc<dyn ReadArm>,
-    refused: Mutex<BTreeMap<Thing, Refused>>,
+    refusals: Refusals,
 }
 
 impl Sparing {
     pub(crate) fn new(read: Arc<dyn ReadArm>) -> Self {
-        Self { read, refused: Mutex::default() }
+        Self { read, refusals: Refusals::default() }
     }
 
     /// Lets everything be asked for again at once: a person was here.
     pub(crate) fn forgive(&self) {
-        self.refused().clear();
+        self.refusals.refused().clear();
     }
+}
 
+/// What was refused, and until when it is not asked for again.
+#[derive(Default)]
+struct Refusals {
+    refused: Mutex<BTreeMap<Thing, Refused>>,
+}
+
+impl Refusals {
     fn refused(&self) -> MutexGuard<'_, BTreeMap<Thing, Refused>> {
         self.refused.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -67,13 +76,20 @@ impl Sparing {
         {
             return Err(refused.error.clone());
         }
+        let asked = Instant::now();
         let answer = read.await;
         let mut refused = self.refused();
         match &answer {
             Err(error) if error.waits_for_person() => {
-                let tries = refused.get(&thing).map_or(0, |before| before.tries).saturating_add(1);
-                let until = Instant::now() + PAUSES.wait(tries);
-                refused.insert(thing, Refused { tries, until, error: error.clone() });
+                let before = refused.get(&thing);
+                // Several passes may ask for the same thing at once: together they were refused once.
+                if before.is_some_and(|before| before.since >= asked) {
+                    return answer;
+                }
+                let tries = before.map_or(0, |before| before.tries).saturating_add(1);
+                let since = Instant::now();
+                let until = since + PAUSES.wait(tries);
+                refused.insert(thing, Refused { tries, since, until, error: error.clone() });
             }
             Ok(_) | Err(_) => drop(refused.remove(&thing)),
         }
@@ -84,59 +100,104 @@ impl Sparing {
 #[async_trait]
 impl ReadArm for Sparing {
     async fn subscriptions(&self) -> Read<Vec<SubscriptionId>> {
-        self.ask("subscriptions", "", self.read.subscriptions()).await
+        self.refusals.ask("subscriptions", "", self.read.subscriptions()).await
     }
 
     async fn workspaces(&self, subscription: SubscriptionId) -> Read<Vec<Workspace>> {
-        self.ask("workspaces", subscription, self.read.workspaces(subscription)).await
+        self.refusals.ask("workspaces", subscription, self.read.workspaces(subscription)).await
     }
 
     async fn workspace(&self, id: &WorkspaceId) -> Read<Option<Workspace>> {
-        self.ask("workspace", id.arm().folded(), self.read.workspace(id)).await
+        self.refusals.ask("workspace", id.arm().folded(), self.read.workspace(id)).await
     }
 
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>> {
-        self.ask("datastores", id.arm().folded(), self.read.datastores(id)).await
+        self.refusals.ask("datastores", id.arm().folded(), self.read.datastores(id)).await
     }
 
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {
-        self.ask("computes", id.arm().folded(), self.read.computes(id)).await
+        self.refusals.ask("computes", id.arm().folded(), self.read.computes(id)).await
     }
 
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
-        self.ask("account", id.arm().folded(), self.read.account(id)).await
+        self.refusals.ask("account", id.arm().folded(), self.read.account(id)).await
     }
 
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
-        self.ask("role assignments", scope.folded(), self.read.role_assignments(scope)).await
+        self.refusals.ask("role assignments", scope.folded(), self.read.role_assignments(scope)).await
     }
 
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {
-        self.ask("role assignment", id.folded(), self.read.role_assignment(id)).await
+        self.refusals.ask("role assignment", id.folded(), self.read.role_assignment(id)).await
     }
 
     async fn role_definition(&self, scope: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>> {
         let of = format!("{role} {}", scope.folded());
-        self.ask("role definition", of, self.read.role_definition(scope, role)).await
+        self.refusals.ask("role definition", of, self.read.role_definition(scope, role)).await
     }
 
     async fn deny_assignments(&self, scope: &ArmId) -> Read<Vec<DenyAssignment>> {
-        self.ask("deny assignments", scope.folded(), self.read.deny_assignments(scope)).await
+        self.refusals.ask("deny assignments", scope.folded(), self.read.deny_assignments(scope)).await
     }
 
     async fn locks(&self, scope: &ArmId) -> Read<Vec<Lock>> {
-        self.ask("locks", scope.folded(), self.read.locks(scope)).await
+        self.refusals.ask("locks", scope.folded(), self.read.locks(scope)).await
     }
 
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
-        self.ask("key usage", account.arm().folded(), self.read.key_usage(account, from, to)).await
+        self.refusals.ask("key usage", account.arm().folded(), self.read.key_usage(account, from, to)).await
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
-        self.ask("managed identity", id.arm().folded(), self.read.managed_identity(id)).await
+        self.refusals.ask("managed identity", id.arm().folded(), self.read.managed_identity(id)).await
     }
 
     fn reading_closed_for(&self, subscription: SubscriptionId) -> Duration {
         self.read.reading_closed_for(subscription)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use keyless_arm::api::Answer;
+    use keyless_arm::error::ErrorClass;
+
+    use super::*;
+
+    async fn forbidden() -> Read<()> {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        Err(ArmError {
+            operation: "list workspaces",
+            resource: "s".to_owned(),
+            class: ErrorClass::Refused,
+            status: Some(403),
+            code: Some("AuthorizationFailed".to_owned()),
+            message: "no".to_owned(),
+            lift: None,
+            request_id: None,
+            retry_after: None,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_many_passes_are_refused_at_once_counts_as_one_refusal() {
+        let refusals = Refusals::default();
+        let together = (0..8).map(|_| refusals.ask("workspaces", "s", forbidden()));
+        assert!(futures::future::join_all(together).await.iter().all(Result::is_err));
+        tokio::time::advance(PAUSES.first).await;
+        let granted = async { Ok(Answer { value: (), at: Timestamp::UNIX_EPOCH, request_id: None }) };
+        assert!(refusals.ask("workspaces", "s", granted).await.is_ok(), "a minute after the right was granted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn refusals_one_after_the_other_are_asked_for_with_growing_pauses() {
+        let refusals = Refusals::default();
+        for pause in [60, 120, 240] {
+            assert!(refusals.ask("locks", "s", forbidden()).await.is_err());
+            tokio::time::advance(Duration::from_secs(pause - 1)).await;
+            let unasked = async { unreachable!("it is asked for before its time") };
+            assert!(refusals.ask("locks", "s", unasked).await.map(|Answer { value: (), .. }| ()).is_err());
+            tokio::time::advance(Duration::from_secs(1)).await;
+        }
     }
 }

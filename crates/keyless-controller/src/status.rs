@@ -10,6 +10,8 @@ use keyless_core::plan::{Plan, Standing};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::failed::Failure;
+
 /// Shared by the loop, which writes it, and everybody who looks.
 #[derive(Debug)]
 pub struct Status {
@@ -35,7 +37,7 @@ pub struct Snapshot {
     /// Declared workspaces that do not exist.
     pub missing: BTreeSet<WorkspaceId>,
     /// Declared workspaces whose account could not be found out, and why.
-    pub unplaced: BTreeMap<WorkspaceId, String>,
+    pub unplaced: BTreeMap<WorkspaceId, Failure>,
     /// Until when nothing is written after the start.
     pub boot_until: Option<Timestamp>,
     /// Each account.

@@ -79,6 +79,20 @@ async fn the_way_back_turns_the_key_on_first_and_waits_for_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn answers_whose_date_is_ahead_open_no_gate_early() {
+    for one_in in [2, 3, 5, 7] {
+        let (cloud, dir) = (two(), settled_state());
+        cloud.one_ahead_in.store(one_in, std::sync::atomic::Ordering::Relaxed);
+        let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+        // The cloud looks at the age of every grant itself.
+        rig.converged("1").await;
+        assert_eq!(cloud.calls(), FORWARD);
+        let calls = cloud.lock().calls.clone();
+        assert!(gap(calls[0].0, calls[1].0) >= waits().role_propagation, "one in {one_in}: {calls:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_crash_at_any_write_costs_a_wait_and_nothing_else() {
     for number in 1..=4 {
         for landing in [None, Some(Duration::ZERO), Some(Duration::from_secs(200))] {
@@ -556,6 +570,8 @@ async fn a_workspace_that_cannot_be_placed_holds_every_key_and_one_that_is_gone_
     assert_eq!(cloud.calls(), FORWARD[..3]);
     let snapshot = rig.status.snapshot();
     assert_eq!(snapshot.unplaced.keys().collect::<Vec<_>>(), [&workspace_id("ml-c")]);
+    let told = rig.told(Name::ObserveIncomplete);
+    assert!(told.iter().any(|event| event.workspace.is_some() && event.error_class == Some("refused")), "{told:?}");
     cloud.lock().lost.clear();
     rig.converged("1").await;
     let snapshot = rig.status.snapshot();

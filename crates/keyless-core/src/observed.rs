@@ -90,7 +90,10 @@ impl Observed {
             identities,
             history,
         } = part;
-        self.now = self.now.max(now);
+        // The later word counts even where it is earlier: by then more is known of the server's clock.
+        if now > Timestamp::MIN {
+            self.now = now;
+        }
         self.account.absorb(account);
         if !listings.is_empty() {
             self.listings = listings;

@@ -127,6 +127,8 @@ pub enum Outcome {
     Unknown {
         /// What happened.
         why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
         /// Azure's request id, if there was an answer.
         request_id: Option<String>,
     },
@@ -134,6 +136,8 @@ pub enum Outcome {
     NotSent {
         /// Why.
         why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
     },
 }
 
@@ -212,6 +216,8 @@ pub enum WriteResult {
         request_id: Option<String>,
         /// What happened.
         why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
     },
     /// Azure refused.
     Refused(Refused),
@@ -219,6 +225,8 @@ pub enum WriteResult {
     Unknown {
         /// What happened.
         why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
         /// Azure's request id.
         request_id: Option<String>,
     },
@@ -226,6 +234,8 @@ pub enum WriteResult {
     NotSent {
         /// Why.
         why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
     },
 }
 
@@ -350,12 +360,13 @@ pub fn step(mut state: State, event: Event) -> (State, Effect) {
         }
         // The shell stops waiting for the answer: the write may still land.
         (Stage::Sending(plan, step), Event::Stop) => {
-            let result =
-                WriteResult::Unknown { why: "stopped while the call was under way".to_owned(), request_id: None };
+            let why = "stopped while the call was under way".to_owned();
+            let result = WriteResult::Unknown { why, cause: Cause::default(), request_id: None };
             state.finish(*plan, Some(record(*step, result)), Ended::Stopped)
         }
-        (Stage::Verifying(plan, step, request_id, changed), Event::Stop) => {
-            let result = WriteResult::Applied { changed, request_id };
+        (Stage::Verifying(plan, step, request_id, _), Event::Stop) => {
+            let why = "stopped before it was read back".to_owned();
+            let result = WriteResult::NotReadBack { request_id, why, cause: Cause::default() };
             state.finish(*plan, Some(record(*step, result)), Ended::Stopped)
         }
         (_, _) => {
@@ -419,8 +430,8 @@ fn sent(state: State, plan: Box<Plan>, step: Box<Step>, outcome: Outcome) -> (St
             return state.read(reads, None, Stage::Verifying(plan, step, request_id, changed));
         }
         Outcome::Refused(refused) => WriteResult::Refused(refused),
-        Outcome::Unknown { why, request_id } => WriteResult::Unknown { why, request_id },
-        Outcome::NotSent { why } => WriteResult::NotSent { why },
+        Outcome::Unknown { why, cause, request_id } => WriteResult::Unknown { why, cause, request_id },
+        Outcome::NotSent { why, cause } => WriteResult::NotSent { why, cause },
     };
     state.finish(*plan, Some(record(*step, result)), Ended::Wrote)
 }
@@ -429,11 +440,11 @@ fn record(step: Step, result: WriteResult) -> WriteRecord {
     WriteRecord { action: step.action, effort: step.effort, workspaces: step.workspaces, result }
 }
 
-fn assignment<'a>(observed: &'a Observed, id: &ArmId) -> Result<Option<&'a RoleAssignment>, String> {
+fn assignment<'a>(observed: &'a Observed, id: &ArmId) -> Result<Option<&'a RoleAssignment>, (String, Cause)> {
     match observed.assignments_by_id.get(id) {
         Some(Reading::Known { value, .. }) => Ok(value.as_ref()),
-        Some(Reading::Unknown { why, .. }) => Err(why.clone()),
-        Some(Reading::NotRead) | None => Err("not read".to_owned()),
+        Some(Reading::Unknown { why, cause }) => Err((why.clone(), cause.clone())),
+        Some(Reading::NotRead) | None => Err(not_read()),
     }
 }
 
@@ -458,21 +469,25 @@ fn verified(action: &Action, observed: &Observed, request_id: Option<String>, ch
             };
             match observed.workspaces.get(workspace).map(|entry| &entry.workspace) {
                 Some(Reading::Known { value, .. }) => Ok(value.as_ref().is_some_and(|own| own.auth_mode == wanted)),
-                Some(Reading::Unknown { why, .. }) => Err(why.clone()),
-                Some(Reading::NotRead) | None => Err("not read".to_owned()),
+                Some(Reading::Unknown { why, cause }) => Err((why.clone(), cause.clone())),
+                Some(Reading::NotRead) | None => Err(not_read()),
             }
         }
         Action::SetSharedKeyAccess { account: _, allowed } => match &observed.account {
             Reading::Known { value, .. } => {
                 Ok(value.as_ref().is_some_and(|account| account.shared_key.is_on() == *allowed))
             }
-            Reading::Unknown { why, .. } => Err(why.clone()),
-            Reading::NotRead => Err("not read".to_owned()),
+            Reading::Unknown { why, cause } => Err((why.clone(), cause.clone())),
+            Reading::NotRead => Err(not_read()),
         },
     };
     match seen {
         Ok(true) => WriteResult::Applied { changed, request_id },
         Ok(false) => WriteResult::DidNotStick { request_id },
-        Err(why) => WriteResult::NotReadBack { request_id, why },
+        Err((why, cause)) => WriteResult::NotReadBack { request_id, why, cause },
     }
+}
+
+fn not_read() -> (String, Cause) {
+    ("not read".to_owned(), Cause::default())
 }

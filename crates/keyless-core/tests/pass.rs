@@ -30,6 +30,7 @@ struct Shell<'a> {
     changed: bool,
     /// Whether nothing can be read any more once a write was sent.
     blind_after_write: bool,
+    stop_after_write: bool,
     meddle: Meddler<'a>,
 }
 
@@ -49,6 +50,7 @@ impl<'a> Shell<'a> {
             sticks: true,
             changed: true,
             blind_after_write: false,
+            stop_after_write: false,
             meddle: Box::new(|_, _, _| {}),
         }
     }
@@ -115,6 +117,7 @@ impl<'a> Shell<'a> {
         let (mut state, mut effect) = step(State::new(job, observed), Event::Begin);
         for _ in 0..40 {
             let event = match effect {
+                Effect::Read { .. } if self.stop_after_write && !self.sent.is_empty() => Event::Stop,
                 Effect::Read { reads, confirming } => {
                     (self.meddle)(self.reads.len(), &mut self.world, &mut self.revision);
                     let mut part = Box::new(self.part(&reads));
@@ -149,6 +152,17 @@ fn grant_world() -> (World, KeyDesired, WorkspaceId) {
     let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
     let wanted = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
     (world, wanted, a)
+}
+
+#[test]
+fn a_stop_before_the_read_back_does_not_claim_that_the_change_is_there() {
+    let (world, wanted, _) = switch_world();
+    let mut shell = Shell::new(&world, &wanted);
+    shell.stop_after_write = true;
+    let report = shell.run();
+    assert_eq!(report.ended, Ended::Stopped);
+    assert!(!report.is_unsettled(), "Azure accepted it, so nothing may still land");
+    assert!(matches!(report.write.unwrap().result, WriteResult::NotReadBack { .. }));
 }
 
 /// A world in which the switch of the mode is next.
@@ -363,7 +377,7 @@ fn an_event_out_of_place_ends_the_pass_without_a_write() {
         vec![
             Event::Stop,
             Event::Unmarked(Ok(())),
-            Event::Sent(Outcome::NotSent { why: String::new() }),
+            Event::Sent(Outcome::NotSent { why: String::new(), cause: Cause::default() }),
             Event::Read {
                 part: Box::new(world.observe(&wanted)),
                 took: Duration::ZERO,

@@ -123,7 +123,7 @@ fn credential(settings: &CredentialSettings) -> CredentialConfig {
     }
 }
 
-fn limits(settings: &LimitSettings) -> Limits {
+pub(crate) fn limits(settings: &LimitSettings) -> Limits {
     let LimitSettings {
         max_in_flight: _,
         headroom,

@@ -22,6 +22,8 @@ pub(crate) use self::overrides::Overrides;
 pub(crate) use self::secret::SecretText;
 pub(crate) use self::versions::VersionsFile;
 
+use crate::connect;
+
 use self::file::{CloudFile, CredentialFile, CustomFile, LimitsFile, SettingsFile};
 
 /// The settings in force.
@@ -176,11 +178,15 @@ impl Settings {
         );
         let cloud = cloud_settings(cloud.unwrap_or_default(), overrides);
         let credential = credential_settings(credential.unwrap_or_default(), overrides);
+        let limits = limit_settings(limits.unwrap_or_default(), overrides);
+        let too_low = connect::limits(&limits).problems();
         let (desired_state, cloud, credential) = match (desired_state, cloud, credential) {
-            (Ok(desired_state), Ok(cloud), Ok(credential)) => (desired_state, cloud, credential),
+            (Ok(desired_state), Ok(cloud), Ok(credential)) if too_low.is_empty() => (desired_state, cloud, credential),
             (desired_state, cloud, credential) => {
                 let problems = [desired_state.err(), cloud.err(), credential.err()];
-                let problems: Vec<String> = problems.into_iter().flatten().map(|error| format!("{error:#}")).collect();
+                let problems = problems.into_iter().flatten().map(|error| format!("{error:#}"));
+                let problems: Vec<String> =
+                    problems.chain(too_low.into_iter().map(|why| format!("`limits`: {why}"))).collect();
                 bail!(problems.join("\n"));
             }
         };
@@ -189,7 +195,7 @@ impl Settings {
             credential,
             desired_state,
             interval: over.interval.or(interval).unwrap_or(Duration::from_secs(60)),
-            limits: limit_settings(limits.unwrap_or_default(), overrides),
+            limits,
             api_versions: version_settings(api_versions.unwrap_or_default(), overrides),
             state_dir: over.state_dir.or(state_dir),
             listen: over.listen.or(listen).unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
@@ -300,6 +306,16 @@ fn version_settings(file: VersionsFile, over: &Overrides) -> VersionsFile {
         metrics: over.api_versions_metrics.or(file.metrics),
         managed_identities: over.api_versions_managed_identities.or(file.managed_identities),
         subscriptions: over.api_versions_subscriptions.or(file.subscriptions),
+    }
+}
+
+/// Only the form: a name is looked up when it is listened on.
+fn check_listen(address: &str) -> Result<String, String> {
+    let parts = address.rsplit_once(':').map(|(host, port)| (!host.is_empty(), port.parse::<u16>().is_ok()));
+    if parts == Some((true, true)) {
+        Ok(address.to_owned())
+    } else {
+        Err(format!("`{address}` is not HOST:PORT, such as `127.0.0.1:8080`"))
     }
 }
 

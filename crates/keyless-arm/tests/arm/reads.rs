@@ -264,6 +264,15 @@ async fn one_assignment_is_read_by_its_id_and_may_be_absent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fault_that_asks_for_a_repetition_at_once_is_repeated_with_backoff_all_the_same() {
+    let start = Instant::now();
+    let (client, asks) = client(|_, _| async { reply(503, &[("retry-after", "0")], "") });
+    client.workspace(&workspace()).await.unwrap_err();
+    assert_eq!(asks.lock().unwrap().len(), 4);
+    assert!(start.elapsed() >= Duration::from_millis(800), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn retry_after_is_obeyed_by_this_and_every_other_call_of_the_provider() {
     let (client, asks) = client(|number, _| async move {
         if number == 1 { reply(429, &[("retry-after", "17")], "") } else { reply(200, &[], workspace_body("one")) }

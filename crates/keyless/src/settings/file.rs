@@ -31,6 +31,7 @@ pub(super) struct SettingsFile {
     pub limits: Option<LimitsFile>,
     pub api_versions: Option<VersionsFile>,
     pub state_dir: Option<PathBuf>,
+    #[serde(default, deserialize_with = "listen")]
     pub listen: Option<String>,
     pub log: Option<LogFormat>,
     pub log_level: Option<LogLevel>,
@@ -224,6 +225,10 @@ fn above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Erro
     check_above_zero(f64::deserialize(deserializer)?).map_err(de::Error::custom)
 }
 
+fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    super::check_listen(&String::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
+}
+
 fn in_flight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
     super::check_in_flight(usize::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
 }
@@ -403,6 +408,8 @@ mod tests {
             ("cloud:\n  custom:\n    resourcemanager: x\n", "keyless.yaml:3:5: ", "resourcemanager"),
             ("credential:\n  clientSecret:\n    secretfile: x\n", "keyless.yaml:3:5: ", "secretfile"),
             ("log: xml\n", "keyless.yaml:1:6: ", "xml"),
+            ("listen: nowhere\n", "keyless.yaml:1:9: ", "HOST:PORT"),
+            ("listen: '127.0.0.1:99999'\n", "keyless.yaml:1:9: ", "HOST:PORT"),
             ("limits: {reads: {burst: 1}}\n", "keyless.yaml:1:", "perSecond"),
             ("limits: {reads: {burst: 0, perSecond: 1}}\n", "keyless.yaml:1:", "above 0"),
             ("limits:\n  headroom: 1\n", "keyless.yaml:2:13: ", "below 1"),

@@ -8,7 +8,9 @@ use clap::Args;
 use super::file::RateFile;
 use super::secret::SecretText;
 use super::versions::{VersionList, workspace_versions};
-use super::{CloudKind, CredentialKind, LogFormat, LogLevel, parse_duration, parse_headroom, parse_in_flight};
+use super::{
+    CloudKind, CredentialKind, LogFormat, LogLevel, check_listen, parse_duration, parse_headroom, parse_in_flight,
+};
 
 /// What the command line and the environment say; a flag outranks a variable, a variable the file.
 #[derive(Debug, Clone, Default, Args)]
@@ -109,7 +111,7 @@ pub(crate) struct Overrides {
     #[arg(long, env = "KEYLESS_STATE_DIR", value_name = "DIR")]
     pub(super) state_dir: Option<PathBuf>,
     /// Where health, metrics and the status page are served [default: 127.0.0.1:8080]
-    #[arg(long, env = "KEYLESS_LISTEN", value_name = "HOST:PORT")]
+    #[arg(long, env = "KEYLESS_LISTEN", value_name = "HOST:PORT", value_parser = check_listen)]
     pub(super) listen: Option<String>,
     /// The form of log lines: `text` or `json` [default: text]
     #[arg(long, env = "KEYLESS_LOG", value_name = "FORM")]

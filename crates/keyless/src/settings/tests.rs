@@ -75,6 +75,7 @@ fn missing_pieces_are_named() {
         ("credential: {clientSecret: {secret: ''}}", &[], "the secret is empty"),
         ("limits: {headroom: 1}", &[], "`headroom` is 1"),
         ("limits: {maxInFlight: 0}", &[], "`maxInFlight` is 0"),
+        ("limits: {headroom: 0.9, deletes: {burst: 5, perSecond: 1}}", &[], "`limits`: deletes: after headroom"),
     ] {
         let message = refusal(&format!("desiredState: d\n{file}\n"), flags);
         assert!(message.contains(words), "{file} {flags:?} gave {message:?}");
@@ -83,10 +84,17 @@ fn missing_pieces_are_named() {
 
 #[test]
 fn what_does_not_fit_together_is_told_at_once() {
-    let message = refusal("credential: {clientSecret: {secret: s, secretFile: f}}\ncloud: {custom: {scope: x}}\n", &[]);
-    for words in
-        ["hint: set `desiredState`", "no `resourceManager`", "no `authority`", "both `secret` and `secretFile`"]
-    {
+    let file = "credential: {clientSecret: {secret: s, secretFile: f}}\ncloud: {custom: {scope: x}}\n\
+                limits: {headroom: 0.5, reads: {burst: 1, perSecond: 1}, writes: {burst: 1, perSecond: 1}}\n";
+    let message = refusal(file, &[]);
+    for words in [
+        "hint: set `desiredState`",
+        "no `resourceManager`",
+        "no `authority`",
+        "both `secret` and `secretFile`",
+        "`limits`: reads: after headroom",
+        "`limits`: writes: after headroom",
+    ] {
         assert!(message.contains(words), "{message}");
     }
     let clear = "desiredState: d\ncloud: {custom: {resourceManager: 'http://a.example', authority: 'https://b'}}\n";
