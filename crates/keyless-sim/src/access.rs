@@ -72,6 +72,9 @@ impl Azure {
     /// Whether a caller may perform a control-plane action. The simulator's own identities are Owners of everything
     /// as long as the world grants them nothing; propagation is not imitated here, as a fresh token ends it.
     pub(crate) fn may(&self, caller: &str, action: &str, scope: &str) -> bool {
+        if self.denied_by(caller, action, scope) {
+            return false;
+        }
         if self.is_implicit_owner(caller) {
             return true;
         }
@@ -80,6 +83,13 @@ impl Azure {
             .extensions_covering(ASSIGNMENT, scope)
             .filter(|(_, assignment)| principals.contains(&principal_of(assignment)))
             .any(|(_, assignment)| self.role_allows(assignment, Plane::Control, action))
+    }
+
+    /// Whether a list shows an entry: `everything` says that the caller may read all of it, as far as nothing below the
+    /// list's scope is denied.
+    /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/deny-assignments.md`.
+    pub(crate) fn lists(&self, everything: bool, caller: &str, action: &str, key: &str) -> bool {
+        if everything { !self.denied_by(caller, action, key) } else { self.may(caller, action, key) }
     }
 
     /// Whether the caller holds anything at all in a subscription.

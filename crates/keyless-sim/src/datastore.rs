@@ -64,6 +64,9 @@ impl Azure {
         self.authorize(caller, WRITE, &key)?;
         self.existing_workspace(workspace, arm_id::name(workspace))?;
         self.unlocked(&key, Change::Write)?;
+        if !is_name(name) {
+            return Err(Answer::error(400, "ValidationError", format!("'{name}' is not a valid datastore name.")));
+        }
         let mut body = call.json()?;
         if json::text(&body, &["properties", "credentials", "credentialsType"]).is_none()
             || json::text(&body, &["properties", "datastoreType"]).is_none()
@@ -155,4 +158,11 @@ impl Azure {
             "type": "Microsoft.MachineLearningServices/workspaces/datastores", "properties": properties,
         }))
     }
+}
+
+/// Source: hashicorp/terraform-provider-azurerm, `DataStoreName`. The code of the refusal has no public source; design
+/// decision.
+fn is_name(name: &str) -> bool {
+    let plain = |letter: char| letter.is_ascii_alphanumeric() || letter == '-' || letter == '_';
+    name.len() <= 255 && name.chars().all(plain) && name.starts_with(|first: char| first.is_ascii_alphanumeric())
 }

@@ -98,9 +98,7 @@ impl Azure {
         self.unlocked(&key, Change::Write)?;
         let known = self.deployments.get(&key);
         if known.is_some_and(|known| known.ended.is_none()) {
-            // The code has no public source; design decision.
-            let message = format!("The deployment '{}' is still running and cannot be replaced.", arm_id::name(&path));
-            return Err(Answer::error(409, "DeploymentActive", message));
+            return Err(active(&path));
         }
         let status = if known.is_some() { 200 } else { 201 };
         let body = call.json()?;
@@ -249,6 +247,7 @@ impl Azure {
         };
         let answer = match self.suffer(&call, &caller) {
             Some(refused) => refused.answer,
+            None if call.key() == arm_id::key(&deployment.id) => active(&deployment.id),
             None => answer_of(self.perform(&caller, &call)),
         };
         let poll = answer.headers.iter().find(|(name, _)| matches!(*name, "Azure-AsyncOperation" | "Location"));
@@ -320,6 +319,12 @@ impl Step {
         }
         item
     }
+}
+
+/// The code has no public source; design decision.
+fn active(id: &str) -> Answer {
+    let message = format!("The deployment '{}' is still running and cannot be replaced.", arm_id::name(id));
+    Answer::error(409, "DeploymentActive", message)
 }
 
 /// The body with its expressions evaluated. The template of a nested deployment with a scope of its own stays as it is.

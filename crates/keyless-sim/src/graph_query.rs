@@ -4,9 +4,10 @@
 //! `data-explorer/kusto/query` of MicrosoftDocs/dataexplorer-docs for what each operator and function means.
 //!
 //! [`lexer`] cuts a query into words, [`parser`] makes [`syntax`] of them, [`types`] checks it against the columns,
-//! [`scalar`] computes values, and [`tabular`] carries out the operators.
+//! [`scalar`] computes values, [`tabular`] carries out the operators, and [`limit`] ends what grows too large.
 
 mod lexer;
+mod limit;
 mod parser;
 mod scalar;
 mod syntax;

@@ -56,7 +56,7 @@ impl Azure {
         let mut found: Vec<String> = Vec::new();
         for (kind, action) in &tracked() {
             let everything = self.may(caller, action, scope);
-            let keys = self.world.keys_below(kind, scope).filter(|key| everything || self.may(caller, action, key));
+            let keys = self.world.keys_below(kind, scope).filter(|key| self.lists(everything, caller, action, key));
             let keys = keys.filter(|key| {
                 self.world.get(key).is_some_and(|value| wanted.iter().all(|wanted| wanted.suits(key, kind, value)))
             });

@@ -46,7 +46,7 @@ impl Azure {
         if !everything && !self.may_see_subscription(caller, scope) {
             self.authorize(caller, action, scope)?;
         }
-        let keys = self.world.keys_below(kind, scope).filter(|key| everything || self.may(caller, action, key));
+        let keys = self.world.keys_below(kind, scope).filter(|key| self.lists(everything, caller, action, key));
         let wanted = call.query("kind").filter(|_| kind == WORKSPACE).map(str::to_ascii_lowercase);
         let keys = keys.filter(|key| {
             let own = || self.world.get(key)?.get("kind")?.as_str().map(str::to_ascii_lowercase);

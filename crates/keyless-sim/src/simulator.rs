@@ -131,8 +131,8 @@ impl Simulator {
     }
 
     /// Writes every request from here on to `sink`, one line of JSON each, until the recording is dropped. A second
-    /// recording takes the place of the first. A sink that is slow slows the simulator down; one that fails ends the
-    /// recording and nothing else.
+    /// recording takes the place of the first. A sink that is slow slows the simulator down; one that fails, or
+    /// that takes nothing for some seconds, ends the recording and nothing else.
     pub fn record_to(&self, sink: impl std::io::Write + Send + 'static) -> std::io::Result<Recording> {
         self.recorder.record_to(Box::new(sink))
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::faults::fields::Fields;
+use crate::faults::json::Plain;
 use crate::faults::kind::{Fault, Meanwhile};
 use crate::faults::rule::FaultRule;
 use crate::faults::target::{Pattern, Target, known};
@@ -85,7 +86,7 @@ impl Faults {
     /// # Errors
     /// Everything that is wrong with it, in order.
     pub fn parse(text: &str) -> Result<Self, Vec<FaultsProblem>> {
-        let file: Value = serde_json::from_str(text).map_err(|error| {
+        let Plain(file) = serde_json::from_str(text).map_err(|error| {
             let message = error.to_string();
             let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
             vec![FaultsProblem { place: format!("{}:{}", error.line(), error.column()), message: message.to_owned() }]
@@ -332,6 +333,13 @@ mod tests {
     #[test]
     fn broken_json_is_told_by_line_and_column() {
         assert_eq!(problems("{\"rules\": [\n  {,}]}"), ["2:4: key must be a string"]);
+    }
+
+    #[test]
+    fn what_stands_twice_is_told_and_not_lost() {
+        let rule = r#"{"operation": "*", "fault": "busy", "times": 1, "times": 2}"#;
+        assert_eq!(problems(&format!("{{\"rules\": [\n{rule}]}}")), ["2:55: `times` stands here twice"]);
+        assert_eq!(problems(r#"{"rules": [], "rules": []}"#), ["1:21: `rules` stands here twice"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 
 mod fields;
 mod file;
+mod json;
 mod kind;
 mod profile;
 mod rule;

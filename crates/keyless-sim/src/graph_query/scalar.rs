@@ -10,6 +10,9 @@ use super::syntax::{Compare, Expr, Match};
 use super::types::position;
 use super::{Column, Kind, QueryError};
 
+/// The longest text that is put together. The service's own limit is not published; design decision.
+const LONGEST_TEXT: usize = 1 << 20;
+
 /// A value; a missing number or truth is `Null`, a missing part of JSON is `Dynamic(null)`.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Val {
@@ -290,7 +293,14 @@ fn call(name: &str, arguments: &[Expr], columns: &[Column], row: &[Val]) -> Eval
         "strlen" => Val::Long(i64::try_from(argument(0)?.text().chars().count()).unwrap_or(i64::MAX)),
         "strcat" => {
             let parts = (0..arguments.len()).map(argument).collect::<Result<Vec<Val>, _>>()?;
-            Val::Text(parts.iter().map(Val::text).collect())
+            let mut text = String::new();
+            for part in parts.iter().map(Val::text) {
+                text.push_str(&part);
+                if text.len() > LONGEST_TEXT {
+                    return Err(QueryError::unsupported(format!("A text of more than {LONGEST_TEXT} bytes")));
+                }
+            }
+            Val::Text(text)
         }
         "substring" => {
             let length = if arguments.len() == 3 { Some(argument(2)?) } else { None };

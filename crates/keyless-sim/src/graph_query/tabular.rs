@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::limit::Room;
 use super::scalar::Val;
 use super::syntax::{Expr, JoinKind, Key, Named, Query, Step};
 use super::types::{expect_bool, expect_key, position};
@@ -111,8 +112,13 @@ fn project(table: &Table, list: &[Named]) -> Result<Table, QueryError> {
         columns.push(Column { name: name_of(named, &columns), kind });
     }
     unique(&columns)?;
-    let value = |row: &Row| list.iter().map(|named| named.expr.value(&table.columns, row)).collect::<Result<Row, _>>();
-    let rows = table.rows.iter().map(value).collect::<Result<Vec<Row>, _>>()?;
+    let mut room = Room::new();
+    let mut rows = Vec::new();
+    for row in &table.rows {
+        let made = list.iter().map(|named| named.expr.value(&table.columns, row)).collect::<Result<Row, _>>()?;
+        room.take(&made)?;
+        rows.push(made);
+    }
     Ok(Table { columns, rows })
 }
 
@@ -166,9 +172,13 @@ fn order(table: Table, keys: &[Key]) -> Result<Table, QueryError> {
         expect_key(&key.expr, &table.columns)?;
     }
     let columns = &table.columns;
-    let value = |row: &Row| keys.iter().map(|key| key.expr.value(columns, row)).collect::<Result<Row, _>>();
-    let mut rows =
-        table.rows.iter().map(|row| Ok((value(row)?, row.clone()))).collect::<Result<Vec<(Row, Row)>, QueryError>>()?;
+    let mut room = Room::new();
+    let mut rows = Vec::new();
+    for row in &table.rows {
+        let by = keys.iter().map(|key| key.expr.value(columns, row)).collect::<Result<Row, _>>()?;
+        room.take(&by)?;
+        rows.push((by, row.clone()));
+    }
     rows.sort_by(|(left, _), (right, _)| {
         let mut pairs = keys.iter().zip(left.iter().zip(right));
         let unequal = pairs.find_map(|(key, (left, right))| {
@@ -216,6 +226,7 @@ fn join(left: &Table, kind: JoinKind, right: &Table, on: &[(String, String)]) ->
         by_key.entry(key(row, |pair| pair.1)).or_default().push(place);
     }
     let (mut rows, mut seen, mut met) = (Vec::new(), BTreeSet::new(), BTreeSet::new());
+    let mut room = Room::new();
     for row in &left.rows {
         let key = key(row, |pair| pair.0);
         if kind == JoinKind::InnerUnique && !seen.insert(key.clone()) {
@@ -225,6 +236,8 @@ fn join(left: &Table, kind: JoinKind, right: &Table, on: &[(String, String)]) ->
         for partner in partners {
             met.insert(*partner);
             let other = right.rows.get(*partner).map(Vec::as_slice).unwrap_or_default();
+            room.take(row)?;
+            room.take(other)?;
             rows.push([row.as_slice(), other].concat());
         }
         if partners.is_empty() && matches!(kind, JoinKind::LeftOuter | JoinKind::FullOuter) {

@@ -235,3 +235,16 @@ fn endless_queries_end() {
     let sum = format!("resources | project x = 1{}", " + 1".repeat(5000));
     assert_eq!(refused(&sum).code, "Unsupported");
 }
+
+#[test]
+fn what_grows_beyond_all_bounds_is_refused() {
+    let join = "join kind=inner (resources | extend k = 1, t = strcat(name, '0123456789')) on k";
+    let longer = |times: usize| format!(" | extend t = strcat({})", vec!["t"; times].join(", "));
+    for query in [
+        format!("resources | extend t = name{0}{0}{0}{0}", longer(64)),
+        format!("resources | extend k = 1, t = '{}'{} | {join} | {join} | {join}", "x".repeat(2000), longer(64)),
+    ] {
+        assert_eq!(refused(&query).code, "Unsupported", "{query}");
+    }
+    assert_eq!(rows(&format!("resources | extend k = 1 | {join} | {join} | {join} | count"))[0][0], 1296);
+}

@@ -36,6 +36,9 @@ const FIELDS: [&str; 22] = [
     "certificate",
 ];
 
+/// What the names of further secrets end with: `clientSecret`, `adminPassword`.
+const ENDINGS: [&str; 2] = ["secret", "password"];
+
 pub(super) fn url(url: &str) -> String {
     let Some((path, query)) = url.split_once('?') else { return text(url) };
     let parts: Vec<String> = query
@@ -97,13 +100,37 @@ pub(super) fn body(headers: &HeaderMap, body: &[u8]) -> Value {
 }
 
 fn is_secret(name: &str) -> bool {
-    FIELDS.contains(&name.to_ascii_lowercase().as_str())
+    let name = name.to_ascii_lowercase();
+    FIELDS.contains(&name.as_str()) || ENDINGS.iter().any(|ending| name.ends_with(ending))
+}
+
+/// Blanks what a deployment's template declares as secure: what was sent for it, and its default.
+/// Source: <https://learn.microsoft.com/azure/azure-resource-manager/templates/data-types#secure-strings-and-objects>.
+fn secure_parameters(deployment: &mut Map<String, Value>) {
+    let declared = |value: &mut Value| {
+        let kind = value.get("type").and_then(Value::as_str).unwrap_or_default();
+        let secure = kind.to_ascii_lowercase().starts_with("secure");
+        if let (true, Some(default)) = (secure, value.get_mut("defaultValue")) {
+            erase(default);
+        }
+        secure
+    };
+    let parameters = deployment.get_mut("template").and_then(|template| template.get_mut("parameters"));
+    let Some(parameters) = parameters.and_then(Value::as_object_mut) else { return };
+    let secure = parameters.iter_mut().filter_map(|(name, value)| declared(value).then(|| name.to_ascii_lowercase()));
+    let secure: Vec<String> = secure.collect();
+    for (name, sent) in deployment.get_mut("parameters").and_then(Value::as_object_mut).into_iter().flatten() {
+        if secure.contains(&name.to_ascii_lowercase()) {
+            erase(sent);
+        }
+    }
 }
 
 /// Blanks the text of secret fields, and of everything in them; numbers and the like stay.
 fn fields(value: &mut Value) {
     match value {
         Value::Object(map) => {
+            secure_parameters(map);
             for (name, value) in map {
                 // An error's code is no secret.
                 if is_secret(name) && !name.eq_ignore_ascii_case("code") {
@@ -173,6 +200,23 @@ mod tests {
             body(&HeaderMap::new(), br#"{"token_type":"Bearer","access_token":"eyJhbG"#),
             "{\"token_type\":\"Bearer\",\"***"
         );
+    }
+
+    #[test]
+    fn secrets_of_datastores_and_of_deployments_are_blanked() {
+        let shown = |json: Value| body(&HeaderMap::new(), json.to_string().as_bytes());
+        let store = |secret: &str| {
+            json!({"azureStorageSection": {"clientCredentials": {"clientId": "a", "clientSecret": secret}},
+                "azureSqlDatabaseSection": {"userId": "b", "userPassword": secret}})
+        };
+        assert_eq!(shown(store("s")), store("***"));
+        let deployment = |secret: &str| {
+            json!({"properties": {"parameters": {"Pin": {"value": secret}, "size": {"value": "x"}},
+                "template": {"parameters": {"pin": {"type": "secureString", "defaultValue": secret},
+                    "size": {"type": "string", "defaultValue": "y"}}}}})
+        };
+        assert_eq!(shown(deployment("s")), deployment("***"));
+        assert_eq!(shown(json!({"$skipToken": "t"})), json!({"$skipToken": "t"}));
     }
 
     #[test]

@@ -6,8 +6,9 @@ mod blank;
 mod writer;
 
 use std::collections::VecDeque;
-use std::sync::mpsc::SyncSender;
+use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -25,6 +26,10 @@ pub use writer::Recording;
 const RECENT: usize = 1000;
 /// How many bytes of bodies are kept at hand.
 const RECENT_BYTES: usize = 64 << 20;
+
+/// How long a writer may take nothing: longer than any disk is busy, shorter than callers wait.
+const PATIENCE: Duration = Duration::from_secs(3);
+const LOOK_AGAIN: Duration = Duration::from_millis(2);
 
 /// One request and what became of it. Tokens and secrets are blanked.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -166,6 +171,20 @@ impl Drop for Pending<'_> {
     }
 }
 
+/// Waits where the writer is behind, as a record with holes proves nothing, but not for a writer that is stuck.
+fn hand_over(writer: &SyncSender<Arc<Exchange>>, exchange: &Arc<Exchange>) -> bool {
+    let began = Instant::now();
+    let mut left = Arc::clone(exchange);
+    loop {
+        left = match writer.try_send(left) {
+            Ok(()) => return true,
+            Err(TrySendError::Full(left)) if began.elapsed() < PATIENCE => left,
+            Err(_) => return false,
+        };
+        std::thread::sleep(LOOK_AGAIN);
+    }
+}
+
 /// Where records go.
 #[derive(Debug, Default)]
 pub(crate) struct Recorder {
@@ -184,11 +203,14 @@ impl Recorder {
         let exchange = Arc::new(exchange);
         // Both under one lock, so that the file has the order of the memory.
         let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
-        let sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(sink) = &*sink {
-            // Waits where the writer is behind: a record with holes proves nothing. Fails only once the writer is gone.
-            let _ = sink.send(Arc::clone(&exchange));
+        let mut sink = self.sink.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(writer) = &*sink
+            && !hand_over(writer, &exchange)
+        {
+            tracing::error!("nobody takes the record of requests; it ends here, the simulator goes on");
+            *sink = None;
         }
+        drop(sink);
         recent.bytes += exchange.size();
         recent.exchanges.push_back(exchange);
         while recent.exchanges.len() > RECENT || recent.bytes > RECENT_BYTES {

@@ -1,9 +1,8 @@
 //! Lines of JSON on their way to a file: a thread of their own, a bounded queue, and a flush every second.
 
 use std::io::{BufWriter, Write};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::record::{Exchange, Recorder};
@@ -13,15 +12,19 @@ const WAITING: usize = 1024;
 /// How long a line may stay in memory.
 const FLUSH: Duration = Duration::from_secs(1);
 
+/// How long the end of a record waits for the next request to be written.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 /// A record that is being written. It ends, flushed, when this is dropped.
 #[derive(Debug)]
 pub struct Recording {
     recorder: Weak<Recorder>,
-    thread: Option<JoinHandle<()>>,
+    /// Tells of each request that is written, and closes after the last.
+    written: Receiver<()>,
 }
 
 impl Recording {
-    /// Ends the record and waits until all of it is written.
+    /// Ends the record and waits until all of it is written, unless nothing is taken any more where it goes.
     pub fn finish(self) {}
 }
 
@@ -30,8 +33,15 @@ impl Drop for Recording {
         if let Some(recorder) = self.recorder.upgrade() {
             recorder.set_sink(None);
         }
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
+        loop {
+            match self.written.recv_timeout(FAREWELL) {
+                Ok(()) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    tracing::error!("nobody takes the rest of the record of requests; it is lost");
+                    break;
+                }
+            }
         }
     }
 }
@@ -39,13 +49,14 @@ impl Drop for Recording {
 impl Recorder {
     pub(crate) fn record_to(self: &Arc<Self>, sink: Box<dyn Write + Send>) -> std::io::Result<Recording> {
         let (sender, receiver) = sync_channel(WAITING);
-        let thread = std::thread::Builder::new().name("record".to_owned()).spawn(move || write_all(sink, &receiver))?;
+        let (told, written) = sync_channel(1);
+        std::thread::Builder::new().name("record".to_owned()).spawn(move || write_all(sink, &receiver, &told))?;
         self.set_sink(Some(sender));
-        Ok(Recording { recorder: Arc::downgrade(self), thread: Some(thread) })
+        Ok(Recording { recorder: Arc::downgrade(self), written })
     }
 }
 
-fn write_all(sink: Box<dyn Write + Send>, receiver: &Receiver<Arc<Exchange>>) {
+fn write_all(sink: Box<dyn Write + Send>, receiver: &Receiver<Arc<Exchange>>, told: &SyncSender<()>) {
     let mut sink = BufWriter::with_capacity(256 << 10, sink);
     let mut dirty_since: Option<Instant> = None;
     let mut failed = false;
@@ -57,6 +68,8 @@ fn write_all(sink: Box<dyn Write + Send>, receiver: &Receiver<Arc<Exchange>>) {
             done = write_one(&mut sink, exchange);
             dirty_since.get_or_insert_with(Instant::now);
         }
+        // Only the end of the record listens; one word in the channel is as good as many.
+        let _ = told.try_send(());
         let ended = matches!(received, Err(RecvTimeoutError::Disconnected));
         let due = dirty_since.is_some_and(|since| since.elapsed() >= FLUSH);
         if !failed && (due || ended) {

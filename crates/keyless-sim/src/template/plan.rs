@@ -269,28 +269,42 @@ fn collect(
 /// Sorted so that each comes after what it depends on; what is not deployed is waited for by nobody.
 /// Source: <https://learn.microsoft.com/azure/azure-resource-manager/templates/resource-dependency>.
 fn in_order(resources: Vec<Resource>) -> Result<Vec<Resource>, Wrong> {
-    let mut ids = BTreeMap::new();
-    for resource in &resources {
-        let key = arm_id::key(&resource.id);
-        ids.insert(resource.name.to_ascii_lowercase(), key.clone());
-        if ids.insert(key.clone(), key).is_some() {
+    let mut places = BTreeMap::new();
+    for (place, resource) in resources.iter().enumerate() {
+        places.insert(resource.name.to_ascii_lowercase(), place);
+        if places.insert(arm_id::key(&resource.id), place).is_some() {
             return Err(Wrong(format!("The resource '{}' is defined multiple times in the template.", resource.id)));
         }
     }
-    let mut done: BTreeSet<String> = BTreeSet::new();
-    let (mut left, mut sorted) = (resources, Vec::new());
-    while !left.is_empty() {
-        let ready = |resource: &Resource| {
-            resource.after.iter().filter_map(|name| ids.get(name)).all(|needed| done.contains(needed))
-        };
-        let Some(next) = left.iter().position(ready) else {
-            return Err(Wrong::new("Circular dependency detected between resources of the template."));
-        };
-        let resource = left.remove(next);
-        done.insert(arm_id::key(&resource.id));
-        sorted.push(resource);
+    let mut needed_by: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let (mut waiting, mut ready) = (BTreeMap::new(), BTreeSet::new());
+    for (place, resource) in resources.iter().enumerate() {
+        let needed: BTreeSet<usize> = resource.after.iter().filter_map(|name| places.get(name)).copied().collect();
+        if needed.is_empty() {
+            ready.insert(place);
+        } else {
+            waiting.insert(place, needed.len());
+        }
+        for needed in needed {
+            needed_by.entry(needed).or_default().push(place);
+        }
     }
-    Ok(sorted)
+    let mut left: BTreeMap<usize, Resource> = resources.into_iter().enumerate().collect();
+    let mut sorted = Vec::new();
+    while let Some(next) = ready.pop_first() {
+        sorted.extend(left.remove(&next));
+        for place in needed_by.remove(&next).unwrap_or_default() {
+            let Some(open) = waiting.get_mut(&place) else { continue };
+            *open -= 1;
+            if *open == 0 {
+                ready.insert(place);
+            }
+        }
+    }
+    if left.is_empty() {
+        return Ok(sorted);
+    }
+    Err(Wrong::new("Circular dependency detected between resources of the template."))
 }
 
 fn no_loops() -> Wrong {

@@ -192,6 +192,21 @@ fn resources_come_after_what_they_depend_on_and_absent_ones_are_not_waited_for()
 }
 
 #[test]
+fn many_resources_that_depend_on_each_other_often_are_soon_in_order() {
+    const MANY: usize = 800;
+    let resource = |place: usize| {
+        let mut after = vec!["r799".to_owned(); 1000];
+        after.push(format!("R{}", place + 1));
+        let after = if place + 1 == MANY { Vec::new() } else { after };
+        json!({"type": "Microsoft.A/b", "name": format!("r{place}"), "apiVersion": "2024-01-01", "dependsOn": after})
+    };
+    let resources: Vec<Value> = (0..MANY).map(resource).collect();
+    let names: Vec<String> =
+        plan(json!({"resources": resources})).unwrap().resources.into_iter().map(|resource| resource.name).collect();
+    assert_eq!(names, (0..MANY).rev().map(|place| format!("r{place}")).collect::<Vec<_>>());
+}
+
+#[test]
 fn children_carry_the_type_and_name_of_what_they_stand_in() {
     let template = json!({"resources": [{
         "type": "Microsoft.A/b", "name": "outer", "apiVersion": "2024-01-01", "condition": "[empty('x')]",

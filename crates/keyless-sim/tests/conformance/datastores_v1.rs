@@ -101,3 +101,19 @@ async fn a_datastore_is_replaced_and_removed() {
     assert_eq!(cloud.get("/datastore/v1.0/subscriptions/x").await.status, 404);
     assert_eq!(cloud.get(&stores("elsewhere")).await.status, 404);
 }
+
+#[tokio::test]
+async fn a_name_makes_a_datastore_and_nothing_else() {
+    let cloud = Cloud::immediate();
+    let before = cloud.sim.world_json();
+    let authorization = "x/providers/Microsoft.Authorization";
+    let deny = format!("{authorization}/denyAssignments/z");
+    let lock = format!("{authorization}/locks/z");
+    let long = "a".repeat(256);
+    for name in ["", "a/b/c", " ", "..", "a b", "-a", "a?b", "%2e", &deny, &lock, &long] {
+        let reply = register(&cloud, blob(name)).await;
+        assert_eq!((reply.status, reply.code()), (400, "ValidationError"), "{name}");
+    }
+    assert_eq!(cloud.sim.world_json(), before);
+    assert_eq!(register(&cloud, blob("a-b_1")).await.status, 200);
+}

@@ -261,6 +261,22 @@ async fn a_running_deployment_is_not_replaced_and_a_finished_one_is() {
 }
 
 #[tokio::test]
+async fn a_deployment_cannot_hold_itself() {
+    let cloud = Cloud::immediate();
+    let nested = |name: &str, resources: Value| {
+        json!([{"type": "Microsoft.Resources/deployments", "apiVersion": "2020-06-01", "name": name,
+            "properties": {"mode": "Incremental", "template": {"resources": resources}}}])
+    };
+    for (name, resources) in [("me", nested("Me", json!([]))), ("outer", nested("inner", nested("outer", json!([]))))] {
+        let started = put(&cloud, name, json!({"resources": resources}), json!({})).await;
+        cloud.pass(60);
+        let poll = cloud.get(started.header("azure-asyncoperation")).await.body;
+        assert_eq!(poll["status"], "Failed", "{name}");
+        assert!(poll["error"].to_string().contains("DeploymentActive"), "{poll}");
+    }
+}
+
+#[tokio::test]
 async fn a_deployment_inside_of_another_is_waited_for() {
     let cloud = Cloud::new(small_world(), Knobs::default());
     let outer = json!({

@@ -47,6 +47,33 @@ async fn only_what_the_caller_may_read_is_listed() {
     assert_eq!(cloud.get(&format!("{SUB}/resources?api-version=2025-04-01")).await.code(), "AuthorizationFailed");
 }
 
+/// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/deny-assignments.md`.
+#[tokio::test]
+async fn what_the_caller_is_denied_to_read_is_in_no_list() {
+    let deny = |scope: &str| {
+        let name = "5b0a1e9c-3c1d-4f7e-8a4e-5f2d9f0d7c22";
+        json!({"id": format!("{scope}/providers/Microsoft.Authorization/denyAssignments/{name}"), "name": name,
+            "properties": {"denyAssignmentName": "stack", "principals": [{"id": DANA}],
+                "permissions": [{"actions": ["*/read"], "dataActions": []}]}})
+    };
+    let mut world = small_world();
+    world.push(grant_entry(SUB, "a1", DANA, READER));
+    world.push(deny(&workspace("churn")));
+    let mut cloud = Cloud::new(world, Knobs::immediate());
+    cloud.act_as(DANA);
+    let get = cloud.get(&format!("{}?api-version=2025-09-01", workspace("churn"))).await;
+    assert_eq!(get.code(), "DenyAssignmentAuthorizationFailed");
+    assert_eq!(names(&cloud, SUB, "").await, ["stmlchurnprod"]);
+    for scope in [SUB, RG] {
+        let list = format!("{scope}/providers/Microsoft.MachineLearningServices/workspaces?api-version=2025-09-01");
+        assert_eq!(cloud.get(&list).await.body["value"], json!([]), "{scope}");
+    }
+    let query = json!({"query": "resources | project name"});
+    let rows =
+        cloud.ask("POST", "/providers/Microsoft.ResourceGraph/resources?api-version=2024-04-01", Some(query)).await;
+    assert_eq!(rows.body["data"], json!([{"name": "stmlchurnprod"}]));
+}
+
 #[tokio::test]
 async fn a_head_says_whether_a_resource_exists_and_has_no_body() {
     let cloud = Cloud::immediate();

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::super::limit::Room;
 use super::super::scalar::Val;
 use super::super::syntax::{Aggregate, Expr, Named};
 use super::super::types::{expect_bool, expect_key};
@@ -28,8 +29,10 @@ pub(super) fn summarize(table: &Table, aggregates: &[Aggregate], by: &[Named]) -
     unique(&columns)?;
     let mut groups: Vec<(Row, Vec<&Row>)> = Vec::new();
     let mut places = std::collections::BTreeMap::new();
+    let mut room = Room::new();
     for row in &table.rows {
         let of = by.iter().map(|named| named.expr.value(&table.columns, row)).collect::<Result<Row, _>>()?;
+        room.take(&of)?;
         let place = *places.entry(group_key(&of)).or_insert(groups.len());
         match groups.get_mut(place) {
             Some((_, rows)) => rows.push(row),
@@ -45,6 +48,7 @@ pub(super) fn summarize(table: &Table, aggregates: &[Aggregate], by: &[Named]) -
         for aggregate in aggregates {
             row.push(aggregate.value(&table.columns, &members)?);
         }
+        room.take(&row)?;
         rows.push(row);
     }
     Ok(Table { columns, rows })

@@ -167,6 +167,32 @@ async fn a_full_disk_ends_the_record_and_nothing_else() {
     assert_eq!(cloud.get(&account_url()).await.status, 200);
 }
 
+/// A pipe whose reader has gone to sleep.
+struct Stuck(std::sync::mpsc::Receiver<()>);
+
+impl Write for Stuck {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        let _ = self.0.recv();
+        Err(io::ErrorKind::BrokenPipe.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_reader_that_hangs_holds_up_neither_the_simulator_nor_its_end() {
+    let cloud = Cloud::new(small_world(), Knobs { throttling: false, ..Knobs::immediate() });
+    let (asleep, stuck) = std::sync::mpsc::channel();
+    let recording = cloud.sim.record_to(Stuck(stuck)).unwrap();
+    for _ in 0..2500 {
+        assert_eq!(cloud.get(&account_url()).await.status, 200);
+    }
+    drop(recording);
+    drop(asleep);
+}
+
 #[tokio::test]
 async fn recent_requests_are_shown_beside_the_counts_on_demand() {
     let cloud = Cloud::immediate();
