@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, PATIENCE, Sim, id_of, output_of, patience, stderr, stdout, wait_until};
+use crate::harness::{Daemon, PATIENCE, Sim, id_of, keyless, output_of, patience, stderr, stdout, wait_until};
 
 #[test]
 fn with_tls_the_files_alone_are_enough() {
@@ -116,6 +116,20 @@ fn a_record_has_every_request_and_no_secret() {
     assert!(lines.len() > arm, "token requests are recorded too");
     assert!(!text.contains(&header) && !text.contains(&secret) && !text.contains("Bearer eyJ"));
     assert!(lines.iter().all(|line| line["requestHeaders"]["authorization"].as_str().is_none_or(|text| text == "***")));
+}
+
+#[test]
+fn two_simulators_do_not_write_to_one_record() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("record.jsonl");
+    std::fs::write(&path, "what was there before\n").unwrap();
+    let record = path.to_str().unwrap();
+    let sim = Sim::start(&["--workspaces", "1", "--record", record]);
+    let second = ["sim", "--workspaces", "1", "--listen", "127.0.0.1:0", "--record", record];
+    let said = stderr(&output_of(keyless(&second), 1));
+    assert!(said.contains("another process is writing to"), "{said}");
+    assert_eq!(sim.stop().code(), Some(0));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "");
 }
 
 /// A device that is always full, where there is one.

@@ -105,6 +105,8 @@ impl Azure {
         let mut struck = None;
         if self.rejection(&client_of(call)).is_none() {
             struck = self.strike(target, call);
+        } else {
+            self.knobs.faults.miss(self.now, target);
         }
         note.fault = struck.as_ref().map(|struck| struck.fault.name());
         let dated = |azure: &Self, answer: Answer| answer.header("Date", time::http_date(azure.now)).into_response();
@@ -143,6 +145,9 @@ impl Azure {
             Ok(caller) => caller,
             Err(refused) => {
                 note.fault = self.spoiled(call).map(Spoiled::fault);
+                if note.fault.is_some() {
+                    self.knobs.faults.miss(self.now, &target);
+                }
                 return Outcome::Answered(finish(self, "", refused));
             }
         };
@@ -151,6 +156,7 @@ impl Azure {
             return Outcome::Answered(finish(self, &caller, unread_body(unread)));
         }
         if let Some(refused) = self.suffer(call, &caller) {
+            self.knobs.faults.miss(self.now, &target);
             return Outcome::Answered(finish(self, &caller, refused.note(note)));
         }
         let struck = self.strike(&target, call);

@@ -112,6 +112,7 @@ impl Azure {
         let Some(store) = self.datastores(workspace).remove(&key) else {
             return Err(Answer::error(404, "UserError", format!("Could not find datastore with name: {name}")));
         };
+        self.unlocked(&key, Change::Write)?;
         self.record(&Actor { oid: caller, correlation: call.correlation() }, action, &call.path(), 200);
         let kind = json::text(&store, &["properties", "credentials", "credentialsType"]).unwrap_or("None");
         Ok(Answer::ok(json!({"secretsType": kind, "key": "AAAA"})))

@@ -295,6 +295,7 @@ impl Azure {
         let action = format!("Microsoft.MachineLearningServices/workspaces/{verb}/action");
         self.authorize(caller, &action, key)?;
         self.existing_workspace(key, arm_id::name(key))?;
+        self.unlocked(key, Change::Write)?;
         self.record(&Actor { oid: caller, correlation: call.correlation() }, &action, &call.path(), 200);
         Ok(Answer::ok(json!({"userStorageKey": "AAAA"})))
     }

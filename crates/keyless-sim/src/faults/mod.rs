@@ -99,6 +99,14 @@ impl Faults {
         spans.max().unwrap_or_default()
     }
 
+    /// Sees a request that something lasting has refused already: streams go on as if it had come through, so that what
+    /// lasts does not shift what strikes later. Ordinals do not: they count what comes through.
+    pub(crate) fn miss(&mut self, now: Timestamp, target: &Target<'_>) {
+        if now < self.end {
+            self.rules.iter_mut().for_each(|rule| rule.misses(target));
+        }
+    }
+
     /// The fault that strikes a request, with a number drawn for it. `applies` may turn a rule's fault down.
     pub(crate) fn strike(
         &mut self,

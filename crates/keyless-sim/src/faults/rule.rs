@@ -170,6 +170,16 @@ impl FaultRule {
             && self.times_per_resource.is_none_or(|times| state.per_resource.get(resource).is_none_or(|n| *n < times))
     }
 
+    /// Lets a request pass that the rule cannot strike: a draw is made and thrown away.
+    pub(crate) fn misses(&mut self, target: &Target<'_>) {
+        if let When::Chance(chance) = self.when
+            && self.pattern.matches(target)
+            && self.fault.suits(target)
+        {
+            self.state.rng.random_bool(chance);
+        }
+    }
+
     /// Counts a strike, and draws what the fault may want to draw.
     pub(crate) fn strike(&mut self, resource: &str) -> u64 {
         self.state.struck = self.state.struck.saturating_add(1);

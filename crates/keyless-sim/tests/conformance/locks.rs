@@ -3,7 +3,7 @@
 use keyless_sim::Knobs;
 use serde_json::{Value, json};
 
-use crate::cloud::{Cloud, JOB, RG, Reply, SUB, account, grant_entry, small_world};
+use crate::cloud::{Cloud, JOB, RG, Reply, SUB, account, grant_entry, small_world, workspace};
 
 const READER: &str = "acdd72a7-3385-48ef-bd42-f606fba81ae7";
 const G1: &str = "0f6c7b8a-2d1e-5c3f-9a4b-6d7e8f901234";
@@ -68,6 +68,19 @@ async fn levels_scopes_and_callers_are_checked() {
     for (method, body) in [("PUT", Some(json!({"properties": {"level": "ReadOnly"}}))), ("DELETE", None::<Value>)] {
         let refused = cloud.ask(method, &path(&account(), "keep"), body).await;
         assert_eq!((refused.status, refused.code()), (403, "AuthorizationFailed"));
+    }
+}
+
+/// Source: MicrosoftDocs/azure-docs `articles/azure-resource-manager/management/lock-resources.md`, which lets a read-only
+/// lock hold every POST.
+#[tokio::test]
+async fn a_read_only_lock_keeps_every_key_where_it_is() {
+    let cloud = Cloud::immediate();
+    put(&cloud, RG, "ReadOnly").await;
+    let store = format!("{}/datastores/workspaceblobstore/listSecrets", workspace("churn"));
+    for action in [format!("{}/listKeys", account()), format!("{}/listKeys", workspace("churn")), store] {
+        let refused = cloud.ask("POST", &format!("{action}?api-version=2023-05-01"), None).await;
+        assert_eq!((refused.status, refused.code()), (409, "ScopeLocked"), "{action}");
     }
 }
 

@@ -1,5 +1,6 @@
 //! `keyless sim`: the simulated cloud alone, for other processes on this machine.
 
+use std::fs::TryLockError;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -82,7 +83,16 @@ fn read_faults(faults: &str, args: &SimArgs) -> anyhow::Result<Faults> {
 }
 
 fn record(simulator: &Simulator, path: &Path) -> anyhow::Result<Recording> {
-    let file = std::fs::File::create(path).with_context(|| format!("cannot make `{}`", path.display()))?;
+    let shown = path.display();
+    let open = std::fs::File::options().write(true).create(true).truncate(false).open(path);
+    let file = open.with_context(|| format!("cannot make `{shown}`"))?;
+    // Two records in one file would be none. Where there are no locks, nobody can tell.
+    if let Err(TryLockError::WouldBlock) = file.try_lock() {
+        anyhow::bail!("another process is writing to `{shown}`");
+    }
+    if file.metadata().is_ok_and(|metadata| metadata.is_file()) {
+        file.set_len(0).with_context(|| format!("cannot empty `{shown}`"))?;
+    }
     simulator.record_to(file).context("cannot start the record")
 }
 

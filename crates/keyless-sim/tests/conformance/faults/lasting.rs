@@ -9,6 +9,31 @@ use crate::cloud::{BLOB_READER, Cloud, DANA, RG, SUB, account, small_world, work
 const NAME: &str = "0f6c7b8a-2d1e-5c3f-9a4b-6d7e8f901234";
 
 #[tokio::test]
+async fn what_lasts_does_not_shift_what_strikes_after_it() {
+    let chance = || FaultRule::new("GET", "/storageAccounts/{}", Fault::NotFound).chance(0.3);
+    let storm = Fault::Storm { lasts: minutes(10), retry_after: std::time::Duration::from_secs(20) };
+    let storm = FaultRule::new("GET", "/storageAccounts/{}", storm).calls([5]);
+    let mut strikes = Vec::new();
+    for rules in [vec![chance()], vec![chance(), storm]] {
+        let faults = Faults::new(rules);
+        let cloud = Cloud::new(small_world(), Knobs { faults, throttling: false, ..Knobs::immediate() });
+        let mut stormy = 0;
+        for _ in 0..50 {
+            stormy += usize::from(cloud.get(&account_url()).await.status == 429);
+        }
+        cloud.pass(1200);
+        let mut later = Vec::new();
+        for _ in 0..50 {
+            later.push(cloud.get(&account_url()).await.status);
+        }
+        strikes.push((stormy > 40, later));
+    }
+    assert_eq!((strikes[0].0, strikes[1].0), (false, true));
+    assert_eq!(strikes[0].1, strikes[1].1);
+    assert!(strikes[0].1.contains(&404));
+}
+
+#[tokio::test]
 async fn storm_refuses_a_provider_of_a_subscription_and_again_before_retry_after() {
     let storm = Fault::Storm { lasts: minutes(1), retry_after: std::time::Duration::from_secs(20) };
     let cloud = cloud(FaultRule::new("GET", "/storageAccounts/{}", storm).calls([1]));
