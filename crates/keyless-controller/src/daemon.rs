@@ -7,7 +7,6 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
 use keyless_arm::api::{ReadArm, WriteArm};
 use keyless_core::desired::{Desired, Revision};
 use keyless_core::id::StorageAccountId;
@@ -101,8 +100,8 @@ pub(crate) struct Shared {
 pub(crate) struct Boot {
     /// Whether the settled mark was missing.
     pub(crate) needed: bool,
-    /// The server's time in the first answer.
-    pub(crate) from: Option<Timestamp>,
+    /// When the first answer came.
+    pub(crate) from: Option<Instant>,
 }
 
 impl Controller {

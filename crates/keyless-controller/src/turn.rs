@@ -214,14 +214,15 @@ impl Loop {
         if !self.boot.needed {
             return None;
         }
-        let clock = self.shared.observer.clock();
-        self.boot.from = self.boot.from.or_else(|| clock.now());
-        let until = later(self.boot.from?, self.late_write()).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
-        if clock.last().is_some_and(|now| now >= until) {
+        // Counted on this process's own clock: a first answer whose `Date` is off must not cut the wait short.
+        let now = self.shared.observer.clock().now()?;
+        let left = self.late_write().saturating_sub(self.boot.from.get_or_insert_with(Instant::now).elapsed());
+        if left.is_zero() {
             self.boot.needed = false;
             self.shared.status.update(|status| status.boot_until = None);
             return None;
         }
+        let until = later(now, left).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
         self.shared.status.update(|status| status.boot_until = Some(until));
         Some(until)
     }

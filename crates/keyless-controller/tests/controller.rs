@@ -121,6 +121,23 @@ async fn a_crash_at_any_write_costs_a_wait_and_nothing_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_first_answer_whose_date_is_off_neither_cuts_nor_draws_out_the_wait_after_the_start() {
+    for off in [-12 * 60 * 60, -600, -180, 0, 600, 12 * 60 * 60] {
+        let (cloud, dir) = (two(), state());
+        cloud.first_off.store(off, std::sync::atomic::Ordering::Relaxed);
+        let started = cloud.now();
+        let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+        while cloud.calls().is_empty() {
+            cloud.called.notified().await;
+        }
+        let waited = gap(started, cloud.lock().calls[0].0);
+        assert!(waited >= LATE_WRITE, "off by {off} s: {waited:?}");
+        assert!(waited <= LATE_WRITE + Duration::from_secs(70), "off by {off} s: {waited:?}");
+        rig.crash().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_write_whose_answer_is_lost_is_rested_before_the_next() {
     for landing in [None, Some(Duration::from_secs(120))] {
         let (cloud, dir) = (two(), settled_state());

@@ -2,7 +2,7 @@
 //! that looks at every write in the moment it takes effect.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -107,6 +107,8 @@ pub(crate) struct Cloud {
     answers: AtomicUsize,
     /// Every answer of so many has a `Date` that is half a day ahead; with 0 none has.
     pub(crate) one_ahead_in: AtomicUsize,
+    /// The first answer's `Date` is off by so many seconds.
+    pub(crate) first_off: AtomicI64,
     pub(crate) waits: Waits,
 }
 
@@ -117,9 +119,9 @@ pub(crate) fn waits() -> Waits {
 impl Cloud {
     pub(crate) fn new() -> Arc<Self> {
         let state = Mutex::new(State::default());
-        let (answers, one_ahead_in) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let (answers, one_ahead_in, first_off) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicI64::new(0));
         let (called, began) = (Notify::new(), Instant::now());
-        Arc::new(Self { state, called, began, answers, one_ahead_in, waits: waits() })
+        Arc::new(Self { state, called, began, answers, one_ahead_in, first_off, waits: waits() })
     }
 
     /// One account with workspaces in access-key mode.
@@ -274,8 +276,12 @@ impl Cloud {
         // As a `Date` header tells it.
         let number = self.answers.fetch_add(1, Ordering::Relaxed) + 1;
         let is_ahead = number.checked_rem(self.one_ahead_in.load(Ordering::Relaxed)) == Some(0);
-        let ahead = if is_ahead { 12 * 60 * 60 } else { 0 };
-        let at = Timestamp::from_second(now.as_second() + ahead).unwrap();
+        let off = match (number, is_ahead) {
+            (1, _) => self.first_off.load(Ordering::Relaxed),
+            (_, true) => 12 * 60 * 60,
+            (_, false) => 0,
+        };
+        let at = Timestamp::from_second(now.as_second() + off).unwrap();
         Answer { value, at, request_id: Some("request".to_owned()) }
     }
 
