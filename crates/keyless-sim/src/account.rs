@@ -101,7 +101,7 @@ impl Azure {
             return Err(self.not_found(&call.path()));
         }
         self.unlocked(key, Change::Write)?;
-        let mut body = call.json()?;
+        let mut body = call.placed_json()?;
         check_flags(&body)?;
         let name = arm_id::name(key).to_owned();
         if !(3..=24).contains(&name.len())

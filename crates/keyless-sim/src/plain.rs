@@ -46,7 +46,7 @@ impl Azure {
             return Err(self.not_found(&path));
         }
         self.unlocked(&key, Change::Write)?;
-        let mut body = call.json()?;
+        let mut body = call.placed_json()?;
         let held = self.world.get(&key).and_then(|held| held.get("id").cloned());
         let status = if held.is_some() { 200 } else { 201 };
         let own = json::into_object(&mut body);

@@ -90,6 +90,16 @@ impl Call {
         })
     }
 
+    /// The JSON body of a resource that stands in a region.
+    /// Source: Azure/azure-sdk-for-python, recording `test_mgmt_hdinsight.test_create_with_empty_extended_parameters`.
+    pub(crate) fn placed_json(&self) -> Result<Value, Answer> {
+        let body = self.json()?;
+        match body.get("location").and_then(Value::as_str) {
+            Some(place) if !place.trim().is_empty() => Ok(body),
+            _ => Err(Answer::error(400, "LocationRequired", "The location property is required for this definition.")),
+        }
+    }
+
     /// The fields of a form body.
     pub(crate) fn form(&self) -> BTreeMap<String, String> {
         url::form_urlencoded::parse(&self.body).into_owned().collect()

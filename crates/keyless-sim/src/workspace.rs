@@ -119,7 +119,7 @@ impl Azure {
             return Err(self.not_found(&call.path()));
         }
         self.unlocked(key, Change::Write)?;
-        let body = as_provider_reads(call.json()?);
+        let body = as_provider_reads(call.placed_json()?);
         let name = arm_id::name(key);
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
         if !(3..=33).contains(&name.len()) || !plain || name.starts_with(['-', '_']) {

@@ -136,7 +136,24 @@ async fn accounts_are_made_by_put_without_the_flag() {
     assert_eq!(properties["encryption"]["keySource"], "Microsoft.Storage");
     assert_eq!(properties["primaryEndpoints"]["blob"], "https://stnew.blob.core.windows.net/");
     let bad = path.replace("stnew", "Not-A-Name");
-    assert_eq!(cloud.ask("PUT", &bad, Some(json!({}))).await.code(), "StorageAccountNameNotValid");
+    let placed = json!({"location": "westeurope"});
+    assert_eq!(cloud.ask("PUT", &bad, Some(placed)).await.code(), "StorageAccountNameNotValid");
+}
+
+#[tokio::test]
+async fn what_stands_in_a_region_is_not_made_without_one() {
+    let cloud = Cloud::immediate();
+    for (id, version) in [
+        (format!("{RG}/providers/Microsoft.Storage/storageAccounts/stnew"), "2023-05-01"),
+        (account(), "2023-05-01"),
+        (workspace("new"), "2025-09-01"),
+        (format!("{RG}/providers/Microsoft.KeyVault/vaults/new"), "2023-07-01"),
+    ] {
+        for body in [json!({"properties": {}}), json!({"location": " "}), json!({"location": null})] {
+            let reply = cloud.ask("PUT", &format!("{id}?api-version={version}"), Some(body)).await;
+            assert_eq!((reply.status, reply.code()), (400, "LocationRequired"), "{id}");
+        }
+    }
 }
 
 #[tokio::test]

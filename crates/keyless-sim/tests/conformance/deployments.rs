@@ -181,7 +181,8 @@ async fn what_a_resource_is_refused_for_is_nested_in_the_error_of_the_deployment
         "properties": {"level": "ReadOnly"}}));
     let cloud = Cloud::new(world, Knobs::immediate());
     let template = json!({"resources": [
-        {"type": "Microsoft.KeyVault/vaults", "apiVersion": "2023-07-01", "name": "kv", "properties": {}},
+        {"type": "Microsoft.KeyVault/vaults", "apiVersion": "2023-07-01", "name": "kv", "location": "westeurope",
+            "properties": {}},
         {"type": "Microsoft.Storage/storageAccounts", "apiVersion": "2023-04-01", "name": "stmlchurnprod",
             "location": "westeurope", "dependsOn": ["kv"], "properties": {}},
         {"type": "Microsoft.KeyVault/vaults", "apiVersion": "2023-07-01", "name": "later", "dependsOn": ["stmlchurnprod"]},
@@ -285,7 +286,8 @@ async fn a_deployment_inside_of_another_is_waited_for() {
             {"type": "Microsoft.Resources/deployments", "apiVersion": "2020-06-01", "name": "inside",
                 "properties": {"mode": "Incremental", "expressionEvaluationOptions": {"scope": "inner"},
                     "template": template(), "parameters": {"name": {"value": "[concat(parameters('name'), '2')]"}}}},
-            {"type": "Microsoft.KeyVault/vaults", "apiVersion": "2023-07-01", "name": "after", "dependsOn": ["inside"]},
+            {"type": "Microsoft.KeyVault/vaults", "apiVersion": "2023-07-01", "name": "after",
+                "location": "westeurope", "dependsOn": ["inside"]},
         ],
     });
     put(&cloud, "outside", outer, json!({})).await;
