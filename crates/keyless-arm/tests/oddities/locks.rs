@@ -40,6 +40,21 @@ async fn data_actions_may_be_absent_and_actions_empty() {
     assert_eq!(new.permissions[0].not_data_actions, ["a/b"]);
 }
 
+/// Names are found in any case by who asks for them; the client asks for a GUID, and takes any name that comes with it.
+#[tokio::test(start_paused = true)]
+async fn a_role_is_asked_for_by_its_guid_whatever_its_name() {
+    for name in ["Reader", "reader", "READER"] {
+        let body = json!({"id": format!("/providers/Microsoft.Authorization/roleDefinitions/{GUID}"), "name": GUID,
+            "properties": {"roleName": name, "type": "BuiltInRole", "permissions": [{"actions": ["*/read"]}]}});
+        let (client, asks) = always(200, &[], body);
+        let found = client.role_definition(&scope(), GUID.parse().unwrap()).await.unwrap().value.unwrap();
+        assert_eq!((found.id, &*found.name), (GUID.parse().unwrap(), name));
+        let asks = asks.lock().unwrap();
+        let (path, query) = asks[0].url.split_once('?').unwrap();
+        assert!(path.ends_with(&format!("/roleDefinitions/{GUID}")) && !query.contains("filter"), "{}", asks[0].url);
+    }
+}
+
 fn lock(scope: &str, properties: Value) -> Value {
     json!({"id": format!("{scope}/providers/Microsoft.Authorization/locks/keep"), "name": "keep", "properties": properties})
 }

@@ -48,7 +48,7 @@
 //! Role definitions and locks (`locks`):
 //! - two fields named `type`: `the_inner_type_tells_azures_own_roles`
 //! - data actions absent, actions empty: `data_actions_may_be_absent_and_actions_empty`
-//! - `roleName eq 'reader'` finds `Reader`: no concern, roles are asked for by GUID and never by name
+//! - `roleName eq 'reader'` finds `Reader`: `a_role_is_asked_for_by_its_guid_whatever_its_name`
 //! - empty successes, notes: `notes_may_be_absent_empty_or_text_and_a_success_may_be_empty`
 //! - inherited locks in the list: `an_inherited_lock_shows_its_own_scope_in_its_id_only`
 //! - a lock stops `listKeys`: `a_lock_in_the_way_is_a_refusal`
@@ -100,7 +100,7 @@
 //! - `ext_expires_in`: `the_extended_life_is_not_believed`
 //! - tokens of a day: `a_managed_identitys_token_may_last_a_day`
 //! - error bodies: `an_error_of_entra_is_told_on_one_line_and_not_repeated`
-//! - `authorization_pending`: no concern, only the login by device code gets it, and that is not offered
+//! - `authorization_pending`: `an_authorization_that_is_pending_gives_no_token`
 //! - 401 with claims: `a_demand_for_claims_is_met_with_a_token_that_is_new_and_never_with_the_old_one`
 //! - plain text from between: `plain_text_from_between_here_and_the_metadata_service_is_a_passing_fault`
 //!

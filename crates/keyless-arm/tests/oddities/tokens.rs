@@ -138,6 +138,18 @@ async fn an_error_of_entra_is_told_on_one_line_and_not_repeated() {
     assert_eq!(source.fetched.load(Ordering::SeqCst), 1);
 }
 
+/// Only the login by device code is told to wait so; here it is one more refusal of Entra, and never a token.
+#[tokio::test(start_paused = true)]
+async fn an_authorization_that_is_pending_gives_no_token() {
+    let body = json!({
+        "error": "authorization_pending", "error_codes": [70_016], "timestamp": "2021-01-20 17:49:04Z",
+        "error_description": "AADSTS70016: The authorization is pending.\r\nTrace ID: 1f0c",
+    });
+    let source = Source::new(&secret(), 400, &body.to_string());
+    let error = source.tokens.token().await.unwrap_err();
+    assert!(error.message.contains("authorization_pending: AADSTS70016"), "{error}");
+}
+
 /// The challenge names claims that the next token must satisfy: to have been issued after a moment. azure_identity cannot be
 /// handed claims, but each token is asked for by a new credential, so the next one is issued after it.
 #[tokio::test(start_paused = true)]
