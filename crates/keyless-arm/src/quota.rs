@@ -1,4 +1,4 @@
-//! What Azure allows, and which allowance a call falls under. [`crate::governor`] keeps this client below it.
+//! What Azure allows, and which allowance a call falls under. The governor keeps this client below it.
 //! Sources: <https://learn.microsoft.com/azure/azure-resource-manager/management/request-limits-and-throttling> and
 //! MicrosoftDocs/azure-docs `includes/azure-storage-limits-azure-resource-manager.md`.
 
