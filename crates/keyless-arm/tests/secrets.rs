@@ -25,13 +25,14 @@ use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt;
 
 const GROUP: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg";
-const SECRETS: [&str; 7] = [
+const SECRETS: [&str; 8] = [
     "eyJ0b2tlbi1vbmU",
     "eyJ0b2tlbi10d28",
     "hunter2-client-secret",
     "federated-assertion",
     "identity-header-value",
     "poll-signature-value",
+    "poll-certificate-value",
     "account-key-value==",
 ];
 
@@ -59,10 +60,10 @@ fn azure() -> Arc<dyn Wire> {
             *number
         };
         let answer = |status: u16, body: String| {
-            let response = Response::builder()
-                .status(status)
-                .header("x-ms-request-id", "req")
-                .header("location", "https://arm.example/poll?s=poll-signature-value");
+            // Recorded addresses carry a whole certificate.
+            let certificate = "poll-certificate-value".repeat(150);
+            let poll = format!("https://arm.example/poll?t=638905651858740536&c={certificate}&s=poll-signature-value");
+            let response = Response::builder().status(status).header("x-ms-request-id", "req").header("location", poll);
             Ok::<_, WireError>(response.body(Bytes::from(body)).unwrap())
         };
         let result = if url.contains("/oauth2/") || url.contains("/msi/") {

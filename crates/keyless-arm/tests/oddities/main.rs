@@ -54,7 +54,8 @@
 //! - a lock stops `listKeys`: `a_lock_in_the_way_is_a_refusal`
 //!
 //! Long-running operations (`operations`):
-//! - addresses of 3,600 characters: `a_poll_address_of_thousands_of_characters_is_used_as_given_and_never_logged`
+//! - addresses of 3,600 characters: `a_poll_address_of_thousands_of_characters_is_used_as_given`; that none is logged is
+//!   in `tests/secrets.rs`, since a log that is caught wants a process of its own
 //! - how workspaces do it: `a_workspaces_operation_is_followed_by_its_status_without_being_told_how_long_to_wait`
 //! - failure inside 200: `a_failure_inside_a_success_is_a_failure`
 //! - statuses in free text: `a_status_that_is_not_known_means_wait`
