@@ -1,0 +1,37 @@
+//! A storage account and its flag.
+
+use crate::id::StorageAccountId;
+
+/// A storage account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Account {
+    /// The id in the account's own spelling.
+    pub id: StorageAccountId,
+    /// The flag as Azure reports it.
+    pub shared_key: SharedKeyAccess,
+    /// The region, for throttling buckets and messages.
+    pub location: String,
+}
+
+/// `allowSharedKeyAccess`, with the three spellings of "allowed" kept apart for reports.
+///
+/// Source: <https://learn.microsoft.com/azure/storage/common/shared-key-authorization-prevent>: absent or null means allowed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SharedKeyAccess {
+    /// The property is missing: allowed, never set.
+    Absent,
+    /// The property is null: allowed.
+    Null,
+    /// `true`.
+    Allowed,
+    /// `false`.
+    Disallowed,
+}
+
+impl SharedKeyAccess {
+    /// Whether a request signed with the key is accepted.
+    #[must_use]
+    pub fn is_on(self) -> bool {
+        self != Self::Disallowed
+    }
+}

@@ -1,0 +1,128 @@
+//! Grants that are missing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::access::{self, Cover};
+use crate::action::{Action, Effort, Grant};
+use crate::catalog;
+use crate::desired::GrantScope;
+use crate::gate::{Gate, GateState};
+use crate::id::{ArmId, WorkspaceId};
+use crate::plan::gates;
+use crate::plan::needs::{NeedView, Resolved};
+use crate::plan::{Drift, Finding};
+
+use super::Planner;
+
+impl Planner<'_> {
+    pub(super) fn grants(&mut self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>) {
+        let owner = &self.desired.fleet.owner;
+        let mut wanted: BTreeMap<Grant, Asked> = BTreeMap::new();
+        for (&workspace, views) in views {
+            for view in views {
+                let holders = match &view.holders {
+                    Resolved::Known(holders) => holders,
+                    Resolved::NotRead(reads) => {
+                        self.wants.add((**reads).clone());
+                        continue;
+                    }
+                    Resolved::Missing(why) => {
+                        self.findings.insert(Finding::PrincipalMissing {
+                            workspace: workspace.clone(),
+                            principal: view.need.principal.to_string(),
+                            why: why.clone(),
+                        });
+                        continue;
+                    }
+                    Resolved::Unknown(why, cause) => {
+                        let what = format!("{} of {}", view.need.principal, workspace.name());
+                        self.findings.insert(Finding::Incomplete { what, why: why.clone(), cause: cause.clone() });
+                        continue;
+                    }
+                };
+                for (principal, kind) in holders {
+                    match access::cover(view.role, *principal, self.observed, &self.desired.fleet.waits) {
+                        Cover::Covered { .. } | Cover::Denied { .. } | Cover::NotRead => {}
+                        Cover::Unknown { why, cause } => {
+                            let what = format!("access of {}", view.need.principal);
+                            self.findings.insert(Finding::Incomplete { what, why, cause });
+                        }
+                        Cover::Missing { .. } => {
+                            self.drift.insert(Drift::RoleMissing {
+                                workspace: workspace.clone(),
+                                principal: *principal,
+                                role: view.role.id,
+                            });
+                            let scope = self.grant_scope(view.need.grant_scope);
+                            let grant = Grant::new(owner, scope, *principal, *kind, view.role.id);
+                            let asked = wanted.entry(grant).or_default();
+                            asked.workspaces.insert(workspace.clone());
+                            let words: Vec<&str> = view.need.because.iter().map(String::as_str).collect();
+                            asked.reasons.insert(format!("{}: {}", view.need.principal, words.join(", ")));
+                        }
+                    }
+                }
+            }
+        }
+        let stronger_first = without_implied(wanted);
+        for (grant, Asked { workspaces, reasons }) in stronger_first {
+            let action = Action::GrantRole(grant);
+            // One document that may act is enough: the grant is what it asks for.
+            let active = workspaces
+                .iter()
+                .filter_map(|id| self.desired.workspaces.get(id))
+                .map(|workspace| gates::workspace_active(workspace, self.desired, self.observed.now))
+                .min_by_key(gates::caution);
+            let mut checks = self.checks(&action, Effort::Repair, active.unwrap_or(GateState::NotLooked));
+            checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+            self.push(action, Effort::Repair, workspaces, checks);
+            if let Some(step) = self.steps.last_mut() {
+                step.reasons = reasons;
+            }
+        }
+    }
+
+    fn grant_scope(&self, scope: GrantScope) -> ArmId {
+        let account = self.desired.account_id.arm();
+        match scope {
+            GrantScope::Account => account.clone(),
+            GrantScope::ResourceGroup => {
+                let group = format!(
+                    "/subscriptions/{}/resourceGroups/{}",
+                    self.desired.account_id.subscription(),
+                    self.desired.account_id.resource_group()
+                );
+                // A prefix of a valid id is valid.
+                ArmId::parse(&group).unwrap_or_else(|_| account.clone())
+            }
+        }
+    }
+}
+
+/// Which documents ask for a grant, and in which words.
+#[derive(Clone, Default)]
+struct Asked {
+    workspaces: BTreeSet<WorkspaceId>,
+    reasons: BTreeSet<String>,
+}
+
+/// Drops grants whose data actions another planned grant to the same principal brings along.
+///
+/// Only where the same documents ask for both: a document in observe mode must not hold up another's grant.
+fn without_implied(wanted: BTreeMap<Grant, Asked>) -> Vec<(Grant, Asked)> {
+    let actions = |grant: &Grant| catalog::find_role(grant.role).map(|role| role.data_actions).unwrap_or_default();
+    let implied = |weak: &Grant, asking: &Asked| {
+        wanted.iter().any(|(strong, asked)| {
+            strong.principal == weak.principal
+                && asking.workspaces.is_subset(&asked.workspaces)
+                && strong.scope.covers(&weak.scope)
+                && actions(strong).len() > actions(weak).len()
+                && actions(weak).iter().all(|action| actions(strong).contains(action))
+        })
+    };
+    wanted
+        .iter()
+        .filter(|(grant, asked)| !implied(grant, asked))
+        .map(|(grant, asked)| (grant.clone(), asked.clone()))
+        .collect()
+}

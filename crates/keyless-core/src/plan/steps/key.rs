@@ -1,0 +1,81 @@
+//! The account's key, on and off.
+
+use std::collections::BTreeSet;
+
+use crate::action::{Action, Effort};
+use crate::desired::{AuthMode, DesiredSharedKey, DesiredWorkspace};
+use crate::gate::{Gate, GateState, ReadSet};
+use crate::plan::gates;
+use crate::plan::{Drift, Finding};
+
+use super::Planner;
+
+/// What the files ask of the account's key.
+pub(super) enum KeyTarget {
+    On,
+    Off,
+    /// As it is now.
+    Keep,
+    /// As it is now, because the documents do not agree; turning it off is shown as blocked.
+    Disputed(String),
+}
+
+impl Planner<'_> {
+    pub(super) fn key_target(&mut self) -> KeyTarget {
+        let identity = |w: &&DesiredWorkspace| w.auth_mode == AuthMode::Identity;
+        let back: Vec<&DesiredWorkspace> = self.desired.workspaces.values().filter(|w| !identity(w)).collect();
+        match self.desired.account.as_ref().map(|account| (account, account.shared_key_access)) {
+            Some((_, DesiredSharedKey::Unmanaged)) => KeyTarget::Keep,
+            Some((_, DesiredSharedKey::Enabled)) => KeyTarget::On,
+            Some((account, DesiredSharedKey::Disabled)) if !back.is_empty() => {
+                let names: Vec<&str> = back.iter().map(|workspace| workspace.name.as_str()).collect();
+                let what = format!(
+                    "{} asks for the key to be disabled, but {} asks for accesskey: the key keeps its present state",
+                    account.name,
+                    names.join(", ")
+                );
+                self.findings.insert(Finding::Contradiction { what: what.clone() });
+                KeyTarget::Disputed(what)
+            }
+            Some((_, DesiredSharedKey::Disabled)) => KeyTarget::Off,
+            None if self.desired.workspaces.is_empty() || !back.is_empty() => KeyTarget::Keep,
+            None => KeyTarget::Off,
+        }
+    }
+
+    pub(super) fn key_on(&mut self, target: &KeyTarget) {
+        let Some(account) = self.observed.account.value().and_then(Option::as_ref) else { return };
+        if !matches!(target, KeyTarget::On) || account.shared_key.is_on() {
+            return;
+        }
+        self.drift.insert(Drift::SharedKey { desired_on: true, observed: account.shared_key });
+        let action = Action::SetSharedKeyAccess { account: self.desired.account_id.clone(), allowed: true };
+        let active = gates::account_active(self.desired, self.observed.now);
+        let mut checks = self.checks(&action, Effort::Loosen, active);
+        checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+        self.push(action, Effort::Loosen, BTreeSet::new(), checks);
+    }
+
+    pub(super) fn key_off(&mut self, target: &KeyTarget) {
+        let agreed = match target {
+            KeyTarget::Off => GateState::Open,
+            KeyTarget::Disputed(what) => GateState::unmet(what.clone(), "documents that agree"),
+            KeyTarget::On | KeyTarget::Keep => return,
+        };
+        let Some(account) = self.observed.account.value().and_then(Option::as_ref) else { return };
+        if !account.shared_key.is_on() {
+            return;
+        }
+        self.drift.insert(Drift::SharedKey { desired_on: false, observed: account.shared_key });
+        let action = Action::SetSharedKeyAccess { account: self.desired.account_id.clone(), allowed: false };
+        let active = gates::account_active(self.desired, self.observed.now);
+        let mut checks = self.checks(&action, Effort::Tighten, active);
+        checks.look(Gate::Agreed, (agreed, ReadSet::default()));
+        checks.look(Gate::AllOnIdentity, gates::all_on_identity(self.observed, self.desired));
+        checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+        checks.look(Gate::Listed, gates::subscriptions_listed(self.observed));
+        checks.look(Gate::NoStoredKeys, gates::no_stored_keys(self.observed));
+        checks.look(Gate::KeyIdle, gates::key_idle(self.observed, self.desired));
+        self.push(action, Effort::Tighten, BTreeSet::new(), checks);
+    }
+}
