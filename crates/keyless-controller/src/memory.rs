@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keyless_core::action::Action;
+use keyless_core::desired::AuthMode;
 use keyless_core::id::StorageAccountId;
-use keyless_core::observed::{Account, History, Reading};
+use keyless_core::observed::{Account, History, Reading, WatchCause, WatchFrom};
 use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
 use keyless_core::plan::{Finding, Limits, Refusal};
 
@@ -56,6 +57,7 @@ struct KeyMemory {
     unsettled_until: Option<Timestamp>,
     refused: BTreeMap<Action, Remembered>,
     key_on_since: Option<Timestamp>,
+    watch: Option<WatchFrom>,
 }
 
 #[derive(Debug)]
@@ -92,8 +94,22 @@ impl Memory {
             // `at` is cut to a whole second or may be behind, and the key must not count as older than it is.
             let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
             memory.key_on_since = on.then(|| memory.key_on_since.unwrap_or_else(since));
+            match memory.watch.map(|watch| watch.because) {
+                // Off and on again: the next time it goes off is another matter.
+                Some(WatchCause::KeyOff | WatchCause::FirstSeenOff) if on => memory.watch = None,
+                None if !on && value.is_some() => {
+                    let because = WatchCause::FirstSeenOff;
+                    memory.watch = Some(WatchFrom { at: now.unwrap_or(*at), because });
+                }
+                _ => {}
+            }
         }
-        History { key_on_since: memory.key_on_since }
+        History { key_on_since: memory.key_on_since, watch: memory.watch }
+    }
+
+    /// Since when the account is watched for people who lost access.
+    pub(crate) fn watch(&self, key: &StorageAccountId) -> Option<WatchFrom> {
+        self.keys().get(key)?.watch
     }
 
     /// What holds a pass over this account back.
@@ -134,6 +150,7 @@ impl Memory {
             memory.refused.retain(|action, _| report.plan.steps.iter().any(|step| step.action == *action));
         }
         let Some(write) = &report.write else { return };
+        memory.watch_from(&write.action, &write.result, now);
         match &write.result {
             WriteResult::Applied { .. } | WriteResult::NotReadBack { .. }
                 if matches!(write.action, Action::GrantRole(_) | Action::RevokeRole { .. }) =>
@@ -186,6 +203,18 @@ impl Memory {
 }
 
 impl KeyMemory {
+    /// A change that may take somebody's access begins a watch, or begins it anew.
+    fn watch_from(&mut self, action: &Action, result: &WriteResult, now: Timestamp) {
+        let because = match action {
+            Action::SetSharedKeyAccess { allowed: false, .. } => WatchCause::KeyOff,
+            Action::SetAuthMode { mode: AuthMode::Identity, .. } => WatchCause::Switch,
+            _ => return,
+        };
+        if matches!(result, WriteResult::Applied { changed: true, .. } | WriteResult::NotReadBack { .. }) {
+            self.watch = Some(WatchFrom { at: now, because });
+        }
+    }
+
     fn rest(&mut self, now: Timestamp, late_write: Duration) {
         let until = later(now, late_write).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
         self.unsettled_until = self.unsettled_until.max(Some(until));

@@ -17,12 +17,13 @@ use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment,
-    RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, KeyDetails, KeyUsage, Lock, Observed, ObservedWorkspace, Reading,
+    RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
 use crate::clock::{ServerClock, earlier};
+use crate::evidence::{Evidence, Window};
 use crate::failed::failed;
 use crate::memory::Memory;
 use crate::search::{Search, Searcher};
@@ -43,6 +44,7 @@ pub struct Observer {
     clock: Arc<ServerClock>,
     memory: Arc<Memory>,
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
+    evidence: Evidence,
     /// Held over a sweep of the fleet, so that accounts that need one at once share it.
     sweep: tokio::sync::Mutex<Sweep>,
 }
@@ -89,6 +91,8 @@ enum Piece {
     Denies(Reading<Vec<DenyAssignment>>),
     Locks(Reading<Vec<Lock>>),
     KeyUsage(Reading<KeyUsage>),
+    KeyDetails(Reading<KeyDetails>),
+    Denials(Reading<KeyDetails>),
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
     Search(Search),
     Elsewhere(Reading<BTreeMap<WorkspaceId, Vec<Datastore>>>),
@@ -98,7 +102,14 @@ impl Observer {
     /// An observer over one reader. `memory` keeps since when each key has been seen on.
     #[must_use]
     pub fn new(read: Arc<dyn ReadArm>, clock: Arc<ServerClock>, memory: Arc<Memory>) -> Self {
-        Self { read, clock, memory, roles: Mutex::default(), sweep: tokio::sync::Mutex::default() }
+        Self {
+            read,
+            clock,
+            memory,
+            roles: Mutex::default(),
+            evidence: Evidence::default(),
+            sweep: tokio::sync::Mutex::default(),
+        }
     }
 
     /// The reader.
@@ -140,6 +151,8 @@ impl Observer {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             identities,
         } = ask.reads;
         let key = &ask.desired.account_id;
@@ -182,6 +195,13 @@ impl Observer {
             // Its window is cut from the server's time, which another read has to tell first.
             let group = if self.clock.last().is_some() { &mut first } else { &mut last };
             group.push(Box::pin(self.key_usage(ask.desired)));
+        }
+        if *key_details {
+            let group = if self.clock.last().is_some() { &mut first } else { &mut last };
+            group.push(Box::pin(self.key_details(ask)));
+        }
+        if *denials {
+            last.push(Box::pin(self.denials(ask.desired)));
         }
         for id in workspaces {
             let target = matches!(ask.confirming, Some(Action::SetAuthMode { workspace, .. }) if workspace == id);
@@ -231,15 +251,29 @@ impl Observer {
         sweep.naming(key.name(), elsewhere, &*self.read, &self.clock).await
     }
 
-    /// Key usage over exactly `keyIdle`, ending where metrics are complete.
+    /// The window of exactly `keyIdle`, ending where metrics are complete.
+    fn idle_window(&self, desired: &KeyDesired) -> Option<Window> {
+        let to = earlier(self.clock.last()?, desired.fleet.waits.metrics_lag);
+        Some(Window { from: earlier(to, desired.key_idle()), to })
+    }
+
     async fn key_usage(&self, desired: &KeyDesired) -> Piece {
-        let Some(now) = self.clock.last() else {
-            return Piece::KeyUsage(Reading::unknown("the server's time is not known"));
-        };
-        let waits = &desired.fleet.waits;
-        let to = earlier(now, waits.metrics_lag);
-        let from = earlier(to, desired.key_idle());
+        let Some(Window { from, to }) = self.idle_window(desired) else { return Piece::KeyUsage(timeless()) };
         Piece::KeyUsage(self.reading(self.read.key_usage(&desired.account_id, from, to).await))
+    }
+
+    async fn key_details(&self, Ask { desired, confirming, .. }: Ask<'_>) -> Piece {
+        let Some(window) = self.idle_window(desired) else { return Piece::KeyDetails(timeless()) };
+        let (account, idle) = (&desired.account_id, desired.key_idle());
+        Piece::KeyDetails(self.evidence.names(&*self.read, account, window, idle, confirming.is_some()).await)
+    }
+
+    async fn denials(&self, desired: &KeyDesired) -> Piece {
+        let key = &desired.account_id;
+        let (Some(watch), Some(now)) = (self.memory.watch(key), self.clock.last()) else {
+            return Piece::Denials(timeless());
+        };
+        Piece::Denials(self.evidence.denials(&*self.read, key, watch, now).await)
     }
 
     async fn assignments(&self, desired: &KeyDesired) -> Piece {
@@ -318,6 +352,12 @@ impl Observer {
                 Piece::KeyUsage(reading) => {
                     part.key_usage = reading;
                 }
+                Piece::KeyDetails(reading) => {
+                    part.key_details = reading;
+                }
+                Piece::Denials(reading) => {
+                    part.denials = reading;
+                }
                 Piece::Identity(id, reading) => {
                     part.identities.insert(id, reading);
                 }
@@ -338,6 +378,11 @@ impl Observer {
         part.history = self.memory.saw_account(key, &part.account, self.clock.now());
         part
     }
+}
+
+/// A window cannot be cut before an answer has told the server's time.
+fn timeless<T>() -> Reading<T> {
+    Reading::unknown("the server's time is not known")
 }
 
 fn entry(part: &mut Observed, id: WorkspaceId) -> &mut ObservedWorkspace {

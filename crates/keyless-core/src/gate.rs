@@ -159,6 +159,10 @@ pub struct ReadSet {
     pub locks: bool,
     /// The key-usage metric.
     pub key_usage: bool,
+    /// The same metric by service and call.
+    pub key_details: bool,
+    /// Who was refused what since the account is watched.
+    pub denials: bool,
     /// These user-assigned identities.
     pub identities: BTreeSet<ManagedIdentityId>,
 }
@@ -184,6 +188,8 @@ impl ReadSet {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             identities,
         } = other;
         self.account |= account;
@@ -197,6 +203,8 @@ impl ReadSet {
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;
+        self.key_details |= key_details;
+        self.denials |= denials;
         self.identities.extend(identities);
     }
 }

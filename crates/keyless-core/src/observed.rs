@@ -8,8 +8,10 @@ mod assignment;
 mod compute;
 mod datastore;
 mod deny;
+mod history;
 mod lock;
 mod role;
+mod service;
 mod usage;
 mod workspace;
 
@@ -26,9 +28,11 @@ pub use assignment::{PrincipalType, RoleAssignment};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use history::{History, WatchCause, WatchFrom};
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};
-pub use usage::{KeyUsage, Traffic};
+pub use service::{ServiceFlags, StorageService};
+pub use usage::{KeyDetails, KeyUsage, ServiceUse, Signed, Traffic, hour};
 pub use workspace::{ObservedAuthMode, ObservedWorkspace, Workspace, WorkspaceKind};
 
 /// Everything one pass knows about one storage account and what hangs on it.
@@ -60,6 +64,10 @@ pub struct Observed {
     pub locks: Reading<Vec<Lock>>,
     /// Who signed with what during the key-idle window.
     pub key_usage: Reading<KeyUsage>,
+    /// The same by service and call; read where the key is in use.
+    pub key_details: Reading<KeyDetails>,
+    /// Who was refused what since the account is watched.
+    pub denials: Reading<KeyDetails>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
@@ -83,6 +91,8 @@ impl Observed {
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
+            key_details: Reading::NotRead,
+            denials: Reading::NotRead,
             identities: BTreeMap::new(),
             history: History::default(),
         }
@@ -103,6 +113,8 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             identities,
             history,
         } = part;
@@ -133,6 +145,8 @@ impl Observed {
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
+        self.key_details.absorb(key_details);
+        self.denials.absorb(denials);
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
@@ -153,6 +167,8 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             identities,
         } = reads;
         if *account {
@@ -191,15 +207,14 @@ impl Observed {
         if *key_usage {
             self.key_usage = Reading::NotRead;
         }
+        if *key_details {
+            self.key_details = Reading::NotRead;
+        }
+        if *denials {
+            self.denials = Reading::NotRead;
+        }
         for id in identities {
             self.identities.remove(id);
         }
     }
-}
-
-/// Facts that only time shows and Azure does not store.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct History {
-    /// Since when every read of this process has seen shared key access allowed.
-    pub key_on_since: Option<Timestamp>,
 }

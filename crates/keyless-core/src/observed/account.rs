@@ -2,6 +2,8 @@
 
 use crate::id::StorageAccountId;
 
+use super::ServiceFlags;
+
 /// A storage account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -9,6 +11,8 @@ pub struct Account {
     pub id: StorageAccountId,
     /// The flag as Azure reports it.
     pub shared_key: SharedKeyAccess,
+    /// The flags of single services, where Azure shows them.
+    pub services: ServiceFlags,
     /// The region, for throttling buckets and messages.
     pub location: String,
 }

@@ -1,8 +1,10 @@
 //! One pure function for each gate: desired and observed in, open or not and why out.
 //!
-//! [`workspace`] guards a switch of one workspace, [`account`] the flag of the account, [`write`] every change.
+//! [`workspace`] guards a switch of one workspace, [`account`] and [`mod@key_idle`] the flag of the account, [`write`] every
+//! change.
 
 mod account;
+mod key_idle;
 mod workspace;
 mod write;
 
@@ -10,7 +12,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::gate::{GateState, ReadSet};
 
-pub(super) use account::{all_on_identity, key_idle, no_stored_keys, subscriptions_listed};
+pub(super) use account::{all_on_identity, no_stored_keys, subscriptions_listed};
+pub(super) use key_idle::key_idle;
 pub(super) use workspace::{
     compatible, key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there,
 };

@@ -3,10 +3,12 @@
 //! Forward: grants, mode to identity, key off. Back: key on, mode to accesskey. The articles describe the way back in
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
+mod evidence;
 mod grants;
 mod key;
 mod modes;
 mod revokes;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -68,6 +70,8 @@ impl<'a> Planner<'a> {
             self.modes(&views, &target);
             self.key_off(&target);
             self.revokes(&views);
+            self.service_flags();
+            self.watch();
         }
         Plan {
             account_id: self.desired.account_id.clone(),
