@@ -16,6 +16,7 @@ mod back;
 mod commands;
 mod converges;
 mod drift;
+mod evidence;
 mod faults;
 mod kills;
 mod published_order;

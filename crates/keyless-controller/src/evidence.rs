@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use keyless_arm::api::{Answer, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::id::StorageAccountId;
@@ -16,15 +16,24 @@ use tokio::time::Instant;
 
 use crate::failed::failed;
 
-/// How long the names behind a shut gate are told again without a new read. Design decision: metrics come by the hour.
-const NAMES_FOR: Duration = Duration::from_secs(60 * 60);
+/// How often things are read, by how far metrics lag (15 minutes): what is not there yet cannot be read sooner.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    /// How long the names behind a shut gate are told again without a new read: an hour.
+    names: Duration,
+    /// How often it is asked who was refused: every five minutes one request for each watched account, and four more where
+    /// somebody was.
+    watch: Duration,
+    /// Metrics come by the minute, so a window must hold one.
+    shortest: Duration,
+}
 
-/// How often it is asked who was refused: one request for each watched account, and four more where somebody was. Design
-/// decision: metrics lag by minutes, so asking more often tells little.
-const WATCH_EVERY: Duration = Duration::from_secs(5 * 60);
-
-/// Metrics come by the minute, so a window must hold one.
-const SHORTEST: SignedDuration = SignedDuration::from_mins(1);
+impl Pace {
+    /// Design decision: four times the lag, a third and a fifteenth of it.
+    pub(crate) fn of(metrics_lag: Duration) -> Self {
+        Self { names: metrics_lag.saturating_mul(4), watch: metrics_lag / 3, shortest: metrics_lag / 15 }
+    }
+}
 
 /// What was read of each account.
 #[derive(Debug, Default)]
@@ -52,20 +61,19 @@ impl Evidence {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Who uses the key in the window, which is `idle` long. `confirming`, it is read whatever is kept.
+    /// Who uses the key in the window, which is `idle` long. Without `keep` it is read whatever is kept.
     pub(crate) async fn names(
         &self,
         read: &dyn ReadArm,
         account: &StorageAccountId,
         window: Window,
         idle: Duration,
-        confirming: bool,
+        keep: Option<Pace>,
     ) -> Reading<KeyDetails> {
         let kept = self.kept().get(account).and_then(|kept| kept.names.clone());
-        if let Some((since, length, names)) = kept
-            && !confirming
+        if let (Some((since, length, names)), Some(pace)) = (kept, keep)
             && length == idle
-            && since.elapsed() < NAMES_FOR
+            && since.elapsed() < pace.names
         {
             return names;
         }
@@ -82,15 +90,16 @@ impl Evidence {
         account: &StorageAccountId,
         watch: WatchFrom,
         now: Timestamp,
+        pace: Pace,
     ) -> Reading<KeyDetails> {
         let kept = self.kept().get(account).and_then(|kept| kept.denials.clone());
         if let Some((since, from, denials)) = kept
             && from == watch.at
-            && since.elapsed() < WATCH_EVERY
+            && since.elapsed() < pace.watch
         {
             return denials;
         }
-        let denials = refused(read, account, Window { from: watch.at, to: now }).await;
+        let denials = refused(read, account, Window { from: watch.at, to: now }, pace.shortest).await;
         let known = matches!(denials, Reading::Known { .. }).then(|| (Instant::now(), watch.at, denials.clone()));
         self.kept().entry(account.clone()).or_default().denials = known;
         denials
@@ -123,10 +132,16 @@ async fn ask_services(
 }
 
 /// First the account as a whole; by service only if anybody was refused.
-async fn refused(read: &dyn ReadArm, account: &StorageAccountId, window: Window) -> Reading<KeyDetails> {
+async fn refused(
+    read: &dyn ReadArm,
+    account: &StorageAccountId,
+    window: Window,
+    shortest: Duration,
+) -> Reading<KeyDetails> {
     let Window { from, to } = window;
     let nobody = |complete| KeyDetails { from, to, complete, uses: Vec::new() };
-    if to.duration_since(from) < SHORTEST {
+    let length = Duration::try_from(to.duration_since(from)).unwrap_or_default();
+    if length.is_zero() || length < shortest {
         return Reading::known(nobody(true), to);
     }
     let (usage, at) = match read.key_usage(account, from, to).await {

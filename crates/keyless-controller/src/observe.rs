@@ -23,7 +23,7 @@ use keyless_core::observed::{
 use tokio::time::Instant;
 
 use crate::clock::{ServerClock, earlier};
-use crate::evidence::{Evidence, Window};
+use crate::evidence::{Evidence, Pace, Window};
 use crate::failed::failed;
 use crate::memory::Memory;
 use crate::search::{Search, Searcher};
@@ -265,7 +265,8 @@ impl Observer {
     async fn key_details(&self, Ask { desired, confirming, .. }: Ask<'_>) -> Piece {
         let Some(window) = self.idle_window(desired) else { return Piece::KeyDetails(timeless()) };
         let (account, idle) = (&desired.account_id, desired.key_idle());
-        Piece::KeyDetails(self.evidence.names(&*self.read, account, window, idle, confirming.is_some()).await)
+        let keep = confirming.is_none().then(|| Pace::of(desired.fleet.waits.metrics_lag));
+        Piece::KeyDetails(self.evidence.names(&*self.read, account, window, idle, keep).await)
     }
 
     async fn denials(&self, desired: &KeyDesired) -> Piece {
@@ -273,7 +274,8 @@ impl Observer {
         let (Some(watch), Some(now)) = (self.memory.watch(key), self.clock.last()) else {
             return Piece::Denials(timeless());
         };
-        Piece::Denials(self.evidence.denials(&*self.read, key, watch, now).await)
+        let pace = Pace::of(desired.fleet.waits.metrics_lag);
+        Piece::Denials(self.evidence.denials(&*self.read, key, watch, now, pace).await)
     }
 
     async fn assignments(&self, desired: &KeyDesired) -> Piece {
