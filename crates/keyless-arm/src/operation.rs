@@ -68,6 +68,10 @@ operations! {
     /// The computes of a workspace.
     ListComputes = "list computes", WorkspaceParts, &[200],
         &["Microsoft.MachineLearningServices/workspaces/computes/read"];
+    /// The online endpoints of a subscription, as resources of a type with a place of their own.
+    ListOnlineEndpoints = "list online endpoints", Resources, &[200],
+        &["Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read",
+          "Microsoft.Resources/subscriptions/resources/read"];
     /// One storage account.
     GetStorageAccount = "get storage account", Storage, &[200], &["Microsoft.Storage/storageAccounts/read"];
     /// The role assignments at a scope and above.

@@ -159,6 +159,8 @@ pub struct ReadSet {
     pub locks: bool,
     /// The key-usage metric.
     pub key_usage: bool,
+    /// The online endpoints of the workspaces on the account.
+    pub endpoints: bool,
     /// These user-assigned identities.
     pub identities: BTreeSet<ManagedIdentityId>,
 }
@@ -184,6 +186,7 @@ impl ReadSet {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
         } = other;
         self.account |= account;
@@ -197,6 +200,7 @@ impl ReadSet {
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;
+        self.endpoints |= endpoints;
         self.identities.extend(identities);
     }
 }

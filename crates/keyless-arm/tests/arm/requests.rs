@@ -50,6 +50,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::GetWorkspace => read!(client.workspace(&workspace)),
         Operation::ListDatastores => read!(client.datastores(&workspace)),
         Operation::ListComputes => read!(client.computes(&workspace)),
+        Operation::ListOnlineEndpoints => read!(client.online_endpoints(SUBSCRIPTION.parse().unwrap())),
         Operation::GetStorageAccount => read!(client.account(&account)),
         Operation::ListRoleAssignments => read!(client.role_assignments(account.arm())),
         Operation::GetRoleAssignment => {
@@ -112,6 +113,7 @@ fn answer(operation: Operation) -> Value {
         | Operation::ListWorkspaces
         | Operation::ListDatastores
         | Operation::ListComputes
+        | Operation::ListOnlineEndpoints
         | Operation::ListRoleAssignments
         | Operation::ListDenyAssignments
         | Operation::ListLocks => json!({"value": []}),

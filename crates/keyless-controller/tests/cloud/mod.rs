@@ -392,6 +392,9 @@ impl ReadArm for Cloud {
     async fn computes(&self, _: &WorkspaceId) -> Read<Vec<Compute>> {
         self.read("computes", |_| Vec::new()).await
     }
+    async fn online_endpoints(&self, _: SubscriptionId) -> Read<Vec<Endpoint>> {
+        self.read("online_endpoints", |_| Vec::new()).await
+    }
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
         let now = self.now();
         let stuck = {

@@ -167,7 +167,7 @@ object! {
         optional managed_identity("managedIdentity"): ManagedIdentityId,
         /// The name of a compute of the workspace, whose identities are meant.
         optional compute("compute"): Name,
-        /// The workspace's own identity.
+        /// An identity of the workspace itself: `system`, or `userAssigned` for all that it has of that kind.
         optional workspace("workspace"): WorkspaceIdentity,
     }
     also { "minProperties": 1, "maxProperties": 1 }
@@ -192,6 +192,7 @@ object! {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WorkspaceIdentity {
     System,
+    UserAssigned,
 }
 
 object! {
@@ -387,6 +388,7 @@ words! {
     /// Which of the workspace's identities is meant.
     WorkspaceIdentity as "WorkspaceIdentity" {
         "system" => WorkspaceIdentity::System,
+        "userAssigned" => WorkspaceIdentity::UserAssigned,
     }
 }
 

@@ -6,6 +6,7 @@
 mod grants;
 mod key;
 mod modes;
+mod neighbours;
 mod revokes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -68,6 +69,7 @@ impl<'a> Planner<'a> {
             self.modes(&views, &target);
             self.key_off(&target);
             self.revokes(&views);
+            self.neighbours();
         }
         Plan {
             account_id: self.desired.account_id.clone(),

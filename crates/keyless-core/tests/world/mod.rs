@@ -80,6 +80,7 @@ pub struct World {
     /// When a workspace in access-key mode last signed with the key.
     pub last_workspace_use: Option<Timestamp>,
     pub sas: u64,
+    pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
 }
@@ -98,6 +99,7 @@ impl World {
             key_user_until: None,
             last_workspace_use: None,
             sas: 0,
+            endpoints: Vec::new(),
             elsewhere: Vec::new(),
         };
         for role in catalog::ROLES {
@@ -206,6 +208,7 @@ impl World {
             observed.workspaces.insert(id.clone(), entry);
         }
         observed.elsewhere = Reading::known(BTreeMap::from([(workspace_id("far-away"), self.elsewhere.clone())]), now);
+        observed.endpoints = Reading::known(self.endpoints.clone(), now);
         observed.assignments = Reading::known(self.assignments.clone(), now);
         observed.roles = self.roles.iter().map(|(id, role)| (*id, Reading::known(role.clone(), now))).collect();
         observed.denies = Reading::known(self.denies.clone(), now);
