@@ -265,6 +265,11 @@ fn check(case: &Case, before: &World, action: &Action) {
             let gone = before.assignments.iter().find(|a| a.id == *assignment).expect("it exists");
             assert_eq!(gone.name, assignment_name("keyless", &gone.scope, *principal, *role), "a foreign grant");
             assert_eq!(gone.principal, person(77));
+            for (id, declared) in &case.desired.workspaces {
+                let on_key =
+                    matches!(before.workspaces[id].mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset);
+                assert!(on_key || declared.auth_mode == AuthMode::Identity, "revoked on the way back of {}", id.name());
+            }
         }
     }
 }
