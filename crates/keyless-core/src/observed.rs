@@ -8,6 +8,7 @@ mod assignment;
 mod compute;
 mod datastore;
 mod deny;
+mod keys;
 mod lock;
 mod role;
 mod usage;
@@ -26,6 +27,7 @@ pub use assignment::{PrincipalType, RoleAssignment};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};
 pub use usage::{KeyUsage, Traffic};
@@ -202,4 +204,6 @@ impl Observed {
 pub struct History {
     /// Since when every read of this process has seen shared key access allowed.
     pub key_on_since: Option<Timestamp>,
+    /// Which workspaces this process had take the account's keys anew.
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
 }

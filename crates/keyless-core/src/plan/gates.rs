@@ -4,6 +4,7 @@
 
 mod account;
 mod back;
+mod keys;
 mod workspace;
 mod write;
 
@@ -13,6 +14,7 @@ use crate::gate::{GateState, ReadSet};
 
 pub(super) use account::{all_on_identity, key_idle, no_stored_keys, subscriptions_listed};
 pub(super) use back::went_back;
+pub(super) use keys::{is_owed, keys_taken, staleness};
 pub(super) use workspace::{
     compatible, key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there,
 };

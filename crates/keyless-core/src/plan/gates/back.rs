@@ -6,6 +6,7 @@ use crate::desired::{AuthMode, KeyDesired};
 use crate::gate::{GateState, ReadSet};
 use crate::observed::{Observed, ObservedAuthMode, Reading};
 
+use super::keys::is_owed;
 use super::{Judged, lacks, listed, told};
 
 /// [`crate::gate::Gate::WentBack`]. Who leaves the files together with the mode works through the grant until the
@@ -25,6 +26,9 @@ pub(in crate::plan) fn went_back(observed: &Observed, desired: &KeyDesired) -> J
             // One that does not exist has nobody who works through it.
             Some(Reading::Known { value: None, .. }) => {}
             Some(Reading::Known { value: Some(own), .. }) => match own.auth_mode {
+                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset if is_owed(id, observed) => {
+                    under_way.push(format!("{} is to take its keys once more", id.name()));
+                }
                 ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => {}
                 ObservedAuthMode::Identity | ObservedAuthMode::Other(_) => {
                     under_way.push(format!("{} is on {}", id.name(), own.auth_mode));
