@@ -147,6 +147,8 @@ pub trait WriteArm: Send + Sync {
     async fn revoke_role(&self, permit: WritePermit, assignment: &ArmId) -> Write;
     /// PATCH of `systemDatastoresAuthMode`, polled to its end.
     async fn set_auth_mode(&self, permit: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write;
+    /// POST of `resyncKeys`, polled to its end: the workspace takes the keys of its account anew. No key passes through here.
+    async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write;
     /// PATCH of `allowSharedKeyAccess`.
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write;
 }

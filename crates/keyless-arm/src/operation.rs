@@ -100,6 +100,10 @@ operations! {
     /// `systemDatastoresAuthMode` of a workspace is set. Hubs have a right of their own.
     SetAuthMode = "set auth mode", Workspaces, &[200, 202],
         &["Microsoft.MachineLearningServices/workspaces/write", "Microsoft.MachineLearningServices/workspaces/hubs/write"];
+    /// A workspace takes the keys of its account anew. That this is the right it needs is told by no article, only by
+    /// the name of the operation.
+    ResyncWorkspaceKeys = "resync workspace keys", Workspaces, &[200, 202],
+        &["Microsoft.MachineLearningServices/workspaces/resyncKeys/action"];
     /// `allowSharedKeyAccess` of an account is set.
     SetSharedKeyAccess = "set shared key access", Storage, &[200], &["Microsoft.Storage/storageAccounts/write"];
 }

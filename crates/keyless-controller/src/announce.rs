@@ -440,7 +440,9 @@ fn of_action(event: Event, action: &Action, workspaces: &BTreeSet<WorkspaceId>) 
         Action::GrantRole(Grant { principal, role, .. }) | Action::RevokeRole { principal, role, .. } => {
             (Some(principal.to_string()), Some(catalog::role_name(*role)))
         }
-        Action::SetAuthMode { .. } | Action::SetSharedKeyAccess { .. } => (None, None),
+        Action::SetAuthMode { .. } | Action::SetSharedKeyAccess { .. } | Action::ResyncWorkspaceKeys { .. } => {
+            (None, None) //
+        }
     };
     let names: Vec<String> = workspaces.iter().map(ToString::to_string).collect();
     Event {

@@ -212,7 +212,10 @@ impl Observer {
             first.push(Box::pin(async move { Piece::Endpoints(self.endpoints(ask).await) }));
         }
         for id in workspaces {
-            let target = matches!(ask.confirming, Some(Action::SetAuthMode { workspace, .. }) if workspace == id);
+            let target = matches!(
+                ask.confirming,
+                Some(Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace }) if workspace == id
+            );
             let group = if target { &mut last } else { &mut first };
             group.push(Box::pin(async move {
                 Piece::Workspace(id.clone(), self.reading(self.read.workspace(id).await)) //

@@ -196,6 +196,8 @@ pub struct DesiredWorkspace {
     pub needs: Vec<Need>,
     /// What to do about the grant that the service makes to the workspace's own identity.
     pub service_grants: ServiceGrants,
+    /// That the workspace may hold old keys when it goes back to them is accepted until then.
+    pub accept_stale_keys: Option<Acceptance>,
     /// Where the document stands.
     pub location: Location,
 }

@@ -9,6 +9,7 @@ mod compute;
 mod datastore;
 mod deny;
 mod endpoint;
+mod keys;
 mod lock;
 mod role;
 mod usage;
@@ -28,6 +29,7 @@ pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
 pub use endpoint::Endpoint;
+pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};
 pub use usage::{KeyUsage, Traffic};
@@ -213,4 +215,6 @@ impl Observed {
 pub struct History {
     /// Since when every read of this process has seen shared key access allowed.
     pub key_on_since: Option<Timestamp>,
+    /// Which workspaces this process had take the account's keys anew.
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
 }

@@ -83,6 +83,9 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::SetAuthMode => done(
             client.set_auth_mode(permit(WriteKind::Workspace).await.unwrap(), &workspace, AuthMode::Identity).await,
         ),
+        Operation::ResyncWorkspaceKeys => {
+            done(client.resync_keys(permit(WriteKind::Workspace).await.unwrap(), &workspace).await)
+        }
         Operation::SetSharedKeyAccess => {
             done(client.set_shared_key_access(permit(WriteKind::Account).await.unwrap(), &account, false).await)
         }
@@ -108,7 +111,7 @@ fn answer(operation: Operation) -> Value {
         Operation::GetKeyUsage => json!({"interval": "PT1H", "value": [{
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
-        Operation::GrantRole | Operation::RevokeRole => json!({}),
+        Operation::GrantRole | Operation::RevokeRole | Operation::ResyncWorkspaceKeys => json!({}),
         Operation::ListSubscriptions
         | Operation::ListWorkspaces
         | Operation::ListDatastores

@@ -128,6 +128,8 @@ object! {
         optional profiles("profiles"): Vec<At<Name>>,
         /// What to do while the grant that the service makes to the workspace's identity is missing.
         optional service_grants("serviceGrants"): ServiceGrants,
+        /// On the way back, keys of the account that the workspace may hold from before a rotation are accepted.
+        optional accept_stale_keys("acceptStaleKeys"): Acceptance,
     }
     elsewhere {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
