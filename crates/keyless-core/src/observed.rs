@@ -8,7 +8,9 @@ mod assignment;
 mod compute;
 mod datastore;
 mod deny;
+mod endpoint;
 mod history;
+mod keys;
 mod lock;
 mod role;
 mod service;
@@ -28,7 +30,9 @@ pub use assignment::{PrincipalType, RoleAssignment};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use endpoint::Endpoint;
 pub use history::{History, WatchCause, WatchFrom};
+pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};
 pub use service::{ServiceFlags, StorageService};
@@ -68,6 +72,8 @@ pub struct Observed {
     pub key_details: Reading<KeyDetails>,
     /// Who was refused what since the account is watched.
     pub denials: Reading<KeyDetails>,
+    /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
+    pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
@@ -93,6 +99,7 @@ impl Observed {
             key_usage: Reading::NotRead,
             key_details: Reading::NotRead,
             denials: Reading::NotRead,
+            endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
             history: History::default(),
         }
@@ -115,6 +122,7 @@ impl Observed {
             key_usage,
             key_details,
             denials,
+            endpoints,
             identities,
             history,
         } = part;
@@ -147,6 +155,7 @@ impl Observed {
         self.key_usage.absorb(key_usage);
         self.key_details.absorb(key_details);
         self.denials.absorb(denials);
+        self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
@@ -169,6 +178,7 @@ impl Observed {
             key_usage,
             key_details,
             denials,
+            endpoints,
             identities,
         } = reads;
         if *account {
@@ -212,6 +222,9 @@ impl Observed {
         }
         if *denials {
             self.denials = Reading::NotRead;
+        }
+        if *endpoints {
+            self.endpoints = Reading::NotRead;
         }
         for id in identities {
             self.identities.remove(id);

@@ -42,6 +42,8 @@ pub(crate) struct Azure {
     pub(crate) keys_refused: BTreeSet<String>,
     /// Services that refuse keys right now although their account does not.
     pub(crate) services_refused: BTreeMap<String, BTreeSet<Service>>,
+    /// Workspaces whose copy of the key is an old one, and when they are handed the new one if they are on keys.
+    pub(crate) stale_keys: BTreeMap<String, Timestamp>,
     /// Assignments that are gone and still count for a while.
     pub(crate) fading: BTreeMap<String, Fading>,
     /// Assignments loaded with a date in the future of this clock: taken as old.
@@ -83,6 +85,7 @@ pub(crate) enum Timer {
     ServiceGrants { workspace: String },
     LateWrite { sent: Box<Sent> },
     LockGone { lock: String },
+    KeysHandedOn { workspace: String },
 }
 
 /// Who changed something out of band or by request, for the activity log.
@@ -124,6 +127,7 @@ impl Azure {
             sequence: 0,
             keys_refused,
             services_refused,
+            stale_keys: BTreeMap::new(),
             fading: BTreeMap::new(),
             settled: BTreeSet::new(),
             clients: BTreeMap::new(),
@@ -228,6 +232,7 @@ impl Azure {
             Timer::ServiceGrants { workspace } => self.make_service_grants(&workspace),
             Timer::LateWrite { sent } => self.land(&sent),
             Timer::LockGone { lock } => self.end_lock(&lock),
+            Timer::KeysHandedOn { workspace } => self.hand_keys_on(&workspace),
         }
     }
 
@@ -277,6 +282,7 @@ impl Azure {
             let properties = json::object(store, "properties");
             properties.insert("credentials".to_owned(), json!({"credentialsType": credentials}));
         }
+        self.await_keys(workspace);
         self.reconsider_workspace(workspace);
     }
 

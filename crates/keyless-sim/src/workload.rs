@@ -362,7 +362,15 @@ impl Azure {
                 if Mode::of(value) == Mode::AccessKey {
                     let none = [call_of("")];
                     let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
-                    return self.by_key(&client.account, if calls.is_empty() { &none } else { &calls }, "AccountKey");
+                    let calls: &[_] = if calls.is_empty() { &none } else { &calls };
+                    return match self.by_key(&client.account, calls, "AccountKey") {
+                        // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit.
+                        Verdict::Served(_) if self.stale_keys.contains_key(workspace) => Verdict::of(
+                            uses(calls, "AccountKey", "AuthorizationError"),
+                            Some("AuthenticationFailed: the workspace signs with an old key".to_owned()),
+                        ),
+                        verdict => verdict,
+                    };
                 }
                 let grants = if *own { Grants::All } else { Grants::Unconditional };
                 let mut missing = None;

@@ -2,7 +2,7 @@
 
 use crate::id::StorageAccountId;
 
-use super::ServiceFlags;
+use super::{KeyTimes, ServiceFlags};
 
 /// A storage account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +13,8 @@ pub struct Account {
     pub shared_key: SharedKeyAccess,
     /// The flags of single services, where Azure shows them.
     pub services: ServiceFlags,
+    /// When its keys were made.
+    pub key_times: KeyTimes,
     /// The region, for throttling buckets and messages.
     pub location: String,
 }

@@ -1,12 +1,20 @@
 //! What only time shows.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
+
+use crate::id::WorkspaceId;
+
+use super::KeysTaken;
 
 /// Facts that only time shows and Azure does not store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct History {
     /// Since when every read of this process has seen shared key access allowed.
     pub key_on_since: Option<Timestamp>,
+    /// Which workspaces this process had take the account's keys anew.
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
     /// Since when the account is watched for people who lost access.
     pub watch: Option<WatchFrom>,
 }

@@ -4,7 +4,9 @@
 //! change.
 
 mod account;
+mod back;
 mod key_idle;
+mod keys;
 mod workspace;
 mod write;
 
@@ -13,7 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::gate::{GateState, ReadSet};
 
 pub(super) use account::{all_on_identity, no_stored_keys, subscriptions_listed};
+pub(super) use back::went_back;
 pub(super) use key_idle::key_idle;
+pub(super) use keys::{is_owed, keys_taken, staleness};
 pub(super) use workspace::{
     compatible, key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there,
 };

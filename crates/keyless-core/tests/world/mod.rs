@@ -62,6 +62,9 @@ pub struct Truth {
     pub computes: Vec<Compute>,
     pub datastores: Vec<Datastore>,
     pub more_accounts: BTreeSet<StorageAccountId>,
+    pub created_at: Option<Timestamp>,
+    /// The keys it holds.
+    pub holds: KeyTimes,
 }
 
 /// The truth about one account, and when things came to be.
@@ -70,6 +73,12 @@ pub struct World {
     pub now: Timestamp,
     pub key: SharedKeyAccess,
     pub key_on_since: Option<Timestamp>,
+    pub key_times: KeyTimes,
+    /// Whether Azure tells when keys were made.
+    pub tells_key_times: bool,
+    /// Whether workspaces on identity take keys too when they are told to.
+    pub identity_takes_keys: bool,
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
     pub workspaces: BTreeMap<WorkspaceId, Truth>,
     pub assignments: Vec<RoleAssignment>,
     pub roles: BTreeMap<RoleId, RoleDefinition>,
@@ -85,6 +94,7 @@ pub struct World {
     /// Since when the account is watched, and what was refused since.
     pub watch: Option<WatchFrom>,
     pub denied: Vec<ServiceUse>,
+    pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
 }
@@ -95,6 +105,10 @@ impl World {
             now: start(),
             key: SharedKeyAccess::Absent,
             key_on_since: None,
+            key_times: made(start() - SignedDuration::from_secs(900 * DAY)),
+            tells_key_times: true,
+            identity_takes_keys: true,
+            keys_taken: BTreeMap::new(),
             workspaces: BTreeMap::new(),
             assignments: Vec::new(),
             roles: BTreeMap::new(),
@@ -106,6 +120,7 @@ impl World {
             sas_by_service: BTreeMap::new(),
             watch: None,
             denied: Vec::new(),
+            endpoints: Vec::new(),
             elsewhere: Vec::new(),
         };
         for role in catalog::ROLES {
@@ -141,6 +156,8 @@ impl World {
             computes: Vec::new(),
             datastores: Vec::new(),
             more_accounts: BTreeSet::new(),
+            created_at: Some(start() - SignedDuration::from_secs(400 * DAY)),
+            holds: self.key_times,
         };
         self.workspaces.insert(id.clone(), truth);
         self.assign(system, catalog::BLOB_CONTRIBUTOR, 400 * DAY);
@@ -193,6 +210,7 @@ impl World {
             id: account_id(),
             shared_key: self.key,
             services: ServiceFlags::default(),
+            key_times: self.told_key_times(),
             location: "westeurope".to_owned(),
         };
         observed.account = Reading::known(Some(account), now);
@@ -209,6 +227,7 @@ impl World {
                 primary_identity: None,
                 data_isolation: None,
                 provisioning_state: Some("Succeeded".to_owned()),
+                created_at: truth.created_at,
                 location: "westeurope".to_owned(),
             };
             let entry = ObservedWorkspace {
@@ -219,6 +238,7 @@ impl World {
             observed.workspaces.insert(id.clone(), entry);
         }
         observed.elsewhere = Reading::known(BTreeMap::from([(workspace_id("far-away"), self.elsewhere.clone())]), now);
+        observed.endpoints = Reading::known(self.endpoints.clone(), now);
         observed.assignments = Reading::known(self.assignments.clone(), now);
         observed.roles = self.roles.iter().map(|(id, role)| (*id, Reading::known(role.clone(), now))).collect();
         observed.denies = Reading::known(self.denies.clone(), now);
@@ -263,7 +283,8 @@ impl World {
         let since = self.watch.map_or(now, |watch| watch.at);
         let uses = self.denied.clone();
         observed.denials = Reading::known(KeyDetails { from: since, to: now, complete: true, uses }, now);
-        observed.history = History { key_on_since: self.key_on_since, watch: self.watch };
+        observed.history =
+            History { key_on_since: self.key_on_since, keys_taken: self.keys_taken.clone(), watch: self.watch };
         observed
     }
 
@@ -273,6 +294,15 @@ impl World {
         }
         let start = hour(to - SignedDuration::from_secs(1));
         Traffic { count, last: Some(to), grains: BTreeMap::from([(start, count)]) }
+    }
+
+    fn told_key_times(&self) -> KeyTimes {
+        if self.tells_key_times { self.key_times } else { KeyTimes::default() }
+    }
+
+    /// Somebody makes a key anew.
+    pub fn rotate(&mut self) {
+        self.key_times.key1 = Some(self.now);
     }
 
     /// What a write does, at once.
@@ -288,6 +318,21 @@ impl World {
                     AuthMode::Identity => ObservedAuthMode::Identity,
                     AuthMode::AccessKey => ObservedAuthMode::AccessKey,
                 };
+                match (mode, self.keys_taken.get_mut(workspace)) {
+                    (AuthMode::Identity, _) => drop(self.keys_taken.remove(workspace)),
+                    (AuthMode::AccessKey, Some(taken)) => taken.again = Again::Due,
+                    (AuthMode::AccessKey, None) => {}
+                }
+            }
+            Action::ResyncWorkspaceKeys { workspace } => {
+                let keys = self.told_key_times();
+                let truth = self.workspaces.get_mut(workspace).unwrap();
+                let on_key = truth.mode == ObservedAuthMode::AccessKey;
+                if on_key || self.identity_takes_keys {
+                    truth.holds = self.key_times;
+                }
+                let again = if on_key { Again::Done } else { Again::NotYet };
+                self.keys_taken.insert(workspace.clone(), KeysTaken { keys, again });
             }
             Action::SetSharedKeyAccess { allowed, .. } => {
                 self.key = if *allowed { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed };
@@ -317,12 +362,12 @@ impl World {
 
     /// Whether a person's work through a workspace succeeds, roles working `propagation` after they were granted.
     pub fn works(&self, workspace: &WorkspaceId, needs: &[Need], propagation: Duration) -> BTreeMap<PrincipalId, bool> {
-        let mode = &self.workspaces[workspace].mode;
+        let Truth { mode, holds, .. } = self.workspaces[workspace].clone();
         let mut works = BTreeMap::new();
         for need in needs {
             let PrincipalRef::Object { id, .. } = need.principal else { continue };
             let ok = match mode {
-                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => self.key.is_on(),
+                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => self.key.is_on() && holds == self.key_times,
                 ObservedAuthMode::Identity => self.has(id, need.role, propagation),
                 ObservedAuthMode::Other(_) => false,
             };
@@ -336,6 +381,11 @@ impl World {
 fn key_traffic(last: Option<Timestamp>) -> Traffic {
     let grains = last.map(|last| (hour(last - SignedDuration::from_secs(1)), 7)).into_iter().collect();
     Traffic { count: last.map_or(0, |_| 7), last, grains }
+}
+
+/// Both keys, made at once.
+pub fn made(at: Timestamp) -> KeyTimes {
+    KeyTimes { key1: Some(at), key2: Some(at) }
 }
 
 pub fn owner_role() -> RoleId {
@@ -360,6 +410,7 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
                 suspend: None,
                 needs: needs.clone(),
                 service_grants: ServiceGrants::Wait,
+                accept_stale_keys: None,
                 location: Location::default(),
             };
             ((*id).clone(), workspace)

@@ -261,6 +261,7 @@ impl PlannedStep {
                 (None, Some(principal.to_string()), Some(role_name(*role)))
             }
             Action::SetAuthMode { workspace: _, mode } => (Some(mode.to_string()), None, None),
+            Action::ResyncWorkspaceKeys { workspace: _ } => (None, None, None),
             Action::SetSharedKeyAccess { account: _, allowed } => (Some(on_off(*allowed).to_owned()), None, None),
         };
         Self {
@@ -313,6 +314,16 @@ impl Noted {
             Finding::ServiceGrantMissing { workspace, principal } => {
                 ("serviceGrantMissing", Some(workspace), Some(principal.to_string()))
             }
+            Finding::EndpointGrantMissing { workspace, endpoint: _, principal } => {
+                ("endpointGrantMissing", Some(workspace), Some(principal.to_string()))
+            }
+            Finding::Undeclared { workspace, kind: _, auth_mode: _, broken: _ } => {
+                ("undeclared", Some(workspace), None)
+            }
+            Finding::ScenarioMisplaced { workspace, scenario: _, kind: _ } => {
+                ("scenarioMisplaced", Some(workspace), None)
+            }
+            Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
             Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
                 ("grantUnwanted", None, Some(principal.to_string()))
             }
@@ -328,7 +339,9 @@ impl Noted {
             Finding::Unwatched { why: _, cause: _ } => ("unwatched", None, None),
         };
         let Cause { class, lift } = match finding {
-            Finding::Incomplete { cause, .. } | Finding::Unwatched { cause, .. } => cause.clone(),
+            Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } | Finding::Unwatched { cause, .. } => {
+                cause.clone()
+            }
             _ => Cause::default(),
         };
         let workspace = workspace.map(|id| id.as_str().to_owned());
