@@ -38,6 +38,8 @@ pub enum Name {
     ServiceGrantMissing,
     /// A grant of this installation that no document asks for.
     GrantUnwanted,
+    /// Something in a workspace that goes to identity is known not to work there.
+    IncompatibilityFound,
 }
 
 impl Name {
@@ -58,6 +60,7 @@ impl Name {
             Self::WorkspaceMissing => "workspace_missing",
             Self::ServiceGrantMissing => "service_grant_missing",
             Self::GrantUnwanted => "grant_unwanted",
+            Self::IncompatibilityFound => "incompatibility_found",
         }
     }
 
@@ -78,6 +81,7 @@ impl Name {
             Self::WorkspaceMissing => "a declared workspace does not exist",
             Self::ServiceGrantMissing => "the service's grant to a workspace's identity is missing",
             Self::GrantUnwanted => "no document asks for a grant of this installation any more",
+            Self::IncompatibilityFound => "something is known not to work with identity-based access",
         }
     }
 }

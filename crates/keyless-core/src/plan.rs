@@ -17,7 +17,7 @@ use crate::action::{Action, Effort};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
 use crate::id::{ArmId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
-use crate::observed::{Cause, Observed, ObservedAuthMode, SharedKeyAccess};
+use crate::observed::{Cause, Observed, ObservedAuthMode, SharedKeyAccess, WorkspaceKind};
 
 pub use reads::{base_reads, confirm_reads, target_reads};
 
@@ -68,6 +68,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What people should know and no step mends, sorted.
     pub findings: BTreeSet<Finding>,
+    /// The kinds of the workspaces that it takes to identity, for the advice on them.
+    pub switches: BTreeSet<WorkspaceKind>,
     /// What has to be read before all gates that matter can be judged.
     pub wants: ReadSet,
 }
@@ -207,6 +209,17 @@ pub enum Finding {
         /// Which role.
         role: RoleId,
     },
+    /// Something in a workspace that goes to identity is known not to work there.
+    Incompatible {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Which row of [`crate::incompatibility::ALL`].
+        id: &'static str,
+        /// What in the workspace it is.
+        found: String,
+        /// Who accepted it, until when and why, if that holds.
+        accepted: Option<String>,
+    },
     /// Documents contradict each other about the key.
     Contradiction {
         /// What, with the names on both sides.
@@ -237,6 +250,11 @@ impl fmt::Display for Finding {
             }
             Self::GrantUnwanted { assignment: _, principal, role } => {
                 write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
+            }
+            Self::Incompatible { workspace, id, found, accepted } => {
+                let what = crate::incompatibility::find(id).map(|row| row.what).unwrap_or_default();
+                write!(f, "{}: {id}: {what} ({found})", workspace.name())?;
+                accepted.as_ref().map_or(Ok(()), |accepted| write!(f, "; {accepted}"))
             }
             Self::Contradiction { what } => f.write_str(what),
             Self::PrincipalMissing { workspace, principal, why } => {
@@ -288,7 +306,10 @@ impl Plan {
             | Finding::Incomplete { .. }
             | Finding::Contradiction { .. }
             | Finding::PrincipalMissing { .. } => true,
-            Finding::BrokenNow { .. } | Finding::ServiceGrantMissing { .. } | Finding::GrantUnwanted { .. } => false,
+            Finding::BrokenNow { .. }
+            | Finding::ServiceGrantMissing { .. }
+            | Finding::GrantUnwanted { .. }
+            | Finding::Incompatible { .. } => false,
         });
         if self.next().is_some() {
             Standing::Ready
