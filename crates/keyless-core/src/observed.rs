@@ -8,12 +8,13 @@ mod assignment;
 mod compute;
 mod datastore;
 mod deny;
+mod eligibility;
 mod lock;
 mod role;
 mod usage;
 mod workspace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -26,6 +27,7 @@ pub use assignment::{PrincipalType, RoleAssignment};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use eligibility::Eligibility;
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};
 pub use usage::{KeyUsage, Traffic};
@@ -54,6 +56,11 @@ pub struct Observed {
     pub assignments_by_id: BTreeMap<ArmId, Reading<Option<RoleAssignment>>>,
     /// The definitions of all roles in `assignments` that could be read.
     pub roles: BTreeMap<RoleId, Reading<RoleDefinition>>,
+    /// The groups that a user or service principal is in, as far as assignments at the account show: a group that none is
+    /// made to does not show.
+    pub groups: BTreeMap<PrincipalId, Reading<BTreeSet<PrincipalId>>>,
+    /// What could be activated at the account and is not, by who could.
+    pub eligibilities: BTreeMap<PrincipalId, Reading<Vec<Eligibility>>>,
     /// Deny assignments that apply at the account.
     pub denies: Reading<Vec<DenyAssignment>>,
     /// Locks that apply at the account, inherited ones included.
@@ -80,6 +87,8 @@ impl Observed {
             assignments: Reading::NotRead,
             assignments_by_id: BTreeMap::new(),
             roles: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            eligibilities: BTreeMap::new(),
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
@@ -100,6 +109,8 @@ impl Observed {
             assignments,
             assignments_by_id,
             roles,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
@@ -130,6 +141,12 @@ impl Observed {
         for (id, role) in roles {
             self.roles.entry(id).or_insert(Reading::NotRead).absorb(role);
         }
+        for (id, found) in groups {
+            self.groups.entry(id).or_insert(Reading::NotRead).absorb(found);
+        }
+        for (id, found) in eligibilities {
+            self.eligibilities.entry(id).or_insert(Reading::NotRead).absorb(found);
+        }
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
@@ -150,6 +167,8 @@ impl Observed {
             computes,
             assignments,
             assignments_by_id,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
@@ -182,6 +201,12 @@ impl Observed {
         for id in assignments_by_id {
             self.assignments_by_id.remove(id);
         }
+        for id in groups {
+            self.groups.remove(id);
+        }
+        for id in eligibilities {
+            self.eligibilities.remove(id);
+        }
         if *denies {
             self.denies = Reading::NotRead;
         }
@@ -202,4 +227,6 @@ impl Observed {
 pub struct History {
     /// Since when every read of this process has seen shared key access allowed.
     pub key_on_since: Option<Timestamp>,
+    /// Since when every read of this process has seen a principal (first) in a group (second).
+    pub member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
 }
