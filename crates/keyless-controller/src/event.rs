@@ -36,6 +36,8 @@ pub enum Name {
     WorkspaceMissing,
     /// The service's grant to a workspace's own identity is not there.
     ServiceGrantMissing,
+    /// A workspace on an account of the files that no document declares.
+    WorkspaceUndeclared,
     /// A grant of this installation that no document asks for.
     GrantUnwanted,
     /// Something in a workspace that goes to identity is known not to work there.
@@ -59,6 +61,7 @@ impl Name {
             Self::ConfigRejected => "config_rejected",
             Self::WorkspaceMissing => "workspace_missing",
             Self::ServiceGrantMissing => "service_grant_missing",
+            Self::WorkspaceUndeclared => "workspace_undeclared",
             Self::GrantUnwanted => "grant_unwanted",
             Self::IncompatibilityFound => "incompatibility_found",
         }
@@ -80,6 +83,7 @@ impl Name {
             Self::ConfigRejected => "a revision of the desired state was rejected",
             Self::WorkspaceMissing => "a declared workspace does not exist",
             Self::ServiceGrantMissing => "the service's grant to a workspace's identity is missing",
+            Self::WorkspaceUndeclared => "a workspace on the account is not declared",
             Self::GrantUnwanted => "no document asks for a grant of this installation any more",
             Self::IncompatibilityFound => "something is known not to work with identity-based access",
         }

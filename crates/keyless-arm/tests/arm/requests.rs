@@ -50,8 +50,13 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::GetWorkspace => read!(client.workspace(&workspace)),
         Operation::ListDatastores => read!(client.datastores(&workspace)),
         Operation::ListComputes => read!(client.computes(&workspace)),
+        Operation::ListOnlineEndpoints => read!(client.online_endpoints(SUBSCRIPTION.parse().unwrap())),
         Operation::GetStorageAccount => read!(client.account(&account)),
         Operation::ListRoleAssignments => read!(client.role_assignments(account.arm())),
+        Operation::ListAssignmentsOf => {
+            read!(client.role_assignments_of(account.arm(), PRINCIPAL.parse().unwrap()))
+        }
+        Operation::ListEligibilities => read!(client.eligibilities(account.arm(), PRINCIPAL.parse().unwrap())),
         Operation::GetRoleAssignment => {
             read!(client.role_assignment(&ArmId::parse(&assignment_id()).unwrap()))
         }
@@ -70,6 +75,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
                 principal: PRINCIPAL.parse().unwrap(),
                 principal_type: PrincipalType::ServicePrincipal,
                 role: ROLE.parse().unwrap(),
+                condition: None,
                 description: "keyless owner=prod".to_owned(),
             };
             done(client.grant_role(permit(WriteKind::Grant).await.unwrap(), &grant).await)
@@ -115,7 +121,10 @@ fn answer(operation: Operation) -> Value {
         | Operation::ListWorkspaces
         | Operation::ListDatastores
         | Operation::ListComputes
+        | Operation::ListOnlineEndpoints
         | Operation::ListRoleAssignments
+        | Operation::ListAssignmentsOf
+        | Operation::ListEligibilities
         | Operation::ListDenyAssignments
         | Operation::ListLocks => json!({"value": []}),
     }

@@ -9,6 +9,7 @@ use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, Gran
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 
 use super::check::{asks_for_something, names_one_principal};
+use super::condition::Condition;
 use super::scalar::{IncompatibilityId, Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
@@ -153,6 +154,8 @@ object! {
         optional scenarios("scenarios"): Vec<At<ScenarioName>>,
         /// Where missing grants are made; at the account if left out.
         optional grant_scope("grantScope"): GrantScope,
+        /// The ABAC condition that grants for this entry get; a grant under another one does not count.
+        optional condition("condition"): Condition,
     }
     also { "anyOf": [{ "required": ["level"] }, { "required": ["scenarios"] }] }
     check asks_for_something
@@ -171,7 +174,7 @@ object! {
         optional managed_identity("managedIdentity"): ManagedIdentityId,
         /// The name of a compute of the workspace, whose identities are meant.
         optional compute("compute"): Name,
-        /// The workspace's own identity.
+        /// An identity of the workspace itself: `system`, or `userAssigned` for all that it has of that kind.
         optional workspace("workspace"): WorkspaceIdentity,
     }
     also { "minProperties": 1, "maxProperties": 1 }
@@ -196,6 +199,7 @@ object! {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WorkspaceIdentity {
     System,
+    UserAssigned,
 }
 
 object! {
@@ -405,6 +409,7 @@ words! {
     /// Which of the workspace's identities is meant.
     WorkspaceIdentity as "WorkspaceIdentity" {
         "system" => WorkspaceIdentity::System,
+        "userAssigned" => WorkspaceIdentity::UserAssigned,
     }
 }
 

@@ -7,6 +7,7 @@ mod grants;
 mod incompatible;
 mod key;
 mod modes;
+mod neighbours;
 mod resync;
 mod revokes;
 
@@ -72,6 +73,7 @@ impl<'a> Planner<'a> {
             self.modes(&views, &target);
             self.key_off(&target);
             self.revokes(&views);
+            self.neighbours();
         }
         Plan {
             account_id: self.desired.account_id.clone(),
