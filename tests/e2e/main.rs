@@ -18,6 +18,7 @@ mod converges;
 mod drift;
 mod evidence;
 mod faults;
+mod incompatible;
 mod kills;
 mod late;
 mod published_order;

@@ -42,6 +42,8 @@ pub enum Name {
     GrantUnwanted,
     /// Somebody was refused after a key went off or a workspace was switched.
     KeyUserDenied,
+    /// Something in a workspace that goes to identity is known not to work there.
+    IncompatibilityFound,
 }
 
 impl Name {
@@ -64,6 +66,7 @@ impl Name {
             Self::WorkspaceUndeclared => "workspace_undeclared",
             Self::GrantUnwanted => "grant_unwanted",
             Self::KeyUserDenied => "key_user_denied",
+            Self::IncompatibilityFound => "incompatibility_found",
         }
     }
 
@@ -86,6 +89,7 @@ impl Name {
             Self::WorkspaceUndeclared => "a workspace on the account is not declared",
             Self::GrantUnwanted => "no document asks for a grant of this installation any more",
             Self::KeyUserDenied => "somebody was refused access since the last change",
+            Self::IncompatibilityFound => "something is known not to work with identity-based access",
         }
     }
 }

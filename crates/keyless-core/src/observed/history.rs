@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::id::WorkspaceId;
+use crate::id::{PrincipalId, WorkspaceId};
 
 use super::KeysTaken;
 
@@ -15,6 +15,8 @@ pub struct History {
     pub key_on_since: Option<Timestamp>,
     /// Which workspaces this process had take the account's keys anew.
     pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
+    /// Since when every read of this process has seen a principal (first) in a group (second).
+    pub member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
     /// Since when the account is watched for people who lost access.
     pub watch: Option<WatchFrom>,
 }
