@@ -9,6 +9,8 @@ mod compute;
 mod datastore;
 mod deny;
 mod eligibility;
+mod endpoint;
+mod keys;
 mod lock;
 mod role;
 mod usage;
@@ -28,6 +30,8 @@ pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
 pub use eligibility::Eligibility;
+pub use endpoint::Endpoint;
+pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};
 pub use usage::{KeyUsage, Traffic};
@@ -67,6 +71,8 @@ pub struct Observed {
     pub locks: Reading<Vec<Lock>>,
     /// Who signed with what during the key-idle window.
     pub key_usage: Reading<KeyUsage>,
+    /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
+    pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
@@ -92,6 +98,7 @@ impl Observed {
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
+            endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
             history: History::default(),
         }
@@ -114,6 +121,7 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
             history,
         } = part;
@@ -150,6 +158,7 @@ impl Observed {
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
+        self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
@@ -172,6 +181,7 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
         } = reads;
         if *account {
@@ -216,6 +226,9 @@ impl Observed {
         if *key_usage {
             self.key_usage = Reading::NotRead;
         }
+        if *endpoints {
+            self.endpoints = Reading::NotRead;
+        }
         for id in identities {
             self.identities.remove(id);
         }
@@ -229,4 +242,6 @@ pub struct History {
     pub key_on_since: Option<Timestamp>,
     /// Since when every read of this process has seen a principal (first) in a group (second).
     pub member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
+    /// Which workspaces this process had take the account's keys anew.
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
 }

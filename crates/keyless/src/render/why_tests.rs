@@ -77,6 +77,7 @@ impl Case {
             suspend: None,
             needs: vec![need],
             service_grants: ServiceGrants::Wait,
+            accept_stale_keys: None,
             location: Location::default(),
         };
         let desired = KeyDesired {
@@ -100,6 +101,7 @@ impl Case {
             primary_identity: None,
             data_isolation: None,
             provisioning_state: None,
+            created_at: None,
             location: "westeurope".to_owned(),
         };
         let entry = ObservedWorkspace {

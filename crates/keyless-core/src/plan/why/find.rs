@@ -97,6 +97,7 @@ fn is_called(principal: &PrincipalRef, word: &str) -> bool {
         PrincipalRef::ManagedIdentity(id) => is(id.name()) || is(id.as_str()),
         PrincipalRef::Compute(name) => is(name),
         PrincipalRef::WorkspaceSystem => is("system") || is("workspace"),
+        PrincipalRef::WorkspaceUserAssigned => is("userAssigned") || is("workspace"),
     }
 }
 
