@@ -19,7 +19,7 @@ fn keyless(arguments: &[&str], code: i32) -> Output {
     output_of(command(arguments), code)
 }
 
-const COMMANDS: [&str; 8] = ["run", "plan", "apply", "validate", "schema", "sim", "demo", "completions"];
+const COMMANDS: [&str; 9] = ["run", "plan", "apply", "validate", "schema", "adopt", "sim", "demo", "completions"];
 
 #[test]
 fn help_of_every_command_goes_to_stdout_and_shows_an_example() {
@@ -48,6 +48,9 @@ fn a_wrong_command_line_exits_with_1_and_says_why_on_stderr() {
         &["run", "--limit-reads", "many"],
         &["validate"],
         &["schema", "Pod"],
+        &["adopt", "--owner", "us"],
+        &["adopt", "--subscription", "mine"],
+        &["adopt", "--resource-group", "rg-ml"],
         &["sim", "--speed", "fast"],
         &["sim", "--faults-seed", "3"],
         &["sim", "--faults", "no-such-file"],
@@ -60,9 +63,10 @@ fn a_wrong_command_line_exits_with_1_and_says_why_on_stderr() {
 }
 
 #[test]
-fn run_plan_and_apply_need_a_settings_file_and_say_so() {
-    for name in ["run", "plan", "apply"] {
-        let output = keyless(&[name], 1);
+fn what_talks_to_azure_needs_a_settings_file_and_says_so() {
+    let adopt = &["adopt", "--subscription", "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90"][..];
+    for arguments in [&["run"][..], &["plan"], &["apply"], adopt] {
+        let output = keyless(arguments, 1);
         let text = stderr(&output);
         assert!(text.contains("--config") && text.contains("hint:"), "{text}");
     }

@@ -21,6 +21,7 @@ mod scalar;
 mod schema;
 mod source;
 mod wire;
+pub mod write;
 
 use crate::desired::Desired;
 
