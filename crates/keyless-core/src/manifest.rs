@@ -12,6 +12,7 @@ mod across;
 mod check;
 mod documents;
 mod hint;
+pub mod import;
 mod kinds;
 mod needs;
 mod node;

@@ -10,7 +10,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::render::Output;
 use crate::settings::{Overrides, parse_duration};
 
-pub(crate) use self::ways_in::{AdoptArgs, Summary};
+pub(crate) use self::ways_in::{AdoptArgs, ImportArgs, Summary};
 
 /// Takes cloud ML platforms off storage keys, without an outage.
 #[derive(Debug, Parser)]
@@ -76,6 +76,14 @@ pub(crate) enum Command {
         --owner ml-platform-prod --out desired"
     )]
     Adopt(AdoptArgs),
+    /// Turn files of other tools into desired state
+    #[command(long_about = "Turn files of other tools into desired state, offline: YAML of `az ml workspace`, ARM \
+        templates (JSON) with workspaces, storage accounts and role assignments, files of parameters, and bodies of \
+        requests. The documents go to stdout or to `--out`; what has no word there goes to stderr as a warning.\n\n\
+        Expressions are evaluated where their value follows from the files and the flags; any other is a problem with \
+        its place. All problems are told in one run, and then nothing is written: exit status 1.\n\nExample:\n\n  \
+        keyless import workspace.yml --subscription 3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90 --resource-group rg-ml")]
+    Import(ImportArgs),
     /// Run the simulated cloud alone
     #[command(long_about = "Run the simulated cloud alone: resource manager, token endpoints, metrics and people at \
         work, on this machine. Real clients can use it. When it is ready it prints one line of JSON on stdout, with \

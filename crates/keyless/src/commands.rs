@@ -4,6 +4,7 @@ mod adopt;
 mod apply;
 mod completions;
 mod demo;
+mod import;
 mod plan;
 mod run;
 mod schema;
@@ -26,6 +27,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => validate::validate(&args),
         Command::Schema(args) => schema::schema(&args),
         Command::Adopt(args) => adopt::adopt(&args),
+        Command::Import(args) => import::import(&args),
         Command::Sim(args) => sim::sim(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Demo(args) => demo::demo(&args),

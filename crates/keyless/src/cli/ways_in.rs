@@ -42,6 +42,29 @@ pub(crate) struct AdoptArgs {
     pub(crate) output: Summary,
 }
 
+/// `keyless import`
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The files, in any of the forms and mixed as they come; files of parameters count for all templates
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The subscription that the files are deployed to
+    #[arg(long, value_name = "ID", value_parser = subscription)]
+    pub(crate) subscription: Option<SubscriptionId>,
+    /// The name of the resource group that the files are deployed to
+    #[arg(long, value_name = "NAME")]
+    pub(crate) resource_group: Option<String>,
+    /// The resource that a body without an id, or a placeholder, stands for
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Where the documents are written; stdout if left out
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Write over a file that is there already
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
 fn subscription(text: &str) -> Result<SubscriptionId, String> {
     text.parse().map_err(|error: keyless_core::id::IdError| error.to_string())
 }
