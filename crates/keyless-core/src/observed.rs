@@ -8,6 +8,8 @@ mod assignment;
 mod compute;
 mod datastore;
 mod deny;
+mod endpoint;
+mod keys;
 mod lock;
 mod role;
 mod usage;
@@ -26,6 +28,8 @@ pub use assignment::{PrincipalType, RoleAssignment};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use endpoint::Endpoint;
+pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};
 pub use usage::{KeyUsage, Traffic};
@@ -60,6 +64,8 @@ pub struct Observed {
     pub locks: Reading<Vec<Lock>>,
     /// Who signed with what during the key-idle window.
     pub key_usage: Reading<KeyUsage>,
+    /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
+    pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
@@ -83,6 +89,7 @@ impl Observed {
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
+            endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
             history: History::default(),
         }
@@ -103,6 +110,7 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
             history,
         } = part;
@@ -133,6 +141,7 @@ impl Observed {
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
+        self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
@@ -153,6 +162,7 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
         } = reads;
         if *account {
@@ -191,6 +201,9 @@ impl Observed {
         if *key_usage {
             self.key_usage = Reading::NotRead;
         }
+        if *endpoints {
+            self.endpoints = Reading::NotRead;
+        }
         for id in identities {
             self.identities.remove(id);
         }
@@ -202,4 +215,6 @@ impl Observed {
 pub struct History {
     /// Since when every read of this process has seen shared key access allowed.
     pub key_on_since: Option<Timestamp>,
+    /// Which workspaces this process had take the account's keys anew.
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
 }
