@@ -1,6 +1,6 @@
 //! One look at a whole estate without any files: what `keyless adopt` writes down.
 //!
-//! Requests: the workspaces of each subscription as pages; five for each account (itself, role assignments, deny
+//! Requests: the workspaces and the online endpoints of each subscription as pages; five for each account (itself, role assignments, deny
 //! assignments, locks, one metric); five for each workspace on an account that is adopted (itself, datastores, computes,
 //! role assignments, locks); one for each role definition and each user-assigned identity.
 
@@ -78,6 +78,7 @@ pub async fn survey(
         workspaces: BTreeMap::new(),
         roles: BTreeMap::new(),
         identities: BTreeMap::new(),
+        endpoints: BTreeMap::new(),
         nowhere,
     };
     // The metric's window is cut from the server's time, which the lists have told by now.
@@ -91,6 +92,11 @@ pub async fn survey(
     }
     drop(looks);
     estate.identities = identities(&observer, &estate).await;
+    let homes: BTreeSet<SubscriptionId> = estate.workspaces.keys().map(WorkspaceId::subscription).collect();
+    for subscription in homes {
+        let reading = observer.reading(observer.reader().online_endpoints(subscription).await);
+        estate.endpoints.insert(subscription, reading);
+    }
     estate
 }
 

@@ -19,7 +19,7 @@ use crate::desired::{AuthMode, DesiredSharedKey, Waits};
 use crate::id::{ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use crate::manifest::write::{self, Document, Written};
 use crate::observed::{
-    Lock, Observed, ObservedAuthMode, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
+    Endpoint, Lock, Observed, ObservedAuthMode, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 
 use self::people::Identities;
@@ -41,6 +41,8 @@ pub struct Estate {
     pub roles: BTreeMap<RoleId, Reading<RoleDefinition>>,
     /// The principals behind the user-assigned identities of workspaces and computes; `None`: it does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
+    /// The online endpoints of each subscription with such a workspace.
+    pub endpoints: BTreeMap<SubscriptionId, Reading<Vec<Endpoint>>>,
     /// Workspaces that name neither an account nor a hub.
     pub nowhere: BTreeSet<WorkspaceId>,
 }
@@ -100,6 +102,11 @@ pub fn adopt(estate: &Estate) -> Adopted {
     for (subscription, reading) in &estate.listings {
         if let Some(why) = reading.failure() {
             unread.insert(format!("the workspaces of subscription {subscription}: {why}"));
+        }
+    }
+    for (subscription, reading) in &estate.endpoints {
+        if let Some(why) = reading.failure() {
+            unread.insert(format!("the online endpoints of subscription {subscription}: {why}"));
         }
     }
 
@@ -288,6 +295,13 @@ fn fleet(estate: &Estate) -> Written {
     for (subscription, reading) in &estate.listings {
         if let Some(why) = reading.failure() {
             comment.push(format!("UNKNOWN: the workspaces of {subscription} could not all be listed: {why}"));
+        }
+    }
+    for (subscription, reading) in &estate.endpoints {
+        if let Some(why) = reading.failure() {
+            comment.push(format!(
+                "UNKNOWN: the online endpoints of {subscription} could not be read, so their identities may be declared: {why}"
+            ));
         }
     }
     for id in &estate.nowhere {

@@ -38,6 +38,7 @@ fn estate(world: &World) -> Estate {
         roles: observed.roles.clone(),
         identities: observed.identities.clone(),
         accounts: BTreeMap::from([(account_id(), observed)]),
+        endpoints: BTreeMap::new(),
         nowhere: BTreeSet::new(),
     }
 }
@@ -224,6 +225,23 @@ fn entry(estate: &mut Estate) -> &mut ObservedWorkspace {
 
 fn around(estate: &mut Estate) -> &mut Around {
     estate.workspaces.get_mut(&workspace_id("train")).unwrap()
+}
+
+#[test]
+fn the_identity_of_an_endpoint_is_the_services_to_grant() {
+    let mut world = World::new();
+    let train = world.workspace("train", ObservedAuthMode::AccessKey);
+    grant(&mut world, 1, PrincipalType::ServicePrincipal, &[BLOB_CONTRIBUTOR]);
+    let mut estate = estate(&world);
+    let endpoint = Endpoint { workspace: train.clone(), name: "score".to_owned(), system: Some(person(1)) };
+    estate.endpoints.insert(train.subscription(), Reading::known(vec![endpoint], world.now));
+    let adopted = adopt(&estate);
+    assert!(adopted.files["workspaces/train.yaml"].contains("the identity of the endpoint score"));
+    assert!(load(&adopted).workspaces[&train].needs.is_empty());
+
+    estate.endpoints.insert(train.subscription(), Reading::unknown("boom"));
+    let adopted = adopt(&estate);
+    assert!(adopted.files["fleet.yaml"].contains("UNKNOWN: the online endpoints") && adopted.unread.len() == 1);
 }
 
 #[test]

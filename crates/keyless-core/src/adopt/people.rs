@@ -42,6 +42,8 @@ pub(super) enum Owner {
     Compute(WorkspaceId, String),
     /// A user-assigned identity.
     UserAssigned(ManagedIdentityId),
+    /// The system-assigned identity of an online endpoint.
+    Endpoint(WorkspaceId, String),
 }
 
 impl Identities {
@@ -64,6 +66,11 @@ impl Identities {
                     }
                     all.attach(id, compute.identity.user_assigned.keys());
                 }
+            }
+        }
+        for endpoint in estate.endpoints.values().filter_map(Reading::value).flatten() {
+            if let Some(system) = endpoint.system {
+                all.owners.insert(system, Owner::Endpoint(endpoint.workspace.clone(), endpoint.name.clone()));
             }
         }
         for (id, reading) in &estate.identities {
@@ -173,7 +180,7 @@ fn name(id: &WorkspaceId, principal: PrincipalId, holder: &Holder, identities: &
     let same_account = |other: &WorkspaceId| identities.accounts.get(other) == identities.accounts.get(id);
     match identities.owner(principal) {
         Some(Owner::Workspace(other)) if other == id => Named::As(PrincipalRef::WorkspaceSystem, Sort::Workspace),
-        Some(Owner::Workspace(other) | Owner::Compute(other, _)) if other != id => {
+        Some(Owner::Workspace(other) | Owner::Compute(other, _) | Owner::Endpoint(other, _)) if other != id => {
             if same_account(other) {
                 Named::Elsewhere
             } else {
@@ -182,6 +189,9 @@ fn name(id: &WorkspaceId, principal: PrincipalId, holder: &Holder, identities: &
         }
         Some(Owner::Compute(_, name)) if is_name(name) => Named::As(PrincipalRef::Compute(name.clone()), Sort::Machine),
         Some(Owner::Compute(_, name)) => Named::Not(format!("the identity of the compute `{name}`")),
+        Some(Owner::Endpoint(_, name)) => {
+            Named::Not(format!("the identity of the endpoint {name}, whose grant the service makes and keeps"))
+        }
         Some(Owner::UserAssigned(identity)) if identities.is_anothers(identity, id) => Named::Elsewhere,
         Some(Owner::UserAssigned(identity)) => {
             Named::As(PrincipalRef::ManagedIdentity(identity.clone()), Sort::Machine)

@@ -139,8 +139,8 @@ fn would_lose(at_workspace: &[RoleAssignment], here: &Here<'_>, identities: &Ide
     }
     risks.unread.extend(unread);
     for (principal, (kind, roles)) in by_role {
-        // The identities of workspaces are granted by the service, those of computes do not go through the workspace.
-        if matches!(identities.owner(principal), Some(Owner::Workspace(_))) {
+        // The identities of workspaces and endpoints are granted by the service, those of computes do not go through the workspace.
+        if matches!(identities.owner(principal), Some(Owner::Workspace(_) | Owner::Endpoint(..))) {
             continue;
         }
         let reaches = here
@@ -151,7 +151,7 @@ fn would_lose(at_workspace: &[RoleAssignment], here: &Here<'_>, identities: &Ide
             let who = match identities.owner(principal) {
                 Some(Owner::Compute(workspace, name)) => format!("compute {name} of {}", workspace.name()),
                 Some(Owner::UserAssigned(identity)) => format!("managed identity {}", identity.name()),
-                Some(Owner::Workspace(_)) | None => match kind {
+                Some(Owner::Workspace(_) | Owner::Endpoint(..)) | None => match kind {
                     Some(PrincipalType::User) => format!("user {principal}"),
                     Some(PrincipalType::Group | PrincipalType::ForeignGroup) => format!("group {principal}"),
                     Some(PrincipalType::ServicePrincipal) => format!("service principal {principal}"),

@@ -214,6 +214,7 @@ fn principal_text(principal: &PrincipalRef) -> String {
         PrincipalRef::ManagedIdentity(id) => format!("managedIdentity: {}", scalar(id.as_str())),
         PrincipalRef::Compute(name) => format!("compute: {}", scalar(name)),
         PrincipalRef::WorkspaceSystem => "workspace: system".to_owned(),
+        PrincipalRef::WorkspaceUserAssigned => "workspace: userAssigned".to_owned(),
     }
 }
 
