@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::access::{self, Cover};
+use crate::access::{self, Cover, Question};
 use crate::catalog::{self, CatalogRole, LEVELS, ROLES, SCENARIOS, Scenario, ScenarioIdentity, ScenarioKind};
 use crate::desired::Waits;
 use crate::id::{PrincipalId, RoleId};
@@ -63,22 +63,33 @@ impl<'a> Here<'a> {
             }
         }
         // Whether anything is denied is told once for all where it could not be read.
-        let judge = if observed.denies.failure().is_some() { access::cover } else { access::effective_cover };
+        let denials_known = observed.denies.failure().is_none();
         for (principal, holder) in &mut here.holders {
             let kinds = kinds.remove(principal).unwrap_or_default();
             holder.kind = if kinds.len() == 1 { kinds.into_iter().next().flatten() } else { None };
             for role in ROLES {
-                match judge(role, *principal, observed, waits) {
+                let question = Question { principal: *principal, kind: holder.kind, role, condition: None };
+                // Only what is granted to the principal itself: a group has a document of its own.
+                let mut cover = access::direct_cover(&question, observed, waits);
+                if denials_known && matches!(cover, Cover::Covered { .. }) {
+                    cover = access::effective_cover(&question, observed, waits);
+                }
+                match cover {
                     Cover::Covered { .. } => {
                         holder.roles.insert(role.id);
                     }
                     Cover::Denied { by } => {
-                        holder.remarks.insert(format!("{}, which the deny assignment {by} may take away", role.name));
+                        holder
+                            .remarks
+                            .insert(format!("{}, which the deny assignment {} may take away", role.name, by.name));
                     }
                     Cover::Unknown { why, .. } => {
                         holder.unknown.insert(why);
                     }
-                    Cover::Missing { .. } | Cover::NotRead => {}
+                    Cover::NotRead(_) => {
+                        holder.remarks.insert(format!("{}, which a deny assignment may take away", role.name));
+                    }
+                    Cover::Missing { .. } => {}
                 }
             }
         }
