@@ -37,6 +37,8 @@ mod operation;
 mod options;
 mod plain;
 mod policy;
+mod policy_effect;
+mod policy_rule;
 mod provider;
 mod record;
 mod request;

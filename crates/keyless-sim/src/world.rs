@@ -17,6 +17,9 @@ pub(crate) const DEFINITION: &str = "microsoft.authorization/roledefinitions";
 pub(crate) const DENY: &str = "microsoft.authorization/denyassignments";
 pub(crate) const LOCK: &str = "microsoft.authorization/locks";
 pub(crate) const POLICY: &str = "microsoft.authorization/policyassignments";
+pub(crate) const POLICY_DEFINITION: &str = "microsoft.authorization/policydefinitions";
+pub(crate) const POLICY_SET: &str = "microsoft.authorization/policysetdefinitions";
+pub(crate) const EXEMPTION: &str = "microsoft.authorization/policyexemptions";
 pub(crate) const IDENTITY: &str = "microsoft.managedidentity/userassignedidentities";
 pub(crate) const GROUP: &str = "microsoft.resources/resourcegroups";
 pub(crate) const SUBSCRIPTION: &str = "microsoft.resources/subscriptions";
@@ -34,6 +37,9 @@ const KNOWN: &[&str] = &[
     DENY,
     LOCK,
     POLICY,
+    POLICY_DEFINITION,
+    POLICY_SET,
+    EXEMPTION,
     IDENTITY,
     GROUP,
     SUBSCRIPTION,
@@ -72,7 +78,7 @@ impl World {
         self.history.note(&key, self.entries.get(&key));
         self.take_out(&key);
         match kind.as_str() {
-            ASSIGNMENT | DENY | LOCK | POLICY => {
+            ASSIGNMENT | DENY | LOCK | POLICY | EXEMPTION => {
                 let scope = arm_id::extension_scope(&key).to_owned();
                 self.at_scope.entry(scope).or_default().insert(key.clone());
                 if kind == ASSIGNMENT {

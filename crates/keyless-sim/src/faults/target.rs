@@ -81,7 +81,7 @@ const LISTS: [&str; 3] = [
 ];
 
 /// What is answered at every scope.
-const EXTENSIONS: [(&str, &str); 11] = [
+const EXTENSIONS: [(&str, &str); 15] = [
     ("GET", "/providers/Microsoft.Authorization/roleAssignments"),
     ("GET PUT DELETE", "/providers/Microsoft.Authorization/roleAssignments/{}"),
     ("GET", "/providers/Microsoft.Authorization/roleDefinitions"),
@@ -91,6 +91,10 @@ const EXTENSIONS: [(&str, &str); 11] = [
     ("GET PUT DELETE", "/providers/Microsoft.Authorization/locks/{}"),
     ("GET", "/providers/Microsoft.Authorization/policyAssignments"),
     ("GET", "/providers/Microsoft.Authorization/policyAssignments/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policyDefinitions/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policySetDefinitions/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policyExemptions"),
+    ("GET", "/providers/Microsoft.Authorization/permissions"),
     ("GET PUT PATCH DELETE", "/providers/Microsoft.Resources/tags/{}"),
     ("GET", "/providers/Microsoft.Insights/metrics"),
 ];

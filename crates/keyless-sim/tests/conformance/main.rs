@@ -14,6 +14,7 @@ mod inventory;
 mod locks;
 mod metrics;
 mod policies;
+mod policy_effects;
 mod providers;
 mod resource_graph;
 mod scale;
