@@ -13,6 +13,7 @@
 mod harness;
 
 mod back;
+mod barriers;
 mod commands;
 mod converges;
 mod drift;

@@ -325,8 +325,12 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 ..about(Name::GateUnmet, Level::Warn, plan)
             },
         ),
-        // Told with the drift it belongs to, and by the look over the fleet.
-        Finding::BrokenNow { .. } | Finding::WorkspaceMissing { .. } => return None,
+        Finding::Unseen { what, why: _, cause: Cause { class, lift } } => (
+            Topic::Incomplete(what.clone(), *class),
+            Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+        ),
+        // Told with the drift it belongs to, by the look over the fleet, and by the gate that is shut.
+        Finding::BrokenNow { .. } | Finding::WorkspaceMissing { .. } | Finding::Barrier { .. } => return None,
     })
 }
 

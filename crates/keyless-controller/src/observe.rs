@@ -17,11 +17,12 @@ use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment,
-    RoleDefinition, Workspace,
+    Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, KeyUsage, Lock, Observed, ObservedWorkspace,
+    Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
+use crate::barriers::BarrierReader;
 use crate::clock::{ServerClock, earlier};
 use crate::failed::failed;
 use crate::memory::Memory;
@@ -45,6 +46,7 @@ pub struct Observer {
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
     /// Held over a sweep of the fleet, so that accounts that need one at once share it.
     sweep: tokio::sync::Mutex<Sweep>,
+    barriers: BarrierReader,
 }
 
 /// One role definition that many accounts share.
@@ -92,13 +94,16 @@ enum Piece {
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
     Search(Search),
     Elsewhere(Reading<BTreeMap<WorkspaceId, Vec<Datastore>>>),
+    Barriers(Barriers),
 }
 
 impl Observer {
-    /// An observer over one reader. `memory` keeps since when each key has been seen on.
+    /// An observer over one reader. `memory` keeps since when each key has been seen on; what may bar writes is read once
+    /// in `interval`.
     #[must_use]
-    pub fn new(read: Arc<dyn ReadArm>, clock: Arc<ServerClock>, memory: Arc<Memory>) -> Self {
-        Self { read, clock, memory, roles: Mutex::default(), sweep: tokio::sync::Mutex::default() }
+    pub fn new(read: Arc<dyn ReadArm>, clock: Arc<ServerClock>, memory: Arc<Memory>, interval: Duration) -> Self {
+        let (roles, sweep) = (Mutex::default(), tokio::sync::Mutex::default());
+        Self { read, clock, memory, roles, sweep, barriers: BarrierReader::new(interval) }
     }
 
     /// The reader.
@@ -141,6 +146,7 @@ impl Observer {
             locks,
             key_usage,
             identities,
+            barriers,
         } = ask.reads;
         let key = &ask.desired.account_id;
         let (mut first, mut last): (Vec<BoxFuture<'a, Piece>>, Vec<BoxFuture<'a, Piece>>) = Default::default();
@@ -176,6 +182,12 @@ impl Observer {
         for id in identities {
             first.push(Box::pin(async move {
                 Piece::Identity(id.clone(), self.reading(self.read.managed_identity(id).await))
+            }));
+        }
+        if **barriers != BarrierReads::default() {
+            let anew = matches!(ask.confirming, Some(Action::SetSharedKeyAccess { allowed: false, .. }));
+            first.push(Box::pin(async move {
+                Piece::Barriers(self.barriers.read(barriers, anew, &*self.read, &self.clock).await)
             }));
         }
         if *key_usage {
@@ -320,6 +332,9 @@ impl Observer {
                 }
                 Piece::Identity(id, reading) => {
                     part.identities.insert(id, reading);
+                }
+                Piece::Barriers(read) => {
+                    part.barriers = read;
                 }
                 Piece::Elsewhere(reading) => {
                     part.elsewhere = reading;

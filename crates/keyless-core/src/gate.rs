@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::id::{ArmId, ManagedIdentityId, WorkspaceId};
+use crate::observed::BarrierReads;
 use crate::reading::Cause;
 
 /// A fact an action waits for. The names are API: events and `plan` carry them.
@@ -37,6 +38,14 @@ pub enum Gate {
     Agreed,
     /// No lock bars the change.
     Unlocked,
+    /// The controller has the right to make the change.
+    Permitted,
+    /// No policy refuses the change or sets another value.
+    PolicyAllows,
+    /// The change can be taken back, or the files accept that it cannot.
+    WayBack,
+    /// All grants that are due fit below the subscription's ceiling.
+    BelowCeiling,
     /// A principal that the files name exists; told of needs that no step can serve.
     PrincipalKnown,
     /// The documents say `enforce`, nothing is suspended, the kill switch is off.
@@ -69,6 +78,10 @@ impl Gate {
             Self::KeyIdle => "key_idle",
             Self::Agreed => "agreed",
             Self::Unlocked => "unlocked",
+            Self::Permitted => "permitted",
+            Self::PolicyAllows => "policy_allows",
+            Self::WayBack => "way_back",
+            Self::BelowCeiling => "below_ceiling",
             Self::PrincipalKnown => "principal_known",
             Self::Active => "active",
             Self::Window => "window",
@@ -161,6 +174,8 @@ pub struct ReadSet {
     pub key_usage: bool,
     /// These user-assigned identities.
     pub identities: BTreeSet<ManagedIdentityId>,
+    /// What may bar writes.
+    pub barriers: Box<BarrierReads>,
 }
 
 impl ReadSet {
@@ -185,6 +200,7 @@ impl ReadSet {
             locks,
             key_usage,
             identities,
+            barriers,
         } = other;
         self.account |= account;
         self.listings |= listings;
@@ -198,5 +214,6 @@ impl ReadSet {
         self.locks |= locks;
         self.key_usage |= key_usage;
         self.identities.extend(identities);
+        self.barriers.add(*barriers);
     }
 }

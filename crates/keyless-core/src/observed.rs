@@ -5,6 +5,7 @@
 
 mod account;
 mod assignment;
+mod barriers;
 mod compute;
 mod datastore;
 mod deny;
@@ -23,6 +24,7 @@ use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId,
 pub use crate::reading::{Cause, Reading};
 pub use account::{Account, SharedKeyAccess};
 pub use assignment::{PrincipalType, RoleAssignment};
+pub use barriers::{BarrierReads, Barriers, OwnRight};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
@@ -62,6 +64,8 @@ pub struct Observed {
     pub key_usage: Reading<KeyUsage>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
+    /// What bars or may bar writes, beside locks and denials of the account.
+    pub barriers: Barriers,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
     pub history: History,
 }
@@ -84,6 +88,7 @@ impl Observed {
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
             identities: BTreeMap::new(),
+            barriers: Barriers::default(),
             history: History::default(),
         }
     }
@@ -104,6 +109,7 @@ impl Observed {
             locks,
             key_usage,
             identities,
+            barriers,
             history,
         } = part;
         // The later word counts even where it is earlier: by then more is known of the server's clock.
@@ -136,6 +142,7 @@ impl Observed {
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
+        self.barriers.absorb(barriers);
         self.history = history;
     }
 
@@ -154,6 +161,7 @@ impl Observed {
             locks,
             key_usage,
             identities,
+            barriers,
         } = reads;
         if *account {
             self.account = Reading::NotRead;
@@ -194,6 +202,7 @@ impl Observed {
         for id in identities {
             self.identities.remove(id);
         }
+        self.barriers.forget(barriers);
     }
 }
 

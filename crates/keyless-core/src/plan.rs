@@ -207,6 +207,22 @@ pub enum Finding {
         /// Which role.
         role: RoleId,
     },
+    /// Something bars or may bar a step, or would if it were not spared.
+    Barrier {
+        /// What sort of thing.
+        kind: Barrier,
+        /// Which, and what it does.
+        what: String,
+    },
+    /// Something that may bar a step could not be read for want of a right that an installation may do without.
+    Unseen {
+        /// What was read.
+        what: String,
+        /// What happened.
+        why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
+    },
     /// Documents contradict each other about the key.
     Contradiction {
         /// What, with the names on both sides.
@@ -223,6 +239,32 @@ pub enum Finding {
     },
 }
 
+/// What sort of thing bars a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Barrier {
+    /// A lock.
+    Lock,
+    /// A policy.
+    Policy,
+    /// A deny assignment.
+    Denial,
+    /// A step that the files accept although it cannot be taken back.
+    OneWay,
+}
+
+impl Barrier {
+    /// The name in output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Policy => "policy",
+            Self::Denial => "denial",
+            Self::OneWay => "oneWay",
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -237,6 +279,10 @@ impl fmt::Display for Finding {
             }
             Self::GrantUnwanted { assignment: _, principal, role } => {
                 write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
+            }
+            Self::Barrier { kind: _, what } => f.write_str(what),
+            Self::Unseen { what, why, cause: _ } => {
+                write!(f, "{what} may not be read, so what they bar shows only when it is tried: {why}")
             }
             Self::Contradiction { what } => f.write_str(what),
             Self::PrincipalMissing { workspace, principal, why } => {
@@ -289,6 +335,8 @@ impl Plan {
             | Finding::Contradiction { .. }
             | Finding::PrincipalMissing { .. } => true,
             Finding::BrokenNow { .. } | Finding::ServiceGrantMissing { .. } | Finding::GrantUnwanted { .. } => false,
+            // What bars a step stands at its gates.
+            Finding::Barrier { .. } | Finding::Unseen { .. } => false,
         });
         if self.next().is_some() {
             Standing::Ready

@@ -3,6 +3,7 @@
 //! [`workspace`] guards a switch of one workspace, [`account`] the flag of the account, [`write`] every change.
 
 mod account;
+pub(super) mod barriers;
 mod workspace;
 mod write;
 

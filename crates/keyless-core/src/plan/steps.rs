@@ -3,6 +3,7 @@
 //! Forward: grants, mode to identity, key off. Back: key on, mode to accesskey. The articles describe the way back in
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
+mod barriers;
 mod grants;
 mod key;
 mod modes;
@@ -68,6 +69,7 @@ impl<'a> Planner<'a> {
             self.modes(&views, &target);
             self.key_off(&target);
             self.revokes(&views);
+            self.note_locks();
         }
         Plan {
             account_id: self.desired.account_id.clone(),
@@ -159,5 +161,22 @@ impl Checks {
         }
         self.all_open &= state.is_open();
         self.gates.push(GateCheck { gate, state });
+    }
+
+    /// Adds gates that are asked for together, because each pass goes back for reads only so often. The first of two of
+    /// one name counts unless the second is more shut.
+    fn look_together(&mut self, gates: impl IntoIterator<Item = (Gate, Judged)>) {
+        let may_matter = self.all_open || self.look == Look::Everything;
+        for (gate, (state, wants)) in gates {
+            if may_matter {
+                self.wants.add(wants);
+            }
+            self.all_open &= state.is_open();
+            match self.gates.iter_mut().find(|check| check.gate == gate) {
+                Some(check) if gates::caution(&state) <= gates::caution(&check.state) => {}
+                Some(check) => check.state = state,
+                None => self.gates.push(GateCheck { gate, state }),
+            }
+        }
     }
 }

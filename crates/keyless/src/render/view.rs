@@ -268,13 +268,15 @@ impl Noted {
             Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
                 ("grantUnwanted", None, Some(principal.to_string()))
             }
+            Finding::Barrier { kind, what: _ } => (kind.as_str(), None, None),
+            Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
             Finding::Contradiction { what: _ } => ("contradiction", None, None),
             Finding::PrincipalMissing { workspace, principal, why: _ } => {
                 ("principalMissing", Some(workspace), Some(principal.clone()))
             }
         };
         let Cause { class, lift } = match finding {
-            Finding::Incomplete { cause, .. } => cause.clone(),
+            Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } => cause.clone(),
             _ => Cause::default(),
         };
         let workspace = workspace.map(|id| id.as_str().to_owned());

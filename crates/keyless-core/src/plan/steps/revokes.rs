@@ -48,6 +48,7 @@ impl Planner<'_> {
             let mut checks = self.checks(&action, Effort::Loosen, active);
             checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
             checks.look(Gate::Listed, gates::subscriptions_listed(self.observed));
+            self.further_barriers(&mut checks, &action);
             self.push(action, Effort::Loosen, BTreeSet::new(), checks);
         }
     }
