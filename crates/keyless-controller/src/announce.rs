@@ -329,8 +329,11 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
             Topic::Incomplete(what.clone(), *class),
             Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
         ),
-        // Told with the drift it belongs to, by the look over the fleet, and by the gate that is shut.
-        Finding::BrokenNow { .. } | Finding::WorkspaceMissing { .. } | Finding::Barrier { .. } => return None,
+        // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, and by plans.
+        Finding::BrokenNow { .. }
+        | Finding::WorkspaceMissing { .. }
+        | Finding::Barrier { .. }
+        | Finding::ForeignHolder { .. } => return None,
     })
 }
 

@@ -38,6 +38,8 @@ pub enum Gate {
     Agreed,
     /// No lock bars the change.
     Unlocked,
+    /// Network rules of the account do not shut the workspace out.
+    Reachable,
     /// The controller has the right to make the change.
     Permitted,
     /// No policy refuses the change or sets another value.
@@ -78,6 +80,7 @@ impl Gate {
             Self::KeyIdle => "key_idle",
             Self::Agreed => "agreed",
             Self::Unlocked => "unlocked",
+            Self::Reachable => "reachable",
             Self::Permitted => "permitted",
             Self::PolicyAllows => "policy_allows",
             Self::WayBack => "way_back",

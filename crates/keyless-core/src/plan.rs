@@ -214,6 +214,15 @@ pub enum Finding {
         /// Which, and what it does.
         what: String,
     },
+    /// An identity that holds a data role on the account and belongs to no workspace, compute or document known here.
+    ForeignHolder {
+        /// Who.
+        principal: PrincipalId,
+        /// The role's name.
+        role: String,
+        /// Where the role was given.
+        scope: ArmId,
+    },
     /// Something that may bar a step could not be read for want of a right that an installation may do without.
     Unseen {
         /// What was read.
@@ -248,6 +257,8 @@ pub enum Barrier {
     Policy,
     /// A deny assignment.
     Denial,
+    /// Network rules.
+    Network,
     /// A step that the files accept although it cannot be taken back.
     OneWay,
 }
@@ -260,6 +271,7 @@ impl Barrier {
             Self::Lock => "lock",
             Self::Policy => "policy",
             Self::Denial => "denial",
+            Self::Network => "network",
             Self::OneWay => "oneWay",
         }
     }
@@ -281,6 +293,12 @@ impl fmt::Display for Finding {
                 write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
             }
             Self::Barrier { kind: _, what } => f.write_str(what),
+            Self::ForeignHolder { principal, role, scope } => {
+                write!(
+                    f,
+                    "{principal} holds {role} at {scope} and belongs to no workspace, compute or document known here"
+                )
+            }
             Self::Unseen { what, why, cause: _ } => {
                 write!(f, "{what} may not be read, so what they bar shows only when it is tried: {why}")
             }
@@ -336,7 +354,7 @@ impl Plan {
             | Finding::PrincipalMissing { .. } => true,
             Finding::BrokenNow { .. } | Finding::ServiceGrantMissing { .. } | Finding::GrantUnwanted { .. } => false,
             // What bars a step stands at its gates.
-            Finding::Barrier { .. } | Finding::Unseen { .. } => false,
+            Finding::Barrier { .. } | Finding::Unseen { .. } | Finding::ForeignHolder { .. } => false,
         });
         if self.next().is_some() {
             Standing::Ready

@@ -210,3 +210,91 @@ fn every_lock_is_shown_with_what_it_bars() {
         .collect();
     assert!(locks[0].contains("bars revokes") && locks[1].contains("forward and back"), "{locks:?}");
 }
+
+#[test]
+fn a_workspace_that_no_network_rule_lets_in_is_not_switched() {
+    let shut = Network { public: PublicAccess::Disabled, default_deny: true, ..Network::default() };
+    let id = workspace_id("alpha").to_string();
+    let rule = |text: &str| BTreeSet::from([text.to_owned()]);
+    let both = BTreeSet::from([id.to_uppercase(), workspace_id("bravo").to_string()]);
+    for (network, open) in [
+        (Network::default(), true),
+        (shut.clone(), false),
+        (Network { public: PublicAccess::Enabled, ..shut.clone() }, false),
+        (Network { public: PublicAccess::Enabled, lets_some_in: true, ..shut.clone() }, true),
+        (Network { public: PublicAccess::Other("SecuredByPerimeter".to_owned()), ..shut.clone() }, true),
+        (Network { trusted_services: true, ..shut.clone() }, true),
+        (Network { private_endpoints: true, ..shut.clone() }, true),
+        (Network { instances: rule(&id.to_uppercase()), ..shut.clone() }, false),
+        (Network { instances: both, ..shut.clone() }, true),
+        (Network { instances: rule("/subscriptions/*/workspaces/*"), ..shut.clone() }, true),
+        (Network { instances: rule("/subscriptions/*/workspaces/another"), ..shut.clone() }, false),
+    ] {
+        let (mut world, wanted) = case();
+        world.network = network.clone();
+        let plan = look(&world, &wanted);
+        assert_eq!(unmet(&plan, "SetAuthMode", Gate::Reachable).is_none(), open, "{network:?}");
+        let told =
+            plan.findings.iter().any(|finding| matches!(finding, Finding::Barrier { kind: Barrier::Network, .. }));
+        assert_eq!(told, !network.is_open(), "{network:?}");
+    }
+    let (world, wanted) = case();
+    let mut observed = world.observe(&wanted);
+    let Reading::Known { value: Some(account), .. } = &mut observed.account else { panic!("it is known") };
+    account.network = shut;
+    for entry in observed.workspaces.values_mut() {
+        let Reading::Known { value: Some(own), .. } = &mut entry.workspace else { panic!("it is known") };
+        own.managed_network = true;
+    }
+    let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+    assert_eq!(unmet(&plan, "SetAuthMode", Gate::Reachable), None, "a managed network brings its own way in");
+}
+
+#[test]
+fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_known() {
+    let (mut world, wanted) = case();
+    let holder = |world: &mut World, n: u128, kind: PrincipalType, role| {
+        world.assign(person(n), role, DAY).principal_type = Some(kind);
+    };
+    holder(&mut world, 50, PrincipalType::ServicePrincipal, BLOB_CONTRIBUTOR);
+    holder(&mut world, 51, PrincipalType::User, BLOB_CONTRIBUTOR);
+    holder(&mut world, 52, PrincipalType::ServicePrincipal, control_role());
+    // What a compute is, is known.
+    holder(&mut world, 53, PrincipalType::ServicePrincipal, BLOB_CONTRIBUTOR);
+    world.roles.insert(
+        control_role(),
+        RoleDefinition {
+            id: control_role(),
+            name: "Reader".to_owned(),
+            permissions: vec![Permission { actions: vec!["*/read".to_owned()], ..Permission::default() }],
+            updated_on: None,
+            built_in: true,
+        },
+    );
+    world.workspaces.get_mut(&workspace_id("alpha")).unwrap().computes.push(Compute {
+        name: "cpu".to_owned(),
+        compute_type: "AmlCompute".to_owned(),
+        identity: Identity { system: Some(person(53)), ..Identity::default() },
+    });
+    for assignment in &mut world.assignments {
+        assignment.principal_type.get_or_insert(PrincipalType::ServicePrincipal);
+    }
+    let told = |observed: &Observed| -> Vec<PrincipalId> {
+        let plan = plan::plan(&wanted, observed, &Limits::default(), Look::Everything);
+        plan.findings
+            .iter()
+            .filter_map(|finding| match finding {
+                Finding::ForeignHolder { principal, .. } => Some(*principal),
+                _ => None,
+            })
+            .collect()
+    };
+    let mut observed = world.observe(&wanted);
+    assert_eq!(told(&observed), [person(50)]);
+    observed.workspaces.get_mut(&workspace_id("bravo")).unwrap().computes = Reading::unknown("no");
+    assert_eq!(told(&observed), [], "it may be one of the computes that could not be read");
+}
+
+fn control_role() -> RoleId {
+    "acdd72a7-3385-48ef-bd42-f606fba81ae7".parse().unwrap()
+}

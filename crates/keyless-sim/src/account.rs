@@ -94,6 +94,8 @@ impl Azure {
         if flag_concerned {
             self.follow_shared_key(key);
         }
+        // Network rules may have changed.
+        self.reconsider_account(key);
         Ok(Answer::ok(show_account(call, self.shown(call, &shown))))
     }
 

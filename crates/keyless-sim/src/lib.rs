@@ -33,6 +33,7 @@ mod lock;
 mod log;
 mod metadata;
 mod metrics;
+mod network;
 mod operation;
 mod options;
 mod plain;

@@ -12,7 +12,7 @@ use crate::access::Grants;
 use crate::azure::{Azure, Mode, Timer};
 use crate::traffic::{Look, Pace, Segment};
 use crate::world::{ACCOUNT, KEY_USER, WORKLOAD, WORKSPACE};
-use crate::{arm_id, json, time};
+use crate::{arm_id, json, network, time};
 
 /// How far back metrics reach, and with them the traffic before the start. Source:
 /// MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`.
@@ -298,8 +298,17 @@ impl Azure {
         if !self.world.is_a(ACCOUNT, &client.account) {
             return Verdict::Idle;
         }
+        let through = match &client.what {
+            What::Workload { workspace, .. } => Some(workspace.as_str()),
+            What::KeyUser { .. } => None,
+        };
+        let shut_out = self.world.get(&client.account).is_some_and(|account| !network::lets_in(account, through));
         let by_key = || {
-            if self.keys_refused.contains(&client.account) {
+            if shut_out {
+                // Source: the table of 403s in the storage data plane; the response type is that of metrics.
+                let look = Look { authentication: "AccountKey", response: "AuthorizationError" };
+                Verdict::Refused(look, "AuthorizationFailure".to_owned())
+            } else if self.keys_refused.contains(&client.account) {
                 let look = Look { authentication: "AccountKey", response: "AuthorizationError" };
                 Verdict::Refused(look, "KeyBasedAuthenticationNotPermitted".to_owned())
             } else {
@@ -313,6 +322,10 @@ impl Azure {
                 let Some(value) = self.world.typed(WORKSPACE, workspace) else { return Verdict::Idle };
                 if Mode::of(value) == Mode::AccessKey {
                     return by_key();
+                }
+                if shut_out {
+                    let look = Look { authentication: "OAuth", response: "AuthorizationError" };
+                    return Verdict::Refused(look, "AuthorizationFailure".to_owned());
                 }
                 let grants = if *own { Grants::All } else { Grants::Unconditional };
                 let missing =

@@ -373,6 +373,7 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
         identity: Identity::default(),
         primary_identity: None,
         data_isolation: None,
+        managed_network: false,
         provisioning_state: None,
         location: "westeurope".to_owned(),
     }
@@ -414,6 +415,7 @@ impl ReadArm for Cloud {
         self.read("account", |state| {
             state.accounts.get(id).map(|on| Account {
                 id: id.clone(),
+                network: Network::default(),
                 shared_key: if *on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
                 location: "westeurope".to_owned(),
             })

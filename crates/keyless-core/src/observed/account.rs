@@ -2,6 +2,8 @@
 
 use crate::id::StorageAccountId;
 
+use super::Network;
+
 /// A storage account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -9,6 +11,8 @@ pub struct Account {
     pub id: StorageAccountId,
     /// The flag as Azure reports it.
     pub shared_key: SharedKeyAccess,
+    /// Who may reach it over the network.
+    pub network: Network,
     /// The region, for throttling buckets and messages.
     pub location: String,
 }

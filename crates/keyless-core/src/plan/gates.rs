@@ -4,6 +4,7 @@
 
 mod account;
 pub(super) mod barriers;
+pub(super) mod network;
 mod workspace;
 mod write;
 

@@ -5,6 +5,7 @@
 
 mod barriers;
 mod grants;
+mod holders;
 mod key;
 mod modes;
 mod revokes;
@@ -70,6 +71,7 @@ impl<'a> Planner<'a> {
             self.key_off(&target);
             self.revokes(&views);
             self.note_locks();
+            self.foreign_holders(&views);
         }
         Plan {
             account_id: self.desired.account_id.clone(),

@@ -85,6 +85,7 @@ pub struct World {
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
     pub barriers: Bars,
+    pub network: Network,
 }
 
 /// What bars writes, in plain words.
@@ -216,6 +217,7 @@ impl World {
             sas: 0,
             elsewhere: Vec::new(),
             barriers: Bars::default(),
+            network: Network::default(),
         };
         for role in catalog::ROLES {
             world.define(role.id, role.name, role.data_actions, &[], true);
@@ -298,7 +300,8 @@ impl World {
     pub fn observe(&self, desired: &KeyDesired) -> Observed {
         let now = self.now;
         let mut observed = Observed::unread(account_id(), now);
-        let account = Account { id: account_id(), shared_key: self.key, location: "westeurope".to_owned() };
+        let network = self.network.clone();
+        let account = Account { id: account_id(), shared_key: self.key, network, location: "westeurope".to_owned() };
         observed.account = Reading::known(Some(account), now);
         observed.listings = BTreeMap::from([(account_id().subscription(), Reading::known((), now))]);
         for (id, truth) in &self.workspaces {
@@ -312,6 +315,7 @@ impl World {
                 identity: Identity { system: truth.system, user_assigned: BTreeMap::new() },
                 primary_identity: None,
                 data_isolation: None,
+                managed_network: false,
                 provisioning_state: Some("Succeeded".to_owned()),
                 location: "westeurope".to_owned(),
             };

@@ -13,6 +13,7 @@ mod faults;
 mod inventory;
 mod locks;
 mod metrics;
+mod network;
 mod policies;
 mod policy_effects;
 mod providers;

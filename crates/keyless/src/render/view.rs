@@ -269,6 +269,9 @@ impl Noted {
                 ("grantUnwanted", None, Some(principal.to_string()))
             }
             Finding::Barrier { kind, what: _ } => (kind.as_str(), None, None),
+            Finding::ForeignHolder { principal, role: _, scope: _ } => {
+                ("foreignHolder", None, Some(principal.to_string()))
+            }
             Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
             Finding::Contradiction { what: _ } => ("contradiction", None, None),
             Finding::PrincipalMissing { workspace, principal, why: _ } => {

@@ -3,7 +3,7 @@
 use crate::action::Action;
 use crate::gate::Gate;
 use crate::observed::{LockLevel, Reading};
-use crate::plan::gates::{self, Judged, barriers};
+use crate::plan::gates::{self, Judged, barriers, network};
 use crate::plan::{Barrier, Finding};
 
 use super::{Checks, Planner};
@@ -75,6 +75,14 @@ impl Planner<'_> {
                 let what = format!("the deny assignment `{}` at {} may deny {}", deny.name, deny.scope, action.kind());
                 self.findings.insert(Finding::Barrier { kind: Barrier::Denial, what });
             }
+        }
+    }
+
+    /// Whom the network rules let in, where they hold anybody off.
+    pub(super) fn note_network(&mut self) {
+        let Some(account) = self.observed.account.value().and_then(Option::as_ref) else { return };
+        if let Some(what) = network::remark(&account.network) {
+            self.findings.insert(Finding::Barrier { kind: Barrier::Network, what });
         }
     }
 

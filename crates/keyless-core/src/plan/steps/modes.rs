@@ -54,6 +54,8 @@ impl Planner<'_> {
             let service = gates::service_grant_there(workspace, self.observed, self.desired);
             checks.look(Gate::ServiceGrant, service);
             checks.look(Gate::Compatible, gates::compatible(&workspace.id, self.observed));
+            checks.look(Gate::Reachable, gates::network::reachable(own, self.observed));
+            self.note_network();
         }
         self.barriers(&mut checks, &action);
         // What mends a workspace that is broken now is not held for a way back to being broken.
