@@ -12,7 +12,7 @@ use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, OwnRight, PrincipalType, RoleAssignment,
+    Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, OwnRight, PrincipalType, RoleAssignment,
     RoleDefinition, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
@@ -47,6 +47,8 @@ pub trait ReadArm: Send + Sync {
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>>;
     /// The computes of a workspace.
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>>;
+    /// The online endpoints of a subscription that the controller's identity may see; Azure leaves out the others.
+    async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>>;
     /// One storage account.
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>>;
     /// The role assignments that apply at `scope`: made there or inherited (`$filter=atScope()`).
@@ -158,6 +160,8 @@ pub trait WriteArm: Send + Sync {
     async fn revoke_role(&self, permit: WritePermit, assignment: &ArmId) -> Write;
     /// PATCH of `systemDatastoresAuthMode`, polled to its end.
     async fn set_auth_mode(&self, permit: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write;
+    /// POST of `resyncKeys`, polled to its end: the workspace takes the keys of its account anew. No key passes through here.
+    async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write;
     /// PATCH of `allowSharedKeyAccess`.
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write;
 }

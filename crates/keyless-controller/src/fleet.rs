@@ -1,7 +1,6 @@
 //! One look over every account without a writer: what `keyless plan` prints, and how `apply` ends.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
@@ -64,14 +63,11 @@ impl FleetPlan {
     }
 }
 
-/// A look over a fleet of thousands takes some minutes, and what all its accounts share is read once.
-const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
-
 /// Looks over the fleet and plans every account, `at_a_time` at once. Writes nothing, for it is handed no writer.
 pub async fn plan_fleet(desired: Arc<Desired>, read: Arc<dyn ReadArm>, at_a_time: usize) -> FleetPlan {
     let clock = Arc::new(ServerClock::default());
     let memory = Arc::new(Memory::new(Growth::PERSON));
-    let observer = Observer::new(read, clock, memory, ONE_LOOK);
+    let observer = Observer::new(read, clock, memory);
     look_over(desired, &Index::default(), &observer, at_a_time, |_| Limits::default(), &CancellationToken::new()).await
 }
 

@@ -15,7 +15,8 @@ use keyless_arm::api::{Read, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, OwnRight, RoleAssignment, RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, OwnRight, RoleAssignment, RoleDefinition,
+    Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::time::Instant;
@@ -118,6 +119,10 @@ impl ReadArm for Sparing {
 
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {
         self.refusals.ask("computes", id.arm().folded(), self.read.computes(id)).await
+    }
+
+    async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {
+        self.refusals.ask("online endpoints", subscription, self.read.online_endpoints(subscription)).await
     }
 
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {

@@ -9,6 +9,8 @@ mod barriers;
 mod compute;
 mod datastore;
 mod deny;
+mod endpoint;
+mod keys;
 mod lock;
 mod network;
 mod role;
@@ -29,6 +31,8 @@ pub use barriers::{BarrierReads, Barriers, OwnRight};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use endpoint::Endpoint;
+pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use network::{Network, PublicAccess};
 pub use role::{Permission, RoleDefinition};
@@ -64,6 +68,8 @@ pub struct Observed {
     pub locks: Reading<Vec<Lock>>,
     /// Who signed with what during the key-idle window.
     pub key_usage: Reading<KeyUsage>,
+    /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
+    pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
     /// What bars or may bar writes, beside locks and denials of the account.
@@ -89,6 +95,7 @@ impl Observed {
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
+            endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
             barriers: Barriers::default(),
             history: History::default(),
@@ -110,6 +117,7 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
             barriers,
             history,
@@ -141,6 +149,7 @@ impl Observed {
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
+        self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
@@ -162,6 +171,7 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
             barriers,
         } = reads;
@@ -201,6 +211,9 @@ impl Observed {
         if *key_usage {
             self.key_usage = Reading::NotRead;
         }
+        if *endpoints {
+            self.endpoints = Reading::NotRead;
+        }
         for id in identities {
             self.identities.remove(id);
         }
@@ -213,4 +226,6 @@ impl Observed {
 pub struct History {
     /// Since when every read of this process has seen shared key access allowed.
     pub key_on_since: Option<Timestamp>,
+    /// Which workspaces this process had take the account's keys anew.
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
 }

@@ -473,6 +473,7 @@ fn verified(action: &Action, observed: &Observed, request_id: Option<String>, ch
                 Some(Reading::NotRead) | None => Err(not_read()),
             }
         }
+        Action::ResyncWorkspaceKeys { .. } => Ok(true),
         Action::SetSharedKeyAccess { account: _, allowed } => match &observed.account {
             Reading::Known { value, .. } => {
                 Ok(value.as_ref().is_some_and(|account| account.shared_key.is_on() == *allowed))

@@ -129,6 +129,7 @@ pub struct PolicyTarget {
     /// The field that the write is about, and its value; deleting has none.
     change: Option<(&'static str, String)>,
     more: BTreeMap<&'static str, String>,
+    deletes: bool,
 }
 
 /// Whether an id is that of an initiative.
@@ -142,16 +143,18 @@ impl PolicyTarget {
     #[must_use]
     pub fn of(action: &Action) -> Self {
         const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
+        const WORKSPACE: &str = "Microsoft.MachineLearningServices/workspaces";
         match action {
             Action::SetSharedKeyAccess { account, allowed } => Self {
                 id: account.arm().clone(),
                 kind: "Microsoft.Storage/storageAccounts",
                 change: Some(("Microsoft.Storage/storageAccounts/allowSharedKeyAccess", allowed.to_string())),
                 more: BTreeMap::new(),
+                deletes: false,
             },
             Action::SetAuthMode { workspace, mode } => Self {
                 id: workspace.arm().clone(),
-                kind: "Microsoft.MachineLearningServices/workspaces",
+                kind: WORKSPACE,
                 change: Some((
                     "Microsoft.MachineLearningServices/workspaces/systemDatastoresAuthMode",
                     match mode {
@@ -160,6 +163,7 @@ impl PolicyTarget {
                     },
                 )),
                 more: BTreeMap::new(),
+                deletes: false,
             },
             Action::GrantRole(grant) => Self {
                 id: grant.id(),
@@ -175,10 +179,18 @@ impl PolicyTarget {
                         grant.principal_type.as_wire().to_owned(),
                     ),
                 ]),
+                deletes: false,
             },
             Action::RevokeRole { assignment, .. } => {
-                Self { id: assignment.clone(), kind: ASSIGNMENT, change: None, more: BTreeMap::new() }
+                Self { id: assignment.clone(), kind: ASSIGNMENT, change: None, more: BTreeMap::new(), deletes: true }
             }
+            Action::ResyncWorkspaceKeys { workspace } => Self {
+                id: workspace.arm().clone(),
+                kind: WORKSPACE,
+                change: None,
+                more: BTreeMap::new(),
+                deletes: false,
+            },
         }
     }
 
@@ -311,7 +323,9 @@ impl Policies {
         let effect = effect.to_ascii_lowercase();
         match (effect.as_str(), &target.change) {
             ("deny", Some((field, wanted))) => Some((true, format!("refuses `{}` = `{wanted}`", short(field)))),
-            ("denyaction", None) => rule.bars_delete.then(|| (true, "refuses the deletion".to_owned())),
+            ("denyaction", None) => {
+                (rule.bars_delete && target.deletes).then(|| (true, "refuses the deletion".to_owned()))
+            }
             ("modify" | "append", Some((field, wanted))) => {
                 let (_, forced) = rule.sets.iter().find(|(set, _)| {
                     // The last segment of an alias for an array is `[*]`; none of the fields here is one.

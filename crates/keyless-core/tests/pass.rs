@@ -108,6 +108,9 @@ impl<'a> Shell<'a> {
         left.barriers.rights = all.rights.into_iter().filter(|(scope, _)| rights.contains(scope)).collect();
         let counts = all.assignment_counts.into_iter();
         left.barriers.assignment_counts = counts.filter(|(id, _)| assignment_counts.contains(id)).collect();
+        if reads.endpoints {
+            left.endpoints = full.endpoints;
+        }
         if reads.key_usage {
             left.key_usage = full.key_usage;
         }
@@ -228,7 +231,8 @@ fn a_converged_pass_reads_only_what_tells_drift() {
     let mut shell = Shell::new(&world, &wanted);
     let report = shell.run();
     assert_eq!(report.requeue(), Requeue::Interval);
-    let only = ReadSet { account: true, assignments: true, workspaces: [a].into(), ..ReadSet::default() };
+    let only =
+        ReadSet { account: true, assignments: true, endpoints: true, workspaces: [a].into(), ..ReadSet::default() };
     assert_eq!(shell.reads, [(only, false)]);
 }
 

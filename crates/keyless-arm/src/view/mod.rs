@@ -4,6 +4,7 @@
 //! Strict: what safety rests on. A value that cannot be understood is an error, never a default.
 
 pub(crate) mod access;
+pub(crate) mod endpoint;
 pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod policy;
@@ -16,7 +17,7 @@ mod spoiled;
 #[cfg(test)]
 mod tests {
     use super::node::Node;
-    use super::{access, metrics, policy, storage, workspace};
+    use super::{access, endpoint, metrics, policy, storage, workspace};
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
@@ -129,7 +130,7 @@ mod tests {
             let _ = (workspace::workspace(&node), workspace::compute(&node), workspace::datastore(&node));
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
-            let _ = (access::subscription(&node), metrics::key_usage(&node, question));
+            let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));
             let _ = (policy::assignment(&node), policy::exemption(&node), policy::definition(&node));
             let _ = (policy::set(&node), policy::own_right(&node), access::assignment_scope(&node));
             let _ = crate::envelope::of_value(&body);

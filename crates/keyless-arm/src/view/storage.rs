@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use keyless_core::observed::{Account, Network, PublicAccess, SharedKeyAccess};
+use keyless_core::observed::{Account, KeyTimes, Network, PublicAccess, SharedKeyAccess};
 
 use super::node::{Node, Result};
 
@@ -19,6 +19,7 @@ pub(crate) fn account(node: &Node<'_>) -> Result<Account> {
         id: node.parse("id")?,
         shared_key,
         network: network(&properties)?,
+        key_times: key_times(&properties),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
     })
 }
@@ -50,6 +51,13 @@ fn network(properties: &Node<'_>) -> Result<Network> {
         instances,
         private_endpoints,
     })
+}
+
+/// What cannot be understood is not told, which callers must take for "made just now".
+fn key_times(properties: &Node<'_>) -> KeyTimes {
+    let Ok(Some(times)) = properties.opt_object("keyCreationTime") else { return KeyTimes::default() };
+    let time = |name| times.opt_time(name).ok().flatten();
+    KeyTimes { key1: time("key1"), key2: time("key2") }
 }
 
 #[cfg(test)]
@@ -109,5 +117,19 @@ mod tests {
         ] {
             assert!(account(&Node::root(&body)).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn when_keys_were_made_is_told_or_unknown_and_never_spoils_the_read() {
+        let read = |times: serde_json::Value| {
+            let body = json!({"id": ID, "properties": {"keyCreationTime": times}});
+            account(&Node::root(&body)).unwrap().key_times
+        };
+        let told = read(json!({"key1": "2024-06-03T08:10:02.6Z", "key2": "2026-01-01T00:00:00.0000000+00:00"}));
+        assert_eq!(told.newest(), Some("2026-01-01T00:00:00Z".parse().unwrap()));
+        for odd in [json!(null), json!([]), json!({}), json!({"key1": "2024-06-03T08:10:02Z", "key2": null})] {
+            assert_eq!(read(odd.clone()).newest(), None, "{odd}");
+        }
+        assert_eq!(read(json!({"key1": "soon", "key2": 5})), KeyTimes::default());
     }
 }

@@ -55,6 +55,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::GetWorkspace => read!(client.workspace(&workspace)),
         Operation::ListDatastores => read!(client.datastores(&workspace)),
         Operation::ListComputes => read!(client.computes(&workspace)),
+        Operation::ListOnlineEndpoints => read!(client.online_endpoints(SUBSCRIPTION.parse().unwrap())),
         Operation::GetStorageAccount => read!(client.account(&account)),
         Operation::ListRoleAssignments => read!(client.role_assignments(account.arm())),
         Operation::GetRoleAssignment => {
@@ -93,6 +94,9 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::SetAuthMode => done(
             client.set_auth_mode(permit(WriteKind::Workspace).await.unwrap(), &workspace, AuthMode::Identity).await,
         ),
+        Operation::ResyncWorkspaceKeys => {
+            done(client.resync_keys(permit(WriteKind::Workspace).await.unwrap(), &workspace).await)
+        }
         Operation::SetSharedKeyAccess => {
             done(client.set_shared_key_access(permit(WriteKind::Account).await.unwrap(), &account, false).await)
         }
@@ -122,11 +126,12 @@ fn answer(operation: Operation) -> Value {
         Operation::GetKeyUsage => json!({"interval": "PT1H", "value": [{
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
-        Operation::GrantRole | Operation::RevokeRole => json!({}),
+        Operation::GrantRole | Operation::RevokeRole | Operation::ResyncWorkspaceKeys => json!({}),
         Operation::ListSubscriptions
         | Operation::ListWorkspaces
         | Operation::ListDatastores
         | Operation::ListComputes
+        | Operation::ListOnlineEndpoints
         | Operation::ListRoleAssignments
         | Operation::ListDenyAssignments
         | Operation::ListLocks

@@ -128,6 +128,8 @@ object! {
         optional profiles("profiles"): Vec<At<Name>>,
         /// What to do while the grant that the service makes to the workspace's identity is missing.
         optional service_grants("serviceGrants"): ServiceGrants,
+        /// On the way back, keys of the account that the workspace may hold from before a rotation are accepted.
+        optional accept_stale_keys("acceptStaleKeys"): Acceptance,
     }
     elsewhere {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
@@ -167,7 +169,7 @@ object! {
         optional managed_identity("managedIdentity"): ManagedIdentityId,
         /// The name of a compute of the workspace, whose identities are meant.
         optional compute("compute"): Name,
-        /// The workspace's own identity.
+        /// An identity of the workspace itself: `system`, or `userAssigned` for all that it has of that kind.
         optional workspace("workspace"): WorkspaceIdentity,
     }
     also { "minProperties": 1, "maxProperties": 1 }
@@ -192,6 +194,7 @@ object! {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WorkspaceIdentity {
     System,
+    UserAssigned,
 }
 
 object! {
@@ -387,6 +390,7 @@ words! {
     /// Which of the workspace's identities is meant.
     WorkspaceIdentity as "WorkspaceIdentity" {
         "system" => WorkspaceIdentity::System,
+        "userAssigned" => WorkspaceIdentity::UserAssigned,
     }
 }
 

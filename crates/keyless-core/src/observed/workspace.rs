@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::id::{ManagedIdentityId, StorageAccountId, WorkspaceId};
 
 use super::{Compute, Datastore, Identity, Reading};
@@ -50,6 +52,8 @@ pub struct Workspace {
     pub managed_network: bool,
     /// `properties.provisioningState`; absent means done.
     pub provisioning_state: Option<String>,
+    /// `systemData.createdAt`, where told.
+    pub created_at: Option<Timestamp>,
     /// The region.
     pub location: String,
 }

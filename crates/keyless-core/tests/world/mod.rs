@@ -64,6 +64,9 @@ pub struct Truth {
     pub computes: Vec<Compute>,
     pub datastores: Vec<Datastore>,
     pub more_accounts: BTreeSet<StorageAccountId>,
+    pub created_at: Option<Timestamp>,
+    /// The keys it holds.
+    pub holds: KeyTimes,
 }
 
 /// The truth about one account, and when things came to be.
@@ -72,6 +75,12 @@ pub struct World {
     pub now: Timestamp,
     pub key: SharedKeyAccess,
     pub key_on_since: Option<Timestamp>,
+    pub key_times: KeyTimes,
+    /// Whether Azure tells when keys were made.
+    pub tells_key_times: bool,
+    /// Whether workspaces on identity take keys too when they are told to.
+    pub identity_takes_keys: bool,
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
     pub workspaces: BTreeMap<WorkspaceId, Truth>,
     pub assignments: Vec<RoleAssignment>,
     pub roles: BTreeMap<RoleId, RoleDefinition>,
@@ -82,6 +91,7 @@ pub struct World {
     /// When a workspace in access-key mode last signed with the key.
     pub last_workspace_use: Option<Timestamp>,
     pub sas: u64,
+    pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
     pub barriers: Bars,
@@ -207,6 +217,10 @@ impl World {
             now: start(),
             key: SharedKeyAccess::Absent,
             key_on_since: None,
+            key_times: made(start() - SignedDuration::from_secs(900 * DAY)),
+            tells_key_times: true,
+            identity_takes_keys: true,
+            keys_taken: BTreeMap::new(),
             workspaces: BTreeMap::new(),
             assignments: Vec::new(),
             roles: BTreeMap::new(),
@@ -215,6 +229,7 @@ impl World {
             key_user_until: None,
             last_workspace_use: None,
             sas: 0,
+            endpoints: Vec::new(),
             elsewhere: Vec::new(),
             barriers: Bars::default(),
             network: Network::default(),
@@ -252,6 +267,8 @@ impl World {
             computes: Vec::new(),
             datastores: Vec::new(),
             more_accounts: BTreeSet::new(),
+            created_at: Some(start() - SignedDuration::from_secs(400 * DAY)),
+            holds: self.key_times,
         };
         self.workspaces.insert(id.clone(), truth);
         self.assign(system, catalog::BLOB_CONTRIBUTOR, 400 * DAY);
@@ -300,8 +317,13 @@ impl World {
     pub fn observe(&self, desired: &KeyDesired) -> Observed {
         let now = self.now;
         let mut observed = Observed::unread(account_id(), now);
-        let network = self.network.clone();
-        let account = Account { id: account_id(), shared_key: self.key, network, location: "westeurope".to_owned() };
+        let account = Account {
+            id: account_id(),
+            shared_key: self.key,
+            key_times: self.told_key_times(),
+            network: self.network.clone(),
+            location: "westeurope".to_owned(),
+        };
         observed.account = Reading::known(Some(account), now);
         observed.listings = BTreeMap::from([(account_id().subscription(), Reading::known((), now))]);
         for (id, truth) in &self.workspaces {
@@ -317,6 +339,7 @@ impl World {
                 data_isolation: None,
                 managed_network: false,
                 provisioning_state: Some("Succeeded".to_owned()),
+                created_at: truth.created_at,
                 location: "westeurope".to_owned(),
             };
             let entry = ObservedWorkspace {
@@ -327,6 +350,7 @@ impl World {
             observed.workspaces.insert(id.clone(), entry);
         }
         observed.elsewhere = Reading::known(BTreeMap::from([(workspace_id("far-away"), self.elsewhere.clone())]), now);
+        observed.endpoints = Reading::known(self.endpoints.clone(), now);
         observed.assignments = Reading::known(self.assignments.clone(), now);
         observed.roles = self.roles.iter().map(|(id, role)| (*id, Reading::known(role.clone(), now))).collect();
         observed.denies = Reading::known(self.denies.clone(), now);
@@ -349,8 +373,17 @@ impl World {
         );
         let held = u32::try_from(self.assignments.len()).unwrap();
         observed.barriers = self.barriers.observe(self.workspaces.keys().cloned(), held, now);
-        observed.history = History { key_on_since: self.key_on_since };
+        observed.history = History { key_on_since: self.key_on_since, keys_taken: self.keys_taken.clone() };
         observed
+    }
+
+    fn told_key_times(&self) -> KeyTimes {
+        if self.tells_key_times { self.key_times } else { KeyTimes::default() }
+    }
+
+    /// Somebody makes a key anew.
+    pub fn rotate(&mut self) {
+        self.key_times.key1 = Some(self.now);
     }
 
     /// What a write does, at once.
@@ -366,6 +399,21 @@ impl World {
                     AuthMode::Identity => ObservedAuthMode::Identity,
                     AuthMode::AccessKey => ObservedAuthMode::AccessKey,
                 };
+                match (mode, self.keys_taken.get_mut(workspace)) {
+                    (AuthMode::Identity, _) => drop(self.keys_taken.remove(workspace)),
+                    (AuthMode::AccessKey, Some(taken)) => taken.again = Again::Due,
+                    (AuthMode::AccessKey, None) => {}
+                }
+            }
+            Action::ResyncWorkspaceKeys { workspace } => {
+                let keys = self.told_key_times();
+                let truth = self.workspaces.get_mut(workspace).unwrap();
+                let on_key = truth.mode == ObservedAuthMode::AccessKey;
+                if on_key || self.identity_takes_keys {
+                    truth.holds = self.key_times;
+                }
+                let again = if on_key { Again::Done } else { Again::NotYet };
+                self.keys_taken.insert(workspace.clone(), KeysTaken { keys, again });
             }
             Action::SetSharedKeyAccess { allowed, .. } => {
                 self.key = if *allowed { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed };
@@ -395,12 +443,12 @@ impl World {
 
     /// Whether a person's work through a workspace succeeds, roles working `propagation` after they were granted.
     pub fn works(&self, workspace: &WorkspaceId, needs: &[Need], propagation: Duration) -> BTreeMap<PrincipalId, bool> {
-        let mode = &self.workspaces[workspace].mode;
+        let Truth { mode, holds, .. } = self.workspaces[workspace].clone();
         let mut works = BTreeMap::new();
         for need in needs {
             let PrincipalRef::Object { id, .. } = need.principal else { continue };
             let ok = match mode {
-                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => self.key.is_on(),
+                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => self.key.is_on() && holds == self.key_times,
                 ObservedAuthMode::Identity => self.has(id, need.role, propagation),
                 ObservedAuthMode::Other(_) => false,
             };
@@ -408,6 +456,11 @@ impl World {
         }
         works
     }
+}
+
+/// Both keys, made at once.
+pub fn made(at: Timestamp) -> KeyTimes {
+    KeyTimes { key1: Some(at), key2: Some(at) }
 }
 
 pub fn owner_role() -> RoleId {
@@ -432,6 +485,7 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
                 suspend: None,
                 needs: needs.clone(),
                 service_grants: ServiceGrants::Wait,
+                accept_stale_keys: None,
                 location: Location::default(),
             };
             ((*id).clone(), workspace)

@@ -11,6 +11,7 @@ mod directory;
 mod entry;
 mod faults;
 mod inventory;
+mod keys;
 mod locks;
 mod metrics;
 mod network;

@@ -213,6 +213,7 @@ impl PlannedStep {
                 (None, Some(principal.to_string()), Some(role_name(*role)))
             }
             Action::SetAuthMode { workspace: _, mode } => (Some(mode.to_string()), None, None),
+            Action::ResyncWorkspaceKeys { workspace: _ } => (None, None, None),
             Action::SetSharedKeyAccess { account: _, allowed } => (Some(on_off(*allowed).to_owned()), None, None),
         };
         Self {
@@ -264,6 +265,15 @@ impl Noted {
             Finding::BrokenNow { workspace } => ("brokenNow", Some(workspace), None),
             Finding::ServiceGrantMissing { workspace, principal } => {
                 ("serviceGrantMissing", Some(workspace), Some(principal.to_string()))
+            }
+            Finding::EndpointGrantMissing { workspace, endpoint: _, principal } => {
+                ("endpointGrantMissing", Some(workspace), Some(principal.to_string()))
+            }
+            Finding::Undeclared { workspace, kind: _, auth_mode: _, broken: _ } => {
+                ("undeclared", Some(workspace), None)
+            }
+            Finding::ScenarioMisplaced { workspace, scenario: _, kind: _ } => {
+                ("scenarioMisplaced", Some(workspace), None)
             }
             Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
                 ("grantUnwanted", None, Some(principal.to_string()))

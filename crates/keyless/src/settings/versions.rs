@@ -18,6 +18,7 @@ pub(crate) struct VersionsFile {
     pub metrics: Option<VersionList>,
     pub managed_identities: Option<VersionList>,
     pub subscriptions: Option<VersionList>,
+    pub resources: Option<VersionList>,
 }
 
 impl VersionsFile {
@@ -34,6 +35,7 @@ impl VersionsFile {
             metrics,
             managed_identities,
             subscriptions,
+            resources,
         } = self.clone();
         [
             (Interface::Workspaces, workspaces),
@@ -46,6 +48,7 @@ impl VersionsFile {
             (Interface::Metrics, metrics),
             (Interface::ManagedIdentities, managed_identities),
             (Interface::Subscriptions, subscriptions),
+            (Interface::Resources, resources),
         ]
         .into_iter()
         .filter_map(|(interface, list)| Some((interface, list?.0)))

@@ -12,7 +12,7 @@ use crate::access::matches;
 use crate::action::Action;
 use crate::desired::{AuthMode, KeyDesired};
 use crate::gate::{GateState, ReadSet};
-use crate::id::{ArmId, StorageAccountId, SubscriptionId};
+use crate::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
 use crate::observed::{
     BarrierReads, Cause, DeniedPrincipal, DenyAssignment, LockLevel, Observed, OwnRight, Permission, Reading,
 };
@@ -30,7 +30,7 @@ pub(in crate::plan) const CEILING: u32 = 4000;
 pub(in crate::plan) fn place(action: &Action, account: &StorageAccountId) -> ArmId {
     match action {
         Action::GrantRole(grant) => grant.scope.clone(),
-        Action::SetAuthMode { workspace, .. } => workspace.arm().clone(),
+        Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace } => workspace.arm().clone(),
         Action::SetSharedKeyAccess { .. } | Action::RevokeRole { .. } => account.arm().clone(),
     }
 }
@@ -51,8 +51,22 @@ pub(in crate::plan) fn undo(action: &Action) -> Option<Action> {
 /// The reads of all gates of this file for an action, but for the ceiling.
 pub(in crate::plan) fn reads(action: &Action, account: &StorageAccountId) -> BarrierReads {
     let place = BTreeSet::from([place(action, account)]);
-    let locks = if matches!(action, Action::SetAuthMode { .. }) { place.clone() } else { BTreeSet::new() };
-    BarrierReads { locks, policies: place.clone(), rights: place, assignment_counts: BTreeSet::new() }
+    let locks = if of_workspace(action).is_some() { place.clone() } else { BTreeSet::new() };
+    let policies = if is_policed(action) { place.clone() } else { BTreeSet::new() };
+    BarrierReads { locks, policies, rights: place, assignment_counts: BTreeSet::new() }
+}
+
+/// The workspace that the action changes.
+fn of_workspace(action: &Action) -> Option<&WorkspaceId> {
+    match action {
+        Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace } => Some(workspace),
+        Action::GrantRole(_) | Action::RevokeRole { .. } | Action::SetSharedKeyAccess { .. } => None,
+    }
+}
+
+/// Whether policies look at the action: what is asked of a resource by POST, they do not.
+fn is_policed(action: &Action) -> bool {
+    !matches!(action, Action::ResyncWorkspaceKeys { .. })
 }
 
 /// Whether a failure to read is for want of a right that an installation may do without.
@@ -93,6 +107,9 @@ fn needed(action: &Action) -> (&'static [&'static str], &'static str) {
             ],
             "the converge role, or Contributor",
         ),
+        Action::ResyncWorkspaceKeys { .. } => {
+            (&["Microsoft.MachineLearningServices/workspaces/resyncKeys/action"], "the converge role")
+        }
         Action::SetSharedKeyAccess { .. } => {
             (&["Microsoft.Storage/storageAccounts/write"], "the converge role, or Storage Account Contributor")
         }
@@ -193,6 +210,9 @@ fn barring(words: BTreeSet<PolicyWord>) -> Vec<String> {
 
 /// [`crate::gate::Gate::PolicyAllows`].
 pub(in crate::plan) fn policy_allows(action: &Action, observed: &Observed) -> Judged {
+    if !is_policed(action) {
+        return told(GateState::Open);
+    }
     let place = place(action, &observed.account_id);
     let wants = BarrierReads { policies: BTreeSet::from([place.clone()]), ..BarrierReads::default() };
     let policies = match known(observed.barriers.policies.get(&place), "policies", wants) {
@@ -225,7 +245,7 @@ pub(in crate::plan) fn way_back(action: &Action, observed: &Observed, desired: &
 
 /// [`crate::gate::Gate::Unlocked`] for the locks of a workspace, which the account's list does not show.
 pub(in crate::plan) fn workspace_unlocked(action: &Action, observed: &Observed) -> Judged {
-    let Action::SetAuthMode { workspace, .. } = action else { return told(GateState::Open) };
+    let Some(workspace) = of_workspace(action) else { return told(GateState::Open) };
     let place = workspace.arm();
     let locks = match observed.barriers.locks.get(place) {
         None | Some(Reading::NotRead) => {
