@@ -268,6 +268,9 @@ pub(in crate::plan) fn workspace_unlocked(action: &Action, observed: &Observed) 
 }
 
 /// [`crate::gate::Gate::BelowCeiling`]: `due` grants are to be made in the subscription, all of them or none.
+///
+/// Only this account's grants are counted as due: accounts that begin their waves at once may together come to the ceiling,
+/// and then Azure's refusal is what tells.
 pub(in crate::plan) fn below_ceiling(subscription: SubscriptionId, due: usize, observed: &Observed) -> Judged {
     let wants = BarrierReads { assignment_counts: BTreeSet::from([subscription]), ..BarrierReads::default() };
     let what = "the count of role assignments";
