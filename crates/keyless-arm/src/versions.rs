@@ -26,6 +26,8 @@ pub enum Interface {
     Policies,
     /// Exemptions from policies.
     PolicyExemptions,
+    /// Roles that could be activated.
+    Eligibilities,
     /// Locks.
     Locks,
     /// Metrics.
@@ -47,6 +49,7 @@ impl Interface {
         Self::Authorization,
         Self::Policies,
         Self::PolicyExemptions,
+        Self::Eligibilities,
         Self::Locks,
         Self::Metrics,
         Self::ManagedIdentities,
@@ -64,6 +67,7 @@ impl Interface {
             Self::Authorization => "authorization",
             Self::Policies => "policies",
             Self::PolicyExemptions => "policyExemptions",
+            Self::Eligibilities => "eligibilities",
             Self::Locks => "locks",
             Self::Metrics => "metrics",
             Self::ManagedIdentities => "managedIdentities",
@@ -97,6 +101,7 @@ impl ApiVersions {
             Interface::Policies => &["2023-04-01", "2021-06-01"],
             // There is no stable version.
             Interface::PolicyExemptions => &["2022-07-01-preview", "2020-07-01-preview"],
+            Interface::Eligibilities => &["2020-10-01"],
             Interface::Locks => &["2016-09-01"],
             Interface::Metrics => &["2024-02-01", "2019-07-01", "2018-01-01"],
             Interface::ManagedIdentities => &["2023-01-31", "2018-11-30"],

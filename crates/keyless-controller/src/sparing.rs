@@ -15,8 +15,8 @@ use keyless_arm::api::{Read, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, OwnRight, RoleAssignment, RoleDefinition,
-    Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, OwnRight, RoleAssignment,
+    RoleDefinition, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::time::Instant;
@@ -131,6 +131,16 @@ impl ReadArm for Sparing {
 
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
         self.refusals.ask("role assignments", scope.folded(), self.read.role_assignments(scope)).await
+    }
+
+    async fn role_assignments_of(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<RoleAssignment>> {
+        let of = format!("{principal} {}", scope.folded());
+        self.refusals.ask("role assignments of", of, self.read.role_assignments_of(scope, principal)).await
+    }
+
+    async fn eligibilities(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<Eligibility>> {
+        let of = format!("{principal} {}", scope.folded());
+        self.refusals.ask("eligibilities", of, self.read.eligibilities(scope, principal)).await
     }
 
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {

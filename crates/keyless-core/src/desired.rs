@@ -198,6 +198,8 @@ pub struct DesiredWorkspace {
     pub service_grants: ServiceGrants,
     /// That the workspace may hold old keys when it goes back to them is accepted until then.
     pub accept_stale_keys: Option<Acceptance>,
+    /// What is known not to work and is accepted, by the ids of [`crate::incompatibility::ALL`].
+    pub accept_incompatible: BTreeMap<&'static str, Acceptance>,
     /// Where the document stands.
     pub location: Location,
 }
@@ -231,6 +233,8 @@ pub struct Need {
     pub role: RoleId,
     /// At which scope a missing grant is made.
     pub grant_scope: GrantScope,
+    /// The ABAC condition that a missing grant gets, and that does not make a grant insufficient.
+    pub condition: Option<String>,
     /// Which levels and scenarios of the file ask for it, such as `level readWrite`, `scenario training`.
     pub because: BTreeSet<String>,
 }

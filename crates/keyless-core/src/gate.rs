@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::id::{ArmId, ManagedIdentityId, WorkspaceId};
+use crate::id::{ArmId, ManagedIdentityId, PrincipalId, WorkspaceId};
 use crate::observed::BarrierReads;
 use crate::reading::Cause;
 
@@ -175,6 +175,10 @@ pub struct ReadSet {
     pub assignments: bool,
     /// These role assignments, each by a direct read: lists lag behind writes.
     pub assignments_by_id: BTreeSet<ArmId>,
+    /// The groups of these users and service principals, as far as assignments at the account show.
+    pub groups: BTreeSet<PrincipalId>,
+    /// What these principals could activate at the account.
+    pub eligibilities: BTreeSet<PrincipalId>,
     /// Deny assignments at the account.
     pub denies: bool,
     /// Locks at the account.
@@ -207,6 +211,8 @@ impl ReadSet {
             computes,
             assignments,
             assignments_by_id,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
@@ -222,6 +228,8 @@ impl ReadSet {
         self.computes.extend(computes);
         self.assignments |= assignments;
         self.assignments_by_id.extend(assignments_by_id);
+        self.groups.extend(groups);
+        self.eligibilities.extend(eligibilities);
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;

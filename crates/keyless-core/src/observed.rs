@@ -9,6 +9,7 @@ mod barriers;
 mod compute;
 mod datastore;
 mod deny;
+mod eligibility;
 mod endpoint;
 mod keys;
 mod lock;
@@ -17,7 +18,7 @@ mod role;
 mod usage;
 mod workspace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -31,6 +32,7 @@ pub use barriers::{BarrierReads, Barriers, OwnRight};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use eligibility::Eligibility;
 pub use endpoint::Endpoint;
 pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
@@ -62,6 +64,11 @@ pub struct Observed {
     pub assignments_by_id: BTreeMap<ArmId, Reading<Option<RoleAssignment>>>,
     /// The definitions of all roles in `assignments` that could be read.
     pub roles: BTreeMap<RoleId, Reading<RoleDefinition>>,
+    /// The groups that a user or service principal is in, as far as assignments at the account show: a group that none is
+    /// made to does not show.
+    pub groups: BTreeMap<PrincipalId, Reading<BTreeSet<PrincipalId>>>,
+    /// What could be activated at the account and is not, by who could.
+    pub eligibilities: BTreeMap<PrincipalId, Reading<Vec<Eligibility>>>,
     /// Deny assignments that apply at the account.
     pub denies: Reading<Vec<DenyAssignment>>,
     /// Locks that apply at the account, inherited ones included.
@@ -92,6 +99,8 @@ impl Observed {
             assignments: Reading::NotRead,
             assignments_by_id: BTreeMap::new(),
             roles: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            eligibilities: BTreeMap::new(),
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
@@ -114,6 +123,8 @@ impl Observed {
             assignments,
             assignments_by_id,
             roles,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
@@ -146,6 +157,12 @@ impl Observed {
         for (id, role) in roles {
             self.roles.entry(id).or_insert(Reading::NotRead).absorb(role);
         }
+        for (id, found) in groups {
+            self.groups.entry(id).or_insert(Reading::NotRead).absorb(found);
+        }
+        for (id, found) in eligibilities {
+            self.eligibilities.entry(id).or_insert(Reading::NotRead).absorb(found);
+        }
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
@@ -168,6 +185,8 @@ impl Observed {
             computes,
             assignments,
             assignments_by_id,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
@@ -202,6 +221,12 @@ impl Observed {
         for id in assignments_by_id {
             self.assignments_by_id.remove(id);
         }
+        for id in groups {
+            self.groups.remove(id);
+        }
+        for id in eligibilities {
+            self.eligibilities.remove(id);
+        }
         if *denies {
             self.denies = Reading::NotRead;
         }
@@ -228,4 +253,6 @@ pub struct History {
     pub key_on_since: Option<Timestamp>,
     /// Which workspaces this process had take the account's keys anew.
     pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
+    /// Since when every read of this process has seen a principal (first) in a group (second).
+    pub member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
 }

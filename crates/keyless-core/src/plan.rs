@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use crate::action::{Action, Effort};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
-use crate::id::{ArmId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
+use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{Cause, Observed, ObservedAuthMode, SharedKeyAccess, WorkspaceKind};
 
 pub use reads::{base_reads, confirm_reads, target_reads};
@@ -28,6 +28,8 @@ pub struct Limits {
     pub boot_until: Option<Timestamp>,
     /// Until when nothing is written to this account, because a write of this process may still land.
     pub unsettled_until: Option<Timestamp>,
+    /// First names of grants that Azure cannot tell from other assignments': these get their second names.
+    pub clashing: BTreeSet<AssignmentName>,
     /// Actions that Azure refused for a reason only a person can lift, and until when they are not tried again.
     pub refused: BTreeMap<Action, Refusal>,
 }
@@ -68,6 +70,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What people should know and no step mends, sorted.
     pub findings: BTreeSet<Finding>,
+    /// The kinds of the workspaces that it takes to identity, for the advice on them.
+    pub switches: BTreeSet<WorkspaceKind>,
     /// What has to be read before all gates that matter can be judged.
     pub wants: ReadSet,
 }
@@ -261,6 +265,17 @@ pub enum Finding {
         /// Where the role was given.
         scope: ArmId,
     },
+    /// Something in a workspace that goes to identity is known not to work there.
+    Incompatible {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Which row of [`crate::incompatibility::ALL`].
+        id: &'static str,
+        /// What in the workspace it is.
+        found: String,
+        /// Who accepted it, until when and why, if that holds.
+        accepted: Option<String>,
+    },
     /// Documents contradict each other about the key.
     Contradiction {
         /// What, with the names on both sides.
@@ -343,6 +358,11 @@ impl fmt::Display for Finding {
                     "{principal} holds {role} at {scope} and belongs to no workspace, compute or document known here"
                 )
             }
+            Self::Incompatible { workspace, id, found, accepted } => {
+                let what = crate::incompatibility::find(id).map(|row| row.what).unwrap_or_default();
+                write!(f, "{}: {id}: {what} ({found})", workspace.name())?;
+                accepted.as_ref().map_or(Ok(()), |accepted| write!(f, "; {accepted}"))
+            }
             Self::Contradiction { what } => f.write_str(what),
             Self::PrincipalMissing { workspace, principal, why } => {
                 write!(f, "{}: {principal}: {why}", workspace.name())
@@ -401,7 +421,8 @@ impl Plan {
             | Finding::Unseen { .. }
             | Finding::Barrier { .. }
             | Finding::ForeignHolder { .. }
-            | Finding::GrantUnwanted { .. } => false,
+            | Finding::GrantUnwanted { .. }
+            | Finding::Incompatible { .. } => false,
         });
         if self.next().is_some() {
             Standing::Ready

@@ -31,6 +31,9 @@ fn every_error_of_every_file_is_named_in_one_run() {
     accesskey-with-disabled-key.yaml:8:3: the document contradicts itself: `authMode: accesskey` needs the key that `sharedKeyAccess: disabled` turns off (hint: a disabled key goes with `authMode: identity`)
     accesskey-with-disabled-key.yaml:8:3: unknown field `sharedKeyAccess` in `spec` (hint: `sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account)
     alias-bomb.yaml:7:11: anchors (`&`) and aliases (`*`) are not read (hint: write the value out, in quotes if it starts with `&` or `*`; an AccessProfile shares access)
+    bad-condition.yaml:11:18: `spec.access[0].condition` is not a condition: its brackets and quotes do not match (hint: an expression such as `(@Resource[…containers:name] StringEquals 'raw')`)
+    bad-condition.yaml:17:18: the principal is given the same role under another condition before (hint: a principal has a role once at a scope: write one condition with `OR`)
+    bad-condition.yaml:20:18: `spec.access[3].condition` must not be empty
     bad-duration.yaml:7:12: `spec.keyIdle` must be a duration; found the number 30 (hint: write a number and a unit, such as `90s`, `15m` or `7d`)
     bad-duration.yaml:14:12: `spec.keyIdle` must be at most 400 days, found `500d`
     bad-duration.yaml:21:12: `spec.keyIdle` must be longer than zero
@@ -63,13 +66,16 @@ fn every_error_of_every_file_is_named_in_one_run() {
     stale-keys-accepted-by-nobody.yaml:8:52: `spec.acceptStaleKeys.until` is not an RFC 3339 time: `soon` (hint: write it as in `2026-12-24T00:00:00Z`)
     syntax-error.yaml:7:3: unknown field `enforcment` in `spec` (hint: did you mean `enforcement`?)
     syntax-error.yaml:8:13: the document is not YAML: unclosed quote
-    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, acceptStaleKeys)
+    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, acceptStaleKeys, acceptIncompatible)
     tab-indentation.yaml:7:1: a tab indents this line (hint: YAML is indented with spaces)
     two-principals-in-one.yaml:9:18: `spec.access[0].principal` contradicts itself: it is named as user and as compute (hint: write one entry for each)
     two-principals-in-one.yaml:11:18: `spec.access[1].principal` names nobody (hint: one of user, group, servicePrincipal, managedIdentity, compute, workspace)
     unknown-field.yaml:4:33: unknown field `namespace` in `metadata` (hint: known here: labels, name)
     unknown-field.yaml:8:3: unknown field `acces` in `spec` (hint: did you mean `access`?)
     unknown-field.yaml:10:75: unknown field `nmae` in `spec.access[0].principal.group` (hint: did you mean `name`?)
+    unknown-incompatibility.yaml:9:12: `spec.acceptIncompatible[0].id` must be one of computeInstanceSystemIdentity, crossRegionAccount, hubUserAssignedIdentity; found `crossRegion`
+    unknown-incompatibility.yaml:10:12: `spec.acceptIncompatible[1].id` must be one of computeInstanceSystemIdentity, crossRegionAccount, hubUserAssignedIdentity; found `modelPackage`
+    unknown-incompatibility.yaml:12:7: `crossRegionAccount` is accepted twice
     unknown-scenario.yaml:10:19: `spec.access[0].scenarios[0]` must be one of computeInstance, dataLabeling, datastores, fineTuning, modelFromLocalFiles, modelRegistry, monitoring, notebooks, ownData, parallelRunStep, promptFlow, speech, studioDatasets, training; found `trainig` (hint: did you mean `training`?)
     unknown-scenario.yaml:12:14: `spec.access[1].level` must be one of readWrite, readOnly; found `write`
     unknown-word.yaml:7:13: `spec.authMode` must be one of identity, accesskey; found `accessKey` (hint: did you mean `accesskey`?)

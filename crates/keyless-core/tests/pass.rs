@@ -95,6 +95,10 @@ impl<'a> Shell<'a> {
             let found = self.world.assignments.iter().find(|assignment| assignment.id == *id).cloned();
             left.assignments_by_id.insert(id.clone(), Reading::known(found, full.now));
         }
+        for id in &reads.groups {
+            let found = full.groups.get(id).cloned().unwrap_or_else(|| Reading::known(BTreeSet::new(), full.now));
+            left.groups.insert(*id, found);
+        }
         if reads.denies {
             left.denies = full.denies;
         }

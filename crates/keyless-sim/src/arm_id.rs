@@ -110,6 +110,7 @@ const SPELLINGS: &[&str] = &[
     "resyncKeys",
     "roleAssignments",
     "roleDefinitions",
+    "roleEligibilityScheduleInstances",
     "storageAccounts",
     "tableServices",
     "tags",

@@ -15,6 +15,7 @@ pub(crate) const ACCOUNT: &str = "microsoft.storage/storageaccounts";
 pub(crate) const ASSIGNMENT: &str = "microsoft.authorization/roleassignments";
 pub(crate) const DEFINITION: &str = "microsoft.authorization/roledefinitions";
 pub(crate) const DENY: &str = "microsoft.authorization/denyassignments";
+pub(crate) const ELIGIBILITY: &str = "microsoft.authorization/roleeligibilityscheduleinstances";
 pub(crate) const LOCK: &str = "microsoft.authorization/locks";
 pub(crate) const POLICY: &str = "microsoft.authorization/policyassignments";
 pub(crate) const POLICY_DEFINITION: &str = "microsoft.authorization/policydefinitions";
@@ -35,6 +36,7 @@ const KNOWN: &[&str] = &[
     ASSIGNMENT,
     DEFINITION,
     DENY,
+    ELIGIBILITY,
     LOCK,
     POLICY,
     POLICY_DEFINITION,
@@ -78,7 +80,7 @@ impl World {
         self.history.note(&key, self.entries.get(&key));
         self.take_out(&key);
         match kind.as_str() {
-            ASSIGNMENT | DENY | LOCK | POLICY | EXEMPTION => {
+            ASSIGNMENT | DENY | ELIGIBILITY | LOCK | POLICY | EXEMPTION => {
                 let scope = arm_id::extension_scope(&key).to_owned();
                 self.at_scope.entry(scope).or_default().insert(key.clone());
                 if kind == ASSIGNMENT {

@@ -304,6 +304,7 @@ fn version_settings(file: VersionsFile, over: &Overrides) -> VersionsFile {
         authorization: over.api_versions_authorization.or(file.authorization),
         policies: over.api_versions_policies.or(file.policies),
         policy_exemptions: over.api_versions_policy_exemptions.or(file.policy_exemptions),
+        eligibilities: over.api_versions_eligibilities.or(file.eligibilities),
         locks: over.api_versions_locks.or(file.locks),
         metrics: over.api_versions_metrics.or(file.metrics),
         managed_identities: over.api_versions_managed_identities.or(file.managed_identities),

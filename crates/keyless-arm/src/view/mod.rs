@@ -4,6 +4,7 @@
 //! Strict: what safety rests on. A value that cannot be understood is an error, never a default.
 
 pub(crate) mod access;
+pub(crate) mod eligibility;
 pub(crate) mod endpoint;
 pub(crate) mod metrics;
 pub(crate) mod node;
@@ -133,6 +134,7 @@ mod tests {
             let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));
             let _ = (policy::assignment(&node), policy::exemption(&node), policy::definition(&node));
             let _ = (policy::set(&node), policy::own_right(&node), access::assignment_scope(&node));
+            let _ = super::eligibility::eligibility(&node);
             let _ = crate::envelope::of_value(&body);
         }
 

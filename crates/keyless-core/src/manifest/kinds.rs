@@ -9,7 +9,8 @@ use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, Gran
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 
 use super::check::{asks_for_something, names_one_principal};
-use super::scalar::{Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
+use super::condition::Condition;
+use super::scalar::{IncompatibilityId, Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
 /// The one word that `apiVersion` may say.
@@ -130,6 +131,8 @@ object! {
         optional service_grants("serviceGrants"): ServiceGrants,
         /// On the way back, keys of the account that the workspace may hold from before a rotation are accepted.
         optional accept_stale_keys("acceptStaleKeys"): Acceptance,
+        /// What is known not to work with identity-based access and is accepted.
+        optional accept_incompatible("acceptIncompatible"): Vec<At<AcceptedIncompatibility>>,
     }
     elsewhere {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
@@ -151,6 +154,8 @@ object! {
         optional scenarios("scenarios"): Vec<At<ScenarioName>>,
         /// Where missing grants are made; at the account if left out.
         optional grant_scope("grantScope"): GrantScope,
+        /// The ABAC condition that grants for this entry get; a grant under another one does not count.
+        optional condition("condition"): Condition,
     }
     also { "anyOf": [{ "required": ["level"] }, { "required": ["scenarios"] }] }
     check asks_for_something
@@ -320,6 +325,20 @@ object! {
 object! {
     /// A risk that a named person accepted until a date.
     Acceptance {
+        /// Why.
+        required reason("reason"): Prose,
+        /// Who answers for it.
+        required owner("owner"): Line,
+        /// Until when it holds.
+        required until("until"): Timestamp,
+    }
+}
+
+object! {
+    /// Something known not to work that a named person accepted until a date.
+    AcceptedIncompatibility {
+        /// What.
+        required id("id"): IncompatibilityId,
         /// Why.
         required reason("reason"): Prose,
         /// Who answers for it.

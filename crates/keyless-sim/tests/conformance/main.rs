@@ -8,6 +8,7 @@ mod control;
 mod datastores_v1;
 mod deployments;
 mod directory;
+mod eligibilities;
 mod entry;
 mod faults;
 mod inventory;

@@ -100,6 +100,9 @@ pub(crate) struct Overrides {
     /// Versions for exemptions from policies
     #[arg(long, env = "KEYLESS_API_VERSIONS_POLICY_EXEMPTIONS", value_name = "VERSION,VERSION")]
     pub(super) api_versions_policy_exemptions: Option<VersionList>,
+    /// Versions for roles that could be activated
+    #[arg(long, env = "KEYLESS_API_VERSIONS_ELIGIBILITIES", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_eligibilities: Option<VersionList>,
     /// Versions for locks
     #[arg(long, env = "KEYLESS_API_VERSIONS_LOCKS", value_name = "VERSION,VERSION")]
     pub(super) api_versions_locks: Option<VersionList>,

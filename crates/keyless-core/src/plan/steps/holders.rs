@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::access;
-use crate::action::assignment_name;
+use crate::action::{assignment_name, second_name};
 use crate::catalog;
 use crate::gate::ReadSet;
 use crate::id::{PrincipalId, WorkspaceId};
@@ -24,11 +24,13 @@ impl Planner<'_> {
         let account = self.observed.account_id.arm();
         let owner = &self.desired.fleet.owner;
         let foreign = assignments.iter().filter(|assignment| {
-            let RoleAssignment { principal, principal_type, role, scope, name, .. } = assignment;
+            let RoleAssignment { principal, principal_type, role, scope, name, condition, .. } = assignment;
             *principal_type == Some(PrincipalType::ServicePrincipal)
                 && scope.covers(account)
                 && !known.contains(principal)
-                && *name != assignment_name(owner, scope, *principal, *role)
+                && ![assignment_name, second_name]
+                    .iter()
+                    .any(|named| named(owner, scope, *principal, *role, condition.as_deref()) == *name)
                 && self.gives_data(assignment)
         });
         let found: Vec<Finding> = foreign
