@@ -14,6 +14,7 @@ mod harness;
 
 mod adopt;
 mod back;
+mod barriers;
 mod commands;
 mod converges;
 mod drift;

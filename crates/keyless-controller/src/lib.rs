@@ -1,6 +1,7 @@
 //! The acting part of keyless: watches the desired state, observes, carries out one step at a time, queues and alerts.
 
 pub mod announce;
+mod barriers;
 mod clock;
 pub mod daemon;
 pub mod event;

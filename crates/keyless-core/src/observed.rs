@@ -5,6 +5,7 @@
 
 mod account;
 mod assignment;
+mod barriers;
 mod compute;
 mod datastore;
 mod deny;
@@ -13,6 +14,7 @@ mod endpoint;
 mod history;
 mod keys;
 mod lock;
+mod network;
 mod role;
 mod service;
 mod usage;
@@ -28,6 +30,7 @@ use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId,
 pub use crate::reading::{Cause, Reading};
 pub use account::{Account, SharedKeyAccess};
 pub use assignment::{PrincipalType, RoleAssignment};
+pub use barriers::{BarrierReads, Barriers, OwnRight};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
@@ -36,6 +39,7 @@ pub use endpoint::Endpoint;
 pub use history::{History, WatchCause, WatchFrom};
 pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
+pub use network::{Network, PublicAccess};
 pub use role::{Permission, RoleDefinition};
 pub use service::{ServiceFlags, StorageService};
 pub use usage::{KeyDetails, KeyUsage, ServiceUse, Signed, Traffic, hour};
@@ -83,6 +87,8 @@ pub struct Observed {
     pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
+    /// What bars or may bar writes, beside locks and denials of the account.
+    pub barriers: Barriers,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
     pub history: History,
 }
@@ -110,6 +116,7 @@ impl Observed {
             denials: Reading::NotRead,
             endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
+            barriers: Barriers::default(),
             history: History::default(),
         }
     }
@@ -135,6 +142,7 @@ impl Observed {
             denials,
             endpoints,
             identities,
+            barriers,
             history,
         } = part;
         // The later word counts even where it is earlier: by then more is known of the server's clock.
@@ -176,6 +184,7 @@ impl Observed {
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
+        self.barriers.absorb(barriers);
         self.history = history;
     }
 
@@ -199,6 +208,7 @@ impl Observed {
             denials,
             endpoints,
             identities,
+            barriers,
         } = reads;
         if *account {
             self.account = Reading::NotRead;
@@ -254,5 +264,6 @@ impl Observed {
         for id in identities {
             self.identities.remove(id);
         }
+        self.barriers.forget(barriers);
     }
 }

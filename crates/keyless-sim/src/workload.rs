@@ -16,7 +16,7 @@ use crate::azure::{Azure, Mode, Timer};
 use crate::service::{Service, call_of};
 use crate::traffic::{Look, Pace, Segment, Use};
 use crate::world::{ACCOUNT, KEY_USER, WORKLOAD, WORKSPACE};
-use crate::{arm_id, json, time};
+use crate::{arm_id, json, network, time};
 
 /// How far back metrics reach, and with them the traffic before the start. Source:
 /// MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`.
@@ -74,6 +74,14 @@ impl Signs {
             "wrongKey" => Self::WrongKey,
             _ => return None,
         })
+    }
+
+    /// What metrics call it.
+    fn authentication(&self) -> &'static str {
+        match self {
+            Self::Key | Self::WrongKey => "AccountKey",
+            Self::KeySas | Self::DelegationSas => "SAS",
+        }
     }
 }
 
@@ -341,10 +349,22 @@ impl Azure {
         if !self.world.is_a(ACCOUNT, &client.account) {
             return Verdict::Idle;
         }
+        let through = match &client.what {
+            What::Workload { workspace, .. } => Some(workspace.as_str()),
+            What::KeyUser { .. } => None,
+        };
+        let shut_out = self.world.get(&client.account).is_some_and(|account| !network::lets_in(account, through));
+        // Source: the table of 403s in the storage data plane; the response type is that of metrics.
+        let no_way_in = |calls: &[(Service, &'static str)], authentication| {
+            Verdict::of(uses(calls, authentication, "AuthorizationError"), Some("AuthorizationFailure".to_owned()))
+        };
         match &client.what {
             What::KeyUser { stops, .. } if stops.is_some_and(|stops| stops <= self.now) => Verdict::Idle,
             What::KeyUser { service, signs, .. } => {
                 let call = [(*service, service.read())];
+                if shut_out {
+                    return no_way_in(&call, signs.authentication());
+                }
                 match signs {
                     Signs::Key => self.by_key(&client.account, &call, "AccountKey"),
                     Signs::KeySas => self.by_key(&client.account, &call, "SAS"),
@@ -359,10 +379,14 @@ impl Azure {
             }
             What::Workload { workspace, principal, actions, own } => {
                 let Some(value) = self.world.typed(WORKSPACE, workspace) else { return Verdict::Idle };
-                if Mode::of(value) == Mode::AccessKey {
-                    let none = [call_of("")];
-                    let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
-                    let calls: &[_] = if calls.is_empty() { &none } else { &calls };
+                let none = [call_of("")];
+                let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
+                let calls: &[_] = if calls.is_empty() { &none } else { &calls };
+                let by_key = Mode::of(value) == Mode::AccessKey;
+                if shut_out {
+                    return no_way_in(calls, if by_key { "AccountKey" } else { "OAuth" });
+                }
+                if by_key {
                     return match self.by_key(&client.account, calls, "AccountKey") {
                         // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit.
                         Verdict::Served(_) if self.stale_keys.contains_key(workspace) => Verdict::of(

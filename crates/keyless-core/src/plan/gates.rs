@@ -5,9 +5,11 @@
 
 mod account;
 mod back;
+pub(super) mod barriers;
 mod compatible;
 mod key_idle;
 mod keys;
+pub(super) mod network;
 mod workspace;
 mod write;
 

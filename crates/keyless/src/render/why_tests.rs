@@ -103,6 +103,7 @@ impl Case {
             data_isolation: None,
             provisioning_state: None,
             created_at: None,
+            managed_network: false,
             location: "westeurope".to_owned(),
         };
         let entry = ObservedWorkspace {
