@@ -19,10 +19,12 @@ mod search;
 pub mod source;
 mod sparing;
 pub mod status;
+pub mod survey;
 mod sweep;
 mod turn;
 mod view;
 pub mod watch;
+pub mod why;
 
 pub use clock::ServerClock;
 pub use failed::Failure;
