@@ -3,6 +3,7 @@
 //! Forward: grants, mode to identity, key off. Back: key on, keys taken anew, mode to accesskey, leavers' grants. The articles describe the way back in
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
+mod evidence;
 mod grants;
 mod incompatible;
 mod key;
@@ -10,6 +11,7 @@ mod modes;
 mod neighbours;
 mod resync;
 mod revokes;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -73,6 +75,8 @@ impl<'a> Planner<'a> {
             self.modes(&views, &target);
             self.key_off(&target);
             self.revokes(&views);
+            self.service_flags();
+            self.watch();
             self.neighbours();
         }
         Plan {
