@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use keyless_core::desired::AuthMode;
+use keyless_core::desired::{AuthMode, DatastorePlace};
 use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
@@ -18,6 +18,7 @@ use keyless_core::observed::{
 
 use crate::error::{ArmError, WriteError};
 use crate::governor::Place;
+use crate::stored::StoredDatastore;
 
 /// A value and what the answer said about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub trait ReadArm: Send + Sync {
     async fn workspace(&self, id: &WorkspaceId) -> Read<Option<Workspace>>;
     /// The datastores of a workspace.
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>>;
+    /// One datastore with everything that Azure says of it.
+    async fn datastore(&self, id: &WorkspaceId, name: &str) -> Read<Option<StoredDatastore>>;
     /// The computes of a workspace.
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>>;
     /// One storage account.
@@ -102,7 +105,7 @@ pub enum WriteKind {
     Grant,
     /// A role assignment is taken back.
     Revoke,
-    /// A workspace is changed.
+    /// A workspace or a datastore of one is changed.
     Workspace,
     /// A storage account is changed.
     Account,
@@ -145,6 +148,21 @@ pub trait WriteArm: Send + Sync {
     async fn revoke_role(&self, permit: WritePermit, assignment: &ArmId) -> Write;
     /// PATCH of `systemDatastoresAuthMode`, polled to its end.
     async fn set_auth_mode(&self, permit: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write;
+    /// PUT of a datastore as it was read, without its credential. One way: the secret is overwritten.
+    async fn set_datastore_credential(
+        &self,
+        permit: WritePermit,
+        workspace: &WorkspaceId,
+        stored: &StoredDatastore,
+    ) -> Write;
+    /// PUT of a new datastore without credentials.
+    async fn create_datastore(
+        &self,
+        permit: WritePermit,
+        workspace: &WorkspaceId,
+        name: &str,
+        place: &DatastorePlace,
+    ) -> Write;
     /// PATCH of `allowSharedKeyAccess`.
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write;
 }

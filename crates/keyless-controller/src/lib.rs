@@ -3,6 +3,7 @@
 pub mod announce;
 mod clock;
 pub mod daemon;
+mod datastore;
 pub mod event;
 pub mod execute;
 mod failed;

@@ -151,7 +151,13 @@ impl Observer {
             first.push(Box::pin(async move { Piece::Elsewhere(self.elsewhere(ask).await) }));
         }
         for id in datastores {
-            first.push(Box::pin(
+            let target = matches!(
+                ask.confirming,
+                Some(Action::SetDatastoreCredential { workspace, .. } | Action::CreateDatastore { workspace, .. })
+                    if workspace == id
+            );
+            let group = if target { &mut last } else { &mut first };
+            group.push(Box::pin(
                 async move { Piece::Datastores(id.clone(), self.reading(self.read.datastores(id).await)) },
             ));
         }

@@ -31,6 +31,12 @@ pub enum Gate {
     AllOnIdentity,
     /// No datastore holds a key or SAS for the account.
     NoStoredKeys,
+    /// The workspace of a datastore is on identity, by a direct read.
+    OnIdentity,
+    /// A named person accepted that the step cannot be taken back.
+    OneWayAccepted,
+    /// The datastore stands on the account whose access is judged, or a named person vouches for access there.
+    AccessJudged,
     /// Nobody has signed with the key for `keyIdle`.
     KeyIdle,
     /// Files do not contradict each other about this step.
@@ -66,6 +72,9 @@ impl Gate {
             Self::Listed => "listed",
             Self::AllOnIdentity => "all_on_identity",
             Self::NoStoredKeys => "no_stored_keys",
+            Self::OnIdentity => "on_identity",
+            Self::OneWayAccepted => "one_way_accepted",
+            Self::AccessJudged => "access_judged",
             Self::KeyIdle => "key_idle",
             Self::Agreed => "agreed",
             Self::Unlocked => "unlocked",

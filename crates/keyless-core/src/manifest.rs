@@ -10,6 +10,7 @@
 
 mod across;
 mod check;
+mod datastores;
 mod documents;
 mod hint;
 mod kinds;

@@ -24,7 +24,7 @@ pub use crate::reading::{Cause, Reading};
 pub use account::{Account, SharedKeyAccess};
 pub use assignment::{PrincipalType, RoleAssignment};
 pub use compute::{Compute, Identity};
-pub use datastore::{Datastore, DatastoreCredentials};
+pub use datastore::{Datastore, DatastoreCredentials, DatastoreForm, is_system_name};
 pub use deny::{DeniedPrincipal, DenyAssignment};
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};

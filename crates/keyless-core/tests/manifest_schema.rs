@@ -25,7 +25,22 @@ fn samples() -> Vec<(Kind, Value)> {
             json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w", "labels": {"team": "a"}}, "spec": {
                 "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
                 "authMode": "identity", "enforcement": "enforce", "suspend": suspend, "access": access,
-                "profiles": ["known"], "serviceGrants": "wait",
+                "profiles": ["known"], "serviceGrants": "wait", "acceptOneWay": acceptance,
+                "datastores": [
+                    {"name": "raw", "credentials": "none", "acceptAccess": acceptance},
+                    {"name": "curated", "type": "blob", "account": "stfraud", "subscription": id, "resourceGroup": "rg",
+                        "container": "curated", "serviceDataAccess": "workspace"},
+                    {"name": "lake", "type": "adlsGen2", "filesystem": "lake"},
+                    {"name": "old-lake", "type": "adlsGen1", "store": "lake"},
+                    {"name": "notes", "type": "file", "share": "notes"},
+                ],
+            }}),
+        ),
+        (
+            Kind::Workspace,
+            json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w"}, "spec": {
+                "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
+                "authMode": "identity", "datastores": {"convert": "all"},
             }}),
         ),
         (
@@ -56,7 +71,7 @@ fn samples() -> Vec<(Kind, Value)> {
 fn decoder_accepts(kind: Kind, document: &Value) -> bool {
     let mut files = vec![SourceFile::new("document.json", document.to_string())];
     if kind == Kind::Workspace {
-        let mut profile = samples().remove(2).1;
+        let mut profile = samples().remove(3).1;
         profile["metadata"]["name"] = json!("known");
         files.push(SourceFile::new("profile.json", profile.to_string()));
     }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use keyless_arm::api::{Answer, Grant, Read, ReadArm, Write, WriteArm, WriteKind, WritePermit, Written};
 use keyless_arm::error::{ArmError, ErrorClass, Landed, WriteError};
+use keyless_arm::stored::StoredDatastore;
 use keyless_core::catalog;
 use keyless_core::desired::*;
 use keyless_core::id::*;
@@ -60,6 +61,7 @@ pub(crate) enum Effect {
     Revoke(ArmId),
     Mode(WorkspaceId, AuthMode),
     Key(StorageAccountId, bool),
+    Datastore(WorkspaceId, Datastore),
 }
 
 #[derive(Default)]
@@ -225,6 +227,11 @@ impl Cloud {
                     AuthMode::AccessKey => ObservedAuthMode::AccessKey,
                 };
             }
+            Effect::Datastore(id, made) => {
+                let stores = state.datastores.entry(id).or_default();
+                stores.retain(|store| store.name != made.name);
+                stores.push(made);
+            }
             Effect::Key(account, on) => {
                 if !on {
                     for own in state.workspaces.values().filter(|own| own.storage_account.as_ref() == Some(&account)) {
@@ -389,6 +396,13 @@ impl ReadArm for Cloud {
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>> {
         self.read("datastores", |state| state.datastores.get(id).cloned().unwrap_or_default()).await
     }
+    async fn datastore(&self, id: &WorkspaceId, name: &str) -> Read<Option<StoredDatastore>> {
+        self.read("datastore", |state| {
+            let mut stores = state.datastores.get(id).into_iter().flatten();
+            stores.find(|store| store.name == name).cloned().map(StoredDatastore::bare)
+        })
+        .await
+    }
     async fn computes(&self, _: &WorkspaceId) -> Read<Vec<Compute>> {
         self.read("computes", |_| Vec::new()).await
     }
@@ -492,6 +506,26 @@ impl WriteArm for Cloud {
     async fn set_auth_mode(&self, _: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write {
         self.write(format!("{} {mode}", workspace.name()), Effect::Mode(workspace.clone(), mode)).await
     }
+    async fn set_datastore_credential(&self, _: WritePermit, id: &WorkspaceId, stored: &StoredDatastore) -> Write {
+        let Datastore { name, account_name, credentials: _, form } = stored.datastore.clone();
+        let what = format!("convert {}/{name}", id.name());
+        let made = Datastore { name, account_name, credentials: DatastoreCredentials::None, form };
+        self.write(what, Effect::Datastore(id.clone(), made)).await
+    }
+    async fn create_datastore(&self, _: WritePermit, id: &WorkspaceId, name: &str, place: &DatastorePlace) -> Write {
+        let form = DatastoreForm {
+            kind: place.kind.as_wire().to_owned(),
+            space: Some(place.space.clone()),
+            ..DatastoreForm::default()
+        };
+        let made = Datastore {
+            name: name.to_owned(),
+            account_name: place.account.clone(),
+            credentials: DatastoreCredentials::None,
+            form,
+        };
+        self.write(format!("create {}/{name}", id.name()), Effect::Datastore(id.clone(), made)).await
+    }
     async fn set_shared_key_access(&self, _: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
         let state = if allowed { "on" } else { "off" };
         self.write(format!("key {state} {}", account.name()), Effect::Key(account.clone(), allowed)).await
@@ -516,6 +550,8 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             suspend: None,
             needs: vec![need],
             service_grants: ServiceGrants::Accept,
+            datastores: DesiredDatastores::Unmanaged,
+            accept_one_way: None,
             location: Location::default(),
         };
         (id, declared)

@@ -25,6 +25,9 @@ pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<
         );
     }
     access(spec.access.as_ref(), reader);
+    if let Some(At { value, .. }) = &spec.datastores {
+        super::datastores::check(value, reader);
+    }
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     for At { value: profile, at } in items(spec.profiles.as_ref()) {
         if !seen.insert(&profile.0) {

@@ -9,6 +9,7 @@ use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, Gran
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 
 use super::check::{asks_for_something, names_one_principal};
+use super::datastores::Datastores;
 use super::scalar::{Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
@@ -128,12 +129,15 @@ object! {
         optional profiles("profiles"): Vec<At<Name>>,
         /// What to do while the grant that the service makes to the workspace's identity is missing.
         optional service_grants("serviceGrants"): ServiceGrants,
+        /// What is asked of the datastores that people made.
+        optional datastores("datastores"): Datastores,
+        /// That a datastore's stored secret is lost for good is accepted.
+        optional accept_one_way("acceptOneWay"): Acceptance,
     }
     elsewhere {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
         "keyIdle" => "`keyIdle` belongs on a StorageAccount document or in the Fleet's `defaults`",
         "acceptSas" => "`acceptSas` belongs on a StorageAccount document",
-        "acceptOneWay" => "`acceptOneWay` belongs on a StorageAccount document",
         "acceptUnknownKeyUse" => "`acceptUnknownKeyUse` belongs on a StorageAccount document",
     }
 }

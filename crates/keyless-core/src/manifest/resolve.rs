@@ -10,6 +10,7 @@ use crate::desired::{
 };
 
 use super::across;
+use super::datastores;
 use super::documents::{Document, Documents};
 use super::kinds::{self, Metadata};
 use super::needs::{self, Profiles};
@@ -133,6 +134,8 @@ fn workspace(
         suspend: suspend(spec.suspend.as_ref())?,
         needs: needs::of(spec, profiles),
         service_grants: spec.service_grants.map(|given| given.value).unwrap_or_default(),
+        datastores: datastores::resolve(spec.datastores.as_ref())?,
+        accept_one_way: acceptance(spec.accept_one_way.as_ref())?,
         location: document.location.clone(),
     })
 }
@@ -168,7 +171,7 @@ fn suspend(given: Option<&At<kinds::Suspend>>) -> Option<Option<Suspend>> {
 }
 
 /// The acceptance, if one is written down; nothing at all if it is written down wrongly.
-fn acceptance(given: Option<&At<kinds::Acceptance>>) -> Option<Option<Acceptance>> {
+pub(super) fn acceptance(given: Option<&At<kinds::Acceptance>>) -> Option<Option<Acceptance>> {
     let Some(At { value, .. }) = given else { return Some(None) };
     Some(Some(Acceptance {
         reason: value.reason.as_ref()?.value.0.clone(),

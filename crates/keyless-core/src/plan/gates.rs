@@ -1,8 +1,10 @@
 //! One pure function for each gate: desired and observed in, open or not and why out.
 //!
-//! [`workspace`] guards a switch of one workspace, [`account`] the flag of the account, [`write`] every change.
+//! [`workspace`] guards a switch of one workspace, [`account`] the flag of the account, [`datastore`] a
+//! datastore's credential, [`write`] every change.
 
 mod account;
+mod datastore;
 mod workspace;
 mod write;
 
@@ -11,6 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::gate::{GateState, ReadSet};
 
 pub(super) use account::{all_on_identity, key_idle, no_stored_keys, subscriptions_listed};
+pub(super) use datastore::{access_judged, on_identity, one_way_accepted};
 pub(super) use workspace::{
     compatible, key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there,
 };

@@ -63,6 +63,17 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.datastores.extend(observed.workspaces.keys().cloned());
         }
         Action::SetSharedKeyAccess { allowed: true, .. } => {}
+        Action::SetDatastoreCredential { workspace, .. } => {
+            reads.workspaces.insert(workspace.clone());
+            reads.datastores.insert(workspace.clone());
+            reads.assignments = true;
+            reads.denies = true;
+            reads.identities.extend(identities_of_computes(observed, workspace));
+        }
+        Action::CreateDatastore { workspace, .. } => {
+            reads.workspaces.insert(workspace.clone());
+            reads.datastores.insert(workspace.clone());
+        }
         Action::RevokeRole { .. } => {
             reads.assignments = true;
             reads.listings = true;
@@ -101,6 +112,9 @@ pub fn target_reads(action: &Action) -> ReadSet {
         }
         Action::SetAuthMode { workspace, .. } => {
             ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() }
+        }
+        Action::SetDatastoreCredential { workspace, .. } | Action::CreateDatastore { workspace, .. } => {
+            ReadSet { datastores: BTreeSet::from([workspace.clone()]), ..ReadSet::default() }
         }
         Action::SetSharedKeyAccess { .. } => ReadSet { account: true, ..ReadSet::default() },
     }

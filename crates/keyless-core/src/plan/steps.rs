@@ -1,8 +1,9 @@
 //! The order of the steps and which gates each one has.
 //!
-//! Forward: grants, mode to identity, key off. Back: key on, mode to accesskey. The articles describe the way back in
+//! Forward: grants, mode to identity, credentials out of datastores, key off. Back: key on, mode to accesskey. The articles describe the way back in
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
+mod datastores;
 mod grants;
 mod key;
 mod modes;
@@ -66,6 +67,7 @@ impl<'a> Planner<'a> {
             let target = self.key_target();
             self.key_on(&target);
             self.modes(&views, &target);
+            self.datastores(&views);
             self.key_off(&target);
             self.revokes(&views);
         }
