@@ -49,6 +49,7 @@ mod simulator;
 mod tags;
 mod template;
 mod throttle;
+mod through;
 mod time;
 mod tls;
 mod token;
