@@ -15,10 +15,10 @@ use keyless_arm::api::{Answer, Read, ReadArm};
 use keyless_core::action::Action;
 use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
-use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
+use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment,
-    RoleDefinition, Workspace,
+    AccessAt, Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, Observed, ObservedWorkspace, Reading,
+    RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
@@ -86,6 +86,7 @@ enum Piece {
     Computes(WorkspaceId, Reading<Vec<Compute>>),
     Assignments(Reading<Vec<RoleAssignment>>, BTreeMap<RoleId, Reading<RoleDefinition>>),
     Assignment(ArmId, Reading<Option<RoleAssignment>>),
+    AccessAt(StorageAccountId, AccessAt),
     Denies(Reading<Vec<DenyAssignment>>),
     Locks(Reading<Vec<Lock>>),
     KeyUsage(Reading<KeyUsage>),
@@ -137,6 +138,7 @@ impl Observer {
             computes,
             assignments,
             assignments_by_id,
+            access_at,
             denies,
             locks,
             key_usage,
@@ -170,6 +172,9 @@ impl Observer {
             first.push(Box::pin(async move {
                 Piece::Assignment(id.clone(), self.reading(self.read.role_assignment(id).await)) //
             }));
+        }
+        for id in access_at {
+            first.push(Box::pin(self.access_at(ask.desired, id)));
         }
         if *denies {
             first.push(Box::pin(async move {
@@ -260,6 +265,18 @@ impl Observer {
         Piece::Assignments(assignments, roles)
     }
 
+    /// Assignments with their roles, and deny assignments, at an account that is not the pass's own.
+    async fn access_at(&self, desired: &KeyDesired, id: &StorageAccountId) -> Piece {
+        let assignments = self.reading(self.read.role_assignments(id.arm()).await);
+        let ids: BTreeSet<RoleId> = assignments.value().into_iter().flatten().map(|known| known.role).collect();
+        let mut roles = BTreeMap::new();
+        for role in ids {
+            roles.insert(role, self.role(desired, role).await);
+        }
+        let denies = self.reading(self.read.deny_assignments(id.arm()).await);
+        Piece::AccessAt(id.clone(), AccessAt { assignments, roles, denies })
+    }
+
     async fn role(&self, desired: &KeyDesired, id: RoleId) -> Reading<RoleDefinition> {
         let slot = {
             let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -314,6 +331,9 @@ impl Observer {
                 }
                 Piece::Assignment(id, reading) => {
                     part.assignments_by_id.insert(id, reading);
+                }
+                Piece::AccessAt(id, access) => {
+                    part.access_at.insert(id, access);
                 }
                 Piece::Denies(reading) => {
                     part.denies = reading;

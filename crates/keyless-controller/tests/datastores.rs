@@ -169,3 +169,32 @@ async fn a_missing_datastore_is_made_and_what_differs_is_told_once_and_cleared()
     let cleared = rig.told(Name::DriftCleared);
     assert!(cleared.iter().any(|event| event.drift.as_deref().is_some_and(|drift| drift.contains("`container`"))));
 }
+
+#[tokio::test(start_paused = true)]
+async fn on_another_account_the_roles_there_decide() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    cloud.add("quarry", &[]);
+    let mut far = stored("raw", DatastoreCredentials::AccountKey);
+    far.account_name = Some("quarry".to_owned());
+    far.form.subscription = Some(SUBSCRIPTION.to_owned());
+    far.form.resource_group = Some("rg".to_owned());
+    cloud.lock().datastores.insert(workspace_id("ml-a"), vec![far]);
+    let rig = Rig::start(&cloud, dir.path(), asking("1", DesiredDatastores::ConvertAll, true));
+    let held = || rig.told(Name::GateUnmet).into_iter().find(|event| event.gate.as_deref() == Some("access_judged"));
+    rig.until("held", |_| held().is_some()).await;
+    let held = held().unwrap();
+    assert!(held.why.as_deref().unwrap().contains("at quarry: group"), "{held:?}");
+    assert!(held.lift.as_deref().unwrap().contains("acceptAccess"), "{held:?}");
+    assert!(!cloud.calls().iter().any(|call| call.starts_with("convert")), "{:?}", cloud.calls());
+    // Somebody grants there what keyless granted at home.
+    let mut granted = cloud.lock().assignments[&account_id("stone")][0].clone();
+    granted.scope = account_id("quarry").arm().clone();
+    granted.created_on = Some(cloud.now());
+    granted.updated_on = granted.created_on;
+    let before = cloud.now();
+    cloud.lock().assignments.insert(account_id("quarry"), vec![granted]);
+    rig.converged("1").await;
+    let calls = cloud.lock().calls.clone();
+    let (at, _) = calls.iter().find(|(_, call)| call == "convert ml-a/raw").unwrap();
+    assert!(at.duration_since(before) >= jiff::SignedDuration::from_mins(15), "{calls:?}");
+}

@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::id::{ArmId, ManagedIdentityId, WorkspaceId};
+use crate::id::{ArmId, ManagedIdentityId, StorageAccountId, WorkspaceId};
 use crate::reading::Cause;
 
 /// A fact an action waits for. The names are API: events and `plan` carry them.
@@ -35,7 +35,8 @@ pub enum Gate {
     OnIdentity,
     /// A named person accepted that the step cannot be taken back.
     OneWayAccepted,
-    /// The datastore stands on the account whose access is judged, or a named person vouches for access there.
+    /// The datastore stands on the account of the pass, or everybody declared has old enough access to the one that it stands
+    /// on, or a named person vouches for that.
     AccessJudged,
     /// Nobody has signed with the key for `keyIdle`.
     KeyIdle,
@@ -162,6 +163,8 @@ pub struct ReadSet {
     pub assignments: bool,
     /// These role assignments, each by a direct read: lists lag behind writes.
     pub assignments_by_id: BTreeSet<ArmId>,
+    /// Role assignments with their definitions, and deny assignments, at these other accounts.
+    pub access_at: BTreeSet<StorageAccountId>,
     /// Deny assignments at the account.
     pub denies: bool,
     /// Locks at the account.
@@ -190,6 +193,7 @@ impl ReadSet {
             computes,
             assignments,
             assignments_by_id,
+            access_at,
             denies,
             locks,
             key_usage,
@@ -203,6 +207,7 @@ impl ReadSet {
         self.computes.extend(computes);
         self.assignments |= assignments;
         self.assignments_by_id.extend(assignments_by_id);
+        self.access_at.extend(access_at);
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;

@@ -3,6 +3,7 @@
 //! Unknown is not absent: a list that could not be read is [`Reading::Unknown`], never an empty list.
 //! This module only holds values; `keyless-arm` fills them, [`crate::plan`] judges them.
 
+mod access;
 mod account;
 mod assignment;
 mod compute;
@@ -21,6 +22,7 @@ use crate::gate::ReadSet;
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 
 pub use crate::reading::{Cause, Reading};
+pub use access::AccessAt;
 pub use account::{Account, SharedKeyAccess};
 pub use assignment::{PrincipalType, RoleAssignment};
 pub use compute::{Compute, Identity};
@@ -54,6 +56,8 @@ pub struct Observed {
     pub assignments_by_id: BTreeMap<ArmId, Reading<Option<RoleAssignment>>>,
     /// The definitions of all roles in `assignments` that could be read.
     pub roles: BTreeMap<RoleId, Reading<RoleDefinition>>,
+    /// Access at other accounts, on which datastores stand.
+    pub access_at: BTreeMap<StorageAccountId, AccessAt>,
     /// Deny assignments that apply at the account.
     pub denies: Reading<Vec<DenyAssignment>>,
     /// Locks that apply at the account, inherited ones included.
@@ -80,6 +84,7 @@ impl Observed {
             assignments: Reading::NotRead,
             assignments_by_id: BTreeMap::new(),
             roles: BTreeMap::new(),
+            access_at: BTreeMap::new(),
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
@@ -100,6 +105,7 @@ impl Observed {
             assignments,
             assignments_by_id,
             roles,
+            access_at,
             denies,
             locks,
             key_usage,
@@ -130,6 +136,7 @@ impl Observed {
         for (id, role) in roles {
             self.roles.entry(id).or_insert(Reading::NotRead).absorb(role);
         }
+        self.access_at.extend(access_at);
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
@@ -150,6 +157,7 @@ impl Observed {
             computes,
             assignments,
             assignments_by_id,
+            access_at,
             denies,
             locks,
             key_usage,
@@ -182,6 +190,7 @@ impl Observed {
         for id in assignments_by_id {
             self.assignments_by_id.remove(id);
         }
+        self.access_at.retain(|id, _| !access_at.contains(id));
         if *denies {
             self.denies = Reading::NotRead;
         }

@@ -153,6 +153,52 @@ fn a_datastore_on_another_account_waits_for_a_person_who_vouches_for_access_ther
 }
 
 #[test]
+fn access_to_another_account_is_judged_as_at_home() {
+    let mut far = stored("raw", DatastoreCredentials::AccountKey);
+    far.account_name = Some("stother".to_owned());
+    far.form.subscription = Some(SUBSCRIPTION.to_owned());
+    far.form.resource_group = Some("rg-other".to_owned());
+    let (world, id, desired) = reading_through(ObservedAuthMode::Identity, far);
+    let other = StorageAccountId::parse(&format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-other/providers/Microsoft.Storage/storageAccounts/stother"
+    ))
+    .unwrap();
+    let judged = |change: &dyn Fn(&mut AccessAt)| {
+        let mut there = World::new();
+        there.assign_at(other.arm().clone(), person(1), BLOB_READER, DAY);
+        let seen = there.observe(&desired);
+        let mut access = AccessAt { assignments: seen.assignments, roles: seen.roles, denies: seen.denies };
+        change(&mut access);
+        let mut observed = world.observe(&desired);
+        observed.access_at.insert(other.clone(), access);
+        let plan = plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters);
+        plan.steps.into_iter().find(|step| step.action.kind() == "SetDatastoreCredential").unwrap()
+    };
+    // Nothing was read there: it is asked for, and nothing is open.
+    let plan = plan::plan(&desired, &world.observe(&desired), &Limits::default(), Look::Everything);
+    assert!(plan.wants.access_at.contains(&other));
+    let conversion = plan.steps.iter().find(|step| step.action.kind() == "SetDatastoreCredential").unwrap();
+    assert!(!conversion.is_open());
+    // A role at home is none there, and the other way round.
+    let open = judged(&|_| {});
+    assert!(open.is_open(), "{open:?}");
+    let reads = plan::confirm_reads(&open, &desired, &world.observe(&desired));
+    assert!(reads.access_at.contains(&other) && reads.datastores.contains(&id), "it is read again before the write");
+    assert!(!judged(&|access| access.assignments = Reading::known(Vec::new(), start())).is_open());
+    assert!(!judged(&|access| access.assignments = Reading::unknown("403")).is_open());
+    assert!(!judged(&|access| access.assignments = Reading::NotRead).is_open());
+    assert!(!judged(&|access| access.denies = Reading::NotRead).is_open());
+    assert!(!judged(&|access| access.denies = Reading::unknown("403")).is_open());
+    assert!(!judged(&|access| access.roles.clear()).is_open());
+    let young = judged(&|access| {
+        let mut there = World::new();
+        there.assign_at(other.arm().clone(), person(1), BLOB_READER, 60);
+        access.assignments = there.observe(&desired).assignments;
+    });
+    assert!(young.opens_at().is_some_and(|at| at > world.now), "{young:?}");
+}
+
+#[test]
 fn what_differs_in_anything_but_credentials_is_told_and_left_alone() {
     let (mut world, id, mut desired) =
         reading_through(ObservedAuthMode::Identity, stored("raw", DatastoreCredentials::AccountKey));

@@ -63,7 +63,10 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.datastores.extend(observed.workspaces.keys().cloned());
         }
         Action::SetSharedKeyAccess { allowed: true, .. } => {}
-        Action::SetDatastoreCredential { workspace, .. } => {
+        Action::SetDatastoreCredential { workspace, name, .. } => {
+            let known = observed.workspaces.get(workspace).and_then(|entry| entry.datastores.value());
+            let own = desired.account_id.name();
+            reads.access_at = super::gates::accounts_of(name, known.map(Vec::as_slice).unwrap_or_default(), own);
             reads.workspaces.insert(workspace.clone());
             reads.datastores.insert(workspace.clone());
             reads.assignments = true;

@@ -130,7 +130,8 @@ impl Planner<'_> {
         checks.look(Gate::OneWayAccepted, gates::one_way_accepted(workspace, self.observed.now));
         checks.look(Gate::ModeKnown, gates::mode_known(&workspace.id, self.observed));
         checks.look(Gate::OnIdentity, gates::on_identity(&workspace.id, self.observed));
-        checks.look(Gate::AccessJudged, gates::access_judged(datastore, accepted, self.observed));
+        let judged = gates::access_judged(datastore, accepted, views, self.observed, self.desired);
+        checks.look(Gate::AccessJudged, judged);
         if datastore.is_on(self.desired.account_id.name()) {
             checks.look(Gate::NeedsCovered, gates::needs_covered(views, self.observed, self.desired));
             checks.look(Gate::NeedsAged, gates::needs_aged(views, self.observed, self.desired));
