@@ -12,8 +12,8 @@ use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, PrincipalType, RoleAssignment, RoleDefinition,
-    Workspace,
+    Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, PrincipalType, RoleAssignment,
+    RoleDefinition, Workspace,
 };
 
 use crate::error::{ArmError, WriteError};
@@ -49,6 +49,8 @@ pub trait ReadArm: Send + Sync {
     async fn datastore(&self, id: &WorkspaceId, name: &str) -> Read<Option<StoredDatastore>>;
     /// The computes of a workspace.
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>>;
+    /// The online endpoints of a subscription that the controller's identity may see; Azure leaves out the others.
+    async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>>;
     /// One storage account.
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>>;
     /// The role assignments that apply at `scope`: made there or inherited (`$filter=atScope()`).
@@ -163,6 +165,8 @@ pub trait WriteArm: Send + Sync {
         name: &str,
         place: &DatastorePlace,
     ) -> Write;
+    /// POST of `resyncKeys`, polled to its end: the workspace takes the keys of its account anew. No key passes through here.
+    async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write;
     /// PATCH of `allowSharedKeyAccess`.
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write;
 }

@@ -25,11 +25,13 @@ pub(crate) enum Kind {
     Patch,
     /// PUT of a whole resource that is there at once.
     Put,
+    /// POST of an action, which answers with nothing.
+    Act,
 }
 
 impl Kind {
     pub(crate) fn is_write(self) -> bool {
-        matches!(self, Self::Grant | Self::Revoke | Self::Patch | Self::Put)
+        matches!(self, Self::Grant | Self::Revoke | Self::Patch | Self::Put | Self::Act)
     }
 }
 

@@ -106,6 +106,7 @@ impl Client {
         let method = match kind {
             Kind::Grant | Kind::Put => Method::PUT,
             Kind::Revoke => Method::DELETE,
+            Kind::Act => Method::POST,
             _ => Method::PATCH,
         };
         let query: &[(&str, &str)] = if kind == Kind::Put { &[("skipValidation", "true")] } else { &[] };
@@ -127,7 +128,7 @@ impl Client {
             Kind::List => Class::List,
             Kind::Get | Kind::Poll => Class::Read,
             Kind::Revoke => Class::Delete,
-            Kind::Grant | Kind::Patch | Kind::Put => Class::Write,
+            Kind::Grant | Kind::Patch | Kind::Put | Kind::Act => Class::Write,
         };
         let version = self.pipeline.versions.current(operation.interface());
         let query: Vec<(&str, &str)> = [("api-version", version)].into_iter().chain(query.iter().copied()).collect();

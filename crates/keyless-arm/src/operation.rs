@@ -71,6 +71,10 @@ operations! {
     /// The computes of a workspace.
     ListComputes = "list computes", WorkspaceParts, &[200],
         &["Microsoft.MachineLearningServices/workspaces/computes/read"];
+    /// The online endpoints of a subscription, as resources of a type with a place of their own.
+    ListOnlineEndpoints = "list online endpoints", Resources, &[200],
+        &["Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read",
+          "Microsoft.Resources/subscriptions/resources/read"];
     /// One storage account.
     GetStorageAccount = "get storage account", Storage, &[200], &["Microsoft.Storage/storageAccounts/read"];
     /// The role assignments at a scope and above.
@@ -105,6 +109,10 @@ operations! {
     /// A datastore without credentials is made.
     CreateDatastore = "create datastore", WorkspaceParts, &[201, 200],
         &["Microsoft.MachineLearningServices/workspaces/datastores/write"];
+    /// A workspace takes the keys of its account anew. That this is the right it needs is told by no article, only by
+    /// the name of the operation.
+    ResyncWorkspaceKeys = "resync workspace keys", Workspaces, &[200, 202],
+        &["Microsoft.MachineLearningServices/workspaces/resyncKeys/action"];
     /// `allowSharedKeyAccess` of an account is set.
     SetSharedKeyAccess = "set shared key access", Storage, &[200], &["Microsoft.Storage/storageAccounts/write"];
 }

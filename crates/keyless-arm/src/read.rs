@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, RoleAssignment, RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, RoleAssignment, RoleDefinition, Workspace,
 };
 
 use crate::api::{Answer, Read, ReadArm};
@@ -18,7 +18,7 @@ use crate::quota::Provider;
 use crate::storage;
 use crate::stored::StoredDatastore;
 use crate::view::metrics::Question;
-use crate::view::{access, metrics, storage as storage_view, workspace};
+use crate::view::{access, endpoint, metrics, storage as storage_view, workspace};
 use crate::write::is_datastore_name;
 
 /// Five ways to authorise times some twenty response types is the most that can come; more means something is cut.
@@ -63,6 +63,14 @@ impl ReadArm for Client {
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {
         let call = self.workspace_parts(Operation::ListComputes, id, "computes");
         self.all(call, workspace::compute).await
+    }
+
+    async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {
+        let scope = subscription.arm();
+        let query = [("$filter", "resourceType eq 'Microsoft.MachineLearningServices/workspaces/onlineEndpoints'")];
+        let path = format!("{scope}/resources");
+        let call = self.list(Operation::ListOnlineEndpoints, Provider::Resources, &scope, &path, &query);
+        self.all(call, endpoint::endpoint).await
     }
 
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {

@@ -30,6 +30,8 @@ pub enum Interface {
     ManagedIdentities,
     /// Subscriptions.
     Subscriptions,
+    /// The list of resources of every type.
+    Resources,
 }
 
 impl Interface {
@@ -43,6 +45,7 @@ impl Interface {
         Self::Metrics,
         Self::ManagedIdentities,
         Self::Subscriptions,
+        Self::Resources,
     ];
 
     /// The name, as in the settings.
@@ -57,6 +60,7 @@ impl Interface {
             Self::Metrics => "metrics",
             Self::ManagedIdentities => "managedIdentities",
             Self::Subscriptions => "subscriptions",
+            Self::Resources => "resources",
         }
     }
 }
@@ -86,6 +90,7 @@ impl ApiVersions {
             Interface::Metrics => &["2024-02-01", "2019-07-01", "2018-01-01"],
             Interface::ManagedIdentities => &["2023-01-31", "2018-11-30"],
             Interface::Subscriptions => &["2022-12-01", "2020-01-01"],
+            Interface::Resources => &["2025-04-01", "2024-11-01", "2020-06-01"],
         })
     }
 

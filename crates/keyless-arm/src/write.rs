@@ -97,6 +97,13 @@ impl WriteArm for Client {
         self.put_datastore(Operation::CreateDatastore, permit, workspace, name, &body).await
     }
 
+    async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write {
+        let path = format!("{}/resyncKeys", workspace.as_str());
+        let (operation, provider) = (Operation::ResyncWorkspaceKeys, Provider::MachineLearning);
+        let call = self.change(operation, Kind::Act, provider, workspace.arm(), &path, None);
+        self.send(permit, call).await
+    }
+
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
         let (operation, provider) = (Operation::SetSharedKeyAccess, Provider::Storage);
         let probe = self.change(operation, Kind::Patch, provider, account.arm(), account.as_str(), None);
@@ -134,7 +141,7 @@ impl Client {
     /// Follows a write to its end.
     async fn end(&self, call: &Call, reply: Reply, verdict: Verdict) -> Write {
         let (reply, written) = match (call.kind, verdict) {
-            (Kind::Patch, _) => (self.pipeline.settle(call, reply).await?, Written::Changed),
+            (Kind::Patch | Kind::Act, _) => (self.pipeline.settle(call, reply).await?, Written::Changed),
             // A conflict that says "it is there" has an error for a body.
             (_, Verdict::AlreadySo) if !reply.status.is_success() => (reply, Written::AlreadySo),
             (_, verdict) => {

@@ -139,9 +139,10 @@ impl Pass<'_> {
         let kind = match action {
             Action::GrantRole(_) => WriteKind::Grant,
             Action::RevokeRole { .. } => WriteKind::Revoke,
-            Action::SetAuthMode { .. } | Action::SetDatastoreCredential { .. } | Action::CreateDatastore { .. } => {
-                WriteKind::Workspace
-            }
+            Action::SetAuthMode { .. }
+            | Action::ResyncWorkspaceKeys { .. }
+            | Action::SetDatastoreCredential { .. }
+            | Action::CreateDatastore { .. } => WriteKind::Workspace,
             Action::SetSharedKeyAccess { .. } => WriteKind::Account,
         };
         tokio::select! {
@@ -206,6 +207,7 @@ async fn carry_out(
             write.grant_role(permit, &grant).await
         }
         Action::SetAuthMode { workspace, mode } => write.set_auth_mode(permit, workspace, *mode).await,
+        Action::ResyncWorkspaceKeys { workspace } => write.resync_keys(permit, workspace).await,
         Action::SetSharedKeyAccess { account, allowed } => {
             write.set_shared_key_access(permit, account, *allowed).await //
         }

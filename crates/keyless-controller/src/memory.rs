@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use keyless_core::action::Action;
-use keyless_core::id::StorageAccountId;
-use keyless_core::observed::{Account, History, Reading};
+use keyless_core::desired::AuthMode;
+use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_core::observed::{Account, Again, History, KeyTimes, KeysTaken, Reading};
 use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
 use keyless_core::plan::{Finding, Limits, Refusal};
 
@@ -65,6 +66,9 @@ struct KeyMemory {
     unsettled_until: Option<Timestamp>,
     refused: BTreeMap<Action, Remembered>,
     key_on_since: Option<Timestamp>,
+    /// As the last read told.
+    key_times: KeyTimes,
+    keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
 }
 
 #[derive(Debug)]
@@ -100,9 +104,10 @@ impl Memory {
             let on = value.as_ref().is_some_and(|account| account.shared_key.is_on());
             // `at` is cut to a whole second or may be behind, and the key must not count as older than it is.
             let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
+            memory.key_times = value.as_ref().map(|account| account.key_times).unwrap_or_default();
             memory.key_on_since = on.then(|| memory.key_on_since.unwrap_or_else(since));
         }
-        History { key_on_since: memory.key_on_since }
+        History { key_on_since: memory.key_on_since, keys_taken: memory.keys_taken.clone() }
     }
 
     /// What holds a pass over this account back.
@@ -152,6 +157,7 @@ impl Memory {
             }
             WriteResult::Applied { .. } | WriteResult::NotReadBack { .. } => {
                 memory.refused.remove(&write.action);
+                memory.took_keys(&write.action);
             }
             WriteResult::NotSent { .. } => {}
             WriteResult::Unknown { .. } => memory.rest(now, late_write),
@@ -213,6 +219,30 @@ impl KeyMemory {
             "accepted as being so already, but no assignment that counts is listed: one with a condition may stand there"
         };
         self.refuse(action, by, (why.to_owned(), None), now, |tries| growth.wait(tries));
+    }
+
+    /// Notes what a write means for the keys that its workspace holds. The account was last read right before it.
+    fn took_keys(&mut self, action: &Action) {
+        match action {
+            Action::ResyncWorkspaceKeys { workspace } => {
+                let before = self.keys_taken.get(workspace).map(|taken| taken.again);
+                let again = if before == Some(Again::Due) { Again::Done } else { Again::NotYet };
+                self.keys_taken.insert(workspace.clone(), KeysTaken { keys: self.key_times, again });
+            }
+            Action::SetAuthMode { workspace, mode: AuthMode::AccessKey } => {
+                if let Some(taken) = self.keys_taken.get_mut(workspace) {
+                    taken.again = Again::Due;
+                }
+            }
+            Action::SetAuthMode { workspace, mode: AuthMode::Identity } => {
+                self.keys_taken.remove(workspace);
+            }
+            Action::GrantRole(_)
+            | Action::RevokeRole { .. }
+            | Action::SetSharedKeyAccess { .. }
+            | Action::SetDatastoreCredential { .. }
+            | Action::CreateDatastore { .. } => {}
+        }
     }
 
     fn refuse(

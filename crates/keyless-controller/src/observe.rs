@@ -17,8 +17,8 @@ use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    AccessAt, Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, Observed, ObservedWorkspace, Reading,
-    RoleAssignment, RoleDefinition, Workspace,
+    AccessAt, Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, Observed, ObservedWorkspace,
+    Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
@@ -34,6 +34,9 @@ const AT_A_TIME: usize = 4;
 /// How long a built-in role definition may be reused: it changes only with the platform.
 const BUILT_IN_FOR: Duration = Duration::from_secs(60 * 60);
 
+/// How long a list that several accounts share may be reused, unless there is an interval to go by.
+const SHARED_FOR: Duration = Duration::from_secs(30);
+
 /// How long it is believed that an assigned role has no definition. Such a role is unknown, so this only saves reads.
 const MISSING_FOR: Duration = Duration::from_secs(60);
 
@@ -43,9 +46,14 @@ pub struct Observer {
     clock: Arc<ServerClock>,
     memory: Arc<Memory>,
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
+    endpoints: Mutex<BTreeMap<SubscriptionId, Arc<tokio::sync::Mutex<Option<Endpoints>>>>>,
     /// Held over a sweep of the fleet, so that accounts that need one at once share it.
     sweep: tokio::sync::Mutex<Sweep>,
+    shared_for: Duration,
 }
+
+/// The endpoints of a subscription: when they were read, by both clocks.
+type Endpoints = (Instant, Timestamp, Arc<Vec<Endpoint>>);
 
 /// One role definition that many accounts share.
 #[derive(Default)]
@@ -91,6 +99,7 @@ enum Piece {
     Locks(Reading<Vec<Lock>>),
     KeyUsage(Reading<KeyUsage>),
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
+    Endpoints(Reading<Vec<Endpoint>>),
     Search(Search),
     Elsewhere(Reading<BTreeMap<WorkspaceId, Vec<Datastore>>>),
 }
@@ -99,7 +108,22 @@ impl Observer {
     /// An observer over one reader. `memory` keeps since when each key has been seen on.
     #[must_use]
     pub fn new(read: Arc<dyn ReadArm>, clock: Arc<ServerClock>, memory: Arc<Memory>) -> Self {
-        Self { read, clock, memory, roles: Mutex::default(), sweep: tokio::sync::Mutex::default() }
+        Self {
+            read,
+            clock,
+            memory,
+            roles: Mutex::default(),
+            endpoints: Mutex::default(),
+            sweep: tokio::sync::Mutex::default(),
+            shared_for: SHARED_FOR,
+        }
+    }
+
+    /// The same, for passes that come once per `interval`: what one list of a subscription tells serves them all, and what
+    /// is new is seen on the next. Nothing but warnings rests on such a list.
+    #[must_use]
+    pub fn looking_every(self, interval: Duration) -> Self {
+        Self { shared_for: interval / 2, ..self }
     }
 
     /// The reader.
@@ -142,6 +166,7 @@ impl Observer {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
         } = ask.reads;
         let key = &ask.desired.account_id;
@@ -194,8 +219,14 @@ impl Observer {
             let group = if self.clock.last().is_some() { &mut first } else { &mut last };
             group.push(Box::pin(self.key_usage(ask.desired)));
         }
+        if *endpoints {
+            first.push(Box::pin(async move { Piece::Endpoints(self.endpoints(ask).await) }));
+        }
         for id in workspaces {
-            let target = matches!(ask.confirming, Some(Action::SetAuthMode { workspace, .. }) if workspace == id);
+            let target = matches!(
+                ask.confirming,
+                Some(Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace }) if workspace == id
+            );
             let group = if target { &mut last } else { &mut first };
             group.push(Box::pin(async move {
                 Piece::Workspace(id.clone(), self.reading(self.read.workspace(id).await)) //
@@ -240,6 +271,35 @@ impl Observer {
         let key = &ask.desired.account_id;
         let elsewhere = found.into_iter().filter(|(_, place)| !place.holds(key)).map(|(id, _)| id).collect();
         sweep.naming(key.name(), elsewhere, &*self.read, &self.clock).await
+    }
+
+    /// The endpoints of the declared workspaces. One list of a subscription serves all passes of one interval.
+    async fn endpoints(&self, ask: Ask<'_>) -> Reading<Vec<Endpoint>> {
+        let workspaces = &ask.desired.workspaces;
+        let subscriptions: BTreeSet<SubscriptionId> = workspaces.keys().map(WorkspaceId::subscription).collect();
+        let (mut found, mut oldest) = (Vec::new(), Timestamp::MAX);
+        for subscription in subscriptions {
+            let slot = {
+                let mut slots = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(slots.entry(subscription).or_default())
+            };
+            let mut slot = slot.lock().await;
+            let (listed, at) = match &*slot {
+                Some((read, at, listed)) if read.elapsed() < self.shared_for => (Arc::clone(listed), *at),
+                _ => match self.reading(self.read.online_endpoints(subscription).await) {
+                    Reading::Known { value, at } => {
+                        let listed = Arc::new(value);
+                        *slot = Some((Instant::now(), at, Arc::clone(&listed)));
+                        (listed, at)
+                    }
+                    Reading::Unknown { why, cause } => return Reading::Unknown { why, cause },
+                    Reading::NotRead => return Reading::NotRead,
+                },
+            };
+            oldest = oldest.min(at);
+            found.extend(listed.iter().filter(|endpoint| workspaces.contains_key(&endpoint.workspace)).cloned());
+        }
+        Reading::known(found, oldest)
     }
 
     /// Key usage over exactly `keyIdle`, ending where metrics are complete.
@@ -346,6 +406,9 @@ impl Observer {
                 }
                 Piece::Identity(id, reading) => {
                     part.identities.insert(id, reading);
+                }
+                Piece::Endpoints(reading) => {
+                    part.endpoints = reading;
                 }
                 Piece::Elsewhere(reading) => {
                     part.elsewhere = reading;

@@ -16,7 +16,7 @@ use keyless_arm::error::ArmError;
 use keyless_arm::stored::StoredDatastore;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, RoleAssignment, RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
@@ -123,6 +123,10 @@ impl ReadArm for Sparing {
 
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {
         self.refusals.ask("computes", id.arm().folded(), self.read.computes(id)).await
+    }
+
+    async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {
+        self.refusals.ask("online endpoints", subscription, self.read.online_endpoints(subscription)).await
     }
 
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {

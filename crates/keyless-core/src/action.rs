@@ -21,6 +21,11 @@ pub enum Action {
         /// To what.
         mode: AuthMode,
     },
+    /// Have a workspace take the keys of its account anew.
+    ResyncWorkspaceKeys {
+        /// Which workspace.
+        workspace: WorkspaceId,
+    },
     /// Set `allowSharedKeyAccess`.
     SetSharedKeyAccess {
         /// Of which account.
@@ -132,6 +137,7 @@ impl Action {
         match self {
             Self::GrantRole(_) => "GrantRole",
             Self::SetAuthMode { .. } => "SetAuthMode",
+            Self::ResyncWorkspaceKeys { .. } => "ResyncWorkspaceKeys",
             Self::SetSharedKeyAccess { .. } => "SetSharedKeyAccess",
             Self::SetDatastoreCredential { .. } => "SetDatastoreCredential",
             Self::CreateDatastore { .. } => "CreateDatastore",
@@ -150,7 +156,7 @@ impl Action {
     pub fn target(&self) -> &ArmId {
         match self {
             Self::GrantRole(grant) => &grant.scope,
-            Self::SetAuthMode { workspace, .. } => workspace.arm(),
+            Self::SetAuthMode { workspace, .. } | Self::ResyncWorkspaceKeys { workspace } => workspace.arm(),
             Self::SetSharedKeyAccess { account, .. } => account.arm(),
             Self::SetDatastoreCredential { workspace, .. } | Self::CreateDatastore { workspace, .. } => workspace.arm(),
             Self::RevokeRole { assignment, .. } => assignment,
@@ -166,6 +172,7 @@ impl fmt::Display for Action {
                 write!(f, "GrantRole {role} to {kind} {principal} at {}", scope.name())
             }
             Self::SetAuthMode { workspace, mode } => write!(f, "SetAuthMode {mode} on {}", workspace.name()),
+            Self::ResyncWorkspaceKeys { workspace } => write!(f, "ResyncWorkspaceKeys of {}", workspace.name()),
             Self::SetSharedKeyAccess { account, allowed } => {
                 let state = if *allowed { "enabled" } else { "disabled" };
                 write!(f, "SetSharedKeyAccess {state} on {}", account.name())

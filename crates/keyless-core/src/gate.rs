@@ -25,6 +25,10 @@ pub enum Gate {
     KeyOn,
     /// The key has been on long enough to work.
     KeyEffective,
+    /// The workspace holds the account's present keys.
+    KeysTaken,
+    /// Every workspace that the files send back to the key is back on it.
+    WentBack,
     /// Every subscription in scope was listed completely in this pass.
     Listed,
     /// Every workspace on the account, declared or not, is on identity.
@@ -70,6 +74,8 @@ impl Gate {
             Self::ModeKnown => "mode_known",
             Self::KeyOn => "key_on",
             Self::KeyEffective => "key_effective",
+            Self::KeysTaken => "keys_taken",
+            Self::WentBack => "went_back",
             Self::Listed => "listed",
             Self::AllOnIdentity => "all_on_identity",
             Self::NoStoredKeys => "no_stored_keys",
@@ -171,6 +177,8 @@ pub struct ReadSet {
     pub locks: bool,
     /// The key-usage metric.
     pub key_usage: bool,
+    /// The online endpoints of the workspaces on the account.
+    pub endpoints: bool,
     /// These user-assigned identities.
     pub identities: BTreeSet<ManagedIdentityId>,
 }
@@ -197,6 +205,7 @@ impl ReadSet {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
         } = other;
         self.account |= account;
@@ -211,6 +220,7 @@ impl ReadSet {
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;
+        self.endpoints |= endpoints;
         self.identities.extend(identities);
     }
 }

@@ -9,6 +9,8 @@ mod assignment;
 mod compute;
 mod datastore;
 mod deny;
+mod endpoint;
+mod keys;
 mod lock;
 mod role;
 mod usage;
@@ -28,6 +30,8 @@ pub use assignment::{PrincipalType, RoleAssignment};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials, DatastoreForm, is_system_name};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use endpoint::Endpoint;
+pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};
 pub use usage::{KeyUsage, Traffic};
@@ -64,6 +68,8 @@ pub struct Observed {
     pub locks: Reading<Vec<Lock>>,
     /// Who signed with what during the key-idle window.
     pub key_usage: Reading<KeyUsage>,
+    /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
+    pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
@@ -88,6 +94,7 @@ impl Observed {
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
+            endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
             history: History::default(),
         }
@@ -109,6 +116,7 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
             history,
         } = part;
@@ -140,6 +148,7 @@ impl Observed {
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
+        self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
@@ -161,6 +170,7 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
         } = reads;
         if *account {
@@ -200,6 +210,9 @@ impl Observed {
         if *key_usage {
             self.key_usage = Reading::NotRead;
         }
+        if *endpoints {
+            self.endpoints = Reading::NotRead;
+        }
         for id in identities {
             self.identities.remove(id);
         }
@@ -211,4 +224,6 @@ impl Observed {
 pub struct History {
     /// Since when every read of this process has seen shared key access allowed.
     pub key_on_since: Option<Timestamp>,
+    /// Which workspaces this process had take the account's keys anew.
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
 }

@@ -494,6 +494,7 @@ fn verified(action: &Action, observed: &Observed, request_id: Option<String>, ch
                     && place.account.as_deref().is_none_or(|account| found.is_on(account))
             })
         }),
+        Action::ResyncWorkspaceKeys { .. } => Ok(true),
         Action::SetSharedKeyAccess { account: _, allowed } => match &observed.account {
             Reading::Known { value, .. } => {
                 Ok(value.as_ref().is_some_and(|account| account.shared_key.is_on() == *allowed))

@@ -105,6 +105,9 @@ impl<'a> Shell<'a> {
         if reads.locks {
             left.locks = full.locks;
         }
+        if reads.endpoints {
+            left.endpoints = full.endpoints;
+        }
         if reads.key_usage {
             left.key_usage = full.key_usage;
         }
@@ -225,7 +228,8 @@ fn a_converged_pass_reads_only_what_tells_drift() {
     let mut shell = Shell::new(&world, &wanted);
     let report = shell.run();
     assert_eq!(report.requeue(), Requeue::Interval);
-    let only = ReadSet { account: true, assignments: true, workspaces: [a].into(), ..ReadSet::default() };
+    let only =
+        ReadSet { account: true, assignments: true, endpoints: true, workspaces: [a].into(), ..ReadSet::default() };
     assert_eq!(shell.reads, [(only, false)]);
 }
 

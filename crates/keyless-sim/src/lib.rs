@@ -27,6 +27,7 @@ mod graph_query;
 mod history;
 mod inventory;
 mod json;
+mod keys;
 mod listing;
 pub mod load;
 mod lock;

@@ -330,7 +330,19 @@ impl Azure {
             What::Workload { workspace, principal, actions, own, datastore } => {
                 match self.signed(workspace, datastore.as_deref()) {
                     None => return Verdict::Idle,
-                    Some(Signed::ByKey(authentication)) => return by_key(authentication),
+                    Some(Signed::ByKey(authentication)) => {
+                        return match by_key(authentication) {
+                            // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit.
+                            Verdict::Served(_) if datastore.is_none() && self.stale_keys.contains_key(workspace) => {
+                                let look = Look { authentication, response: "AuthorizationError" };
+                                Verdict::Refused(
+                                    look,
+                                    "AuthenticationFailed: the workspace signs with an old key".to_owned(),
+                                )
+                            }
+                            verdict => verdict,
+                        };
+                    }
                     Some(Signed::ByToken) => {}
                 }
                 let grants = if *own { Grants::All } else { Grants::Unconditional };

@@ -306,6 +306,7 @@ fn version_settings(file: VersionsFile, over: &Overrides) -> VersionsFile {
         metrics: over.api_versions_metrics.or(file.metrics),
         managed_identities: over.api_versions_managed_identities.or(file.managed_identities),
         subscriptions: over.api_versions_subscriptions.or(file.subscriptions),
+        resources: over.api_versions_resources.or(file.resources),
     }
 }
 

@@ -4,6 +4,7 @@
 //! Strict: what safety rests on. A value that cannot be understood is an error, never a default.
 
 pub(crate) mod access;
+pub(crate) mod endpoint;
 pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod storage;
@@ -15,7 +16,7 @@ mod spoiled;
 #[cfg(test)]
 mod tests {
     use super::node::Node;
-    use super::{access, metrics, storage, workspace};
+    use super::{access, endpoint, metrics, storage, workspace};
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
@@ -116,7 +117,7 @@ mod tests {
             let _ = workspace::stored_datastore(&node).map(|stored| stored.without_credentials());
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
-            let _ = (access::subscription(&node), metrics::key_usage(&node, question));
+            let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));
             let _ = crate::envelope::of_value(&body);
         }
 

@@ -8,4 +8,5 @@ mod datastores;
 mod fake;
 mod reads;
 mod requests;
+mod resync;
 mod writes;

@@ -52,6 +52,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::ListDatastores => read!(client.datastores(&workspace)),
         Operation::GetDatastore => read!(client.datastore(&workspace, "raw")),
         Operation::ListComputes => read!(client.computes(&workspace)),
+        Operation::ListOnlineEndpoints => read!(client.online_endpoints(SUBSCRIPTION.parse().unwrap())),
         Operation::GetStorageAccount => read!(client.account(&account)),
         Operation::ListRoleAssignments => read!(client.role_assignments(account.arm())),
         Operation::GetRoleAssignment => {
@@ -105,6 +106,9 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
             };
             done(client.create_datastore(permit(WriteKind::Workspace).await.unwrap(), &workspace, "raw", &place).await)
         }
+        Operation::ResyncWorkspaceKeys => {
+            done(client.resync_keys(permit(WriteKind::Workspace).await.unwrap(), &workspace).await)
+        }
         Operation::SetSharedKeyAccess => {
             done(client.set_shared_key_access(permit(WriteKind::Account).await.unwrap(), &account, false).await)
         }
@@ -135,12 +139,14 @@ fn answer(operation: Operation) -> Value {
         }}),
         Operation::GrantRole
         | Operation::RevokeRole
+        | Operation::ResyncWorkspaceKeys
         | Operation::SetDatastoreCredential
         | Operation::CreateDatastore => json!({}),
         Operation::ListSubscriptions
         | Operation::ListWorkspaces
         | Operation::ListDatastores
         | Operation::ListComputes
+        | Operation::ListOnlineEndpoints
         | Operation::ListRoleAssignments
         | Operation::ListDenyAssignments
         | Operation::ListLocks => json!({"value": []}),

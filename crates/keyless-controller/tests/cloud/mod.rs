@@ -49,6 +49,8 @@ pub(crate) enum Fault {
     Slow(Duration),
     /// A person has to lift it.
     Refused,
+    /// The right to have a workspace take keys is missing; everything else works.
+    NoRightToKeys,
     /// Accepted, and nothing happens.
     DoesNotStick,
     /// A grant that is made and that lists do not show, until it is written again without this.
@@ -62,12 +64,17 @@ pub(crate) enum Effect {
     Mode(WorkspaceId, AuthMode),
     Key(StorageAccountId, bool),
     Datastore(WorkspaceId, Datastore),
+    Resync(WorkspaceId),
 }
 
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) accounts: BTreeMap<StorageAccountId, bool>,
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
+    /// When the keys of these accounts were made, where it was not long before everything else.
+    pub(crate) made: BTreeMap<StorageAccountId, Timestamp>,
+    /// The workspaces that have not taken the keys of their account since.
+    pub(crate) stale: BTreeSet<WorkspaceId>,
     pub(crate) assignments: BTreeMap<StorageAccountId, Vec<RoleAssignment>>,
     /// Somebody signs with the key of these accounts, until then.
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
@@ -220,7 +227,10 @@ impl Cloud {
                         });
                         assert!(old, "{} switched before its grants could work", id.name());
                     }
-                    AuthMode::AccessKey => assert!(state.accounts[&account], "{} sent to a dead key", id.name()),
+                    AuthMode::AccessKey => {
+                        assert!(state.accounts[&account], "{} sent to a dead key", id.name());
+                        assert!(!state.stale.contains(&id), "{} sent to a key that it does not have", id.name());
+                    }
                 }
                 state.workspaces.get_mut(&id).unwrap().auth_mode = match mode {
                     AuthMode::Identity => ObservedAuthMode::Identity,
@@ -231,6 +241,9 @@ impl Cloud {
                 let stores = state.datastores.entry(id).or_default();
                 stores.retain(|store| store.name != made.name);
                 stores.push(made);
+            }
+            Effect::Resync(id) => {
+                state.stale.remove(&id);
             }
             Effect::Key(account, on) => {
                 if !on {
@@ -329,7 +342,10 @@ impl Cloud {
                 self.land(effect);
                 Ok(self.answer(Written::Changed))
             }
-            None | Some(Fault::Unlisted) => {
+            Some(Fault::NoRightToKeys) if matches!(effect, Effect::Resync(_)) => {
+                Err(failed(ErrorClass::Refused, Landed::No, "AuthorizationFailed"))
+            }
+            None | Some(Fault::Unlisted | Fault::NoRightToKeys) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 if let Effect::Grant(grant) = &effect {
                     let id = grant.scope.role_assignment(grant.name);
@@ -373,6 +389,7 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
         primary_identity: None,
         data_isolation: None,
         provisioning_state: None,
+        created_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
         location: "westeurope".to_owned(),
     }
 }
@@ -406,6 +423,9 @@ impl ReadArm for Cloud {
     async fn computes(&self, _: &WorkspaceId) -> Read<Vec<Compute>> {
         self.read("computes", |_| Vec::new()).await
     }
+    async fn online_endpoints(&self, _: SubscriptionId) -> Read<Vec<Endpoint>> {
+        self.read("online_endpoints", |_| Vec::new()).await
+    }
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
         let now = self.now();
         let stuck = {
@@ -421,6 +441,11 @@ impl ReadArm for Cloud {
             state.accounts.get(id).map(|on| Account {
                 id: id.clone(),
                 shared_key: if *on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
+                key_times: {
+                    let made = state.made.get(id).copied();
+                    let made = Some(made.unwrap_or_else(|| "2024-01-01T00:00:00Z".parse().unwrap()));
+                    KeyTimes { key1: made, key2: made }
+                },
                 location: "westeurope".to_owned(),
             })
         })
@@ -526,6 +551,9 @@ impl WriteArm for Cloud {
         };
         self.write(format!("create {}/{name}", id.name()), Effect::Datastore(id.clone(), made)).await
     }
+    async fn resync_keys(&self, _: WritePermit, workspace: &WorkspaceId) -> Write {
+        self.write(format!("{} takes keys", workspace.name()), Effect::Resync(workspace.clone())).await
+    }
     async fn set_shared_key_access(&self, _: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
         let state = if allowed { "on" } else { "off" };
         self.write(format!("key {state} {}", account.name()), Effect::Key(account.clone(), allowed)).await
@@ -552,6 +580,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             service_grants: ServiceGrants::Accept,
             datastores: DesiredDatastores::Unmanaged,
             accept_one_way: None,
+            accept_stale_keys: None,
             location: Location::default(),
         };
         (id, declared)

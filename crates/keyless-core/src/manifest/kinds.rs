@@ -133,6 +133,8 @@ object! {
         optional datastores("datastores"): Datastores,
         /// That a datastore's stored secret is lost for good is accepted.
         optional accept_one_way("acceptOneWay"): Acceptance,
+        /// On the way back, keys of the account that the workspace may hold from before a rotation are accepted.
+        optional accept_stale_keys("acceptStaleKeys"): Acceptance,
     }
     elsewhere {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
@@ -171,7 +173,7 @@ object! {
         optional managed_identity("managedIdentity"): ManagedIdentityId,
         /// The name of a compute of the workspace, whose identities are meant.
         optional compute("compute"): Name,
-        /// The workspace's own identity.
+        /// An identity of the workspace itself: `system`, or `userAssigned` for all that it has of that kind.
         optional workspace("workspace"): WorkspaceIdentity,
     }
     also { "minProperties": 1, "maxProperties": 1 }
@@ -196,6 +198,7 @@ object! {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WorkspaceIdentity {
     System,
+    UserAssigned,
 }
 
 object! {
@@ -391,6 +394,7 @@ words! {
     /// Which of the workspace's identities is meant.
     WorkspaceIdentity as "WorkspaceIdentity" {
         "system" => WorkspaceIdentity::System,
+        "userAssigned" => WorkspaceIdentity::UserAssigned,
     }
 }
 

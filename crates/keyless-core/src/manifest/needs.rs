@@ -111,7 +111,10 @@ fn principal_ref(principal: &Principal) -> Option<PrincipalRef> {
     if let Some(compute) = compute {
         return Some(PrincipalRef::Compute(compute.value.0.clone()));
     }
-    workspace.map(|At { value: kinds::WorkspaceIdentity::System, .. }| PrincipalRef::WorkspaceSystem)
+    workspace.map(|At { value, .. }| match value {
+        kinds::WorkspaceIdentity::System => PrincipalRef::WorkspaceSystem,
+        kinds::WorkspaceIdentity::UserAssigned => PrincipalRef::WorkspaceUserAssigned,
+    })
 }
 
 /// The object in Entra that a principal names, if that is its form.

@@ -136,6 +136,7 @@ fn workspace(
         service_grants: spec.service_grants.map(|given| given.value).unwrap_or_default(),
         datastores: datastores::resolve(spec.datastores.as_ref())?,
         accept_one_way: acceptance(spec.accept_one_way.as_ref())?,
+        accept_stale_keys: acceptance(spec.accept_stale_keys.as_ref())?,
         location: document.location.clone(),
     })
 }

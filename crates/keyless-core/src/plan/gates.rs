@@ -4,7 +4,9 @@
 //! datastore's credential, [`write`] every change.
 
 mod account;
+mod back;
 mod datastore;
+mod keys;
 mod workspace;
 mod write;
 
@@ -13,7 +15,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::gate::{GateState, ReadSet};
 
 pub(super) use account::{all_on_identity, key_idle, no_stored_keys, subscriptions_listed};
+pub(super) use back::went_back;
 pub(super) use datastore::{access_judged, accounts_of, on_identity, one_way_accepted};
+pub(super) use keys::{is_owed, keys_taken, staleness};
 pub(super) use workspace::{
     compatible, key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there,
 };

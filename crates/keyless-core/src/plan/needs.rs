@@ -69,6 +69,16 @@ fn resolve(principal: &PrincipalRef, workspace: &WorkspaceId, observed: &Observe
             },
             Err(resolved) => resolved,
         },
+        PrincipalRef::WorkspaceUserAssigned => match own(workspace, observed) {
+            Ok(own) if own.identity.user_assigned.is_empty() => {
+                Resolved::Missing("the workspace has no user-assigned identity".to_owned())
+            }
+            Ok(own) => {
+                let user_assigned = own.identity.user_assigned.clone();
+                resolve_block(&Identity { system: None, user_assigned }, observed)
+            }
+            Err(resolved) => resolved,
+        },
         PrincipalRef::Compute(name) => resolve_compute(name, workspace, observed),
     }
 }
@@ -136,7 +146,7 @@ fn resolve_identity(id: &ManagedIdentityId, observed: &Observed) -> Resolved {
     }
 }
 
-/// How the service's own grant to the workspace's identity stands.
+/// How a grant that the service makes to an identity of its own stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ServiceGrant {
     /// There, in the form that is right for this kind of workspace, or not asked of it.
@@ -163,10 +173,30 @@ pub(super) fn service_grant(workspace: &Workspace, observed: &Observed, waits: &
     let Some(principal) = workspace.identity.system else {
         return ServiceGrant::NoIdentity;
     };
+    let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
+    granted_by_service(principal, conditioned_is_right, observed, waits)
+}
+
+/// Judges the grant that the service makes to the system-assigned identity of a managed online endpoint.
+pub(super) fn endpoint_grant(
+    principal: PrincipalId,
+    workspace: &Workspace,
+    observed: &Observed,
+    waits: &crate::desired::Waits,
+) -> ServiceGrant {
+    let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
+    granted_by_service(principal, conditioned_is_right, observed, waits)
+}
+
+fn granted_by_service(
+    principal: PrincipalId,
+    conditioned_is_right: bool,
+    observed: &Observed,
+    waits: &crate::desired::Waits,
+) -> ServiceGrant {
     let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else {
         return ServiceGrant::Unknown("the catalog lacks the role".to_owned(), Cause::default());
     };
-    let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
     match access::cover(role, principal, observed, waits) {
         Cover::Covered { .. } => ServiceGrant::Present,
         Cover::Missing { conditional: true, .. } if conditioned_is_right => ServiceGrant::Present,

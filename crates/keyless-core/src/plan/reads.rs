@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::action::Action;
-use crate::desired::{KeyDesired, PrincipalRef};
+use crate::desired::{DesiredWorkspace, KeyDesired, PrincipalRef};
 use crate::gate::ReadSet;
 use crate::id::WorkspaceId;
 use crate::observed::Observed;
@@ -13,7 +13,9 @@ use super::Step;
 /// What every pass reads first: enough to tell drift.
 #[must_use]
 pub fn base_reads(desired: &KeyDesired) -> ReadSet {
-    let mut reads = ReadSet { account: true, assignments: true, ..ReadSet::default() };
+    // A missing grant of an endpoint is told on the pass after the endpoint came.
+    let endpoints = desired.workspaces.values().any(DesiredWorkspace::cares_for_service_grants);
+    let mut reads = ReadSet { account: true, assignments: true, endpoints, ..ReadSet::default() };
     for id in desired.workspaces.keys() {
         reads.add(principal_reads(desired, id));
     }
@@ -31,7 +33,7 @@ fn principal_reads(desired: &KeyDesired, id: &WorkspaceId) -> ReadSet {
             PrincipalRef::Compute(_) => {
                 reads.computes.insert(id.clone());
             }
-            PrincipalRef::Object { .. } | PrincipalRef::WorkspaceSystem => {}
+            PrincipalRef::Object { .. } | PrincipalRef::WorkspaceSystem | PrincipalRef::WorkspaceUserAssigned => {}
         }
     }
     reads
@@ -62,7 +64,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.workspaces.extend(observed.workspaces.keys().cloned());
             reads.datastores.extend(observed.workspaces.keys().cloned());
         }
-        Action::SetSharedKeyAccess { allowed: true, .. } => {}
+        Action::ResyncWorkspaceKeys { .. } | Action::SetSharedKeyAccess { allowed: true, .. } => {}
         Action::SetDatastoreCredential { workspace, name, .. } => {
             let known = observed.workspaces.get(workspace).and_then(|entry| entry.datastores.value());
             let own = desired.account_id.name();
@@ -120,5 +122,7 @@ pub fn target_reads(action: &Action) -> ReadSet {
             ReadSet { datastores: BTreeSet::from([workspace.clone()]), ..ReadSet::default() }
         }
         Action::SetSharedKeyAccess { .. } => ReadSet { account: true, ..ReadSet::default() },
+        // Azure shows nothing of it: that the operation ended well is all there is.
+        Action::ResyncWorkspaceKeys { .. } => ReadSet::default(),
     }
 }

@@ -62,6 +62,9 @@ pub struct Truth {
     pub computes: Vec<Compute>,
     pub datastores: Vec<Datastore>,
     pub more_accounts: BTreeSet<StorageAccountId>,
+    pub created_at: Option<Timestamp>,
+    /// The keys it holds.
+    pub holds: KeyTimes,
 }
 
 /// The truth about one account, and when things came to be.
@@ -70,6 +73,12 @@ pub struct World {
     pub now: Timestamp,
     pub key: SharedKeyAccess,
     pub key_on_since: Option<Timestamp>,
+    pub key_times: KeyTimes,
+    /// Whether Azure tells when keys were made.
+    pub tells_key_times: bool,
+    /// Whether workspaces on identity take keys too when they are told to.
+    pub identity_takes_keys: bool,
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
     pub workspaces: BTreeMap<WorkspaceId, Truth>,
     pub assignments: Vec<RoleAssignment>,
     pub roles: BTreeMap<RoleId, RoleDefinition>,
@@ -80,6 +89,7 @@ pub struct World {
     /// When a workspace in access-key mode last signed with the key.
     pub last_workspace_use: Option<Timestamp>,
     pub sas: u64,
+    pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
 }
@@ -90,6 +100,10 @@ impl World {
             now: start(),
             key: SharedKeyAccess::Absent,
             key_on_since: None,
+            key_times: made(start() - SignedDuration::from_secs(900 * DAY)),
+            tells_key_times: true,
+            identity_takes_keys: true,
+            keys_taken: BTreeMap::new(),
             workspaces: BTreeMap::new(),
             assignments: Vec::new(),
             roles: BTreeMap::new(),
@@ -98,6 +112,7 @@ impl World {
             key_user_until: None,
             last_workspace_use: None,
             sas: 0,
+            endpoints: Vec::new(),
             elsewhere: Vec::new(),
         };
         for role in catalog::ROLES {
@@ -133,6 +148,8 @@ impl World {
             computes: Vec::new(),
             datastores: Vec::new(),
             more_accounts: BTreeSet::new(),
+            created_at: Some(start() - SignedDuration::from_secs(400 * DAY)),
+            holds: self.key_times,
         };
         self.workspaces.insert(id.clone(), truth);
         self.assign(system, catalog::BLOB_CONTRIBUTOR, 400 * DAY);
@@ -181,7 +198,12 @@ impl World {
     pub fn observe(&self, desired: &KeyDesired) -> Observed {
         let now = self.now;
         let mut observed = Observed::unread(account_id(), now);
-        let account = Account { id: account_id(), shared_key: self.key, location: "westeurope".to_owned() };
+        let account = Account {
+            id: account_id(),
+            shared_key: self.key,
+            key_times: self.told_key_times(),
+            location: "westeurope".to_owned(),
+        };
         observed.account = Reading::known(Some(account), now);
         observed.listings = BTreeMap::from([(account_id().subscription(), Reading::known((), now))]);
         for (id, truth) in &self.workspaces {
@@ -196,6 +218,7 @@ impl World {
                 primary_identity: None,
                 data_isolation: None,
                 provisioning_state: Some("Succeeded".to_owned()),
+                created_at: truth.created_at,
                 location: "westeurope".to_owned(),
             };
             let entry = ObservedWorkspace {
@@ -206,6 +229,7 @@ impl World {
             observed.workspaces.insert(id.clone(), entry);
         }
         observed.elsewhere = Reading::known(BTreeMap::from([(workspace_id("far-away"), self.elsewhere.clone())]), now);
+        observed.endpoints = Reading::known(self.endpoints.clone(), now);
         observed.assignments = Reading::known(self.assignments.clone(), now);
         observed.roles = self.roles.iter().map(|(id, role)| (*id, Reading::known(role.clone(), now))).collect();
         observed.denies = Reading::known(self.denies.clone(), now);
@@ -226,8 +250,17 @@ impl World {
             },
             now,
         );
-        observed.history = History { key_on_since: self.key_on_since };
+        observed.history = History { key_on_since: self.key_on_since, keys_taken: self.keys_taken.clone() };
         observed
+    }
+
+    fn told_key_times(&self) -> KeyTimes {
+        if self.tells_key_times { self.key_times } else { KeyTimes::default() }
+    }
+
+    /// Somebody makes a key anew.
+    pub fn rotate(&mut self) {
+        self.key_times.key1 = Some(self.now);
     }
 
     /// What a write does, at once.
@@ -243,6 +276,21 @@ impl World {
                     AuthMode::Identity => ObservedAuthMode::Identity,
                     AuthMode::AccessKey => ObservedAuthMode::AccessKey,
                 };
+                match (mode, self.keys_taken.get_mut(workspace)) {
+                    (AuthMode::Identity, _) => drop(self.keys_taken.remove(workspace)),
+                    (AuthMode::AccessKey, Some(taken)) => taken.again = Again::Due,
+                    (AuthMode::AccessKey, None) => {}
+                }
+            }
+            Action::ResyncWorkspaceKeys { workspace } => {
+                let keys = self.told_key_times();
+                let truth = self.workspaces.get_mut(workspace).unwrap();
+                let on_key = truth.mode == ObservedAuthMode::AccessKey;
+                if on_key || self.identity_takes_keys {
+                    truth.holds = self.key_times;
+                }
+                let again = if on_key { Again::Done } else { Again::NotYet };
+                self.keys_taken.insert(workspace.clone(), KeysTaken { keys, again });
             }
             Action::SetSharedKeyAccess { allowed, .. } => {
                 self.key = if *allowed { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed };
@@ -290,7 +338,7 @@ impl World {
     /// Whether a person's work through a workspace succeeds, roles working `propagation` after they were granted. Everybody
     /// also reads through every datastore but the new one: with the key that it stores, or as themselves where it stores none.
     pub fn works(&self, workspace: &WorkspaceId, needs: &[Need], propagation: Duration) -> BTreeMap<PrincipalId, bool> {
-        let Truth { mode, datastores, .. } = &self.workspaces[workspace];
+        let Truth { mode, holds, datastores, .. } = self.workspaces[workspace].clone();
         let through = |store: &Datastore, id, role| match store.credentials {
             DatastoreCredentials::AccountKey | DatastoreCredentials::Sas => self.key.is_on(),
             _ => self.has(id, role, propagation),
@@ -299,7 +347,7 @@ impl World {
         for need in needs {
             let PrincipalRef::Object { id, .. } = need.principal else { continue };
             let ok = match mode {
-                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => self.key.is_on(),
+                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => self.key.is_on() && holds == self.key_times,
                 ObservedAuthMode::Identity => self.has(id, need.role, propagation),
                 ObservedAuthMode::Other(_) => false,
             };
@@ -309,6 +357,11 @@ impl World {
         }
         works
     }
+}
+
+/// Both keys, made at once.
+pub fn made(at: Timestamp) -> KeyTimes {
+    KeyTimes { key1: Some(at), key2: Some(at) }
 }
 
 pub fn owner_role() -> RoleId {
@@ -335,6 +388,7 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
                 service_grants: ServiceGrants::Wait,
                 datastores: DesiredDatastores::Unmanaged,
                 accept_one_way: None,
+                accept_stale_keys: None,
                 location: Location::default(),
             };
             ((*id).clone(), workspace)

@@ -12,6 +12,7 @@ mod directory;
 mod entry;
 mod faults;
 mod inventory;
+mod keys;
 mod locks;
 mod metrics;
 mod policies;

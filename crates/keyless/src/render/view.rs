@@ -232,6 +232,7 @@ impl PlannedStep {
             Action::SetAuthMode { workspace: _, mode } => (Some(mode.to_string()), None, None),
             Action::SetDatastoreCredential { .. } => (Some("None".to_owned()), None, None),
             Action::CreateDatastore { workspace: _, name, place: _ } => (Some(name.clone()), None, None),
+            Action::ResyncWorkspaceKeys { workspace: _ } => (None, None, None),
             Action::SetSharedKeyAccess { account: _, allowed } => (Some(on_off(*allowed).to_owned()), None, None),
         };
         Self {
@@ -285,6 +286,16 @@ impl Noted {
             Finding::ServiceGrantMissing { workspace, principal } => {
                 ("serviceGrantMissing", Some(workspace), Some(principal.to_string()))
             }
+            Finding::EndpointGrantMissing { workspace, endpoint: _, principal } => {
+                ("endpointGrantMissing", Some(workspace), Some(principal.to_string()))
+            }
+            Finding::Undeclared { workspace, kind: _, auth_mode: _, broken: _ } => {
+                ("undeclared", Some(workspace), None)
+            }
+            Finding::ScenarioMisplaced { workspace, scenario: _, kind: _ } => {
+                ("scenarioMisplaced", Some(workspace), None)
+            }
+            Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
             Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
                 ("grantUnwanted", None, Some(principal.to_string()))
             }
@@ -297,7 +308,7 @@ impl Noted {
             }
         };
         let Cause { class, lift } = match finding {
-            Finding::Incomplete { cause, .. } => cause.clone(),
+            Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } => cause.clone(),
             _ => Cause::default(),
         };
         let workspace = workspace.map(|id| id.as_str().to_owned());

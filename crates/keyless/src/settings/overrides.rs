@@ -106,6 +106,9 @@ pub(crate) struct Overrides {
     /// Versions for the list of subscriptions
     #[arg(long, env = "KEYLESS_API_VERSIONS_SUBSCRIPTIONS", value_name = "VERSION,VERSION")]
     pub(super) api_versions_subscriptions: Option<VersionList>,
+    /// Versions for the list of resources of every type
+    #[arg(long, env = "KEYLESS_API_VERSIONS_RESOURCES", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_resources: Option<VersionList>,
 
     /// Where conveniences are kept over restarts; losing it costs waiting, never safety
     #[arg(long, env = "KEYLESS_STATE_DIR", value_name = "DIR")]

@@ -16,6 +16,7 @@ pub(crate) struct VersionsFile {
     pub metrics: Option<VersionList>,
     pub managed_identities: Option<VersionList>,
     pub subscriptions: Option<VersionList>,
+    pub resources: Option<VersionList>,
 }
 
 impl VersionsFile {
@@ -30,6 +31,7 @@ impl VersionsFile {
             metrics,
             managed_identities,
             subscriptions,
+            resources,
         } = self.clone();
         [
             (Interface::Workspaces, workspaces),
@@ -40,6 +42,7 @@ impl VersionsFile {
             (Interface::Metrics, metrics),
             (Interface::ManagedIdentities, managed_identities),
             (Interface::Subscriptions, subscriptions),
+            (Interface::Resources, resources),
         ]
         .into_iter()
         .filter_map(|(interface, list)| Some((interface, list?.0)))

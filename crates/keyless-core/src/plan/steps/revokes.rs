@@ -47,6 +47,7 @@ impl Planner<'_> {
             let active = gates::account_active(self.desired, self.observed.now);
             let mut checks = self.checks(&action, Effort::Loosen, active);
             checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+            checks.look(Gate::WentBack, gates::went_back(self.observed, self.desired));
             checks.look(Gate::Listed, gates::subscriptions_listed(self.observed));
             self.push(action, Effort::Loosen, BTreeSet::new(), checks);
         }
