@@ -12,7 +12,7 @@ use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, PrincipalType, RoleAssignment,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, PrincipalType, RoleAssignment,
     RoleDefinition, Workspace,
 };
 
@@ -55,6 +55,11 @@ pub trait ReadArm: Send + Sync {
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>>;
     /// The role assignments that apply at `scope`: made there or inherited (`$filter=atScope()`).
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>>;
+    /// The role assignments that reach a user or service principal at `scope`, through groups too
+    /// (`$filter=atScope() and assignedTo('…')`). Azure takes no group here.
+    async fn role_assignments_of(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<RoleAssignment>>;
+    /// What a principal could activate at `scope` and has not, through groups too.
+    async fn eligibilities(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<Eligibility>>;
     /// One role assignment by a direct read, which does not lag as lists do.
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>>;
     /// One role definition, as seen from `scope`.
@@ -84,6 +89,8 @@ pub struct Grant {
     pub principal_type: PrincipalType,
     /// Which role.
     pub role: RoleId,
+    /// The ABAC condition, sent as version 2.0.
+    pub condition: Option<String>,
     /// Names the owner; written once, never compared.
     pub description: String,
 }

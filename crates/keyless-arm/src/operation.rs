@@ -80,6 +80,12 @@ operations! {
     /// The role assignments at a scope and above.
     ListRoleAssignments = "list role assignments", Authorization, &[200],
         &["Microsoft.Authorization/roleAssignments/read"];
+    /// The role assignments that reach a principal, through groups too.
+    ListAssignmentsOf = "list role assignments of a principal", Authorization, &[200],
+        &["Microsoft.Authorization/roleAssignments/read"];
+    /// The roles that a principal could activate: only `why` asks for them.
+    ListEligibilities = "list role eligibilities", Eligibilities, &[200],
+        &["Microsoft.Authorization/roleEligibilityScheduleInstances/read"];
     /// One role assignment, after it was written.
     GetRoleAssignment = "get role assignment", Authorization, &[200],
         &["Microsoft.Authorization/roleAssignments/read"];

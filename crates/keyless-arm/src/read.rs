@@ -6,7 +6,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, RoleAssignment, RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, RoleAssignment, RoleDefinition,
+    Workspace,
 };
 
 use crate::api::{Answer, Read, ReadArm};
@@ -18,7 +19,7 @@ use crate::quota::Provider;
 use crate::storage;
 use crate::stored::StoredDatastore;
 use crate::view::metrics::Question;
-use crate::view::{access, endpoint, metrics, storage as storage_view, workspace};
+use crate::view::{access, eligibility, endpoint, metrics, storage as storage_view, workspace};
 use crate::write::is_datastore_name;
 
 /// Five ways to authorise times some twenty response types is the most that can come; more means something is cut.
@@ -81,6 +82,24 @@ impl ReadArm for Client {
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
         let call = self.at_scope(Operation::ListRoleAssignments, scope, "roleAssignments");
         self.all(call, access::role_assignment).await
+    }
+
+    async fn role_assignments_of(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<RoleAssignment>> {
+        let filter = format!("atScope() and assignedTo('{principal}')");
+        let path = extension(scope, "roleAssignments");
+        let (operation, provider) = (Operation::ListAssignmentsOf, Provider::Authorization);
+        self.all(self.list(operation, provider, scope, &path, &[("$filter", &filter)]), access::role_assignment).await
+    }
+
+    async fn eligibilities(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<Eligibility>> {
+        let filter = format!("assignedTo('{principal}')");
+        let path = extension(scope, "roleEligibilityScheduleInstances");
+        let (operation, provider) = (Operation::ListEligibilities, Provider::Authorization);
+        let call = self.list(operation, provider, scope, &path, &[("$filter", &filter)]);
+        let mut answer = self.all(call, eligibility::eligibility).await?;
+        // What lies below would not count at the scope.
+        answer.value.retain(|eligibility| eligibility.scope.covers(scope));
+        Ok(answer)
     }
 
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {

@@ -28,12 +28,17 @@ impl WriteArm for Client {
         let path = extension(&grant.scope, &format!("roleAssignments/{}", grant.name));
         // Built-in roles have no subscription; responses spell the subscription form, and so do we where there is one.
         let home = grant.scope.subscription().map(|id| id.arm().to_string()).unwrap_or_default();
-        let body = json!({"properties": {
+        let mut body = json!({"properties": {
             "roleDefinitionId": format!("{home}/providers/Microsoft.Authorization/roleDefinitions/{}", grant.role),
             "principalId": grant.principal.to_string(),
             "principalType": grant.principal_type.as_wire(),
             "description": grant.description,
         }});
+        let properties = body.get_mut("properties").and_then(Value::as_object_mut);
+        if let (Some(condition), Some(properties)) = (&grant.condition, properties) {
+            properties.insert("condition".to_owned(), json!(condition));
+            properties.insert("conditionVersion".to_owned(), json!("2.0"));
+        }
         let (operation, provider) = (Operation::GrantRole, Provider::Authorization);
         let call = self.change(operation, Kind::Grant, provider, &grant.scope, &path, Some(&body));
         self.send(permit, call).await

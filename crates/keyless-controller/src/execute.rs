@@ -201,9 +201,9 @@ async fn carry_out(
 ) -> Write {
     match action {
         Action::GrantRole(grant) => {
-            let Grant { scope, principal, principal_type, role, name } = grant.clone();
+            let Grant { scope, principal, principal_type, role, condition, name, is_renamed: _ } = grant.clone();
             let description = Grant::description(owner);
-            let grant = api::Grant { scope, name, principal, principal_type, role, description };
+            let grant = api::Grant { scope, name, principal, principal_type, role, condition, description };
             write.grant_role(permit, &grant).await
         }
         Action::SetAuthMode { workspace, mode } => write.set_auth_mode(permit, workspace, *mode).await,

@@ -17,13 +17,14 @@ use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    AccessAt, Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, Observed, ObservedWorkspace,
-    Reading, RoleAssignment, RoleDefinition, Workspace,
+    AccessAt, Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, Observed,
+    ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
 use crate::clock::{ServerClock, earlier};
 use crate::failed::failed;
+use crate::membership::{self, Memberships};
 use crate::memory::Memory;
 use crate::search::{Search, Searcher};
 use crate::sweep::Sweep;
@@ -47,6 +48,7 @@ pub struct Observer {
     memory: Arc<Memory>,
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
     endpoints: Mutex<BTreeMap<SubscriptionId, Arc<tokio::sync::Mutex<Option<Endpoints>>>>>,
+    groups: Memberships,
     /// Held over a sweep of the fleet, so that accounts that need one at once share it.
     sweep: tokio::sync::Mutex<Sweep>,
     shared_for: Duration,
@@ -95,6 +97,8 @@ enum Piece {
     Assignments(Reading<Vec<RoleAssignment>>, BTreeMap<RoleId, Reading<RoleDefinition>>),
     Assignment(ArmId, Reading<Option<RoleAssignment>>),
     AccessAt(StorageAccountId, AccessAt),
+    Groups(PrincipalId, Reading<BTreeSet<PrincipalId>>),
+    Eligibilities(PrincipalId, Reading<Vec<Eligibility>>),
     Denies(Reading<Vec<DenyAssignment>>),
     Locks(Reading<Vec<Lock>>),
     KeyUsage(Reading<KeyUsage>),
@@ -114,6 +118,7 @@ impl Observer {
             memory,
             roles: Mutex::default(),
             endpoints: Mutex::default(),
+            groups: Memberships::default(),
             sweep: tokio::sync::Mutex::default(),
             shared_for: SHARED_FOR,
         }
@@ -163,6 +168,8 @@ impl Observer {
             assignments,
             assignments_by_id,
             access_at,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
@@ -200,6 +207,14 @@ impl Observer {
         }
         for id in access_at {
             first.push(Box::pin(self.access_at(ask.desired, id)));
+        }
+        for id in groups {
+            first.push(Box::pin(async move { Piece::Groups(*id, self.groups(ask, *id).await) }));
+        }
+        for id in eligibilities {
+            first.push(Box::pin(async move {
+                Piece::Eligibilities(*id, self.reading(self.read.eligibilities(key.arm(), *id).await))
+            }));
         }
         if *denies {
             first.push(Box::pin(async move {
@@ -337,6 +352,25 @@ impl Observer {
         Piece::AccessAt(id.clone(), AccessAt { assignments, roles, denies })
     }
 
+    /// The groups of a principal: whatever is assigned to it and not made to it is made to a group it is in. A plan may
+    /// rest on an answer of some minutes ago, a write may not.
+    async fn groups(&self, ask: Ask<'_>, principal: PrincipalId) -> Reading<BTreeSet<PrincipalId>> {
+        let thing = (ask.desired.account_id.clone(), principal);
+        if ask.confirming.is_none()
+            && let Some(kept) = self.groups.kept(&thing)
+        {
+            return kept;
+        }
+        let reading = self.reading(self.read.role_assignments_of(thing.0.arm(), principal).await);
+        let found = match reading {
+            Reading::Known { value, at } => Reading::known(membership::groups_in(&value, principal), at),
+            Reading::Unknown { why, cause } => Reading::Unknown { why, cause },
+            Reading::NotRead => Reading::NotRead,
+        };
+        self.groups.keep(thing, &found);
+        found
+    }
+
     async fn role(&self, desired: &KeyDesired, id: RoleId) -> Reading<RoleDefinition> {
         let slot = {
             let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
@@ -394,6 +428,13 @@ impl Observer {
                 }
                 Piece::AccessAt(id, access) => {
                     part.access_at.insert(id, access);
+                }
+                Piece::Groups(id, reading) => {
+                    self.memory.saw_groups(key, id, &reading, self.clock.now());
+                    part.groups.insert(id, reading);
+                }
+                Piece::Eligibilities(id, reading) => {
+                    part.eligibilities.insert(id, reading);
                 }
                 Piece::Denies(reading) => {
                     part.denies = reading;

@@ -16,7 +16,8 @@ use keyless_arm::error::ArmError;
 use keyless_arm::stored::StoredDatastore;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Endpoint, KeyUsage, Lock, RoleAssignment, RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, RoleAssignment, RoleDefinition,
+    Workspace,
 };
 use tokio::time::Instant;
 
@@ -135,6 +136,16 @@ impl ReadArm for Sparing {
 
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
         self.refusals.ask("role assignments", scope.folded(), self.read.role_assignments(scope)).await
+    }
+
+    async fn role_assignments_of(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<RoleAssignment>> {
+        let of = format!("{principal} {}", scope.folded());
+        self.refusals.ask("role assignments of", of, self.read.role_assignments_of(scope, principal)).await
+    }
+
+    async fn eligibilities(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<Eligibility>> {
+        let of = format!("{principal} {}", scope.folded());
+        self.refusals.ask("eligibilities", of, self.read.eligibilities(scope, principal)).await
     }
 
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {

@@ -241,6 +241,8 @@ pub struct Need {
     pub role: RoleId,
     /// At which scope a missing grant is made.
     pub grant_scope: GrantScope,
+    /// The ABAC condition that a missing grant gets, and that does not make a grant insufficient.
+    pub condition: Option<String>,
     /// Which levels and scenarios of the file ask for it, such as `level readWrite`, `scenario training`.
     pub because: BTreeSet<String>,
 }

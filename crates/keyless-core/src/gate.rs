@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::id::{ArmId, ManagedIdentityId, StorageAccountId, WorkspaceId};
+use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, WorkspaceId};
 use crate::reading::Cause;
 
 /// A fact an action waits for. The names are API: events and `plan` carry them.
@@ -171,6 +171,10 @@ pub struct ReadSet {
     pub assignments_by_id: BTreeSet<ArmId>,
     /// Role assignments with their definitions, and deny assignments, at these other accounts.
     pub access_at: BTreeSet<StorageAccountId>,
+    /// The groups of these users and service principals, as far as assignments at the account show.
+    pub groups: BTreeSet<PrincipalId>,
+    /// What these principals could activate at the account.
+    pub eligibilities: BTreeSet<PrincipalId>,
     /// Deny assignments at the account.
     pub denies: bool,
     /// Locks at the account.
@@ -202,6 +206,8 @@ impl ReadSet {
             assignments,
             assignments_by_id,
             access_at,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
@@ -217,6 +223,8 @@ impl ReadSet {
         self.assignments |= assignments;
         self.assignments_by_id.extend(assignments_by_id);
         self.access_at.extend(access_at);
+        self.groups.extend(groups);
+        self.eligibilities.extend(eligibilities);
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;

@@ -10,6 +10,7 @@
 
 mod across;
 mod check;
+mod condition;
 mod datastores;
 mod documents;
 mod hint;

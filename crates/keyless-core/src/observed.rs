@@ -9,6 +9,7 @@ mod assignment;
 mod compute;
 mod datastore;
 mod deny;
+mod eligibility;
 mod endpoint;
 mod keys;
 mod lock;
@@ -16,7 +17,7 @@ mod role;
 mod usage;
 mod workspace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -30,6 +31,7 @@ pub use assignment::{PrincipalType, RoleAssignment};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials, DatastoreForm, is_system_name};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use eligibility::Eligibility;
 pub use endpoint::Endpoint;
 pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
@@ -62,6 +64,11 @@ pub struct Observed {
     pub roles: BTreeMap<RoleId, Reading<RoleDefinition>>,
     /// Access at other accounts, on which datastores stand.
     pub access_at: BTreeMap<StorageAccountId, AccessAt>,
+    /// The groups that a user or service principal is in, as far as assignments at the account show: a group that none is
+    /// made to does not show.
+    pub groups: BTreeMap<PrincipalId, Reading<BTreeSet<PrincipalId>>>,
+    /// What could be activated at the account and is not, by who could.
+    pub eligibilities: BTreeMap<PrincipalId, Reading<Vec<Eligibility>>>,
     /// Deny assignments that apply at the account.
     pub denies: Reading<Vec<DenyAssignment>>,
     /// Locks that apply at the account, inherited ones included.
@@ -91,6 +98,8 @@ impl Observed {
             assignments_by_id: BTreeMap::new(),
             roles: BTreeMap::new(),
             access_at: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            eligibilities: BTreeMap::new(),
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
@@ -113,6 +122,8 @@ impl Observed {
             assignments_by_id,
             roles,
             access_at,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
@@ -145,6 +156,12 @@ impl Observed {
             self.roles.entry(id).or_insert(Reading::NotRead).absorb(role);
         }
         self.access_at.extend(access_at);
+        for (id, found) in groups {
+            self.groups.entry(id).or_insert(Reading::NotRead).absorb(found);
+        }
+        for (id, found) in eligibilities {
+            self.eligibilities.entry(id).or_insert(Reading::NotRead).absorb(found);
+        }
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
@@ -167,6 +184,8 @@ impl Observed {
             assignments,
             assignments_by_id,
             access_at,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
@@ -201,6 +220,12 @@ impl Observed {
             self.assignments_by_id.remove(id);
         }
         self.access_at.retain(|id, _| !access_at.contains(id));
+        for id in groups {
+            self.groups.remove(id);
+        }
+        for id in eligibilities {
+            self.eligibilities.remove(id);
+        }
         if *denies {
             self.denies = Reading::NotRead;
         }
@@ -226,4 +251,6 @@ pub struct History {
     pub key_on_since: Option<Timestamp>,
     /// Which workspaces this process had take the account's keys anew.
     pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
+    /// Since when every read of this process has seen a principal (first) in a group (second).
+    pub member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
 }

@@ -464,11 +464,11 @@ fn verified(action: &Action, observed: &Observed, request_id: Option<String>, ch
     let seen = match action {
         Action::GrantRole(grant) => assignment(observed, &grant.id()).map(|found| match found {
             Some(found) => {
-                let Grant { scope, principal, principal_type: _, role, name: _ } = grant;
+                let Grant { scope, principal, principal_type: _, role, condition, name: _, is_renamed: _ } = grant;
                 found.principal == *principal
                     && found.role == *role
                     && found.scope == *scope
-                    && found.condition.is_none()
+                    && found.condition.as_deref().map(str::trim) == condition.as_deref().map(str::trim)
             }
             // Where nothing was changed the same grant stands there under another name.
             None => !changed,

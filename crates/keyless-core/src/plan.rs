@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use crate::action::{Action, Effort};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
-use crate::id::{ArmId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
+use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{Cause, DatastoreCredentials, Observed, ObservedAuthMode, SharedKeyAccess, WorkspaceKind};
 
 pub use reads::{base_reads, confirm_reads, target_reads};
@@ -28,6 +28,8 @@ pub struct Limits {
     pub boot_until: Option<Timestamp>,
     /// Until when nothing is written to this account, because a write of this process may still land.
     pub unsettled_until: Option<Timestamp>,
+    /// First names of grants that Azure cannot tell from other assignments': these get their second names.
+    pub clashing: BTreeSet<AssignmentName>,
     /// Actions that Azure refused for a reason only a person can lift, and until when they are not tried again.
     pub refused: BTreeMap<Action, Refusal>,
 }

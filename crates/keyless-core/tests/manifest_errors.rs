@@ -31,6 +31,9 @@ fn every_error_of_every_file_is_named_in_one_run() {
     accesskey-with-disabled-key.yaml:8:3: the document contradicts itself: `authMode: accesskey` needs the key that `sharedKeyAccess: disabled` turns off (hint: a disabled key goes with `authMode: identity`)
     accesskey-with-disabled-key.yaml:8:3: unknown field `sharedKeyAccess` in `spec` (hint: `sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account)
     alias-bomb.yaml:7:11: anchors (`&`) and aliases (`*`) are not read (hint: write the value out, in quotes if it starts with `&` or `*`; an AccessProfile shares access)
+    bad-condition.yaml:11:18: `spec.access[0].condition` is not a condition: its brackets and quotes do not match (hint: an expression such as `(@Resource[…containers:name] StringEquals 'raw')`)
+    bad-condition.yaml:17:18: the principal is given the same role under another condition before (hint: a principal has a role once at a scope: write one condition with `OR`)
+    bad-condition.yaml:20:18: `spec.access[3].condition` must not be empty
     bad-duration.yaml:7:12: `spec.keyIdle` must be a duration; found the number 30 (hint: write a number and a unit, such as `90s`, `15m` or `7d`)
     bad-duration.yaml:14:12: `spec.keyIdle` must be at most 400 days, found `500d`
     bad-duration.yaml:21:12: `spec.keyIdle` must be longer than zero

@@ -3,6 +3,7 @@
 
 mod world;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use keyless_core::action::{Action, Grant};
@@ -98,6 +99,10 @@ impl<'a> Shell<'a> {
             if let Some(access) = full.access_at.remove(id) {
                 left.access_at.insert(id.clone(), access);
             }
+        }
+        for id in &reads.groups {
+            let found = full.groups.get(id).cloned().unwrap_or_else(|| Reading::known(BTreeSet::new(), full.now));
+            left.groups.insert(*id, found);
         }
         if reads.denies {
             left.denies = full.denies;

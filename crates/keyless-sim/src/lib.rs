@@ -21,6 +21,7 @@ mod deployment;
 pub mod desired_files;
 mod directory;
 mod drift;
+mod eligibility;
 mod faults;
 pub mod fleet;
 mod graph_query;

@@ -4,6 +4,7 @@
 //! Strict: what safety rests on. A value that cannot be understood is an error, never a default.
 
 pub(crate) mod access;
+pub(crate) mod eligibility;
 pub(crate) mod endpoint;
 pub(crate) mod metrics;
 pub(crate) mod node;
@@ -118,6 +119,7 @@ mod tests {
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
             let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));
+            let _ = super::eligibility::eligibility(&node);
             let _ = crate::envelope::of_value(&body);
         }
 

@@ -55,6 +55,10 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::ListOnlineEndpoints => read!(client.online_endpoints(SUBSCRIPTION.parse().unwrap())),
         Operation::GetStorageAccount => read!(client.account(&account)),
         Operation::ListRoleAssignments => read!(client.role_assignments(account.arm())),
+        Operation::ListAssignmentsOf => {
+            read!(client.role_assignments_of(account.arm(), PRINCIPAL.parse().unwrap()))
+        }
+        Operation::ListEligibilities => read!(client.eligibilities(account.arm(), PRINCIPAL.parse().unwrap())),
         Operation::GetRoleAssignment => {
             read!(client.role_assignment(&ArmId::parse(&assignment_id()).unwrap()))
         }
@@ -73,6 +77,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
                 principal: PRINCIPAL.parse().unwrap(),
                 principal_type: PrincipalType::ServicePrincipal,
                 role: ROLE.parse().unwrap(),
+                condition: None,
                 description: "keyless owner=prod".to_owned(),
             };
             done(client.grant_role(permit(WriteKind::Grant).await.unwrap(), &grant).await)
@@ -148,6 +153,8 @@ fn answer(operation: Operation) -> Value {
         | Operation::ListComputes
         | Operation::ListOnlineEndpoints
         | Operation::ListRoleAssignments
+        | Operation::ListAssignmentsOf
+        | Operation::ListEligibilities
         | Operation::ListDenyAssignments
         | Operation::ListLocks => json!({"value": []}),
     }

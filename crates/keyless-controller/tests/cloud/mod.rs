@@ -76,6 +76,8 @@ pub(crate) struct State {
     /// The workspaces that have not taken the keys of their account since.
     pub(crate) stale: BTreeSet<WorkspaceId>,
     pub(crate) assignments: BTreeMap<StorageAccountId, Vec<RoleAssignment>>,
+    /// Who is in which group: the group first.
+    pub(crate) members: BTreeSet<(PrincipalId, PrincipalId)>,
     /// Somebody signs with the key of these accounts, until then.
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
     /// What workspaces hold beside their own account.
@@ -201,7 +203,7 @@ impl Cloud {
                     principal: grant.principal,
                     principal_type: Some(grant.principal_type),
                     role: grant.role,
-                    condition: None,
+                    condition: grant.condition,
                     description: Some(grant.description),
                     created_on: Some(now),
                     updated_on: Some(now),
@@ -459,6 +461,18 @@ impl ReadArm for Cloud {
         })
         .await
     }
+    async fn role_assignments_of(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<RoleAssignment>> {
+        let account = StorageAccountId::try_from(scope.clone()).unwrap();
+        self.read("role_assignments_of", |state| {
+            let in_group = |group: &PrincipalId| state.members.contains(&(*group, principal));
+            let all = state.assignments.get(&account).into_iter().flatten();
+            all.filter(|known| known.principal == principal || in_group(&known.principal)).cloned().collect()
+        })
+        .await
+    }
+    async fn eligibilities(&self, _: &ArmId, _: PrincipalId) -> Read<Vec<Eligibility>> {
+        self.read("eligibilities", |_| Vec::new()).await
+    }
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {
         self.read("role_assignment", |state| {
             state.assignments.values().flatten().find(|known| known.id == *id).cloned() //
@@ -568,6 +582,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             principal: PrincipalRef::Object { kind: PrincipalType::Group, id: group(1), name: None },
             role: catalog::BLOB_CONTRIBUTOR,
             grant_scope: GrantScope::Account,
+            condition: None,
             because: BTreeSet::new(),
         };
         let declared = DesiredWorkspace {

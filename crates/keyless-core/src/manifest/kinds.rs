@@ -9,6 +9,7 @@ use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, Gran
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 
 use super::check::{asks_for_something, names_one_principal};
+use super::condition::Condition;
 use super::datastores::Datastores;
 use super::scalar::{Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
@@ -155,6 +156,8 @@ object! {
         optional scenarios("scenarios"): Vec<At<ScenarioName>>,
         /// Where missing grants are made; at the account if left out.
         optional grant_scope("grantScope"): GrantScope,
+        /// The ABAC condition that grants for this entry get; a grant under another one does not count.
+        optional condition("condition"): Condition,
     }
     also { "anyOf": [{ "required": ["level"] }, { "required": ["scenarios"] }] }
     check asks_for_something

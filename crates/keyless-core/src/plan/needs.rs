@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::access::{self, Cover};
+use crate::access::{self, Cover, Question};
 use crate::catalog::{self, CatalogRole};
 use crate::desired::{DesiredWorkspace, Need, PrincipalRef, ServiceGrants};
 use crate::gate::ReadSet;
@@ -32,6 +32,13 @@ pub(super) struct NeedView<'a> {
     pub(super) holders: Resolved,
 }
 
+impl NeedView<'_> {
+    /// What is asked about one of its principals.
+    pub(super) fn question(&self, principal: PrincipalId, kind: PrincipalType) -> Question<'_> {
+        Question { principal, kind: Some(kind), role: self.role, condition: self.need.condition.as_deref() }
+    }
+}
+
 /// The needs of a workspace, with the service's own grant added where the file says `serviceGrants: grant`.
 pub(super) fn views<'a>(
     workspace: &'a DesiredWorkspace,
@@ -54,6 +61,7 @@ pub(super) fn service_need(workspace: &DesiredWorkspace) -> Option<Need> {
         principal: PrincipalRef::WorkspaceSystem,
         role: catalog::BLOB_CONTRIBUTOR,
         grant_scope: crate::desired::GrantScope::Account,
+        condition: None,
         because: BTreeSet::from(["serviceGrants: grant".to_owned()]),
     })
 }
@@ -157,8 +165,8 @@ pub(super) enum ServiceGrant {
     NoIdentity,
     /// It could not be read.
     Unknown(String, Cause),
-    /// It has not been read.
-    NotRead,
+    /// It has not been read: these reads tell.
+    NotRead(Box<ReadSet>),
 }
 
 /// Judges the grant that the service makes to a workspace's system-assigned identity.
@@ -197,12 +205,14 @@ fn granted_by_service(
     let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else {
         return ServiceGrant::Unknown("the catalog lacks the role".to_owned(), Cause::default());
     };
-    match access::cover(role, principal, observed, waits) {
+    // The service makes it to the identity itself, so groups need not be read.
+    let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
+    match access::direct_cover(&question, observed, waits) {
         Cover::Covered { .. } => ServiceGrant::Present,
         Cover::Missing { conditional: true, .. } if conditioned_is_right => ServiceGrant::Present,
         Cover::Missing { .. } => ServiceGrant::Missing(principal),
-        Cover::Denied { by } => ServiceGrant::Unknown(format!("deny assignment {by}"), Cause::default()),
+        Cover::Denied { by } => ServiceGrant::Unknown(format!("deny assignment {}", by.name), Cause::default()),
         Cover::Unknown { why, cause } => ServiceGrant::Unknown(why, cause),
-        Cover::NotRead => ServiceGrant::NotRead,
+        Cover::NotRead(reads) => ServiceGrant::NotRead(reads),
     }
 }

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use crate::action::Action;
 use crate::desired::{DesiredWorkspace, KeyDesired, PrincipalRef};
 use crate::gate::ReadSet;
-use crate::id::WorkspaceId;
+use crate::id::{PrincipalId, WorkspaceId};
 use crate::observed::Observed;
 
 use super::Step;
+use super::needs::{self, Resolved};
 
 /// What every pass reads first: enough to tell drift.
 #[must_use]
@@ -47,12 +48,17 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
         reads.add(principal_reads(desired, id));
     }
     match &step.action {
-        Action::GrantRole(_) => reads.assignments = true,
+        Action::GrantRole(grant) => {
+            reads.assignments = true;
+            // That no group of its gives what is missing, if it was looked up.
+            reads.groups.extend(observed.groups.contains_key(&grant.principal).then_some(grant.principal));
+        }
         Action::SetAuthMode { workspace, mode } => {
             reads.workspaces.insert(workspace.clone());
             if *mode == crate::desired::AuthMode::Identity {
                 reads.assignments = true;
                 reads.denies = true;
+                reads.groups.extend(groups_rested_on(desired, observed, workspace));
                 reads.computes.insert(workspace.clone());
                 reads.identities.extend(identities_of_computes(observed, workspace));
             }
@@ -89,6 +95,22 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
         }
     }
     reads
+}
+
+/// The principals of a workspace's needs whose groups were looked up: their cover, or their being spared, may rest on them.
+fn groups_rested_on(desired: &KeyDesired, observed: &Observed, workspace: &WorkspaceId) -> BTreeSet<PrincipalId> {
+    let Some(declared) = desired.workspaces.get(workspace) else { return BTreeSet::new() };
+    let service = needs::service_need(declared);
+    needs::views(declared, service.as_ref(), observed)
+        .into_iter()
+        .filter_map(|view| match view.holders {
+            Resolved::Known(holders) => Some(holders),
+            Resolved::Missing(_) | Resolved::Unknown(..) | Resolved::NotRead(_) => None,
+        })
+        .flatten()
+        .map(|(principal, _)| principal)
+        .filter(|principal| observed.groups.contains_key(principal))
+        .collect()
 }
 
 /// User-assigned identities of computes whose object id only a read of their own tells.

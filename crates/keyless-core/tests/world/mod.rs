@@ -50,7 +50,13 @@ pub fn object(n: u128) -> PrincipalRef {
 }
 
 pub fn need(principal: PrincipalRef, role: RoleId) -> Need {
-    Need { principal, role, grant_scope: GrantScope::Account, because: BTreeSet::from(["test".to_owned()]) }
+    Need {
+        principal,
+        role,
+        grant_scope: GrantScope::Account,
+        condition: None,
+        because: BTreeSet::from(["test".to_owned()]),
+    }
 }
 
 /// One workspace of the truth.
@@ -83,6 +89,10 @@ pub struct World {
     pub assignments: Vec<RoleAssignment>,
     pub roles: BTreeMap<RoleId, RoleDefinition>,
     pub denies: Vec<DenyAssignment>,
+    /// The direct members of each group, groups among them.
+    pub members: BTreeMap<PrincipalId, BTreeSet<PrincipalId>>,
+    /// Since when this process has seen the memberships.
+    pub members_seen: Timestamp,
     pub locks: Vec<Lock>,
     /// When somebody outside the workspaces last signs with the key; may lie ahead.
     pub key_user_until: Option<Timestamp>,
@@ -108,6 +118,8 @@ impl World {
             assignments: Vec::new(),
             roles: BTreeMap::new(),
             denies: Vec::new(),
+            members: BTreeMap::new(),
+            members_seen: start() - SignedDuration::from_secs(2 * DAY),
             locks: Vec::new(),
             key_user_until: None,
             last_workspace_use: None,
@@ -152,7 +164,8 @@ impl World {
             holds: self.key_times,
         };
         self.workspaces.insert(id.clone(), truth);
-        self.assign(system, catalog::BLOB_CONTRIBUTOR, 400 * DAY);
+        self.assign(system, catalog::BLOB_CONTRIBUTOR, 400 * DAY).principal_type =
+            Some(PrincipalType::ServicePrincipal);
         id
     }
 
@@ -232,6 +245,14 @@ impl World {
         observed.endpoints = Reading::known(self.endpoints.clone(), now);
         observed.assignments = Reading::known(self.assignments.clone(), now);
         observed.roles = self.roles.iter().map(|(id, role)| (*id, Reading::known(role.clone(), now))).collect();
+        for principal in self.members.values().flatten().chain(needed(desired).iter()) {
+            let assigned = |group: &PrincipalId| self.assignments.iter().any(|a| a.principal == *group);
+            let shown: BTreeSet<PrincipalId> = self.groups_of(*principal).into_iter().filter(assigned).collect();
+            for group in &shown {
+                observed.history.member_since.insert((*principal, *group), self.members_seen);
+            }
+            observed.groups.insert(*principal, Reading::known(shown, now));
+        }
         observed.denies = Reading::known(self.denies.clone(), now);
         observed.locks = Reading::known(self.locks.clone(), now);
         let idle = desired.account.as_ref().and_then(|a| a.key_idle).unwrap_or(desired.fleet.waits.key_idle);
@@ -250,7 +271,8 @@ impl World {
             },
             now,
         );
-        observed.history = History { key_on_since: self.key_on_since, keys_taken: self.keys_taken.clone() };
+        observed.history.key_on_since = self.key_on_since;
+        observed.history.keys_taken = self.keys_taken.clone();
         observed
     }
 
@@ -266,8 +288,10 @@ impl World {
     /// What a write does, at once.
     pub fn apply(&mut self, action: &Action) {
         match action {
-            Action::GrantRole(Grant { scope, principal, role, name, .. }) => {
+            Action::GrantRole(Grant { scope, principal, principal_type, role, name, condition, .. }) => {
                 let made = self.assign_at(scope.clone(), *principal, *role, 0);
+                made.condition.clone_from(condition);
+                made.principal_type = Some(*principal_type);
                 made.name = *name;
                 made.id = scope.role_assignment(*name);
             }
@@ -317,6 +341,19 @@ impl World {
         }
     }
 
+    /// The groups that a principal is in, through others too.
+    pub fn groups_of(&self, principal: PrincipalId) -> BTreeSet<PrincipalId> {
+        let mut found = BTreeSet::new();
+        for _ in 0..=self.members.len() {
+            for (group, members) in &self.members {
+                if members.contains(&principal) || members.iter().any(|member| found.contains(member)) {
+                    found.insert(*group);
+                }
+            }
+        }
+        found
+    }
+
     /// The naive judgement of a role: by name of role only, unconditional, not denied, at least `age` old.
     pub fn has(&self, principal: PrincipalId, role: RoleId, age: Duration) -> bool {
         let enough = |held: RoleId| {
@@ -326,8 +363,9 @@ impl World {
                 || (held == catalog::FILE_CONTRIBUTOR && role == catalog::FILE_READER)
         };
         let age = SignedDuration::try_from(age).unwrap();
+        let groups = self.groups_of(principal);
         self.assignments.iter().any(|a| {
-            a.principal == principal
+            (a.principal == principal || groups.contains(&a.principal))
                 && enough(a.role)
                 && a.condition.is_none()
                 && a.scope.covers(account_id().arm())
@@ -362,6 +400,17 @@ impl World {
 /// Both keys, made at once.
 pub fn made(at: Timestamp) -> KeyTimes {
     KeyTimes { key1: Some(at), key2: Some(at) }
+}
+
+/// The people and service principals that the documents name by object id.
+fn needed(desired: &KeyDesired) -> BTreeSet<PrincipalId> {
+    let needs = desired.workspaces.values().flat_map(|workspace| &workspace.needs);
+    needs
+        .filter_map(|need| match need.principal {
+            PrincipalRef::Object { kind: PrincipalType::User | PrincipalType::ServicePrincipal, id, .. } => Some(id),
+            _ => None,
+        })
+        .collect()
 }
 
 pub fn owner_role() -> RoleId {

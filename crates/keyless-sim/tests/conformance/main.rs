@@ -9,6 +9,7 @@ mod datastores;
 mod datastores_v1;
 mod deployments;
 mod directory;
+mod eligibilities;
 mod entry;
 mod faults;
 mod inventory;

@@ -94,6 +94,9 @@ pub(crate) struct Overrides {
     /// Versions for role assignments, role definitions and deny assignments
     #[arg(long, env = "KEYLESS_API_VERSIONS_AUTHORIZATION", value_name = "VERSION,VERSION")]
     pub(super) api_versions_authorization: Option<VersionList>,
+    /// Versions for roles that could be activated
+    #[arg(long, env = "KEYLESS_API_VERSIONS_ELIGIBILITIES", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_eligibilities: Option<VersionList>,
     /// Versions for locks
     #[arg(long, env = "KEYLESS_API_VERSIONS_LOCKS", value_name = "VERSION,VERSION")]
     pub(super) api_versions_locks: Option<VersionList>,

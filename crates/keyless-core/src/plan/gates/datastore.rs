@@ -13,7 +13,7 @@ use crate::id::{StorageAccountId, WorkspaceId};
 use crate::observed::{Datastore, Observed, ObservedAuthMode, Reading};
 
 use super::{Judged, lacks, needs_aged, needs_covered, told};
-use crate::plan::needs::NeedView;
+use crate::plan::needs::{NeedView, Resolved};
 
 /// [`crate::gate::Gate::OnIdentity`].
 pub(in crate::plan) fn on_identity(id: &WorkspaceId, observed: &Observed) -> Judged {
@@ -73,12 +73,20 @@ pub(in crate::plan) fn access_judged(
         return lacks(ReadSet { access_at: BTreeSet::from([id]), ..ReadSet::default() });
     };
     // The same judgement as at home, over what was read there.
-    let seen = Observed {
+    let mut seen = Observed {
         assignments: there.assignments.clone(),
         roles: there.roles.clone(),
         denies: there.denies.clone(),
         ..Observed::unread(id.clone(), observed.now)
     };
+    for view in views {
+        let Resolved::Known(holders) = &view.holders else { continue };
+        for (principal, _) in holders {
+            let why = "what it has through groups is not looked at on another account";
+            seen.groups.insert(*principal, Reading::unknown(why));
+            seen.eligibilities.insert(*principal, Reading::unknown(why));
+        }
+    }
     let read_again = || lacks(ReadSet { access_at: BTreeSet::from([id.clone()]), ..ReadSet::default() });
     for (state, _) in [needs_covered(views, &seen, desired), needs_aged(views, &seen, desired)] {
         match state {
