@@ -15,6 +15,7 @@ mod harness;
 mod back;
 mod commands;
 mod converges;
+mod datastores;
 mod drift;
 mod faults;
 mod kills;
