@@ -5,6 +5,7 @@ mod clock;
 pub mod daemon;
 mod datastore;
 pub mod event;
+mod evidence;
 pub mod execute;
 mod failed;
 pub mod fleet;

@@ -5,12 +5,15 @@
 //! workspace wants a key the account refuses.
 
 mod datastores;
+mod evidence;
 mod grants;
+mod incompatible;
 mod key;
 mod modes;
 mod neighbours;
 mod resync;
 mod revokes;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +21,7 @@ use crate::action::{Action, Effort};
 use crate::desired::{DesiredWorkspace, KeyDesired, Need};
 use crate::gate::{Gate, GateCheck, GateState, ReadSet};
 use crate::id::WorkspaceId;
-use crate::observed::{Observed, Reading, Workspace};
+use crate::observed::{Observed, Reading, Workspace, WorkspaceKind};
 
 use super::gates::{self, Judged};
 use super::needs::{self, NeedView};
@@ -32,6 +35,7 @@ pub(super) struct Planner<'a> {
     drift: BTreeSet<Drift>,
     steps: Vec<Step>,
     findings: BTreeSet<Finding>,
+    switches: BTreeSet<WorkspaceKind>,
     wants: ReadSet,
 }
 
@@ -45,6 +49,7 @@ impl<'a> Planner<'a> {
             drift: BTreeSet::new(),
             steps: Vec::new(),
             findings: BTreeSet::new(),
+            switches: BTreeSet::new(),
             wants: ReadSet::default(),
         }
     }
@@ -73,6 +78,8 @@ impl<'a> Planner<'a> {
             self.datastores(&views);
             self.key_off(&target);
             self.revokes(&views);
+            self.service_flags();
+            self.watch();
             self.neighbours();
         }
         Plan {
@@ -82,6 +89,7 @@ impl<'a> Planner<'a> {
             drift: self.drift,
             steps: self.steps,
             findings: self.findings,
+            switches: self.switches,
             wants: self.wants,
         }
     }

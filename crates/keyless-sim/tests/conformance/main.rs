@@ -20,6 +20,7 @@ mod policies;
 mod providers;
 mod resource_graph;
 mod scale;
+mod services;
 mod slicing;
 mod tags;
 mod undeclared;
