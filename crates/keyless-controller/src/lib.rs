@@ -24,6 +24,7 @@ mod sweep;
 mod turn;
 mod view;
 pub mod watch;
+pub mod why;
 
 pub use clock::ServerClock;
 pub use failed::Failure;

@@ -8,6 +8,7 @@ mod gates;
 mod needs;
 mod reads;
 mod steps;
+pub mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;

@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     Refused,
     /// The right to have a workspace take keys is missing; everything else works.
     NoRightToKeys,
+    /// Azure cannot tell the name of the grant from another's.
+    Clash,
     /// Accepted, and nothing happens.
     DoesNotStick,
     /// A grant that is made and that lists do not show, until it is written again without this.
@@ -105,6 +107,8 @@ pub(crate) struct State {
     /// Runs before each read.
     pub(crate) on_read: Option<Box<dyn FnMut(&'static str) + Send>>,
     pub(crate) reads: BTreeMap<&'static str, u64>,
+    /// The name of each grant that was asked for.
+    pub(crate) grant_names: Vec<AssignmentName>,
     /// When each write call came in, and what it asked.
     pub(crate) calls: Vec<(Timestamp, String)>,
     hidden: BTreeSet<ArmId>,
@@ -361,6 +365,9 @@ impl Cloud {
                 Err(failed(ErrorClass::Transient, Landed::Unknown, "Timeout"))
             }
             Some(Fault::Refused) => Err(failed(ErrorClass::Refused, Landed::No, "ScopeLocked")),
+            Some(Fault::Clash) => {
+                Err(failed(ErrorClass::Transient, Landed::No, "HashConflictOnDifferentRoleAssignmentIds"))
+            }
             Some(Fault::DoesNotStick) => Ok(self.answer(Written::Changed)),
             Some(Fault::Slow(time)) => {
                 tokio::time::sleep(time).await;
@@ -587,6 +594,7 @@ impl WriteArm for Cloud {
         }
     }
     async fn grant_role(&self, _: WritePermit, grant: &Grant) -> Write {
+        self.lock().grant_names.push(grant.name);
         let what = format!("grant {} {}", catalog::role_name(grant.role), grant.scope.name());
         self.write(what, Effect::Grant(grant.clone())).await
     }
