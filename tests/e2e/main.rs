@@ -17,6 +17,7 @@ mod back;
 mod barriers;
 mod commands;
 mod converges;
+mod datastores;
 mod drift;
 mod evidence;
 mod faults;

@@ -1,4 +1,5 @@
-//! The order of the one published migration script, key off, grant, switch, is an outage; the daemon's order is none.
+//! The order of the one published migration script, key off, grant, datastores, switch, is an outage; the daemon's order
+//! is none.
 //!
 //! Source: `securitywave1` of <https://github.com/shpengmsft/aml_tools>.
 
@@ -60,6 +61,13 @@ fn key_off_then_grant_then_switch_denies_the_entitled() {
             if same_id(text_at(step, "/target"), account) {
                 grant(&sim, number, step, &roles);
             }
+        }
+    }
+    for store in sim.resources("Microsoft.MachineLearningServices/workspaces/datastores") {
+        if !text_at(&store, "/name").starts_with("workspace") {
+            let mut body = json!({"properties": store["properties"]});
+            body["properties"]["credentials"] = json!({"credentialsType": "None"});
+            sim.arm("PUT", id_of(&store), "2024-04-01", &body).ok();
         }
     }
     for workspace in &workspaces {

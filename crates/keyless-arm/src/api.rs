@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use keyless_core::desired::AuthMode;
+use keyless_core::desired::{AuthMode, DatastorePlace};
 use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
@@ -19,6 +19,7 @@ use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, 
 
 use crate::error::{ArmError, WriteError};
 use crate::governor::Place;
+use crate::stored::StoredDatastore;
 
 /// A value and what the answer said about itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +46,8 @@ pub trait ReadArm: Send + Sync {
     async fn workspace(&self, id: &WorkspaceId) -> Read<Option<Workspace>>;
     /// The datastores of a workspace.
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>>;
+    /// One datastore with everything that Azure says of it.
+    async fn datastore(&self, id: &WorkspaceId, name: &str) -> Read<Option<StoredDatastore>>;
     /// The computes of a workspace.
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>>;
     /// The online endpoints of a subscription that the controller's identity may see; Azure leaves out the others.
@@ -132,7 +135,7 @@ pub enum WriteKind {
     Grant,
     /// A role assignment is taken back.
     Revoke,
-    /// A workspace is changed.
+    /// A workspace or a datastore of one is changed.
     Workspace,
     /// A storage account is changed.
     Account,
@@ -175,6 +178,21 @@ pub trait WriteArm: Send + Sync {
     async fn revoke_role(&self, permit: WritePermit, assignment: &ArmId) -> Write;
     /// PATCH of `systemDatastoresAuthMode`, polled to its end.
     async fn set_auth_mode(&self, permit: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write;
+    /// PUT of a datastore as it was read, without its credential. One way: the secret is overwritten.
+    async fn set_datastore_credential(
+        &self,
+        permit: WritePermit,
+        workspace: &WorkspaceId,
+        stored: &StoredDatastore,
+    ) -> Write;
+    /// PUT of a new datastore without credentials.
+    async fn create_datastore(
+        &self,
+        permit: WritePermit,
+        workspace: &WorkspaceId,
+        name: &str,
+        place: &DatastorePlace,
+    ) -> Write;
     /// POST of `resyncKeys`, polled to its end: the workspace takes the keys of its account anew. No key passes through here.
     async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write;
     /// PATCH of `allowSharedKeyAccess`.

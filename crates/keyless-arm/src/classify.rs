@@ -23,13 +23,15 @@ pub(crate) enum Kind {
     Revoke,
     /// PATCH.
     Patch,
+    /// PUT of a whole resource that is there at once.
+    Put,
     /// POST of an action, which answers with nothing.
     Act,
 }
 
 impl Kind {
     pub(crate) fn is_write(self) -> bool {
-        matches!(self, Self::Grant | Self::Revoke | Self::Patch | Self::Act)
+        matches!(self, Self::Grant | Self::Revoke | Self::Patch | Self::Put | Self::Act)
     }
 }
 
@@ -304,6 +306,14 @@ mod tests {
             (Patch, 500, "InternalServerError", UNKNOWN(Transient)),
             (Patch, 400, "UserError", NO(Refused)),
         ]);
+        check("datastores: azure-rest-api-specs `Datastore/createOrUpdate.json`", &[
+            (Put, 200, "", Done),
+            (Put, 201, "", Done),
+            (Put, 400, "ValidationError", NO(Refused)),
+            (Put, 404, "WorkspaceNotFound", NO(Refused)),
+            (Put, 409, "ScopeLocked", NO(Refused)),
+            (Put, 500, "ServiceError", UNKNOWN(Transient)),
+        ]);
         check("recorded traffic beside the business as usual", &[
             (Patch, 502, "BadGatewayConnection", UNKNOWN(Transient)),
             (Patch, 503, "ServerTimeout", UNKNOWN(Transient)),
@@ -403,7 +413,7 @@ mod tests {
     #[test]
     fn no_status_panics_and_no_failed_write_with_a_5xx_counts_as_not_landed() {
         for status in 100..=999 {
-            for kind in [Get, List, Poll, Grant, Revoke, Patch] {
+            for kind in [Get, List, Poll, Grant, Revoke, Patch, Put] {
                 for code in ["Weird", "ScopeLocked", "RoleAssignmentExists", "PrincipalNotFound"] {
                     let verdict = classify(kind, StatusCode::from_u16(status).unwrap(), &coded(code));
                     if status >= 500 {

@@ -104,12 +104,13 @@ impl Client {
         body: Option<&Value>,
     ) -> Call {
         let method = match kind {
-            Kind::Grant => Method::PUT,
+            Kind::Grant | Kind::Put => Method::PUT,
             Kind::Revoke => Method::DELETE,
             Kind::Act => Method::POST,
             _ => Method::PATCH,
         };
-        let call = self.call(operation, kind, method, provider, id, path, &[]);
+        let query: &[(&str, &str)] = if kind == Kind::Put { &[("skipValidation", "true")] } else { &[] };
+        let call = self.call(operation, kind, method, provider, id, path, query);
         Call { body: body.map(|body| Bytes::from(body.to_string())), ..call }
     }
 
@@ -127,7 +128,7 @@ impl Client {
             Kind::List => Class::List,
             Kind::Get | Kind::Poll => Class::Read,
             Kind::Revoke => Class::Delete,
-            Kind::Grant | Kind::Patch | Kind::Act => Class::Write,
+            Kind::Grant | Kind::Patch | Kind::Put | Kind::Act => Class::Write,
         };
         let version = self.pipeline.versions.current(operation.interface());
         let query: Vec<(&str, &str)> = [("api-version", version)].into_iter().chain(query.iter().copied()).collect();

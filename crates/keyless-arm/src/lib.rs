@@ -31,6 +31,7 @@ mod redact;
 pub mod reqwest_wire;
 pub mod secret;
 mod storage;
+pub mod stored;
 pub mod token;
 mod token_error;
 pub mod versions;

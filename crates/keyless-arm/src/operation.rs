@@ -65,6 +65,9 @@ operations! {
     /// The datastores of a workspace, without their secrets.
     ListDatastores = "list datastores", WorkspaceParts, &[200],
         &["Microsoft.MachineLearningServices/workspaces/datastores/read"];
+    /// One datastore, without its secret, to be written back.
+    GetDatastore = "get datastore", WorkspaceParts, &[200],
+        &["Microsoft.MachineLearningServices/workspaces/datastores/read"];
     /// The computes of a workspace.
     ListComputes = "list computes", WorkspaceParts, &[200],
         &["Microsoft.MachineLearningServices/workspaces/computes/read"];
@@ -124,6 +127,12 @@ operations! {
     /// `systemDatastoresAuthMode` of a workspace is set. Hubs have a right of their own.
     SetAuthMode = "set auth mode", Workspaces, &[200, 202],
         &["Microsoft.MachineLearningServices/workspaces/write", "Microsoft.MachineLearningServices/workspaces/hubs/write"];
+    /// A datastore is written back as it was read, without its credential.
+    SetDatastoreCredential = "set datastore credential", WorkspaceParts, &[200, 201],
+        &["Microsoft.MachineLearningServices/workspaces/datastores/write"];
+    /// A datastore without credentials is made.
+    CreateDatastore = "create datastore", WorkspaceParts, &[201, 200],
+        &["Microsoft.MachineLearningServices/workspaces/datastores/write"];
     /// A workspace takes the keys of its account anew. That this is the right it needs is told by no article, only by
     /// the name of the operation.
     ResyncWorkspaceKeys = "resync workspace keys", Workspaces, &[200, 202],

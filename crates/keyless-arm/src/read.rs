@@ -18,9 +18,11 @@ use crate::operation::Operation;
 use crate::pipeline::Call;
 use crate::quota::Provider;
 use crate::storage;
+use crate::stored::StoredDatastore;
 use crate::view::metrics::Question;
 use crate::view::node::{self, Node};
 use crate::view::{access, eligibility, endpoint, metrics, policy, storage as storage_view, workspace};
+use crate::write::is_datastore_name;
 
 /// Five ways to authorise times some twenty response types is the most that can come; more means something is cut.
 const METRIC_SERIES: usize = 500;
@@ -54,6 +56,15 @@ impl ReadArm for Client {
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>> {
         let call = self.workspace_parts(Operation::ListDatastores, id, "datastores");
         self.all(call, workspace::datastore).await
+    }
+
+    async fn datastore(&self, id: &WorkspaceId, name: &str) -> Read<Option<StoredDatastore>> {
+        let path = format!("{id}/datastores/{name}");
+        let call = self.get(Operation::GetDatastore, Provider::MachineLearning, id.arm(), &path);
+        if !is_datastore_name(name) {
+            return Err(call.error(ErrorClass::Bug, "this is not the name of a datastore"));
+        }
+        self.one(call, workspace::stored_datastore).await
     }
 
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {

@@ -1,9 +1,9 @@
-//! [`WriteArm`] over the pipeline. Bodies carry the one property they change.
+//! [`WriteArm`] over the pipeline. Bodies of PATCHes carry the one property they change.
 
 use async_trait::async_trait;
-use keyless_core::desired::AuthMode;
+use keyless_core::desired::{AuthMode, DatastorePlace, ServiceDataAccess};
 use keyless_core::id::{ArmId, AssignmentName, StorageAccountId, SubscriptionId, WorkspaceId};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::{Answer, Grant, Write, WriteArm, WriteKind, WritePermit, Written};
 use crate::classify::{Kind, Verdict};
@@ -15,6 +15,7 @@ use crate::pipeline::{Call, Reply};
 use crate::quota::Provider;
 use crate::read::extension;
 use crate::storage;
+use crate::stored::StoredDatastore;
 
 #[async_trait]
 impl WriteArm for Client {
@@ -65,6 +66,42 @@ impl WriteArm for Client {
         self.send(permit, call).await
     }
 
+    async fn set_datastore_credential(
+        &self,
+        permit: WritePermit,
+        workspace: &WorkspaceId,
+        stored: &StoredDatastore,
+    ) -> Write {
+        let name = &stored.datastore.name;
+        self.put_datastore(Operation::SetDatastoreCredential, permit, workspace, name, &stored.without_credentials())
+            .await
+    }
+
+    async fn create_datastore(
+        &self,
+        permit: WritePermit,
+        workspace: &WorkspaceId,
+        name: &str,
+        place: &DatastorePlace,
+    ) -> Write {
+        let DatastorePlace { kind, account, space, subscription, resource_group, service_access } = place;
+        let mut properties = Map::new();
+        let mut put = |name: &str, value: Option<&str>| {
+            if let Some(value) = value {
+                properties.insert(name.to_owned(), value.into());
+            }
+        };
+        put("datastoreType", Some(kind.as_wire()));
+        put("accountName", account.as_deref());
+        put(kind.space_property(), Some(space));
+        put("subscriptionId", subscription.as_deref());
+        put("resourceGroup", resource_group.as_deref());
+        put("serviceDataAccessAuthIdentity", service_access.map(ServiceDataAccess::as_wire));
+        properties.insert("credentials".to_owned(), json!({"credentialsType": "None"}));
+        let body = json!({ "properties": properties });
+        self.put_datastore(Operation::CreateDatastore, permit, workspace, name, &body).await
+    }
+
     async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write {
         let path = format!("{}/resyncKeys", workspace.as_str());
         let (operation, provider) = (Operation::ResyncWorkspaceKeys, Provider::MachineLearning);
@@ -82,6 +119,24 @@ impl WriteArm for Client {
 }
 
 impl Client {
+    /// Azure would check that the data can be reached with what the caller may do; this caller may reach no data.
+    async fn put_datastore(
+        &self,
+        operation: Operation,
+        permit: WritePermit,
+        workspace: &WorkspaceId,
+        name: &str,
+        body: &Value,
+    ) -> Write {
+        let path = format!("{workspace}/datastores/{name}");
+        let provider = Provider::MachineLearning;
+        let call = self.change(operation, Kind::Put, provider, workspace.arm(), &path, Some(body));
+        if !is_datastore_name(name) {
+            return Err(refused(call.error(ErrorClass::Bug, "this is not the name of a datastore")));
+        }
+        self.send(permit, call).await
+    }
+
     async fn send(&self, permit: WritePermit, call: Call) -> Write {
         let place = place_of(permit, &call)?;
         let (reply, verdict) = self.pipeline.write(&call, place).await?;
@@ -112,6 +167,11 @@ fn check_readable(call: &Call, reply: &Reply) -> Result<(), WriteError> {
     }
     let error = call.error_of(reply, ErrorClass::Unreadable, "the answer is not JSON");
     Err(WriteError { error, landed: Landed::Unknown })
+}
+
+/// Source: hashicorp/terraform-provider-azurerm, `DataStoreName`. Anything else would lead to another address.
+pub(crate) fn is_datastore_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
 }
 
 fn place_of(permit: WritePermit, call: &Call) -> Result<Place, WriteError> {

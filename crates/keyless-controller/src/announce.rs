@@ -21,7 +21,7 @@ use tokio::time::Instant;
 use crate::event::{Event, Level, Name};
 use crate::failed::Failure;
 use crate::index::Index;
-use crate::memory::NOT_STUCK_LIFT;
+use crate::memory::not_stuck_lift;
 
 /// For how long it is remembered that a refusal was told.
 /// Source: MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`, retention.
@@ -60,6 +60,8 @@ enum Topic {
     Undeclared(WorkspaceId, bool),
     Unwanted(String),
     Missing(WorkspaceId),
+    /// A datastore that is not as the files describe it, and in which field.
+    Differs(WorkspaceId, String, &'static str),
     /// Somebody was refused in an hour: told once for each.
     Denied(Timestamp, Option<StorageService>, String, Signed),
     /// Which row, and whether somebody accepts it now: the end of that is news.
@@ -96,7 +98,7 @@ impl Book {
             let keep = current.contains_key(topic)
                 || match topic {
                     // Gone, or not to be seen because a read failed.
-                    Topic::Drift(..) | Topic::ServiceGrant(_) | Topic::Unwanted(_) => !complete,
+                    Topic::Drift(..) | Topic::Differs(..) | Topic::ServiceGrant(_) | Topic::Unwanted(_) => !complete,
                     Topic::EndpointGrant(..) | Topic::Undeclared(..) => !complete || unseen,
                     // Gates are not looked at while a step is open; as long as the step is there, they are not news.
                     Topic::Gate(Some(action), _, _) => {
@@ -112,11 +114,15 @@ impl Book {
                     // Told once, whatever becomes of the reads; forgotten when Azure has forgotten it too.
                     Topic::Denied(hour, ..) => plan.at.duration_since(*hour) < DENIED_FOR,
                 };
-            if let Topic::Drift(drift, _) = topic
-                && !keep
+            let is_cleared = match topic {
                 // Broken or no longer broken: still the same drift, told anew rather than cleared.
-                && !current.keys().any(|other| matches!(other, Topic::Drift(same, _) if same == drift))
-            {
+                Topic::Drift(drift, _) => {
+                    !current.keys().any(|other| matches!(other, Topic::Drift(same, _) if same == drift))
+                }
+                Topic::Differs(..) => true,
+                _ => false,
+            };
+            if is_cleared && !keep {
                 let at = Some(plan.at);
                 let cleared =
                     Event { event: Name::DriftCleared, level: Level::Info, at, why: None, ..told.event.clone() };
@@ -224,7 +230,7 @@ impl Book {
             let keep = keys.contains(key);
             if !keep {
                 for (topic, told) in &book.topics {
-                    if matches!(topic, Topic::Drift(..)) {
+                    if matches!(topic, Topic::Drift(..) | Topic::Differs(..)) {
                         let why = Some("no document asks about the account any more".to_owned());
                         let (event, level) = (Name::DriftCleared, Level::Info);
                         events.push(Event { event, level, why, ..told.event.clone() });
@@ -275,7 +281,10 @@ fn topics(plan: &Plan, moving: bool) -> BTreeMap<Topic, Event> {
             Drift::RoleMissing { principal, role, .. } => {
                 (Some(principal.to_string()), Some(catalog::role_name(*role)))
             }
-            Drift::AuthMode { .. } | Drift::SharedKey { .. } => (None, None),
+            Drift::AuthMode { .. }
+            | Drift::DatastoreCredential { .. }
+            | Drift::DatastoreMissing { .. }
+            | Drift::SharedKey { .. } => (None, None),
         };
         let foreign = matches!(drift, Drift::AuthMode { observed: ObservedAuthMode::Other(_), .. });
         let level = if broken || foreign { Level::Error } else { Level::Warn };
@@ -369,6 +378,16 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 ..about(Name::GateUnmet, Level::Warn, plan)
             },
         ),
+        Finding::DatastoreDiffers { workspace, name, field, why: _ } => (
+            Topic::Differs(workspace.clone(), name.clone(), field),
+            Event {
+                workspace: Some(workspace.to_string()),
+                drift: Some(finding.to_string()),
+                why: Some("keyless never overwrites what a datastore is, only its credentials".to_owned()),
+                lift: Some("the datastore or its entry in the file changed, so that they agree".to_owned()),
+                ..about(Name::DriftDetected, Level::Warn, plan)
+            },
+        ),
         Finding::PrincipalMissing { workspace, principal, .. } => (
             Topic::Gate(None, Some(Gate::PrincipalKnown), format!("{workspace} {principal}")),
             Event {
@@ -426,6 +445,9 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
         Gate::NeedsCovered => planned(&|other| {
             matches!(other.action, Action::GrantRole(_)) && !other.workspaces.is_disjoint(&step.workspaces)
         }),
+        Gate::OnIdentity => planned(&|other| {
+            matches!(other.action, Action::SetAuthMode { .. }) && !other.workspaces.is_disjoint(&step.workspaces)
+        }),
         // One wait of the whole process, not one of each step.
         Gate::Booted => true,
         Gate::Agreed => true,
@@ -460,8 +482,16 @@ fn written(plan: &Plan, write: &WriteRecord) -> Event {
             ..about(Name::ActionApplied, Level::Info, plan)
         },
         WriteResult::DidNotStick { request_id } => {
-            let why = "Azure accepted it, and the value is not there: most likely a policy of effect Modify sets it";
-            Event { lift: Some(NOT_STUCK_LIFT.to_owned()), ..failed(Level::Error, "did_not_stick", why, request_id) }
+            let why = match action {
+                Action::SetDatastoreCredential { .. } => {
+                    "Azure accepted it, and the datastore holds its credential as before"
+                }
+                _ => "Azure accepted it, and the value is not there: most likely a policy of effect Modify sets it",
+            };
+            Event {
+                lift: Some(not_stuck_lift(action).to_owned()),
+                ..failed(Level::Error, "did_not_stick", why, request_id)
+            }
         }
         WriteResult::NotReadBack { request_id, why, cause } => {
             caused(cause, failed(Level::Warn, "not_read_back", why, request_id))
@@ -492,9 +522,11 @@ fn of_action(event: Event, action: &Action, workspaces: &BTreeSet<WorkspaceId>) 
         Action::GrantRole(Grant { principal, role, .. }) | Action::RevokeRole { principal, role, .. } => {
             (Some(principal.to_string()), Some(catalog::role_name(*role)))
         }
-        Action::SetAuthMode { .. } | Action::SetSharedKeyAccess { .. } | Action::ResyncWorkspaceKeys { .. } => {
-            (None, None) //
-        }
+        Action::SetAuthMode { .. }
+        | Action::SetSharedKeyAccess { .. }
+        | Action::ResyncWorkspaceKeys { .. }
+        | Action::SetDatastoreCredential { .. }
+        | Action::CreateDatastore { .. } => (None, None),
     };
     let names: Vec<String> = workspaces.iter().map(ToString::to_string).collect();
     Event {

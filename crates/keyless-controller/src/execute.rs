@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use keyless_arm::api::{self, Answer, Write, WriteArm, WriteKind, WritePermit, Written};
+use keyless_arm::api::{self, Answer, ReadArm, Write, WriteArm, WriteKind, WritePermit, Written};
 use keyless_arm::error::{ErrorClass, Landed, WriteError};
 use keyless_core::action::{Action, Grant};
 use keyless_core::desired::Revision;
@@ -18,6 +18,7 @@ use keyless_core::plan::{self, Plan};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use crate::datastore::{self, Now};
 use crate::failed::cause;
 use crate::mark::StateDir;
 use crate::observe::{Ask, Observer, Seen};
@@ -138,7 +139,10 @@ impl Pass<'_> {
         let kind = match action {
             Action::GrantRole(_) => WriteKind::Grant,
             Action::RevokeRole { .. } => WriteKind::Revoke,
-            Action::SetAuthMode { .. } | Action::ResyncWorkspaceKeys { .. } => WriteKind::Workspace,
+            Action::SetAuthMode { .. }
+            | Action::ResyncWorkspaceKeys { .. }
+            | Action::SetDatastoreCredential { .. }
+            | Action::CreateDatastore { .. } => WriteKind::Workspace,
             Action::SetSharedKeyAccess { .. } => WriteKind::Account,
         };
         tokio::select! {
@@ -177,7 +181,7 @@ impl Pass<'_> {
         };
         tokio::select! {
             biased;
-            written = carry_out(hands.write, permit, owner, action) => Event::Sent(outcome(written)),
+            written = carry_out(self.around.observer.reader(), hands.write, permit, owner, action) => Event::Sent(outcome(written)),
             () = abandoned => Event::Stop,
         }
     }
@@ -188,7 +192,13 @@ enum Held {
     Quota(String, Option<Duration>),
 }
 
-async fn carry_out(write: &dyn WriteArm, permit: WritePermit, owner: &str, action: &Action) -> Write {
+async fn carry_out(
+    read: &dyn ReadArm,
+    write: &dyn WriteArm,
+    permit: WritePermit,
+    owner: &str,
+    action: &Action,
+) -> Write {
     match action {
         Action::GrantRole(grant) => {
             let Grant { scope, principal, principal_type, role, condition, name, is_renamed: _ } = grant.clone();
@@ -200,6 +210,15 @@ async fn carry_out(write: &dyn WriteArm, permit: WritePermit, owner: &str, actio
         Action::ResyncWorkspaceKeys { workspace } => write.resync_keys(permit, workspace).await,
         Action::SetSharedKeyAccess { account, allowed } => {
             write.set_shared_key_access(permit, account, *allowed).await //
+        }
+        Action::SetDatastoreCredential { workspace, name, from } => {
+            match datastore::read_again(read, workspace, name, from).await? {
+                Now::Stands(stored) => write.set_datastore_credential(permit, workspace, &stored).await,
+                Now::AlreadySo(answer) => Ok(answer),
+            }
+        }
+        Action::CreateDatastore { workspace, name, place } => {
+            write.create_datastore(permit, workspace, name, place).await //
         }
         Action::RevokeRole { assignment, .. } => write.revoke_role(permit, assignment).await,
     }

@@ -4,6 +4,7 @@ pub mod announce;
 mod barriers;
 mod clock;
 pub mod daemon;
+mod datastore;
 pub mod event;
 mod evidence;
 pub mod execute;

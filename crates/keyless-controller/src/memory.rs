@@ -39,8 +39,17 @@ impl Growth {
 }
 
 /// What lifts a value that is not there although the write was accepted.
-pub(crate) const NOT_STUCK_LIFT: &str =
-    "an exemption from the Azure Policy of effect Modify that sets the value, or an end to whatever else sets it back";
+pub(crate) fn not_stuck_lift(action: &Action) -> &'static str {
+    match action {
+        // Source: <https://github.com/Azure/bicep-types-az/issues/2468>, reported of one version of the interface.
+        Action::SetDatastoreCredential { .. } => {
+            "the datastore made anew without credentials by a person, or another version in `apiVersions: {workspaceParts: …}`"
+        }
+        _ => {
+            "an exemption from the Azure Policy of effect Modify that sets the value, or an end to whatever else sets it back"
+        }
+    }
+}
 
 /// How often a written assignment that no list shows is put down to lists that lag: half a minute in all.
 const LAGS: u32 = 5;
@@ -200,7 +209,8 @@ impl Memory {
             WriteResult::DidNotStick { .. } => {
                 // What undid it may be slow as well as quick, and trying again at once would fight with it.
                 memory.rest(now, late_write);
-                let said = ("accepted, but the value is not there".to_owned(), Some(NOT_STUCK_LIFT.to_owned()));
+                let said =
+                    ("accepted, but the value is not there".to_owned(), Some(not_stuck_lift(&write.action).to_owned()));
                 memory.refuse(&write.action, RefusedBy::Person, said, now, |tries| self.person.wait(tries));
             }
             WriteResult::Refused(refused) if memory.clashes(&write.action, refused.code.as_deref()) => {}
@@ -294,7 +304,11 @@ impl KeyMemory {
             Action::SetAuthMode { workspace, mode: AuthMode::Identity } => {
                 self.keys_taken.remove(workspace);
             }
-            Action::GrantRole(_) | Action::RevokeRole { .. } | Action::SetSharedKeyAccess { .. } => {}
+            Action::GrantRole(_)
+            | Action::RevokeRole { .. }
+            | Action::SetSharedKeyAccess { .. }
+            | Action::SetDatastoreCredential { .. }
+            | Action::CreateDatastore { .. } => {}
         }
     }
 

@@ -15,10 +15,10 @@ use keyless_arm::api::{Answer, Read, ReadArm};
 use keyless_core::action::Action;
 use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
-use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
+use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage,
-    Lock, Observed, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
+    AccessAt, Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails,
+    KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
@@ -103,6 +103,7 @@ enum Piece {
     Computes(WorkspaceId, Reading<Vec<Compute>>),
     Assignments(Reading<Vec<RoleAssignment>>, BTreeMap<RoleId, Reading<RoleDefinition>>),
     Assignment(ArmId, Reading<Option<RoleAssignment>>),
+    AccessAt(StorageAccountId, AccessAt),
     Groups(PrincipalId, Reading<BTreeSet<PrincipalId>>),
     Eligibilities(PrincipalId, Reading<Vec<Eligibility>>),
     Denies(Reading<Vec<DenyAssignment>>),
@@ -179,6 +180,7 @@ impl Observer {
             computes,
             assignments,
             assignments_by_id,
+            access_at,
             groups,
             eligibilities,
             denies,
@@ -199,7 +201,13 @@ impl Observer {
             first.push(Box::pin(async move { Piece::Elsewhere(self.elsewhere(ask).await) }));
         }
         for id in datastores {
-            first.push(Box::pin(
+            let target = matches!(
+                ask.confirming,
+                Some(Action::SetDatastoreCredential { workspace, .. } | Action::CreateDatastore { workspace, .. })
+                    if workspace == id
+            );
+            let group = if target { &mut last } else { &mut first };
+            group.push(Box::pin(
                 async move { Piece::Datastores(id.clone(), self.reading(self.read.datastores(id).await)) },
             ));
         }
@@ -212,6 +220,9 @@ impl Observer {
             first.push(Box::pin(async move {
                 Piece::Assignment(id.clone(), self.reading(self.read.role_assignment(id).await)) //
             }));
+        }
+        for id in access_at {
+            first.push(Box::pin(self.access_at(ask.desired, id)));
         }
         for id in groups {
             first.push(Box::pin(async move { Piece::Groups(*id, self.groups(ask, *id).await) }));
@@ -374,6 +385,18 @@ impl Observer {
         Piece::Assignments(assignments, roles)
     }
 
+    /// Assignments with their roles, and deny assignments, at an account that is not the pass's own.
+    async fn access_at(&self, desired: &KeyDesired, id: &StorageAccountId) -> Piece {
+        let assignments = self.reading(self.read.role_assignments(id.arm()).await);
+        let ids: BTreeSet<RoleId> = assignments.value().into_iter().flatten().map(|known| known.role).collect();
+        let mut roles = BTreeMap::new();
+        for role in ids {
+            roles.insert(role, self.role(desired, role).await);
+        }
+        let denies = self.reading(self.read.deny_assignments(id.arm()).await);
+        Piece::AccessAt(id.clone(), AccessAt { assignments, roles, denies })
+    }
+
     /// The groups of a principal: whatever is assigned to it and not made to it is made to a group it is in. A plan may
     /// rest on an answer of some minutes ago, a write may not.
     async fn groups(&self, ask: Ask<'_>, principal: PrincipalId) -> Reading<BTreeSet<PrincipalId>> {
@@ -447,6 +470,9 @@ impl Observer {
                 }
                 Piece::Assignment(id, reading) => {
                     part.assignments_by_id.insert(id, reading);
+                }
+                Piece::AccessAt(id, access) => {
+                    part.access_at.insert(id, access);
                 }
                 Piece::Groups(id, reading) => {
                     self.memory.saw_groups(key, id, &reading, self.clock.now());

@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_arm::api::{Read, ReadArm};
 use keyless_arm::error::ArmError;
+use keyless_arm::stored::StoredDatastore;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
     Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
@@ -115,6 +116,11 @@ impl ReadArm for Sparing {
 
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>> {
         self.refusals.ask("datastores", id.arm().folded(), self.read.datastores(id)).await
+    }
+
+    async fn datastore(&self, id: &WorkspaceId, name: &str) -> Read<Option<StoredDatastore>> {
+        let of = format!("{}/{name}", id.arm().folded());
+        self.refusals.ask("datastore", of, self.read.datastore(id, name)).await
     }
 
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {

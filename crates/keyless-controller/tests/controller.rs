@@ -20,7 +20,7 @@ use keyless_controller::fleet::plan_fleet;
 use keyless_controller::mark::StateDir;
 use keyless_controller::status::{Snapshot, Status};
 use keyless_core::desired::{AuthMode, DesiredSharedKey, Enforcement};
-use keyless_core::observed::{Datastore, DatastoreCredentials, ObservedAuthMode, WorkspaceKind};
+use keyless_core::observed::{Datastore, DatastoreCredentials, DatastoreForm, ObservedAuthMode, WorkspaceKind};
 use keyless_core::plan::Standing;
 use rig::Rig;
 use tokio::time::Instant;
@@ -610,6 +610,7 @@ async fn a_stored_key_in_a_workspace_on_another_account_holds_the_key_on() {
         name: "crossstore".to_owned(),
         account_name: Some("stone".to_owned()),
         credentials: DatastoreCredentials::AccountKey,
+        form: DatastoreForm::default(),
     };
     cloud.lock().datastores.insert(workspace_id("ml-c"), vec![stored]);
     let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b", "ml-c"]));

@@ -5,9 +5,9 @@ use std::fmt;
 use uuid::{Uuid, uuid};
 
 use crate::catalog;
-use crate::desired::AuthMode;
+use crate::desired::{AuthMode, DatastorePlace};
 use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
-use crate::observed::{PrincipalType, RoleAssignment};
+use crate::observed::{DatastoreCredentials, PrincipalType, RoleAssignment};
 
 /// One change. Equal actions change the same thing in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -32,6 +32,24 @@ pub enum Action {
         account: StorageAccountId,
         /// To what.
         allowed: bool,
+    },
+    /// Take the stored credential out of a datastore. One way: the secret is overwritten, and keyless never read it.
+    SetDatastoreCredential {
+        /// Of which workspace.
+        workspace: WorkspaceId,
+        /// Which datastore.
+        name: String,
+        /// What it holds now.
+        from: DatastoreCredentials,
+    },
+    /// Make a datastore without credentials.
+    CreateDatastore {
+        /// Of which workspace.
+        workspace: WorkspaceId,
+        /// Its name.
+        name: String,
+        /// Where it stands; the account is always named, but for Gen1.
+        place: DatastorePlace,
     },
     /// Take back a grant that this installation made.
     RevokeRole {
@@ -173,17 +191,26 @@ impl Action {
             Self::SetAuthMode { .. } => "SetAuthMode",
             Self::ResyncWorkspaceKeys { .. } => "ResyncWorkspaceKeys",
             Self::SetSharedKeyAccess { .. } => "SetSharedKeyAccess",
+            Self::SetDatastoreCredential { .. } => "SetDatastoreCredential",
+            Self::CreateDatastore { .. } => "CreateDatastore",
             Self::RevokeRole { .. } => "RevokeRole",
         }
     }
 
-    /// The resource that is changed.
+    /// Whether no later step can undo it.
+    #[must_use]
+    pub fn is_one_way(&self) -> bool {
+        matches!(self, Self::SetDatastoreCredential { .. })
+    }
+
+    /// The resource that is changed; for a datastore its workspace.
     #[must_use]
     pub fn target(&self) -> &ArmId {
         match self {
             Self::GrantRole(grant) => &grant.scope,
             Self::SetAuthMode { workspace, .. } | Self::ResyncWorkspaceKeys { workspace } => workspace.arm(),
             Self::SetSharedKeyAccess { account, .. } => account.arm(),
+            Self::SetDatastoreCredential { workspace, .. } | Self::CreateDatastore { workspace, .. } => workspace.arm(),
             Self::RevokeRole { assignment, .. } => assignment,
         }
     }
@@ -202,6 +229,16 @@ impl fmt::Display for Action {
             Self::SetSharedKeyAccess { account, allowed } => {
                 let state = if *allowed { "enabled" } else { "disabled" };
                 write!(f, "SetSharedKeyAccess {state} on {}", account.name())
+            }
+            Self::SetDatastoreCredential { workspace, name, from } => {
+                write!(f, "SetDatastoreCredential None on {}/{name}, which holds {from}", workspace.name())
+            }
+            Self::CreateDatastore { workspace, name, place } => {
+                write!(f, "CreateDatastore {} {}/{name}", place.kind, workspace.name())?;
+                match &place.account {
+                    Some(account) => write!(f, " at {account}/{}", place.space),
+                    None => write!(f, " at {}", place.space),
+                }
             }
             Self::RevokeRole { assignment: _, principal, role } => {
                 write!(f, "RevokeRole {} from {principal}", catalog::role_name(*role))

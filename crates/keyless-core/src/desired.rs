@@ -2,6 +2,8 @@
 //!
 //! [`crate::manifest`] turns texts into a [`Desired`]; [`crate::plan`] compares one key's part of it with Azure.
 
+mod datastores;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +13,10 @@ use jiff::Timestamp;
 use crate::catalog::{Scenario, find_scenarios};
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use crate::observed::{PrincipalType, StorageService};
+
+pub use datastores::{
+    DatastoreKind, DatastorePlace, DesiredDatastore, DesiredDatastores, DesiredForm, ServiceDataAccess,
+};
 
 /// One accepted revision of the desired state, as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -204,6 +210,10 @@ pub struct DesiredWorkspace {
     pub needs: Vec<Need>,
     /// What to do about the grant that the service makes to the workspace's own identity.
     pub service_grants: ServiceGrants,
+    /// What is asked of the datastores that people made.
+    pub datastores: DesiredDatastores,
+    /// That a datastore's stored secret is lost for good is accepted until then.
+    pub accept_one_way: Option<Acceptance>,
     /// That the workspace may hold old keys when it goes back to them is accepted until then.
     pub accept_stale_keys: Option<Acceptance>,
     /// What is known not to work and is accepted, by the ids of [`crate::incompatibility::ALL`].

@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::id::{ArmId, ManagedIdentityId, PrincipalId, WorkspaceId};
+use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, WorkspaceId};
 use crate::observed::BarrierReads;
 use crate::reading::Cause;
 
@@ -36,6 +36,13 @@ pub enum Gate {
     AllOnIdentity,
     /// No datastore holds a key or SAS for the account.
     NoStoredKeys,
+    /// The workspace of a datastore is on identity, by a direct read.
+    OnIdentity,
+    /// A named person accepted that the step cannot be taken back.
+    OneWayAccepted,
+    /// The datastore stands on the account of the pass, or everybody declared has old enough access to the one that it stands
+    /// on, or a named person vouches for that.
+    AccessJudged,
     /// Nobody has signed with the key for `keyIdle`.
     KeyIdle,
     /// Files do not contradict each other about this step.
@@ -83,6 +90,9 @@ impl Gate {
             Self::Listed => "listed",
             Self::AllOnIdentity => "all_on_identity",
             Self::NoStoredKeys => "no_stored_keys",
+            Self::OnIdentity => "on_identity",
+            Self::OneWayAccepted => "one_way_accepted",
+            Self::AccessJudged => "access_judged",
             Self::KeyIdle => "key_idle",
             Self::Agreed => "agreed",
             Self::Unlocked => "unlocked",
@@ -175,6 +185,8 @@ pub struct ReadSet {
     pub assignments: bool,
     /// These role assignments, each by a direct read: lists lag behind writes.
     pub assignments_by_id: BTreeSet<ArmId>,
+    /// Role assignments with their definitions, and deny assignments, at these other accounts.
+    pub access_at: BTreeSet<StorageAccountId>,
     /// The groups of these users and service principals, as far as assignments at the account show.
     pub groups: BTreeSet<PrincipalId>,
     /// What these principals could activate at the account.
@@ -215,6 +227,7 @@ impl ReadSet {
             computes,
             assignments,
             assignments_by_id,
+            access_at,
             groups,
             eligibilities,
             denies,
@@ -234,6 +247,7 @@ impl ReadSet {
         self.computes.extend(computes);
         self.assignments |= assignments;
         self.assignments_by_id.extend(assignments_by_id);
+        self.access_at.extend(access_at);
         self.groups.extend(groups);
         self.eligibilities.extend(eligibilities);
         self.denies |= denies;

@@ -11,6 +11,7 @@
 mod across;
 mod check;
 mod condition;
+mod datastores;
 mod documents;
 mod hint;
 pub mod import;

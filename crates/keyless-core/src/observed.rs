@@ -3,6 +3,7 @@
 //! Unknown is not absent: a list that could not be read is [`Reading::Unknown`], never an empty list.
 //! This module only holds values; `keyless-arm` fills them, [`crate::plan`] judges them.
 
+mod access;
 mod account;
 mod assignment;
 mod barriers;
@@ -28,11 +29,12 @@ use crate::gate::ReadSet;
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 
 pub use crate::reading::{Cause, Reading};
+pub use access::AccessAt;
 pub use account::{Account, SharedKeyAccess};
 pub use assignment::{PrincipalType, RoleAssignment};
 pub use barriers::{BarrierReads, Barriers, OwnRight};
 pub use compute::{Compute, Identity};
-pub use datastore::{Datastore, DatastoreCredentials};
+pub use datastore::{Datastore, DatastoreCredentials, DatastoreForm, is_system_name};
 pub use deny::{DeniedPrincipal, DenyAssignment};
 pub use eligibility::Eligibility;
 pub use endpoint::Endpoint;
@@ -68,6 +70,8 @@ pub struct Observed {
     pub assignments_by_id: BTreeMap<ArmId, Reading<Option<RoleAssignment>>>,
     /// The definitions of all roles in `assignments` that could be read.
     pub roles: BTreeMap<RoleId, Reading<RoleDefinition>>,
+    /// Access at other accounts, on which datastores stand.
+    pub access_at: BTreeMap<StorageAccountId, AccessAt>,
     /// The groups that a user or service principal is in, as far as assignments at the account show: a group that none is
     /// made to does not show.
     pub groups: BTreeMap<PrincipalId, Reading<BTreeSet<PrincipalId>>>,
@@ -107,6 +111,7 @@ impl Observed {
             assignments: Reading::NotRead,
             assignments_by_id: BTreeMap::new(),
             roles: BTreeMap::new(),
+            access_at: BTreeMap::new(),
             groups: BTreeMap::new(),
             eligibilities: BTreeMap::new(),
             denies: Reading::NotRead,
@@ -133,6 +138,7 @@ impl Observed {
             assignments,
             assignments_by_id,
             roles,
+            access_at,
             groups,
             eligibilities,
             denies,
@@ -169,6 +175,7 @@ impl Observed {
         for (id, role) in roles {
             self.roles.entry(id).or_insert(Reading::NotRead).absorb(role);
         }
+        self.access_at.extend(access_at);
         for (id, found) in groups {
             self.groups.entry(id).or_insert(Reading::NotRead).absorb(found);
         }
@@ -199,6 +206,7 @@ impl Observed {
             computes,
             assignments,
             assignments_by_id,
+            access_at,
             groups,
             eligibilities,
             denies,
@@ -237,6 +245,7 @@ impl Observed {
         for id in assignments_by_id {
             self.assignments_by_id.remove(id);
         }
+        self.access_at.retain(|id, _| !access_at.contains(id));
         for id in groups {
             self.groups.remove(id);
         }

@@ -14,7 +14,7 @@ use crate::action::{Action, Effort, Grant};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::ReadSet;
 use crate::id::{ArmId, WorkspaceId};
-use crate::observed::{Cause, Observed, ObservedAuthMode, Reading, RoleAssignment};
+use crate::observed::{Cause, Datastore, DatastoreCredentials, Observed, ObservedAuthMode, Reading, RoleAssignment};
 use crate::plan::{self, Limits, Look, Plan, Standing, Step};
 
 /// How old the reads of the target and its account may be when a write is sent.
@@ -448,6 +448,18 @@ fn assignment<'a>(observed: &'a Observed, id: &ArmId) -> Result<Option<&'a RoleA
     }
 }
 
+fn datastore<'a>(
+    observed: &'a Observed,
+    workspace: &WorkspaceId,
+    name: &str,
+) -> Result<Option<&'a Datastore>, (String, Cause)> {
+    match observed.workspaces.get(workspace).map(|entry| &entry.datastores) {
+        Some(Reading::Known { value, .. }) => Ok(value.iter().find(|found| found.name.eq_ignore_ascii_case(name))),
+        Some(Reading::Unknown { why, cause }) => Err((why.clone(), cause.clone())),
+        Some(Reading::NotRead) | None => Err(not_read()),
+    }
+}
+
 fn verified(action: &Action, observed: &Observed, request_id: Option<String>, changed: bool) -> WriteResult {
     let seen = match action {
         Action::GrantRole(grant) => assignment(observed, &grant.id()).map(|found| match found {
@@ -473,6 +485,15 @@ fn verified(action: &Action, observed: &Observed, request_id: Option<String>, ch
                 Some(Reading::NotRead) | None => Err(not_read()),
             }
         }
+        Action::SetDatastoreCredential { workspace, name, from: _ } => datastore(observed, workspace, name)
+            .map(|found| found.is_some_and(|found| found.credentials == DatastoreCredentials::None)),
+        Action::CreateDatastore { workspace, name, place } => datastore(observed, workspace, name).map(|found| {
+            found.is_some_and(|found| {
+                found.credentials == DatastoreCredentials::None
+                    && found.form.kind.eq_ignore_ascii_case(place.kind.as_wire())
+                    && place.account.as_deref().is_none_or(|account| found.is_on(account))
+            })
+        }),
         Action::ResyncWorkspaceKeys { .. } => Ok(true),
         Action::SetSharedKeyAccess { account: _, allowed } => match &observed.account {
             Reading::Known { value, .. } => {

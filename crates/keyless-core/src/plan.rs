@@ -20,7 +20,8 @@ use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
 use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{
-    Cause, Observed, ObservedAuthMode, ServiceFlags, SharedKeyAccess, StorageService, WorkspaceKind,
+    Cause, DatastoreCredentials, Observed, ObservedAuthMode, ServiceFlags, SharedKeyAccess, StorageService,
+    WorkspaceKind,
 };
 
 use finding::{Accepted, Denied, KeyUse};
@@ -140,6 +141,22 @@ pub enum Drift {
         /// What Azure shows.
         observed: ObservedAuthMode,
     },
+    /// A datastore holds a credential that it is to give up.
+    DatastoreCredential {
+        /// Of which workspace.
+        workspace: WorkspaceId,
+        /// Which.
+        name: String,
+        /// What it holds.
+        observed: DatastoreCredentials,
+    },
+    /// A datastore is not there.
+    DatastoreMissing {
+        /// Of which workspace.
+        workspace: WorkspaceId,
+        /// Which.
+        name: String,
+    },
     /// The account's flag is in another state.
     SharedKey {
         /// Whether the files ask for the key to be on.
@@ -154,7 +171,10 @@ impl Drift {
     #[must_use]
     pub fn workspace(&self) -> Option<&WorkspaceId> {
         match self {
-            Self::RoleMissing { workspace, .. } | Self::AuthMode { workspace, .. } => Some(workspace),
+            Self::RoleMissing { workspace, .. }
+            | Self::AuthMode { workspace, .. }
+            | Self::DatastoreCredential { workspace, .. }
+            | Self::DatastoreMissing { workspace, .. } => Some(workspace),
             Self::SharedKey { .. } => None,
         }
     }
@@ -168,6 +188,12 @@ impl fmt::Display for Drift {
             }
             Self::AuthMode { workspace, desired, observed } => {
                 write!(f, "{}: mode is {observed}, files ask {desired}", workspace.name())
+            }
+            Self::DatastoreCredential { workspace, name, observed } => {
+                write!(f, "{}: datastore {name} holds {observed}, files ask for none", workspace.name())
+            }
+            Self::DatastoreMissing { workspace, name } => {
+                write!(f, "{}: datastore {name} does not exist", workspace.name())
             }
             Self::SharedKey { desired_on, observed } => {
                 let word = |on: bool| if on { "enabled" } else { "disabled" };
@@ -287,6 +313,17 @@ pub enum Finding {
         /// What, with the names on both sides.
         what: String,
     },
+    /// A datastore is not as the files describe it, in something that keyless never overwrites.
+    DatastoreDiffers {
+        /// Of which workspace.
+        workspace: WorkspaceId,
+        /// Which.
+        name: String,
+        /// The field of the file.
+        field: &'static str,
+        /// What the file asks and what Azure shows.
+        why: String,
+    },
     /// A principal of the files cannot be resolved.
     PrincipalMissing {
         /// The workspace whose document names it.
@@ -397,6 +434,9 @@ impl fmt::Display for Finding {
                 accepted.as_ref().map_or(Ok(()), |accepted| write!(f, "; {accepted}"))
             }
             Self::Contradiction { what } => f.write_str(what),
+            Self::DatastoreDiffers { workspace, name, field, why } => {
+                write!(f, "{}: datastore {name} differs in `{field}`: {why}", workspace.name())
+            }
             Self::PrincipalMissing { workspace, principal, why } => {
                 write!(f, "{}: {principal}: {why}", workspace.name())
             }
@@ -460,6 +500,7 @@ impl Plan {
             | Finding::WorkspaceMissing { .. }
             | Finding::Incomplete { .. }
             | Finding::Contradiction { .. }
+            | Finding::DatastoreDiffers { .. }
             | Finding::PrincipalMissing { .. } => true,
             Finding::BrokenNow { .. }
             | Finding::ServiceGrantMissing { .. }

@@ -165,6 +165,15 @@ impl PolicyTarget {
                 more: BTreeMap::new(),
                 deletes: false,
             },
+            // No alias of a datastore's credentials is known, so only its type and id are compared.
+            Action::SetDatastoreCredential { workspace, name, .. }
+            | Action::CreateDatastore { workspace, name, .. } => Self {
+                id: ArmId::parse(&format!("{workspace}/datastores/{name}")).unwrap_or_else(|_| workspace.arm().clone()),
+                kind: "Microsoft.MachineLearningServices/workspaces/datastores",
+                change: None,
+                more: BTreeMap::new(),
+                deletes: false,
+            },
             Action::GrantRole(grant) => Self {
                 id: grant.id(),
                 kind: ASSIGNMENT,

@@ -108,6 +108,7 @@ fn sample() -> World {
         name: "legacy".to_owned(),
         account_name: Some("STML".to_owned()),
         credentials: DatastoreCredentials::AccountKey,
+        form: DatastoreForm::default(),
     }];
     // A contributor of the group works in the workspaces and may list keys, and so may their identities.
     let contributor: RoleId = "b24988ac-6180-42a0-ab88-20f7382dd24c".parse().unwrap();

@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use keyless_core::desired::{Desired, GrantScope, ServiceGrants};
+use keyless_core::desired::{Desired, DesiredDatastores, GrantScope, ServiceGrants};
 use keyless_core::manifest::{Accepted, Kind, MAX_FILE_BYTES, SourceFile, load};
 
 const EXAMPLE: &str = r#"# The whole format in one file.
@@ -393,4 +393,60 @@ fn profiles_cannot_be_used_to_blow_up_the_needs() {
     let twice = workspace("again", &format!("  authMode: identity\n  profiles: [{names}]\n"));
     let files = [SourceFile::new("p", profile), SourceFile::new("t", twice), SourceFile::new("w", workspaces)];
     insta::assert_snapshot!(problems(&files), @"w:3993:1: the access lists with their profiles come to more than 1000000 entries (hint: grant to groups, or give this part of the fleet a desired state of its own)");
+}
+
+#[test]
+fn datastores_are_one_word_for_all_or_a_list() {
+    let of = |rest: &str| {
+        let text = workspace("fraud", &format!("  authMode: identity\n{rest}"));
+        let desired = accept(&[SourceFile::new("w.yaml", text)]).desired;
+        desired.workspaces.into_values().next().unwrap()
+    };
+    assert_eq!(of("").datastores, DesiredDatastores::Unmanaged);
+    let all =
+        of("  datastores: {convert: all}\n  acceptOneWay: {reason: agreed, owner: ada, until: 2027-01-31T00:00:00Z}\n");
+    assert_eq!(all.datastores, DesiredDatastores::ConvertAll);
+    assert_eq!(all.accept_one_way.unwrap().owner, "ada");
+    let listed = of(
+        "  datastores:\n    - {name: Raw, credentials: none, acceptAccess: {reason: seen, owner: bo, until: 2027-01-31T00:00:00Z}}\n    - {name: curated, type: adlsGen2, account: stlake, subscription: 3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90, resourceGroup: rg-lake, filesystem: curated, serviceDataAccess: workspace}\n",
+    );
+    insta::assert_debug_snapshot!(listed.datastores, @r#"
+    Listed(
+        {
+            "curated": DesiredDatastore {
+                name: "curated",
+                form: At(
+                    DatastorePlace {
+                        kind: AdlsGen2,
+                        account: Some(
+                            "stlake",
+                        ),
+                        space: "curated",
+                        subscription: Some(
+                            "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90",
+                        ),
+                        resource_group: Some(
+                            "rg-lake",
+                        ),
+                        service_access: Some(
+                            Workspace,
+                        ),
+                    },
+                ),
+                accept_access: None,
+            },
+            "raw": DesiredDatastore {
+                name: "Raw",
+                form: WithoutCredentials,
+                accept_access: Some(
+                    Acceptance {
+                        reason: "seen",
+                        owner: "bo",
+                        until: 2027-01-31T00:00:00Z,
+                    },
+                ),
+            },
+        },
+    )
+    "#);
 }

@@ -46,6 +46,18 @@ fn every_error_of_every_file_is_named_in_one_run() {
     control-character.yaml:7:38: `spec.acceptSas.owner` holds the control character U+0007
     dangling-profile.yaml:16:14: there is no AccessProfile named `org-reader` (hint: did you mean `org-readers`?)
     dangling-profile.yaml:16:26: there is no AccessProfile named `nobody-defines-this` (hint: what could not be read may define it)
+    datastores-all-or-listed.yaml:8:25: `spec.datastores.convert` must be `all`; found `raw`
+    datastores.yaml:9:27: `spec.datastores[0].type` must be one of blob, adlsGen1, adlsGen2, file; found `azureSql` (hint: databases are not offered by this API: only the SDK v1 can register one without credentials)
+    datastores.yaml:10:7: missing field `container`, which `type: blob` needs
+    datastores.yaml:10:43: `type: blob` has no `filesystem` (hint: `filesystem` goes with `type: adlsGen2`)
+    datastores.yaml:11:14: datastore `Raw` is named twice, first on line 10
+    datastores.yaml:12:14: `workspaceblobstore` is managed by the workspace itself (hint: it follows `authMode`)
+    datastores.yaml:13:7: `spec.datastores[4]` has both `credentials` and `type` (hint: with a type it never has a credential: leave `credentials` out)
+    datastores.yaml:14:7: `spec.datastores[5]` asks for nothing: it has neither `credentials` nor `type` (hint: `credentials: none` for one that exists, or a `type` and its place)
+    datastores.yaml:15:49: `container` goes with a `type` (hint: only one with a `type` says where it stands)
+    datastores.yaml:16:58: `type: adlsGen1` has no `account` (hint: `store` alone names it)
+    datastores.yaml:17:7: missing field `container`, which `type: blob` needs
+    datastores.yaml:17:32: unknown field `containerName` in `spec.datastores[8]` (hint: it is called `container` here)
     deep-nesting.yaml:4:135: the document is nested deeper than 32 levels
     duplicate-key.yaml:9:3: duplicate field `authMode`, first at line 7
     duplicate-name.yaml:11:18: duplicate `metadata.name` of a Workspace: `same-name`, first at duplicate-name.yaml:4:18
@@ -75,7 +87,7 @@ fn every_error_of_every_file_is_named_in_one_run() {
     stale-keys-accepted-by-nobody.yaml:8:52: `spec.acceptStaleKeys.until` is not an RFC 3339 time: `soon` (hint: write it as in `2026-12-24T00:00:00Z`)
     syntax-error.yaml:7:3: unknown field `enforcment` in `spec` (hint: did you mean `enforcement`?)
     syntax-error.yaml:8:13: the document is not YAML: unclosed quote
-    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, acceptStaleKeys, acceptIncompatible)
+    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, datastores, acceptOneWay, acceptStaleKeys, acceptIncompatible)
     tab-indentation.yaml:7:1: a tab indents this line (hint: YAML is indented with spaces)
     two-principals-in-one.yaml:9:18: `spec.access[0].principal` contradicts itself: it is named as user and as compute (hint: write one entry for each)
     two-principals-in-one.yaml:11:18: `spec.access[1].principal` names nobody (hint: one of user, group, servicePrincipal, managedIdentity, compute, workspace)

@@ -25,8 +25,23 @@ fn samples() -> Vec<(Kind, Value)> {
             json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w", "labels": {"team": "a"}}, "spec": {
                 "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
                 "authMode": "identity", "enforcement": "enforce", "suspend": suspend, "access": access,
-                "profiles": ["known"], "serviceGrants": "wait", "acceptStaleKeys": acceptance,
+                "profiles": ["known"], "serviceGrants": "wait", "acceptOneWay": acceptance, "acceptStaleKeys": acceptance,
                 "acceptIncompatible": [{"id": "crossRegionAccount", "reason": "agreed", "owner": "ada", "until": "2027-01-31T00:00:00Z"}],
+                "datastores": [
+                    {"name": "raw", "credentials": "none", "acceptAccess": acceptance},
+                    {"name": "curated", "type": "blob", "account": "stfraud", "subscription": id, "resourceGroup": "rg",
+                        "container": "curated", "serviceDataAccess": "workspace"},
+                    {"name": "lake", "type": "adlsGen2", "filesystem": "lake"},
+                    {"name": "old-lake", "type": "adlsGen1", "store": "lake"},
+                    {"name": "notes", "type": "file", "share": "notes"},
+                ],
+            }}),
+        ),
+        (
+            Kind::Workspace,
+            json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w"}, "spec": {
+                "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
+                "authMode": "identity", "datastores": {"convert": "all"},
             }}),
         ),
         (
@@ -58,7 +73,7 @@ fn samples() -> Vec<(Kind, Value)> {
 fn decoder_accepts(kind: Kind, document: &Value) -> bool {
     let mut files = vec![SourceFile::new("document.json", document.to_string())];
     if kind == Kind::Workspace {
-        let mut profile = samples().remove(2).1;
+        let mut profile = samples().remove(3).1;
         profile["metadata"]["name"] = json!("known");
         files.push(SourceFile::new("profile.json", profile.to_string()));
     }

@@ -95,6 +95,11 @@ impl<'a> Shell<'a> {
             let found = self.world.assignments.iter().find(|assignment| assignment.id == *id).cloned();
             left.assignments_by_id.insert(id.clone(), Reading::known(found, full.now));
         }
+        for id in &reads.access_at {
+            if let Some(access) = full.access_at.remove(id) {
+                left.access_at.insert(id.clone(), access);
+            }
+        }
         for id in &reads.groups {
             let found = full.groups.get(id).cloned().unwrap_or_else(|| Reading::known(BTreeSet::new(), full.now));
             left.groups.insert(*id, found);

@@ -117,6 +117,7 @@ prop_compose! {
         prune in proptest::bool::ANY,
         leaver in proptest::bool::weighted(0.2),
         windows in proptest::bool::weighted(0.2),
+        datastores in proptest::collection::vec(0_u8..8, 4),
         propagation in 0_u64..=900,
         idle in 3_600_u64..900_000,
         bars in barriers(),
@@ -148,14 +149,13 @@ prop_compose! {
             world.denied.push(ServiceUse { service, api, signed: Signed::OAuth, refused: true, traffic });
         }
         if far {
-            let credentials = DatastoreCredentials::Sas;
-            let account_name = Some("stml".to_owned());
-            world.elsewhere.push(Datastore { name: "far".to_owned(), account_name, credentials });
+            world.elsewhere.push(stored("far", DatastoreCredentials::Sas));
         }
         let mut declared_ones = Vec::new();
+        let mut keyed = BTreeSet::new();
         for (n, (mode, declared, identity, observe, service, needs, stored_key, bad_instance, born)) in workspaces.into_iter().enumerate() {
             let id = world.workspace(&format!("workspace-{n}"), mode.clone());
-            barred |= matches!(mode, ObservedAuthMode::Other(_)) || observe || !service || stored_key || bad_instance;
+            barred |= matches!(mode, ObservedAuthMode::Other(_)) || observe || !service || bad_instance;
             if !service {
                 world.assignments.pop();
             }
@@ -170,11 +170,8 @@ prop_compose! {
                 truth.holds = made(start() - SignedDuration::from_secs(900 * DAY));
             }
             if stored_key {
-                truth.datastores.push(Datastore {
-                    name: "raw".to_owned(),
-                    account_name: Some("stml".to_owned()),
-                    credentials: DatastoreCredentials::AccountKey,
-                });
+                keyed.insert(id.clone());
+                truth.datastores.push(stored("raw", DatastoreCredentials::AccountKey));
             }
             if bad_instance {
                 truth.computes.push(Compute {
@@ -235,6 +232,27 @@ prop_compose! {
                 wanted.workspaces.get_mut(id).unwrap().enforcement = Enforcement::Observe;
             }
         }
+        for ((id, asked, ..), how) in declared_ones.iter().zip(datastores) {
+            let stored = keyed.contains(id);
+            let declared = wanted.workspaces.get_mut(id).unwrap();
+            let raw = DesiredDatastore { form: DesiredForm::WithoutCredentials, ..described("raw") };
+            let listed = |list: Vec<DesiredDatastore>| {
+                DesiredDatastores::Listed(list.into_iter().map(|asked| (asked.name.clone(), asked)).collect())
+            };
+            declared.datastores = match how {
+                0..=3 => DesiredDatastores::Unmanaged,
+                4 | 5 => DesiredDatastores::ConvertAll,
+                6 => listed(vec![raw, described("made")]),
+                _ if stored => listed(vec![described("raw"), described("made")]),
+                _ => listed(vec![described("made")]),
+            };
+            declared.accept_one_way = if how >= 5 { accepted() } else { None };
+            if how >= 5 && *asked == AuthMode::Identity {
+                keyed.remove(id);
+            }
+            barred |= how == 6 && !stored;
+        }
+        barred |= !keyed.is_empty();
         wanted.fleet.prune = prune;
         if let Some((_, accepted, holds)) = sas {
             // Long enough for every wait on the way, or over before it begins.
@@ -281,7 +299,9 @@ fn check(case: &Case, before: &World, action: &Action) {
     let (right, alias, value) = match action {
         Action::GrantRole(_) => (GRANTING, "", ""),
         Action::RevokeRole { .. } => ("", "", ""),
-        Action::ResyncWorkspaceKeys { .. } => ("Microsoft.MachineLearningServices/workspaces/*", "", ""),
+        Action::ResyncWorkspaceKeys { .. } | Action::SetDatastoreCredential { .. } | Action::CreateDatastore { .. } => {
+            ("Microsoft.MachineLearningServices/workspaces/*", "", "")
+        }
         Action::SetAuthMode { mode: AuthMode::Identity, .. } => {
             ("Microsoft.MachineLearningServices/workspaces/*", MODE, "identity")
         }
@@ -297,7 +317,9 @@ fn check(case: &Case, before: &World, action: &Action) {
         Action::GrantRole(_) => {
             assert!(bars.other_assignments as usize + after.assignments.len() <= 4_000, "beyond the ceiling");
         }
-        Action::ResyncWorkspaceKeys { .. } => assert!(!bars.workspaces_locked, "{action} on a locked workspace"),
+        Action::ResyncWorkspaceKeys { .. } | Action::SetDatastoreCredential { .. } | Action::CreateDatastore { .. } => {
+            assert!(!bars.workspaces_locked, "{action} on a locked workspace")
+        }
         Action::SetAuthMode { mode, .. } => {
             assert!(!bars.workspaces_locked, "{action} on a locked workspace");
             let broken = !before.key.is_on();
@@ -312,7 +334,8 @@ fn check(case: &Case, before: &World, action: &Action) {
         Action::SetSharedKeyAccess { allowed: false, .. } => {
             for (id, truth) in &before.workspaces {
                 assert_eq!(truth.mode, ObservedAuthMode::Identity, "key off under {}", id.name());
-                assert!(truth.datastores.is_empty(), "key off under a stored key");
+                let keyed = truth.datastores.iter().any(|store| store.credentials.may_need_key());
+                assert!(!keyed, "key off under a stored key");
             }
             let quiet = SignedDuration::try_from(case.desired.fleet.waits.key_idle).unwrap();
             if let Some(last) = before.last_key_use() {
@@ -375,6 +398,30 @@ fn check(case: &Case, before: &World, action: &Action) {
             assert!(!held, "{action} is there already");
             let covered = before.denies.is_empty() && before.has(grant.principal, grant.role, Duration::ZERO);
             assert!(!covered, "{action} though a group has it");
+        }
+        Action::SetDatastoreCredential { workspace, name, from } => {
+            let declared = &case.desired.workspaces[workspace];
+            assert!(enforced(workspace));
+            assert!(declared.accept_one_way.is_some(), "{action} that nobody accepted");
+            assert_ne!(declared.datastores, DesiredDatastores::Unmanaged);
+            assert_eq!((declared.auth_mode, from), (AuthMode::Identity, &DatastoreCredentials::AccountKey));
+            assert_eq!(before.workspaces[workspace].mode, ObservedAuthMode::Identity, "{action} too early");
+            let store = before.workspaces[workspace].datastores.iter().find(|store| store.name == *name);
+            assert_eq!(store.map(|store| &store.credentials), Some(from));
+            for need in &declared.needs {
+                let PrincipalRef::Object { id, .. } = need.principal else { continue };
+                let wait = case.desired.fleet.waits.role_propagation;
+                assert!(before.has(id, need.role, wait), "{action} before {id} has {}", need.role);
+            }
+        }
+        Action::CreateDatastore { workspace, name, .. } => {
+            assert!(enforced(workspace));
+            assert!(matches!(&case.desired.workspaces[workspace].datastores,
+                DesiredDatastores::Listed(listed) if listed.contains_key(name)));
+            assert!(
+                before.workspaces[workspace].datastores.iter().all(|store| store.name != *name),
+                "{action}: it exists"
+            );
         }
         Action::RevokeRole { assignment, principal, role } => {
             assert!(case.desired.fleet.prune);

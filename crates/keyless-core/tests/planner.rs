@@ -457,6 +457,7 @@ fn a_stored_key_in_any_datastore_holds_the_key_on() {
             name: "raw".to_owned(),
             account_name: account.map(str::to_owned),
             credentials: credentials.clone(),
+            form: DatastoreForm::default(),
         };
         world.workspaces.get_mut(&a).unwrap().datastores.push(datastore);
         let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
@@ -470,7 +471,7 @@ fn a_stored_key_in_a_workspace_on_another_account_holds_the_key_on() {
     let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
     let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
     let judge = |observed: &Observed| plan::plan(&desired, observed, &Limits::default(), Look::WhatMatters);
-    let here = |credentials| Datastore { name: "raw".to_owned(), account_name: Some("stml".to_owned()), credentials };
+    let here = |credentials| stored("raw", credentials);
     world.elsewhere = vec![here(DatastoreCredentials::None)];
     assert!(look(&world, &desired).next().is_some());
     world.elsewhere = vec![here(DatastoreCredentials::AccountKey)];

@@ -151,7 +151,7 @@ impl Azure {
             ..call.clone()
         };
         let key = arm_id::key(workspace);
-        self.put_datastore(caller, &put, &key, name)?;
+        self.replace_datastore(caller, &put, &key, name)?;
         self.store_v1(caller, call, &key, name)
     }
 }

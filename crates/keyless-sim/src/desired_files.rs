@@ -179,6 +179,15 @@ fn workspace_document(workspace: &DeclaredWorkspace) -> Yaml {
     if !workspace.profiles.is_empty() {
         spec.push(("profiles", Yaml::list(&workspace.profiles)));
     }
+    if workspace.converts_datastores {
+        let accepted = vec![
+            ("reason", Yaml::text("everybody who works through a datastore is declared")),
+            ("owner", Yaml::text("simulated-owner")),
+            ("until", Yaml::text("2099-01-01T00:00:00Z")),
+        ];
+        spec.push(("datastores", Yaml::Map(vec![("convert", Yaml::text("all"))])));
+        spec.push(("acceptOneWay", Yaml::Map(accepted)));
+    }
     document("Workspace", &workspace.name, &workspace.labels, Yaml::Map(spec))
 }
 

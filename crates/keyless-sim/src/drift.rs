@@ -128,6 +128,8 @@ impl Azure {
             DriftChange::KeyUserStopped => return self.stop_key_users(&key, &value),
             DriftChange::DatastoreAdded => {
                 self.put_as(DATASTORE, &target, value)?;
+                let workspace = key.split("/datastores/").next().unwrap_or(&key);
+                self.rehome_workspace(workspace);
                 "Microsoft.MachineLearningServices/workspaces/datastores/write"
             }
             DriftChange::LockAdded => {

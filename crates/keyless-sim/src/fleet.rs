@@ -51,6 +51,8 @@ pub struct DeclaredWorkspace {
     pub access: Vec<Access>,
     /// `spec.profiles`.
     pub profiles: Vec<String>,
+    /// Whether datastores give up their stored keys, which somebody accepted to be for good.
+    pub converts_datastores: bool,
 }
 
 /// A reusable list of principals and what they may do.
@@ -150,6 +152,7 @@ fn populate(blueprint: &Blueprint, mut dice: Dice, now: Timestamp) -> Fleet {
             resource_id: dice.recase(&workspace.id, 10),
             access: part.access.clone(),
             profiles: part.profiles.clone(),
+            converts_datastores: part.through_key.is_some(),
         })
         .collect();
     Fleet { resources, desired, profiles: cast.profiles, subscriptions: estate.subscriptions }

@@ -55,6 +55,7 @@ mod simulator;
 mod tags;
 mod template;
 mod throttle;
+mod through;
 mod time;
 mod tls;
 mod token;

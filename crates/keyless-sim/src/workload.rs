@@ -12,10 +12,11 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::access::Grants;
-use crate::azure::{Azure, Mode, Timer};
+use crate::azure::{Azure, Timer};
 use crate::service::{Service, call_of};
+use crate::through::Signed;
 use crate::traffic::{Look, Pace, Segment, Use};
-use crate::world::{ACCOUNT, KEY_USER, WORKLOAD, WORKSPACE};
+use crate::world::{ACCOUNT, KEY_USER, WORKLOAD};
 use crate::{arm_id, json, network, time};
 
 /// How far back metrics reach, and with them the traffic before the start. Source:
@@ -43,6 +44,8 @@ pub(crate) enum What {
         actions: Vec<String>,
         /// Whether it is the workspace's own identity, for which a grant with a condition is the service's usual one.
         own: bool,
+        /// The datastore that it works through; those of the system if none is named.
+        datastore: Option<String>,
     },
     KeyUser {
         name: String,
@@ -181,9 +184,11 @@ impl Azure {
             let workspace = arm_id::key(words("workspace"));
             let actions = json::at(entry, &["properties", "dataActions"]).and_then(Value::as_array);
             let actions = actions.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
-            let account = self.world.account_of(&workspace).unwrap_or_default();
+            let named = Some(words("datastore")).filter(|name| !name.is_empty());
+            let datastore = named.map(|name| arm_id::key(&format!("{workspace}/datastores/{name}")));
+            let account = self.home_of(&workspace, datastore.as_deref());
             let principal = words("principalId").to_owned();
-            (What::Workload { workspace, principal, actions, own: false }, account, TRIES_PER_HOUR)
+            (What::Workload { workspace, principal, actions, own: false, datastore }, account, TRIES_PER_HOUR)
         } else {
             let stops = humantime::parse_duration(words("stopsAfter")).ok();
             let stops = stops.map(|after| time::after(self.now, self.speed.shorten(after)));
@@ -265,19 +270,32 @@ impl Azure {
 
     /// Finds out anew on which account everybody's data lie, after a workspace has come or gone.
     pub(crate) fn rehome_clients(&mut self) {
-        let mut moved = Vec::new();
-        for (key, client) in &self.clients {
-            let What::Workload { workspace, .. } = &client.what else { continue };
-            let account = self.world.account_of(workspace).unwrap_or_default();
-            moved.push((key.clone(), (account != client.account).then_some(account)));
-        }
-        for (key, account) in moved {
-            if let (Some(account), Some(client)) = (account, self.clients.get_mut(&key)) {
-                if let Some(keys) = self.clients_on.get_mut(&client.account) {
+        let keys: Vec<String> = self.clients.keys().cloned().collect();
+        self.rehome(keys);
+    }
+
+    /// The same for everybody who works through one workspace, after a datastore of it has changed.
+    pub(crate) fn rehome_workspace(&mut self, workspace: &str) {
+        let keys: Vec<String> = self.clients_through.get(workspace).into_iter().flatten().cloned().collect();
+        self.rehome(keys);
+    }
+
+    fn rehome(&mut self, keys: Vec<String>) {
+        for key in keys {
+            let Some(Client { what: What::Workload { workspace, datastore, .. }, account: old, .. }) =
+                self.clients.get(&key)
+            else {
+                continue;
+            };
+            let account = self.home_of(workspace, datastore.as_deref());
+            if account != *old {
+                if let Some(keys) = self.clients_on.get_mut(old) {
                     keys.remove(&key);
                 }
                 self.clients_on.entry(account.clone()).or_default().insert(key.clone());
-                client.account = account;
+                if let Some(client) = self.clients.get_mut(&key) {
+                    client.account = account;
+                }
             }
             self.reconsider_client(&key);
         }
@@ -377,24 +395,28 @@ impl Azure {
                     ),
                 }
             }
-            What::Workload { workspace, principal, actions, own } => {
-                let Some(value) = self.world.typed(WORKSPACE, workspace) else { return Verdict::Idle };
+            What::Workload { workspace, principal, actions, own, datastore } => {
                 let none = [call_of("")];
                 let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
                 let calls: &[_] = if calls.is_empty() { &none } else { &calls };
-                let by_key = Mode::of(value) == Mode::AccessKey;
-                if shut_out {
-                    return no_way_in(calls, if by_key { "AccountKey" } else { "OAuth" });
-                }
-                if by_key {
-                    return match self.by_key(&client.account, calls, "AccountKey") {
-                        // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit.
-                        Verdict::Served(_) if self.stale_keys.contains_key(workspace) => Verdict::of(
-                            uses(calls, "AccountKey", "AuthorizationError"),
-                            Some("AuthenticationFailed: the workspace signs with an old key".to_owned()),
-                        ),
-                        verdict => verdict,
-                    };
+                match self.signed(workspace, datastore.as_deref()) {
+                    None => return Verdict::Idle,
+                    Some(Signed::ByKey(authentication)) if shut_out => return no_way_in(calls, authentication),
+                    Some(Signed::ByToken) if shut_out => return no_way_in(calls, "OAuth"),
+                    Some(Signed::ByKey(authentication)) => {
+                        return match self.by_key(&client.account, calls, authentication) {
+                            // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit. What a
+                            // datastore of people's making stores is not what the workspace holds.
+                            Verdict::Served(_) if datastore.is_none() && self.stale_keys.contains_key(workspace) => {
+                                Verdict::of(
+                                    uses(calls, authentication, "AuthorizationError"),
+                                    Some("AuthenticationFailed: the workspace signs with an old key".to_owned()),
+                                )
+                            }
+                            verdict => verdict,
+                        };
+                    }
+                    Some(Signed::ByToken) => {}
                 }
                 let grants = if *own { Grants::All } else { Grants::Unconditional };
                 let mut missing = None;

@@ -129,6 +129,7 @@ mod tests {
                 top: 500,
             };
             let _ = (workspace::workspace(&node), workspace::compute(&node), workspace::datastore(&node));
+            let _ = workspace::stored_datastore(&node).map(|stored| stored.without_credentials());
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
             let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));

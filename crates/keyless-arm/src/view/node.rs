@@ -78,6 +78,11 @@ impl<'a> Node<'a> {
         !self.value.is_null() && self.value.as_str() != Some("")
     }
 
+    /// The value itself, to be handed on untouched.
+    pub(crate) fn raw(&self) -> &'a Value {
+        self.value
+    }
+
     /// The members of an object.
     pub(crate) fn members(&self) -> Vec<(&'a str, Node<'a>)> {
         let Some(object) = self.value.as_object() else { return Vec::new() };

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use keyless_core::id::{ManagedIdentityId, StorageAccountId};
 use keyless_core::observed::{
-    Compute, Datastore, DatastoreCredentials, Identity, ObservedAuthMode, Workspace, WorkspaceKind,
+    Compute, Datastore, DatastoreCredentials, DatastoreForm, Identity, ObservedAuthMode, Workspace, WorkspaceKind,
 };
 
 use super::node::{Node, Result};
+use crate::stored::StoredDatastore;
 
 /// One workspace, hub or project.
 pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
@@ -110,7 +111,28 @@ pub(crate) fn datastore(node: &Node<'_>) -> Result<Datastore> {
         }
         _ => DatastoreCredentials::Other(word.unwrap_or("not told").to_owned()),
     };
-    Ok(Datastore { name: node.text("name")?.to_owned(), account_name, credentials })
+    let text = |name: &str| Ok(properties.opt_text(name)?.map(str::to_owned));
+    let mut space = None;
+    for name in ["containerName", "filesystem", "fileShareName", "storeName"] {
+        space = space.or(text(name)?);
+    }
+    let form = DatastoreForm {
+        kind: properties.text("datastoreType")?.to_owned(),
+        space,
+        subscription: text("subscriptionId")?,
+        resource_group: text("resourceGroup")?,
+        service_access: text("serviceDataAccessAuthIdentity")?,
+    };
+    Ok(Datastore { name: node.text("name")?.to_owned(), account_name, credentials, form })
+}
+
+/// One datastore with everything that was said of it.
+pub(crate) fn stored_datastore(node: &Node<'_>) -> Result<StoredDatastore> {
+    let datastore = datastore(node)?;
+    let Some(properties) = node.object("properties")?.raw().as_object() else {
+        return node.fail("`properties` is not an object");
+    };
+    Ok(StoredDatastore { datastore, properties: properties.clone() })
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 mod corpus;
 mod credentials;
+mod datastores;
 mod fake;
 mod reads;
 mod requests;

@@ -10,10 +10,11 @@ use keyless_arm::api::{Grant, ReadArm, WriteArm, WriteKind, Written};
 use keyless_arm::client::Client;
 use keyless_arm::cloud::Cloud;
 use keyless_arm::operation::Operation;
+use keyless_arm::stored::StoredDatastore;
 use keyless_arm::versions::{ApiVersions, Interface};
-use keyless_core::desired::AuthMode;
+use keyless_core::desired::{AuthMode, DatastoreKind, DatastorePlace, ServiceDataAccess};
 use keyless_core::id::{ArmId, ManagedIdentityId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{PrincipalType, StorageService};
+use keyless_core::observed::{Datastore, DatastoreCredentials, DatastoreForm, PrincipalType, StorageService};
 use serde_json::{Value, json};
 
 use crate::fake::{Asked, BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, reply, workspace_id};
@@ -54,6 +55,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::ListWorkspaces => read!(client.workspaces(SUBSCRIPTION.parse().unwrap())),
         Operation::GetWorkspace => read!(client.workspace(&workspace)),
         Operation::ListDatastores => read!(client.datastores(&workspace)),
+        Operation::GetDatastore => read!(client.datastore(&workspace, "raw")),
         Operation::ListComputes => read!(client.computes(&workspace)),
         Operation::ListOnlineEndpoints => read!(client.online_endpoints(SUBSCRIPTION.parse().unwrap())),
         Operation::GetStorageAccount => read!(client.account(&account)),
@@ -103,6 +105,27 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::SetAuthMode => done(
             client.set_auth_mode(permit(WriteKind::Workspace).await.unwrap(), &workspace, AuthMode::Identity).await,
         ),
+        Operation::SetDatastoreCredential => {
+            let stored = StoredDatastore::bare(Datastore {
+                name: "raw".to_owned(),
+                account_name: None,
+                credentials: DatastoreCredentials::AccountKey,
+                form: DatastoreForm::default(),
+            });
+            let permit = permit(WriteKind::Workspace).await.unwrap();
+            done(client.set_datastore_credential(permit, &workspace, &stored).await)
+        }
+        Operation::CreateDatastore => {
+            let place = DatastorePlace {
+                kind: DatastoreKind::Blob,
+                account: Some("stmlprod".to_owned()),
+                space: "curated".to_owned(),
+                subscription: Some(SUBSCRIPTION.to_owned()),
+                resource_group: Some("rg-ml".to_owned()),
+                service_access: Some(ServiceDataAccess::Workspace),
+            };
+            done(client.create_datastore(permit(WriteKind::Workspace).await.unwrap(), &workspace, "raw", &place).await)
+        }
         Operation::ResyncWorkspaceKeys => {
             done(client.resync_keys(permit(WriteKind::Workspace).await.unwrap(), &workspace).await)
         }
@@ -135,7 +158,14 @@ fn answer(operation: Operation) -> Value {
         Operation::GetKeyUsage | Operation::GetServiceUsage => json!({"interval": "PT1H", "value": [{
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
-        Operation::GrantRole | Operation::RevokeRole | Operation::ResyncWorkspaceKeys => json!({}),
+        Operation::GetDatastore => json!({"name": "raw", "properties": {
+            "datastoreType": "AzureBlob", "accountName": "stmlprod", "credentials": {"credentialsType": "AccountKey"},
+        }}),
+        Operation::GrantRole
+        | Operation::RevokeRole
+        | Operation::ResyncWorkspaceKeys
+        | Operation::SetDatastoreCredential
+        | Operation::CreateDatastore => json!({}),
         Operation::ListSubscriptions
         | Operation::ListWorkspaces
         | Operation::ListDatastores
@@ -186,6 +216,8 @@ fn template(text: &str) -> String {
         ("stmlprod", "{account}"),
         ("mlw-churn", "{workspace}"),
         ("/uami", "/{identity}"),
+        ("datastores/raw", "datastores/{datastore}"),
+        ("\"curated\"", "\"{container}\""),
         (GUID, "{assignment}"),
         (ROLE, "{role}"),
         (PRINCIPAL, "{principal}"),
@@ -243,7 +275,8 @@ async fn table() -> String {
         "\nAn answer 202 is followed by GETs of the address in its `Azure-AsyncOperation` or `Location`, and a list by GETs \
          of its `nextLink`: these come from Azure and are used as they are, if they are the resource manager's. Every \
          request carries `authorization`, `accept`, `x-ms-client-request-id` and `x-ms-return-client-request-id`. None \
-         carries `tags`, and none lists keys or secrets.\n",
+         carries `tags`, but `set datastore credential`: its body repeats all properties that `get datastore` showed. None \
+         lists keys or secrets.\n",
     );
     text
 }

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use jiff::{SignedDuration, Timestamp};
 use keyless_arm::api::{Answer, Grant, Read, ReadArm, Write, WriteArm, WriteKind, WritePermit, Written};
 use keyless_arm::error::{ArmError, ErrorClass, Landed, WriteError};
+use keyless_arm::stored::StoredDatastore;
 use keyless_core::catalog;
 use keyless_core::desired::*;
 use keyless_core::id::*;
@@ -65,6 +66,7 @@ pub(crate) enum Effect {
     Revoke(ArmId),
     Mode(WorkspaceId, AuthMode),
     Key(StorageAccountId, bool),
+    Datastore(WorkspaceId, Datastore),
     Resync(WorkspaceId),
 }
 
@@ -272,6 +274,11 @@ impl Cloud {
                     AuthMode::AccessKey => ObservedAuthMode::AccessKey,
                 };
             }
+            Effect::Datastore(id, made) => {
+                let stores = state.datastores.entry(id).or_default();
+                stores.retain(|store| store.name != made.name);
+                stores.push(made);
+            }
             Effect::Resync(id) => {
                 state.stale.remove(&id);
             }
@@ -446,6 +453,13 @@ impl ReadArm for Cloud {
     }
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>> {
         self.read("datastores", |state| state.datastores.get(id).cloned().unwrap_or_default()).await
+    }
+    async fn datastore(&self, id: &WorkspaceId, name: &str) -> Read<Option<StoredDatastore>> {
+        self.read("datastore", |state| {
+            let mut stores = state.datastores.get(id).into_iter().flatten();
+            stores.find(|store| store.name == name).cloned().map(StoredDatastore::bare)
+        })
+        .await
     }
     async fn computes(&self, _: &WorkspaceId) -> Read<Vec<Compute>> {
         self.read("computes", |_| Vec::new()).await
@@ -626,6 +640,26 @@ impl WriteArm for Cloud {
     async fn set_auth_mode(&self, _: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write {
         self.write(format!("{} {mode}", workspace.name()), Effect::Mode(workspace.clone(), mode)).await
     }
+    async fn set_datastore_credential(&self, _: WritePermit, id: &WorkspaceId, stored: &StoredDatastore) -> Write {
+        let Datastore { name, account_name, credentials: _, form } = stored.datastore.clone();
+        let what = format!("convert {}/{name}", id.name());
+        let made = Datastore { name, account_name, credentials: DatastoreCredentials::None, form };
+        self.write(what, Effect::Datastore(id.clone(), made)).await
+    }
+    async fn create_datastore(&self, _: WritePermit, id: &WorkspaceId, name: &str, place: &DatastorePlace) -> Write {
+        let form = DatastoreForm {
+            kind: place.kind.as_wire().to_owned(),
+            space: Some(place.space.clone()),
+            ..DatastoreForm::default()
+        };
+        let made = Datastore {
+            name: name.to_owned(),
+            account_name: place.account.clone(),
+            credentials: DatastoreCredentials::None,
+            form,
+        };
+        self.write(format!("create {}/{name}", id.name()), Effect::Datastore(id.clone(), made)).await
+    }
     async fn resync_keys(&self, _: WritePermit, workspace: &WorkspaceId) -> Write {
         self.write(format!("{} takes keys", workspace.name()), Effect::Resync(workspace.clone())).await
     }
@@ -654,6 +688,8 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             suspend: None,
             needs: vec![need],
             service_grants: ServiceGrants::Accept,
+            datastores: DesiredDatastores::Unmanaged,
+            accept_one_way: None,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
             location: Location::default(),

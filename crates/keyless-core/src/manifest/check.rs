@@ -28,6 +28,9 @@ pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<
         );
     }
     access(spec.access.as_ref(), reader);
+    if let Some(At { value, .. }) = &spec.datastores {
+        super::datastores::check(value, reader);
+    }
     let mut accepted: BTreeSet<&str> = BTreeSet::new();
     for At { value, at } in items(spec.accept_incompatible.as_ref()) {
         if let Some(id) = &value.id

@@ -11,6 +11,7 @@ use crate::observed::StorageService;
 
 use super::check::{asks_for_something, names_one_principal};
 use super::condition::Condition;
+use super::datastores::Datastores;
 use super::scalar::{IncompatibilityId, Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
@@ -130,6 +131,10 @@ object! {
         optional profiles("profiles"): Vec<At<Name>>,
         /// What to do while the grant that the service makes to the workspace's identity is missing.
         optional service_grants("serviceGrants"): ServiceGrants,
+        /// What is asked of the datastores that people made.
+        optional datastores("datastores"): Datastores,
+        /// That a datastore's stored secret is lost for good is accepted.
+        optional accept_one_way("acceptOneWay"): Acceptance,
         /// On the way back, keys of the account that the workspace may hold from before a rotation are accepted.
         optional accept_stale_keys("acceptStaleKeys"): Acceptance,
         /// What is known not to work with identity-based access and is accepted.
@@ -139,7 +144,6 @@ object! {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
         "keyIdle" => "`keyIdle` belongs on a StorageAccount document or in the Fleet's `defaults`",
         "acceptSas" => "`acceptSas` belongs on a StorageAccount document or in the Fleet",
-        "acceptOneWay" => "`acceptOneWay` belongs on a StorageAccount document",
         "acceptUnknownKeyUse" => "`acceptUnknownKeyUse` belongs on a StorageAccount document",
     }
 }

@@ -10,6 +10,7 @@ use crate::desired::{
 };
 
 use super::across;
+use super::datastores;
 use super::documents::{Document, Documents};
 use super::kinds::{self, Metadata};
 use super::needs::{self, Profiles};
@@ -147,6 +148,8 @@ fn workspace(
         suspend: suspend(spec.suspend.as_ref())?,
         needs: needs::of(spec, profiles),
         service_grants: spec.service_grants.map(|given| given.value).unwrap_or_default(),
+        datastores: datastores::resolve(spec.datastores.as_ref())?,
+        accept_one_way: acceptance(spec.accept_one_way.as_ref())?,
         accept_stale_keys: acceptance(spec.accept_stale_keys.as_ref())?,
         accept_incompatible: spec.accept_incompatible.iter().flat_map(values).map(accepted).collect::<Option<_>>()?,
         location: document.location.clone(),
@@ -193,7 +196,7 @@ fn accepted(given: &kinds::AcceptedIncompatibility) -> Option<(&'static str, Acc
 }
 
 /// The acceptance, if one is written down; nothing at all if it is written down wrongly.
-fn acceptance(given: Option<&At<kinds::Acceptance>>) -> Option<Option<Acceptance>> {
+pub(super) fn acceptance(given: Option<&At<kinds::Acceptance>>) -> Option<Option<Acceptance>> {
     let Some(At { value, .. }) = given else { return Some(None) };
     Some(Some(Acceptance {
         reason: value.reason.as_ref()?.value.0.clone(),

@@ -75,6 +75,20 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.datastores.extend(observed.workspaces.keys().cloned());
         }
         Action::ResyncWorkspaceKeys { .. } | Action::SetSharedKeyAccess { allowed: true, .. } => {}
+        Action::SetDatastoreCredential { workspace, name, .. } => {
+            let known = observed.workspaces.get(workspace).and_then(|entry| entry.datastores.value());
+            let own = desired.account_id.name();
+            reads.access_at = super::gates::accounts_of(name, known.map(Vec::as_slice).unwrap_or_default(), own);
+            reads.workspaces.insert(workspace.clone());
+            reads.datastores.insert(workspace.clone());
+            reads.assignments = true;
+            reads.denies = true;
+            reads.identities.extend(identities_of_computes(observed, workspace));
+        }
+        Action::CreateDatastore { workspace, .. } => {
+            reads.workspaces.insert(workspace.clone());
+            reads.datastores.insert(workspace.clone());
+        }
         Action::RevokeRole { .. } => {
             reads.assignments = true;
             reads.listings = true;
@@ -129,6 +143,9 @@ pub fn target_reads(action: &Action) -> ReadSet {
         }
         Action::SetAuthMode { workspace, .. } => {
             ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() }
+        }
+        Action::SetDatastoreCredential { workspace, .. } | Action::CreateDatastore { workspace, .. } => {
+            ReadSet { datastores: BTreeSet::from([workspace.clone()]), ..ReadSet::default() }
         }
         Action::SetSharedKeyAccess { .. } => ReadSet { account: true, ..ReadSet::default() },
         // Azure shows nothing of it: that the operation ended well is all there is.

@@ -1,9 +1,11 @@
 //! The order of the steps and which gates each one has.
 //!
-//! Forward: grants, mode to identity, key off. Back: key on, keys taken anew, mode to accesskey, leavers' grants. The articles describe the way back in
-//! the other order, which leaves a moment in which a workspace wants a key the account refuses.
+//! Forward: grants, mode to identity, credentials out of datastores, key off. Back: key on, keys taken anew, mode to
+//! accesskey, leavers' grants. The articles describe the way back in the other order, which leaves a moment in which a
+//! workspace wants a key the account refuses.
 
 mod barriers;
+mod datastores;
 mod evidence;
 mod grants;
 mod holders;
@@ -75,6 +77,7 @@ impl<'a> Planner<'a> {
             let target = self.key_target();
             self.key_on(&target);
             self.modes(&views, &target);
+            self.datastores(&views);
             self.key_off(&target);
             self.revokes(&views);
             self.service_flags();

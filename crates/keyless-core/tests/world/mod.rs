@@ -487,6 +487,23 @@ impl World {
                 self.key = if *allowed { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed };
                 self.key_on_since = allowed.then_some(self.now);
             }
+            Action::SetDatastoreCredential { workspace, name, .. } => {
+                let stores = &mut self.workspaces.get_mut(workspace).unwrap().datastores;
+                stores.iter_mut().find(|store| store.name == *name).unwrap().credentials = DatastoreCredentials::None;
+            }
+            Action::CreateDatastore { workspace, name, place } => {
+                let made = Datastore {
+                    name: name.clone(),
+                    account_name: place.account.clone(),
+                    credentials: DatastoreCredentials::None,
+                    form: DatastoreForm {
+                        kind: place.kind.as_wire().to_owned(),
+                        space: Some(place.space.clone()),
+                        ..DatastoreForm::default()
+                    },
+                };
+                self.workspaces.get_mut(workspace).unwrap().datastores.push(made);
+            }
             Action::RevokeRole { assignment, .. } => self.assignments.retain(|a| a.id != *assignment),
         }
     }
@@ -523,9 +540,14 @@ impl World {
         }) && self.denies.is_empty()
     }
 
-    /// Whether a person's work through a workspace succeeds, roles working `propagation` after they were granted.
+    /// Whether a person's work through a workspace succeeds, roles working `propagation` after they were granted. Everybody
+    /// also reads through every datastore but the new one: with the key that it stores, or as themselves where it stores none.
     pub fn works(&self, workspace: &WorkspaceId, needs: &[Need], propagation: Duration) -> BTreeMap<PrincipalId, bool> {
-        let Truth { mode, holds, .. } = self.workspaces[workspace].clone();
+        let Truth { mode, holds, datastores, .. } = self.workspaces[workspace].clone();
+        let through = |store: &Datastore, id, role| match store.credentials {
+            DatastoreCredentials::AccountKey | DatastoreCredentials::Sas => self.key.is_on(),
+            _ => self.has(id, role, propagation),
+        };
         let mut works = BTreeMap::new();
         for need in needs {
             let PrincipalRef::Object { id, .. } = need.principal else { continue };
@@ -534,6 +556,8 @@ impl World {
                 ObservedAuthMode::Identity => self.has(id, need.role, propagation),
                 ObservedAuthMode::Other(_) => false,
             };
+            let mut old = datastores.iter().filter(|store| store.name != "made");
+            let ok = ok && old.all(|store| through(store, id, need.role));
             *works.entry(id).or_insert(true) &= ok;
         }
         works
@@ -584,6 +608,8 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
                 suspend: None,
                 needs: needs.clone(),
                 service_grants: ServiceGrants::Wait,
+                datastores: DesiredDatastores::Unmanaged,
+                accept_one_way: None,
                 accept_stale_keys: None,
                 accept_incompatible: BTreeMap::new(),
                 location: Location::default(),
@@ -614,6 +640,30 @@ pub fn declare_account(desired: &mut KeyDesired, shared_key_access: DesiredShare
         accept_one_way: None,
         location: Location::default(),
     });
+}
+
+/// A blob datastore on the account.
+pub fn stored(name: &str, credentials: DatastoreCredentials) -> Datastore {
+    let form = DatastoreForm { kind: "AzureBlob".to_owned(), space: Some(name.to_owned()), ..DatastoreForm::default() };
+    Datastore { name: name.to_owned(), account_name: Some("stml".to_owned()), credentials, form }
+}
+
+pub fn accepted() -> Option<Acceptance> {
+    let until = start() + SignedDuration::from_secs(4000 * DAY);
+    Some(Acceptance { reason: "agreed".to_owned(), owner: "ada".to_owned(), until })
+}
+
+/// A blob datastore as a file describes it.
+pub fn described(name: &str) -> DesiredDatastore {
+    let place = DatastorePlace {
+        kind: DatastoreKind::Blob,
+        account: None,
+        space: name.to_owned(),
+        subscription: None,
+        resource_group: None,
+        service_access: None,
+    };
+    DesiredDatastore { name: name.to_owned(), form: DesiredForm::At(place), accept_access: None }
 }
 
 pub fn look(world: &World, desired: &KeyDesired) -> Plan {

@@ -94,6 +94,7 @@ fn a_workspace_reads_as_people_write_it() {
             Access { principal: Principal::WorkspaceSystem, asked: Asked::Scenarios(vec!["training"]) },
         ],
         profiles: vec!["org-readers".to_owned()],
+        converts_datastores: true,
     };
     let expected = "\
 apiVersion: keyless.dev/v1
@@ -127,6 +128,12 @@ spec:
         - training
   profiles:
     - org-readers
+  datastores:
+    convert: all
+  acceptOneWay:
+    reason: everybody who works through a datastore is declared
+    owner: simulated-owner
+    until: \"2099-01-01T00:00:00Z\"
 ";
     assert_eq!(workspace_document(&workspace).document(), expected);
 }

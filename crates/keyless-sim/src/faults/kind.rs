@@ -70,7 +70,8 @@ pub enum Fault {
     /// Source: recording of Azure/azure-cli, `test_monitor_log_analytics_workspace_data_export`: a plain sentence that
     /// calls itself `application/json`.
     NotJson,
-    /// A PATCH is answered as if done, and nothing done, as under a policy of effect `Modify`.
+    /// A PATCH is answered as if done, and nothing done, as under a policy of effect `Modify`. A PUT of a datastore too: it
+    /// keeps the credential that it had. Source of that: <https://github.com/Azure/bicep-types-az/issues/2468>.
     /// Source: the comment of one team in a public preflight module, seen with `publicNetworkAccess`.
     Ignored,
     /// The long-running operation that the request starts ends `Failed` inside a 200.
@@ -246,7 +247,9 @@ impl Fault {
             | Self::DateAhead { .. }
             | Self::ClockJump { .. } => true,
             Self::Late { .. } | Self::ScopeLocked { .. } => target.is_write(),
-            Self::Ignored => target.method == "PATCH",
+            Self::Ignored => {
+                target.method == "PATCH" || (target.method == "PUT" && target.template.ends_with("/datastores/{}"))
+            }
             // Policies of effect `Deny` judge what is made or changed, neither deletions nor actions.
             // Source: MicrosoftDocs/azure-docs `articles/governance/policy/concepts/effects.md`.
             Self::PolicyDeny { .. } => matches!(target.method, "PUT" | "PATCH"),

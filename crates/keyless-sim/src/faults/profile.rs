@@ -124,6 +124,14 @@ fn writes(seed: u64) -> Vec<FaultRule> {
         policy,
         Fault::Storm { lasts: minutes(2), retry_after: Duration::from_secs(20) },
     ];
+    let datastores = vec![
+        Fault::ResetAfter,
+        late(Meanwhile::Reset),
+        server_error(500, false, true),
+        Fault::Truncated,
+        Fault::Ignored,
+        Fault::Busy,
+    ];
     let revocations = vec![Fault::ResetAfter, server_error(500, false, false), locked(false)];
     let not_found = Fault::PrincipalNotFound { attempts: 1, younger_than: Duration::ZERO };
     let strangers = FaultRule::new("PUT", "/roleAssignments/{}", not_found).chance(0.3);
@@ -132,6 +140,7 @@ fn writes(seed: u64) -> Vec<FaultRule> {
         ("PATCH", "/storageAccounts/{}", accounts),
         ("PUT", "/roleAssignments/{}", grants),
         ("DELETE", "/roleAssignments/{}", revocations),
+        ("PUT", "/datastores/{}", datastores),
     ];
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut rules = vec![strangers];

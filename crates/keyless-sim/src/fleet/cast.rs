@@ -37,6 +37,8 @@ pub(super) struct Part {
     pub(super) needs: Vec<Need>,
     /// Who tries its access all the time.
     pub(super) workers: Vec<Worker>,
+    /// Who works through a datastore of people's making that stores the account's key; nobody where there is none.
+    pub(super) through_key: Option<Worker>,
 }
 
 /// A role that a principal is declared to need on the workspace's account.
@@ -127,6 +129,7 @@ impl Casting<'_> {
             self.instance(workspace, &mut part);
         }
         self.profiles(&mut part);
+        part.through_key = through_key(workspace, &part);
         part
     }
 
@@ -288,6 +291,18 @@ impl Part {
         data_actions.truncate(dice.between(1, data_actions.len().max(1)));
         self.workers.push(Worker { principal_id: principal_id.to_owned(), data_actions });
     }
+}
+
+/// Every fourth workspace with somebody who works on blobs has a datastore that stores the key, and that person works
+/// through it too. Told by the workspace's GUID rather than by dice, which all that follows depends on.
+fn through_key(workspace: &Workspace, part: &Part) -> Option<Worker> {
+    let chosen = workspace.workspace_guid.ends_with(['0', '4', '8', 'c']);
+    let on_blobs = |worker: &Worker| {
+        let actions = worker.data_actions.iter().copied();
+        let data_actions: Vec<&'static str> = actions.filter(|action| action.contains("/blobServices/")).collect();
+        (!data_actions.is_empty()).then(|| Worker { principal_id: worker.principal_id.clone(), data_actions })
+    };
+    if chosen { part.workers.iter().find_map(on_blobs) } else { None }
 }
 
 fn readers_access(directory: &Directory) -> Access {

@@ -340,7 +340,10 @@ fn nothing_stands_in_the_way_for_good() {
         }
         for datastore in of_type(&fleet, "Microsoft.MachineLearningServices/workspaces/datastores") {
             let system = text(datastore, "/name").starts_with("workspace");
-            assert!(system || text(datastore, "/properties/credentials/credentialsType") == "None");
+            let home = text(datastore, "/id").split("/datastores/").next().unwrap();
+            let converted =
+                fleet.desired.iter().any(|one| one.converts_datastores && one.resource_id.eq_ignore_ascii_case(home));
+            assert!(system || converted || text(datastore, "/properties/credentials/credentialsType") == "None");
         }
         assert!(fleet.resources.iter().all(|resource| {
             let kind = text(resource, "/type").to_lowercase();

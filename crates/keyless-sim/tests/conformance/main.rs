@@ -5,6 +5,7 @@ mod accounts;
 mod assignments;
 mod cloud;
 mod control;
+mod datastores;
 mod datastores_v1;
 mod deployments;
 mod directory;

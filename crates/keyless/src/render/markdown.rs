@@ -70,7 +70,8 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
         writeln!(text)?;
     }
     for (index, step) in account.steps.iter().enumerate() {
-        writeln!(text, "{}. **{}** ({})", index + 1, inline(&step.message), step.effort)?;
+        let one_way = if step.one_way { ", one way: it cannot be taken back" } else { "" };
+        writeln!(text, "{}. **{}** ({}{one_way})", index + 1, inline(&step.message), step.effort)?;
         for reason in &step.reasons {
             writeln!(text, "   - for {}", inline(reason))?;
         }

@@ -7,7 +7,9 @@ use keyless_core::catalog::find_scenarios;
 use keyless_core::desired::{AuthMode, Revision};
 use keyless_core::gate::{Gate, GateCheck, GateState, ReadSet};
 use keyless_core::id::{PrincipalId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{ObservedAuthMode, PrincipalType, SharedKeyAccess, Signed, StorageService, WorkspaceKind};
+use keyless_core::observed::{
+    DatastoreCredentials, ObservedAuthMode, PrincipalType, SharedKeyAccess, Signed, StorageService, WorkspaceKind,
+};
 use keyless_core::plan::finding::{Accepted, KeyUse};
 use keyless_core::plan::{Drift, Finding, Step};
 use uuid::uuid;
@@ -153,6 +155,30 @@ fn text_from_azure_cannot_forge_markdown() {
     plan.findings.insert(Finding::Contradiction { what: "</details> **x** @all\n# y".to_owned() });
     let text = fleet(vec![plan]).render(Output::Markdown);
     assert!(text.contains("&lt;/details&gt; \\*\\*x\\*\\* \\@all \\# y"), "{text}");
+}
+
+#[test]
+fn a_step_that_cannot_be_taken_back_says_so_in_every_form() {
+    let mut plan = empty("stfraud");
+    plan.steps = vec![Step {
+        action: Action::SetDatastoreCredential {
+            workspace: workspace("fraud-train"),
+            name: "raw".to_owned(),
+            from: DatastoreCredentials::AccountKey,
+        },
+        effort: Effort::Tighten,
+        workspaces: BTreeSet::from([workspace("fraud-train")]),
+        reasons: BTreeSet::new(),
+        gates: Vec::new(),
+    }];
+    let plans = fleet(vec![plan, busy()]);
+    let text = without_color(&plans.render(Output::Text));
+    assert!(text.contains("fraud-train/raw, which holds AccountKey [tighten, one way]"), "{text}");
+    assert!(plans.render(Output::Markdown).contains("(tighten, one way: it cannot be taken back)"));
+    let json: serde_json::Value = serde_json::from_str(&plans.render(Output::Json)).unwrap();
+    let steps = |account: usize| json["accounts"][account]["steps"].as_array().unwrap();
+    assert_eq!((&steps(0)[0]["oneWay"], &steps(0)[0]["value"]), (&true.into(), &"None".into()));
+    assert!(steps(1).iter().all(|step| step.get("oneWay").is_none()), "only where it is so");
 }
 
 #[test]

@@ -99,7 +99,8 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
 }
 
 fn write_step(text: &mut String, number: usize, step: &PlannedStep, now: Option<Timestamp>) -> std::fmt::Result {
-    writeln!(text, "    {number}. {} [{}]", plain(&step.message), step.effort)?;
+    let one_way = if step.one_way { ", one way" } else { "" };
+    writeln!(text, "    {number}. {} [{}{one_way}]", plain(&step.message), step.effort)?;
     for reason in &step.reasons {
         writeln!(text, "       for {}", plain(reason))?;
     }

@@ -87,7 +87,7 @@ pub(super) struct Account {
 #[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Difference {
-    /// `roleMissing`, `authMode` or `sharedKey`.
+    /// `roleMissing`, `authMode`, `datastoreCredential`, `datastoreMissing` or `sharedKey`.
     pub kind: &'static str,
     pub message: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -106,13 +106,17 @@ pub(super) struct Difference {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PlannedStep {
-    /// `GrantRole`, `ResyncWorkspaceKeys`, `SetAuthMode`, `SetSharedKeyAccess` or `RevokeRole`.
+    /// `GrantRole`, `ResyncWorkspaceKeys`, `SetAuthMode`, `SetDatastoreCredential`, `CreateDatastore`, `SetSharedKeyAccess` or
+    /// `RevokeRole`.
     pub action: &'static str,
     /// The resource that is changed.
     pub target: String,
     pub message: String,
     /// `tighten`, `loosen` or `repair`.
     pub effort: &'static str,
+    /// Whether no later step can undo it; left out where one can.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub one_way: bool,
     /// The new value, where the action sets one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
@@ -271,6 +275,20 @@ impl Difference {
                 observed: Some(observed.to_string()),
                 ..Self::default()
             },
+            Drift::DatastoreCredential { workspace, name: _, observed } => Self {
+                kind: "datastoreCredential",
+                message,
+                workspace: Some(workspace.as_str().to_owned()),
+                desired: Some("None".to_owned()),
+                observed: Some(observed.to_string()),
+                ..Self::default()
+            },
+            Drift::DatastoreMissing { workspace, name: _ } => Self {
+                kind: "datastoreMissing",
+                message,
+                workspace: Some(workspace.as_str().to_owned()),
+                ..Self::default()
+            },
             Drift::SharedKey { desired_on, observed } => Self {
                 kind: "sharedKey",
                 message,
@@ -290,6 +308,8 @@ impl PlannedStep {
                 (None, Some(principal.to_string()), Some(role_name(*role)))
             }
             Action::SetAuthMode { workspace: _, mode } => (Some(mode.to_string()), None, None),
+            Action::SetDatastoreCredential { .. } => (Some("None".to_owned()), None, None),
+            Action::CreateDatastore { workspace: _, name, place: _ } => (Some(name.clone()), None, None),
             Action::ResyncWorkspaceKeys { workspace: _ } => (None, None, None),
             Action::SetSharedKeyAccess { account: _, allowed } => (Some(on_off(*allowed).to_owned()), None, None),
         };
@@ -298,6 +318,7 @@ impl PlannedStep {
             target: action.target().as_str().to_owned(),
             message: action.to_string(),
             effort: effort.as_str(),
+            one_way: action.is_one_way(),
             value,
             principal,
             role,
@@ -359,6 +380,9 @@ impl Noted {
             Finding::Barrier { kind, what: _ } => (kind.as_str(), None, None),
             Finding::ForeignHolder { principal, role: _, scope: _ } => {
                 ("foreignHolder", None, Some(principal.to_string()))
+            }
+            Finding::DatastoreDiffers { workspace, name: _, field: _, why: _ } => {
+                ("datastoreDiffers", Some(workspace), None)
             }
             Finding::Incompatible { workspace, id: _, found: _, accepted: _ } => {
                 ("incompatible", Some(workspace), None) //

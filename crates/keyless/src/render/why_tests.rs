@@ -79,6 +79,8 @@ impl Case {
             service_grants: ServiceGrants::Wait,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
+            datastores: DesiredDatastores::Unmanaged,
+            accept_one_way: None,
             location: Location::default(),
         };
         let desired = KeyDesired {

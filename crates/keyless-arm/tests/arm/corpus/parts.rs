@@ -1,6 +1,6 @@
 //! Datastores and computes: what lies below a workspace.
 
-use keyless_arm::api::ReadArm;
+use keyless_arm::api::{ReadArm, WriteArm, WriteKind};
 use keyless_arm::error::ErrorClass;
 use keyless_core::id::WorkspaceId;
 use keyless_core::observed::{Compute, Datastore, DatastoreCredentials};
@@ -36,10 +36,29 @@ async fn recorded_datastores_mean_what_they_say() {
         for (found, item) in found.iter().zip(items) {
             datastore(&mut report, one, found, item);
         }
+        for item in items {
+            echoed(&mut report, one, &id, item).await;
+        }
         let asked = asks.lock().unwrap()[0].url.clone();
         report.same(one, "address", asked, format!("{PUBLIC}{id}/datastores?api-version=2025-09-01"));
     }
-    report.finish(AtLeast { files: 42, parsed: 43, assertions: 246 });
+    report.finish(AtLeast { files: 42, parsed: 43, assertions: 366 });
+}
+
+/// Writing a recorded datastore back loses nothing but its credential.
+async fn echoed(report: &mut Report, one: &Recorded, id: &WorkspaceId, item: &Value) {
+    let item_of = item.clone();
+    let (client, asks) = crate::fake::client(move |_, _| {
+        let item = item_of.clone();
+        async move { crate::fake::reply(200, &[], item) }
+    });
+    let stored = client.datastore(id, "recorded").await.unwrap().value.unwrap();
+    let permit = client.reserve_write(id.subscription(), WriteKind::Workspace).await.unwrap();
+    client.set_datastore_credential(permit, id, &stored).await.unwrap();
+    let mut expected = item["properties"].clone();
+    expected["credentials"] = json!({"credentialsType": "None"});
+    let sent = asks.lock().unwrap()[1].body["properties"].clone();
+    report.same(one, "written back", sent, expected);
 }
 
 /// Whether a datastore says neither what it is nor, standing on storage, on which account.
@@ -66,6 +85,12 @@ fn datastore(report: &mut Report, one: &Recorded, found: &Datastore, item: &Valu
         _ => DatastoreCredentials::Other(word.unwrap_or("not told").to_owned()),
     };
     report.same(one, "credentials", &found.credentials, &expected);
+    let named = |(name, _): &(&String, &Value)| name.eq_ignore_ascii_case("datastoreType");
+    let kind = properties.as_object().unwrap().iter().find(named);
+    report.same(one, "type", Some(&*found.form.kind), kind.and_then(|(_, kind)| kind.as_str()));
+    let space = ["containerName", "filesystem", "fileShareName", "storeName"];
+    let space = space.iter().find_map(|name| properties[*name].as_str());
+    report.same(one, "space", found.form.space.as_deref(), space);
     let keyless = matches!(word, Some("None" | "ServicePrincipal" | "Certificate"));
     report.same(one, "may need the key", found.credentials.may_need_key(), !keyless);
 }

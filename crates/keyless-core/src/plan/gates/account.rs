@@ -54,8 +54,10 @@ pub(in crate::plan) fn all_on_identity(observed: &Observed, desired: &KeyDesired
 }
 
 /// [`crate::gate::Gate::NoStoredKeys`].
-pub(in crate::plan) fn no_stored_keys(observed: &Observed) -> Judged {
+pub(in crate::plan) fn no_stored_keys(observed: &Observed, desired: &KeyDesired) -> Judged {
     let mut unmet = Vec::new();
+    // Whether a field of the files would take one of them away.
+    let mut convertible = false;
     let mut wants = ReadSet::default();
     for (id, entry) in &observed.workspaces {
         if matches!(entry.workspace, Reading::Known { value: None, .. }) {
@@ -74,6 +76,9 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed) -> Judged {
                         .as_deref()
                         .is_none_or(|name| name.eq_ignore_ascii_case(observed.account_id.name()));
                     if here && datastore.credentials.may_need_key() {
+                        convertible |= desired.workspaces.contains_key(id)
+                            && datastore.credentials.is_key()
+                            && !datastore.is_system();
                         unmet.push(format!("{}/{} holds a key or SAS", id.name(), datastore.name));
                     }
                 }
@@ -94,8 +99,12 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed) -> Judged {
         }
     }
     if !unmet.is_empty() {
-        let lift =
-            "those datastores readable, and without stored credentials; `scope: {exclude: …}` leaves a workspace out";
+        let mut lift =
+            "those datastores readable, and without stored credentials; `scope: {exclude: …}` leaves a workspace out"
+                .to_owned();
+        if convertible {
+            lift.push_str("; `datastores: {convert: all}` with `acceptOneWay` in the Workspace document converts them");
+        }
         return told(GateState::unmet(listed(&unmet), lift));
     }
     if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }

@@ -30,7 +30,10 @@ pub(in crate::plan) const CEILING: u32 = 4000;
 pub(in crate::plan) fn place(action: &Action, account: &StorageAccountId) -> ArmId {
     match action {
         Action::GrantRole(grant) => grant.scope.clone(),
-        Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace } => workspace.arm().clone(),
+        Action::SetAuthMode { workspace, .. }
+        | Action::ResyncWorkspaceKeys { workspace }
+        | Action::SetDatastoreCredential { workspace, .. }
+        | Action::CreateDatastore { workspace, .. } => workspace.arm().clone(),
         Action::SetSharedKeyAccess { .. } | Action::RevokeRole { .. } => account.arm().clone(),
     }
 }
@@ -59,7 +62,10 @@ pub(in crate::plan) fn reads(action: &Action, account: &StorageAccountId) -> Bar
 /// The workspace that the action changes.
 fn of_workspace(action: &Action) -> Option<&WorkspaceId> {
     match action {
-        Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace } => Some(workspace),
+        Action::SetAuthMode { workspace, .. }
+        | Action::ResyncWorkspaceKeys { workspace }
+        | Action::SetDatastoreCredential { workspace, .. }
+        | Action::CreateDatastore { workspace, .. } => Some(workspace),
         Action::GrantRole(_) | Action::RevokeRole { .. } | Action::SetSharedKeyAccess { .. } => None,
     }
 }
@@ -106,6 +112,10 @@ fn needed(action: &Action) -> (&'static [&'static str], &'static str) {
                 "Microsoft.MachineLearningServices/workspaces/hubs/write",
             ],
             "the converge role, or Contributor",
+        ),
+        Action::SetDatastoreCredential { .. } | Action::CreateDatastore { .. } => (
+            &["Microsoft.MachineLearningServices/workspaces/datastores/write"],
+            "the converge role, or AzureML Data Scientist",
         ),
         Action::ResyncWorkspaceKeys { .. } => {
             (&["Microsoft.MachineLearningServices/workspaces/resyncKeys/action"], "the converge role")

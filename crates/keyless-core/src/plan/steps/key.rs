@@ -74,7 +74,7 @@ impl Planner<'_> {
         checks.look(Gate::AllOnIdentity, gates::all_on_identity(self.observed, self.desired));
         checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
         checks.look(Gate::Listed, gates::subscriptions_listed(self.observed));
-        checks.look(Gate::NoStoredKeys, gates::no_stored_keys(self.observed));
+        checks.look(Gate::NoStoredKeys, gates::no_stored_keys(self.observed, self.desired));
         checks.look(Gate::KeyIdle, gates::key_idle(self.observed, self.desired));
         // Last, as a key may have to idle for weeks and these cost reads on every pass.
         self.further_barriers(&mut checks, &action);

@@ -79,7 +79,10 @@ impl Planner<'_> {
                             catalog::role_name(*role),
                             workspace.name()
                         )),
-                        Drift::AuthMode { .. } | Drift::SharedKey { .. } => None,
+                        Drift::AuthMode { .. }
+                        | Drift::SharedKey { .. }
+                        | Drift::DatastoreCredential { .. }
+                        | Drift::DatastoreMissing { .. } => None,
                     })
                     .collect();
                 Some(if missing.is_empty() {

@@ -12,6 +12,9 @@ use crate::fleet::roles::Role;
 
 const TRIES_PER_HOUR: u32 = 360;
 
+/// The datastore of people's making that stores the account's key.
+const KEYED: &str = "raw";
+
 const SYSTEM_DATASTORES: &[(&str, &str)] = &[
     ("workspaceblobstore", "AzureBlob"),
     ("workspacefilestore", "AzureFile"),
@@ -120,6 +123,9 @@ impl View<'_> {
         if dice.percent(15) {
             datastores.push(self.datastore("curated", "AzureBlob", ("containerName", "curated"), "None", &created));
         }
+        if self.part.through_key.is_some() {
+            datastores.push(self.datastore(KEYED, "AzureBlob", ("containerName", KEYED), "AccountKey", &created));
+        }
         datastores
     }
 
@@ -211,10 +217,12 @@ impl View<'_> {
 
     pub(super) fn workloads(&self) -> Vec<Value> {
         let id = &self.workspace.id;
-        let workers = self.part.workers.iter().enumerate();
+        let through_system = self.part.workers.iter().map(|worker| (worker, None));
+        let through_key = self.part.through_key.iter().map(|worker| (worker, Some(KEYED)));
+        let workers = through_system.chain(through_key).enumerate();
         workers
-            .map(|(index, worker)| {
-                json!({
+            .map(|(index, (worker, datastore))| {
+                let mut workload = json!({
                     "id": format!("{id}/providers/Keyless.Sim/workloads/{}", index + 1),
                     "type": "Keyless.Sim/workloads",
                     "properties": {
@@ -223,7 +231,13 @@ impl View<'_> {
                         "dataActions": worker.data_actions,
                         "triesPerHour": TRIES_PER_HOUR,
                     },
-                })
+                });
+                if let (Some(datastore), Some(properties)) =
+                    (datastore, workload.get_mut("properties").and_then(Value::as_object_mut))
+                {
+                    properties.insert("datastore".to_owned(), json!(datastore));
+                }
+                workload
             })
             .collect()
     }
