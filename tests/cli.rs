@@ -19,7 +19,7 @@ fn keyless(arguments: &[&str], code: i32) -> Output {
     output_of(command(arguments), code)
 }
 
-const COMMANDS: [&str; 8] = ["run", "plan", "apply", "validate", "schema", "sim", "demo", "completions"];
+const COMMANDS: [&str; 9] = ["run", "plan", "why", "apply", "validate", "schema", "sim", "demo", "completions"];
 
 #[test]
 fn help_of_every_command_goes_to_stdout_and_shows_an_example() {

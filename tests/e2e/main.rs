@@ -25,3 +25,4 @@ mod reload;
 mod rows;
 mod secrets;
 mod tokens;
+mod why;
