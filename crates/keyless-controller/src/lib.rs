@@ -4,6 +4,7 @@ pub mod announce;
 mod clock;
 pub mod daemon;
 pub mod event;
+mod evidence;
 pub mod execute;
 mod failed;
 pub mod fleet;

@@ -60,19 +60,31 @@ fn every_error_of_every_file_is_named_in_one_run() {
     not-offered-yet.json:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     not-offered-yet.json:4:36: unknown field `rollout` in `spec` (hint: `rollout` is not offered yet)
     nothing-asked.yaml:9:7: `spec.access[0]` asks for nothing: it has neither `level` nor `scenarios` (hint: add `level: readWrite`, `level: readOnly` or a list of `scenarios`)
+    sas-selector.yaml:2:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
+    sas-selector.yaml:5:23: `spec.defaults.keyIdle` is 93 days, but Azure keeps metrics for 93 (hint: at most `92d`, for the newest metrics are not complete)
+    sas-selector.yaml:7:18: `/providers/Microsoft.Management/managementGroups/all` holds no account: it is not in a subscription (hint: as in `/subscriptions/GUID`, with a resource group or account below it if need be)
+    sas-selector.yaml:8:18: `spec.acceptSas[0].services[0]` must be one of blob, file, queue, table; found `dfs` (hint: Data Lake Storage is part of `blob`)
+    sas-selector.yaml:12:17: `spec.acceptSas[1].accounts` is an empty list (hint: leave it out, or name at least one)
+    sas-selector.yaml:16:7: missing field `accounts` in `spec.acceptSas[2]`
+    sas-selector.yaml:16:7: missing field `owner` in `spec.acceptSas[2]`
+    sas-selector.yaml:16:7: missing field `reason` in `spec.acceptSas[2]`
+    sas-selector.yaml:24:12: `spec.keyIdle` is 120 days, but Azure keeps metrics for 93 (hint: at most `92d`, for the newest metrics are not complete)
     second-fleet.yaml:2:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     service-scenario.yaml:10:19: `spec.access[0].scenarios[0]` is `workspaceIdentity`, for which the service itself makes the grant (hint: leave it out; `serviceGrants` says what to do while that grant is missing)
     stale-keys-accepted-by-nobody.yaml:8:20: missing field `owner` in `spec.acceptStaleKeys`
     stale-keys-accepted-by-nobody.yaml:8:52: `spec.acceptStaleKeys.until` is not an RFC 3339 time: `soon` (hint: write it as in `2026-12-24T00:00:00Z`)
     syntax-error.yaml:7:3: unknown field `enforcment` in `spec` (hint: did you mean `enforcement`?)
     syntax-error.yaml:8:13: the document is not YAML: unclosed quote
-    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, acceptStaleKeys)
+    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, acceptStaleKeys, acceptIncompatible)
     tab-indentation.yaml:7:1: a tab indents this line (hint: YAML is indented with spaces)
     two-principals-in-one.yaml:9:18: `spec.access[0].principal` contradicts itself: it is named as user and as compute (hint: write one entry for each)
     two-principals-in-one.yaml:11:18: `spec.access[1].principal` names nobody (hint: one of user, group, servicePrincipal, managedIdentity, compute, workspace)
     unknown-field.yaml:4:33: unknown field `namespace` in `metadata` (hint: known here: labels, name)
     unknown-field.yaml:8:3: unknown field `acces` in `spec` (hint: did you mean `access`?)
     unknown-field.yaml:10:75: unknown field `nmae` in `spec.access[0].principal.group` (hint: did you mean `name`?)
+    unknown-incompatibility.yaml:9:12: `spec.acceptIncompatible[0].id` must be one of computeInstanceSystemIdentity, crossRegionAccount, hubUserAssignedIdentity; found `crossRegion`
+    unknown-incompatibility.yaml:10:12: `spec.acceptIncompatible[1].id` must be one of computeInstanceSystemIdentity, crossRegionAccount, hubUserAssignedIdentity; found `modelPackage`
+    unknown-incompatibility.yaml:12:7: `crossRegionAccount` is accepted twice
     unknown-scenario.yaml:10:19: `spec.access[0].scenarios[0]` must be one of computeInstance, dataLabeling, datastores, fineTuning, modelFromLocalFiles, modelRegistry, monitoring, notebooks, ownData, parallelRunStep, promptFlow, speech, studioDatasets, training; found `trainig` (hint: did you mean `training`?)
     unknown-scenario.yaml:12:14: `spec.access[1].level` must be one of readWrite, readOnly; found `write`
     unknown-word.yaml:7:13: `spec.authMode` must be one of identity, accesskey; found `accessKey` (hint: did you mean `accesskey`?)

@@ -85,7 +85,8 @@ impl Azure {
         }
         let shown = account.clone();
         self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 200);
-        if json::at(&patch, &["properties", "allowSharedKeyAccess"]).is_some() {
+        let flags = ["allowSharedKeyAccess", "allowSharedKeyAccessForServices"];
+        if flags.iter().any(|flag| json::at(&patch, &["properties", flag]).is_some()) {
             self.follow_shared_key(key);
         }
         Ok(Answer::ok(show_account(call, self.shown(call, &shown))))

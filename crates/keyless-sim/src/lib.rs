@@ -47,6 +47,7 @@ mod rewind;
 mod roles;
 mod route;
 mod server;
+mod service;
 mod simulator;
 mod tags;
 mod template;

@@ -117,8 +117,8 @@ mod tests {
             let _ = (workspace::workspace(&node), workspace::compute(&node), workspace::datastore(&node));
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
-            let _ = super::eligibility::eligibility(&node);
             let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));
+            let _ = super::eligibility::eligibility(&node);
             let _ = crate::envelope::of_value(&body);
         }
 

@@ -1,6 +1,6 @@
 //! Storage accounts.
 
-use keyless_core::observed::{Account, KeyTimes, SharedKeyAccess};
+use keyless_core::observed::{Account, KeyTimes, ServiceFlags, SharedKeyAccess, StorageService};
 
 use super::node::{Node, Result};
 
@@ -16,9 +16,21 @@ pub(crate) fn account(node: &Node<'_>) -> Result<Account> {
     Ok(Account {
         id: node.parse("id")?,
         shared_key,
+        services: service_flags(&properties)?,
         key_times: key_times(&properties),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
     })
+}
+
+/// What single services say; one that says nothing follows the account.
+fn service_flags(properties: &Node<'_>) -> Result<ServiceFlags> {
+    let mut flags = ServiceFlags::default();
+    let Some(services) = properties.opt("allowSharedKeyAccessForServices") else { return Ok(flags) };
+    for service in StorageService::ALL {
+        let enabled = services.opt(service.as_str()).map(|own| own.opt_bool("enabled")).transpose()?.flatten();
+        flags.0.extend(enabled.map(|enabled| (service, enabled)));
+    }
+    Ok(flags)
 }
 
 /// What cannot be understood is not told, which callers must take for "made just now".
@@ -45,6 +57,18 @@ mod tests {
         check(json!({"allowSharedKeyAccess": null}), SharedKeyAccess::Null);
         check(json!({"allowSharedKeyAccess": true}), SharedKeyAccess::Allowed);
         check(json!({"allowSharedKeyAccess": "False"}), SharedKeyAccess::Disallowed);
+    }
+
+    #[test]
+    fn the_flags_of_single_services_are_read_and_say_nothing_of_the_account() {
+        let flags = |services: serde_json::Value| {
+            let body = json!({"id": ID, "properties": {"allowSharedKeyAccessForServices": services}});
+            account(&Node::root(&body)).map(|account| (account.shared_key, account.services.to_string()))
+        };
+        let some = json!({"blob": {"enabled": false}, "file": {"enabled": true}, "queue": {}, "table": null});
+        assert_eq!(flags(some).unwrap(), (SharedKeyAccess::Absent, "blob off, file on".to_owned()));
+        assert_eq!(flags(json!(null)).unwrap().1, "");
+        assert!(flags(json!({"blob": {"enabled": "perhaps"}})).is_err());
     }
 
     #[test]

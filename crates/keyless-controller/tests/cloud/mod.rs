@@ -80,6 +80,8 @@ pub(crate) struct State {
     pub(crate) members: BTreeSet<(PrincipalId, PrincipalId)>,
     /// Somebody signs with the key of these accounts, until then.
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
+    /// Refused requests: whose account, when, signed how, how many.
+    pub(crate) refused: Vec<(StorageAccountId, Timestamp, Signed, u64)>,
     /// What workspaces hold beside their own account.
     pub(crate) datastores: BTreeMap<WorkspaceId, Vec<Datastore>>,
     /// Operations that fail.
@@ -123,6 +125,27 @@ pub(crate) struct Cloud {
     /// The first answer's `Date` is off by so many seconds.
     pub(crate) first_off: AtomicI64,
     pub(crate) waits: Waits,
+}
+
+fn key_traffic(count: u64, last: Option<Timestamp>) -> Traffic {
+    let grains = last.map(|last| (hour(last), count)).into_iter().collect();
+    Traffic { count, last, grains }
+}
+
+fn refused_traffic(
+    refused: &[(StorageAccountId, Timestamp, Signed, u64)],
+    account: &StorageAccountId,
+    signed: Signed,
+    from: Timestamp,
+    to: Timestamp,
+) -> Traffic {
+    let mut traffic = Traffic::default();
+    for (_, at, _, count) in
+        refused.iter().filter(|(of, at, how, _)| of == account && *how == signed && (from..to).contains(at))
+    {
+        traffic.add(key_traffic(*count, Some(*at)));
+    }
+    traffic
 }
 
 pub(crate) fn waits() -> Waits {
@@ -436,6 +459,7 @@ impl ReadArm for Cloud {
             state.accounts.get(id).map(|on| Account {
                 id: id.clone(),
                 shared_key: if *on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
+                services: ServiceFlags::default(),
                 key_times: {
                     let made = state.made.get(id).copied();
                     let made = Some(made.unwrap_or_else(|| "2024-01-01T00:00:00Z".parse().unwrap()));
@@ -495,15 +519,42 @@ impl ReadArm for Cloud {
         self.read("key_usage", |state| {
             let last = state.key_users.get(account).copied().map(|until| until.min(to)).filter(|last| *last > from);
             let count = last.map_or(0, |last| last.duration_since(from).as_secs().unsigned_abs());
+            let refused = |signed| refused_traffic(&state.refused, account, signed, from, to);
             KeyUsage {
                 from,
                 to,
                 complete: true,
                 alive: true,
-                account_key: Traffic { count, last },
-                account_key_failed: Traffic::default(),
+                account_key: key_traffic(count, last),
+                account_key_failed: refused(Signed::AccountKey),
                 sas: Traffic::default(),
+                sas_failed: refused(Signed::Sas),
+                oauth_refused: refused(Signed::OAuth),
             }
+        })
+        .await
+    }
+    async fn service_usage(
+        &self,
+        account: &StorageAccountId,
+        service: StorageService,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyDetails> {
+        self.read("service_usage", |state| {
+            let mut uses = Vec::new();
+            let mut told = |api: &str, signed, refused, traffic: Traffic| {
+                if service == StorageService::File && traffic.count > 0 {
+                    let service = Some(service);
+                    uses.push(ServiceUse { service, api: api.to_owned(), signed, refused, traffic });
+                }
+            };
+            let last = state.key_users.get(account).copied().map(|until| until.min(to)).filter(|last| *last > from);
+            told("GetFile", Signed::AccountKey, false, key_traffic(u64::from(last.is_some()), last));
+            for signed in [Signed::AccountKey, Signed::Sas, Signed::OAuth] {
+                told("Unknown", signed, true, refused_traffic(&state.refused, account, signed, from, to));
+            }
+            KeyDetails { from, to, complete: true, uses }
         })
         .await
     }
@@ -568,6 +619,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             needs: vec![need],
             service_grants: ServiceGrants::Accept,
             accept_stale_keys: None,
+            accept_incompatible: BTreeMap::new(),
             location: Location::default(),
         };
         (id, declared)

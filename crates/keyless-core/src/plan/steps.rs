@@ -3,12 +3,15 @@
 //! Forward: grants, mode to identity, key off. Back: key on, keys taken anew, mode to accesskey, leavers' grants. The articles describe the way back in
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
+mod evidence;
 mod grants;
+mod incompatible;
 mod key;
 mod modes;
 mod neighbours;
 mod resync;
 mod revokes;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,7 +19,7 @@ use crate::action::{Action, Effort};
 use crate::desired::{DesiredWorkspace, KeyDesired, Need};
 use crate::gate::{Gate, GateCheck, GateState, ReadSet};
 use crate::id::WorkspaceId;
-use crate::observed::{Observed, Reading, Workspace};
+use crate::observed::{Observed, Reading, Workspace, WorkspaceKind};
 
 use super::gates::{self, Judged};
 use super::needs::{self, NeedView};
@@ -30,6 +33,7 @@ pub(super) struct Planner<'a> {
     drift: BTreeSet<Drift>,
     steps: Vec<Step>,
     findings: BTreeSet<Finding>,
+    switches: BTreeSet<WorkspaceKind>,
     wants: ReadSet,
 }
 
@@ -43,6 +47,7 @@ impl<'a> Planner<'a> {
             drift: BTreeSet::new(),
             steps: Vec::new(),
             findings: BTreeSet::new(),
+            switches: BTreeSet::new(),
             wants: ReadSet::default(),
         }
     }
@@ -70,6 +75,8 @@ impl<'a> Planner<'a> {
             self.modes(&views, &target);
             self.key_off(&target);
             self.revokes(&views);
+            self.service_flags();
+            self.watch();
             self.neighbours();
         }
         Plan {
@@ -79,6 +86,7 @@ impl<'a> Planner<'a> {
             drift: self.drift,
             steps: self.steps,
             findings: self.findings,
+            switches: self.switches,
             wants: self.wants,
         }
     }

@@ -19,6 +19,7 @@ mod policies;
 mod providers;
 mod resource_graph;
 mod scale;
+mod services;
 mod slicing;
 mod tags;
 mod undeclared;

@@ -78,6 +78,7 @@ impl Case {
             needs: vec![need],
             service_grants: ServiceGrants::Wait,
             accept_stale_keys: None,
+            accept_incompatible: BTreeMap::new(),
             location: Location::default(),
         };
         let desired = KeyDesired {

@@ -77,5 +77,6 @@ impl Planner<'_> {
         checks.look(Gate::NoStoredKeys, gates::no_stored_keys(self.observed));
         checks.look(Gate::KeyIdle, gates::key_idle(self.observed, self.desired));
         self.push(action, Effort::Tighten, BTreeSet::new(), checks);
+        self.key_evidence();
     }
 }
