@@ -12,6 +12,7 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod adopt;
 mod back;
 mod commands;
 mod converges;

@@ -19,6 +19,7 @@ mod search;
 pub mod source;
 mod sparing;
 pub mod status;
+pub mod survey;
 mod sweep;
 mod turn;
 mod view;

@@ -262,7 +262,7 @@ impl Observer {
         (first, last)
     }
 
-    fn reading<T>(&self, read: Read<T>) -> Reading<T> {
+    pub(crate) fn reading<T>(&self, read: Read<T>) -> Reading<T> {
         match read {
             Ok(Answer { value, at, request_id: _ }) => {
                 self.clock.saw(at);
@@ -378,7 +378,7 @@ impl Observer {
         found
     }
 
-    async fn role(&self, desired: &KeyDesired, id: RoleId) -> Reading<RoleDefinition> {
+    pub(crate) async fn role(&self, desired: &KeyDesired, id: RoleId) -> Reading<RoleDefinition> {
         let slot = {
             let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(roles.entry(id).or_default())
