@@ -19,8 +19,8 @@ fn keyless(arguments: &[&str], code: i32) -> Output {
     output_of(command(arguments), code)
 }
 
-const COMMANDS: [&str; 10] =
-    ["run", "plan", "apply", "validate", "schema", "adopt", "import", "sim", "demo", "completions"];
+const COMMANDS: [&str; 11] =
+    ["run", "plan", "why", "apply", "validate", "schema", "adopt", "import", "sim", "demo", "completions"];
 
 #[test]
 fn help_of_every_command_goes_to_stdout_and_shows_an_example() {

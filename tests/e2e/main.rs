@@ -30,3 +30,4 @@ mod reload;
 mod rows;
 mod secrets;
 mod tokens;
+mod why;

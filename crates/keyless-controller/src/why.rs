@@ -9,6 +9,7 @@ use keyless_arm::api::{Answer, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::desired::Desired;
 use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_core::observed::History;
 use keyless_core::plan::why::{self, NobodyFound, Why};
 
 use crate::clock::ServerClock;
@@ -98,6 +99,8 @@ pub async fn why(
         let ask = Ask { desired: &key, reads: &reads, confirming: None, known: &view.known };
         let Seen { part, .. } = observer.observe(ask).await;
         observed.absorb(part);
+        // This process has only just begun to look, so what it remembers says nothing.
+        observed.history = History::default();
         let answer = why::why(&key, &observed, workspace, principal);
         match answer {
             Ok(why) if !why.wants.is_empty() && why.wants != reads => reads = why.wants,

@@ -9,6 +9,8 @@ mod judge;
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::desired::KeyDesired;
 use crate::gate::ReadSet;
 use crate::id::WorkspaceId;
@@ -42,5 +44,17 @@ pub fn why(
     principal: &str,
 ) -> Result<Why, NobodyFound> {
     let found = find::find(desired, observed, workspace, principal)?;
-    Ok(judge::answer(desired, observed, workspace, found))
+    Ok(judge::answer(desired, &with_old_memberships(observed), workspace, found, &observed.history))
+}
+
+/// A process that answers one question has seen no membership before, and Azure does not tell how old one is. The gates
+/// hold that against it; here it would say of everybody in a group that nothing is effective, so it is told beside.
+fn with_old_memberships(observed: &Observed) -> Observed {
+    let mut observed = observed.clone();
+    for (principal, groups) in &observed.groups {
+        for group in groups.value().into_iter().flatten() {
+            observed.history.member_since.entry((*principal, *group)).or_insert(Timestamp::MIN);
+        }
+    }
+    observed
 }

@@ -167,6 +167,9 @@ fn write_route(text: &mut String, route: &Route, need: &NeedWhy, now: Timestamp)
     let own = if route.is_own { ", made by keyless" } else { "" };
     writeln!(text, "      {} at {}, {}{own}", plain(&route.role), route.scope, plain(&through))?;
     writeln!(text, "        assignment {}", route.assignment.name())?;
+    if route.through.is_some() && route.member_since.is_none() {
+        writeln!(text, "        since when it is in the group is not told: a new member may have to wait")?;
+    }
     if let Some(condition) = &route.condition {
         writeln!(text, "        under {}", plain(condition))?;
     }
@@ -271,6 +274,7 @@ struct ShownRoute {
     scope: String,
     role: String,
     through_group: Option<String>,
+    member_since: Option<String>,
     condition: Option<String>,
     made_by_keyless: bool,
     enough: bool,
@@ -377,6 +381,7 @@ impl ShownRoute {
             scope: route.scope.to_string(),
             role: route.role.clone(),
             through_group: route.through.as_ref().map(|(group, _)| group.to_string()),
+            member_since: route.member_since.map(moment),
             condition: route.condition.clone(),
             made_by_keyless: route.is_own,
             enough: route.is_enough,

@@ -207,6 +207,9 @@ fn through_a_group_in_a_group() {
     case.grant(&arm(SUBSCRIPTION), id(8), BLOB_CONTRIBUTOR, 100_000);
     case.member(id(8), 3000);
     insta::assert_snapshot!(case.text("ada"));
+    case.observed.history = History::default();
+    let text = case.text("ada");
+    assert!(text.contains(": effective") && text.contains("since when it is in the group is not told"), "{text}");
 }
 
 #[test]

@@ -130,6 +130,8 @@ pub struct Route {
     pub role: String,
     /// The group it goes through, and what the files call that.
     pub through: Option<(PrincipalId, Option<String>)>,
+    /// Since when this process has seen the principal in that group; `None` too where it had not looked before.
+    pub member_since: Option<Timestamp>,
     /// Its condition.
     pub condition: Option<String>,
     /// Whether this installation made it.

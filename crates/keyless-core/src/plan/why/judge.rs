@@ -8,20 +8,26 @@ use crate::catalog::{self, CatalogRole, LEVELS, ROLES, SCENARIOS};
 use crate::desired::{KeyDesired, Need, PrincipalRef};
 use crate::gate::ReadSet;
 use crate::id::{PrincipalId, RoleId, WorkspaceId};
-use crate::observed::{Eligibility, Observed, Permission, PrincipalType, Reading};
+use crate::observed::{Eligibility, History, Observed, Permission, PrincipalType, Reading};
 use crate::plan::needs::{self, Resolved};
 
 use super::answer::{Eligible, NeedWhy, Route, Verdict, Why, Word};
 use super::find::Found;
 
-pub(super) fn answer(desired: &KeyDesired, observed: &Observed, workspace: &WorkspaceId, found: Found) -> Why {
+pub(super) fn answer(
+    desired: &KeyDesired,
+    observed: &Observed,
+    workspace: &WorkspaceId,
+    found: Found,
+    history: &History,
+) -> Why {
     let mode = observed
         .workspaces
         .get(workspace)
         .and_then(|entry| entry.workspace.value()?.as_ref())
         .map(|own| own.auth_mode.clone());
     let is_declared = matches!(found, Found::Declared(..));
-    let mut judge = Judge { desired, observed, workspace, is_declared, wants: ReadSet::default() };
+    let mut judge = Judge { desired, observed, workspace, is_declared, history, wants: ReadSet::default() };
     let (principal, needs, words) = match found {
         Found::Declared(principal, needs) => {
             let needs = needs.iter().flat_map(|(need, holders)| judge.declared(need, holders)).collect();
@@ -78,6 +84,8 @@ struct Judge<'a> {
     observed: &'a Observed,
     workspace: &'a WorkspaceId,
     is_declared: bool,
+    /// What is really remembered.
+    history: &'a History,
     wants: ReadSet,
 }
 
@@ -208,6 +216,9 @@ impl Judge<'_> {
             scope: path.assignment.scope.clone(),
             role: path.definition.name.clone(),
             through: path.through.map(|group| (group, self.name_of(group))),
+            member_since: path
+                .through
+                .and_then(|group| self.history.member_since.get(&(question.principal, group)).copied()),
             condition: path.assignment.condition.clone(),
             is_own: is_own_name(&self.desired.fleet.owner, path.assignment),
             is_enough: path.is_enough && !path.gives.is_empty(),
