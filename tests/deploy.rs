@@ -101,7 +101,7 @@ fn the_roles_name_each_action_and_none_that_reads_a_secret() {
     for action in &converge {
         assert!(!action.contains('*'), "{action} is a wildcard");
         // The one action hands keys to a workspace and none to the caller.
-        let hands_out = action.ends_with("/action") && !action.ends_with("/workspaces/resyncKeys/action");
+        let hands_out = action.ends_with("/action") && !action.ends_with("/workspaces/resynckeys/action");
         assert!(!action.contains("list") && !hands_out, "{action} may hand out a secret");
     }
     for role in [role("observe.json"), role("converge.json")] {
