@@ -12,8 +12,8 @@ use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, OwnRight, PrincipalType,
-    RoleAssignment, RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
+    PrincipalType, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
@@ -80,6 +80,14 @@ pub trait ReadArm: Send + Sync {
     async fn policy_exemptions(&self, scope: &ArmId) -> Read<Vec<PolicyExemption>>;
     /// The metric `Transactions` by `Authentication` and `ResponseType` over exactly `from..to`.
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage>;
+    /// The same of one service, by `ApiName` too.
+    async fn service_usage(
+        &self,
+        account: &StorageAccountId,
+        service: StorageService,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyDetails>;
     /// The object id of a user-assigned managed identity.
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>>;
     /// How long Azure has asked to read nothing in this subscription; zero if it has not.

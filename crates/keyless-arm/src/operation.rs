@@ -112,6 +112,8 @@ operations! {
         &["Microsoft.Authorization/policyExemptions/read"];
     /// The metric that tells who signs with the key.
     GetKeyUsage = "get key usage", Metrics, &[200], &["Microsoft.Insights/metrics/read"];
+    /// The same metric of one service, split by call.
+    GetServiceUsage = "get service usage", Metrics, &[200], &["Microsoft.Insights/metrics/read"];
     /// A user-assigned managed identity.
     GetManagedIdentity = "get managed identity", ManagedIdentities, &[200],
         &["Microsoft.ManagedIdentity/userAssignedIdentities/read"];

@@ -15,8 +15,8 @@ use keyless_arm::api::{Read, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, OwnRight, RoleAssignment,
-    RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
+    RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::time::Instant;
@@ -186,6 +186,17 @@ impl ReadArm for Sparing {
 
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
         self.refusals.ask("key usage", account.arm().folded(), self.read.key_usage(account, from, to)).await
+    }
+
+    async fn service_usage(
+        &self,
+        account: &StorageAccountId,
+        service: StorageService,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyDetails> {
+        let of = format!("{service} {}", account.arm().folded());
+        self.refusals.ask("service usage", of, self.read.service_usage(account, service, from, to)).await
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {

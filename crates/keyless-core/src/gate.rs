@@ -185,6 +185,10 @@ pub struct ReadSet {
     pub locks: bool,
     /// The key-usage metric.
     pub key_usage: bool,
+    /// The same metric by service and call.
+    pub key_details: bool,
+    /// Who was refused what since the account is watched.
+    pub denials: bool,
     /// The online endpoints of the workspaces on the account.
     pub endpoints: bool,
     /// These user-assigned identities.
@@ -216,6 +220,8 @@ impl ReadSet {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             endpoints,
             identities,
             barriers,
@@ -233,6 +239,8 @@ impl ReadSet {
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;
+        self.key_details |= key_details;
+        self.denials |= denials;
         self.endpoints |= endpoints;
         self.identities.extend(identities);
         self.barriers.add(*barriers);

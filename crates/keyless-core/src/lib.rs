@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod action;
+pub mod adopt;
 pub mod catalog;
 pub mod desired;
 pub mod gate;

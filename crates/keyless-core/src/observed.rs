@@ -11,10 +11,12 @@ mod datastore;
 mod deny;
 mod eligibility;
 mod endpoint;
+mod history;
 mod keys;
 mod lock;
 mod network;
 mod role;
+mod service;
 mod usage;
 mod workspace;
 
@@ -34,11 +36,13 @@ pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
 pub use eligibility::Eligibility;
 pub use endpoint::Endpoint;
+pub use history::{History, WatchCause, WatchFrom};
 pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use network::{Network, PublicAccess};
 pub use role::{Permission, RoleDefinition};
-pub use usage::{KeyUsage, Traffic};
+pub use service::{ServiceFlags, StorageService};
+pub use usage::{KeyDetails, KeyUsage, ServiceUse, Signed, Traffic, hour};
 pub use workspace::{ObservedAuthMode, ObservedWorkspace, Workspace, WorkspaceKind};
 
 /// Everything one pass knows about one storage account and what hangs on it.
@@ -75,6 +79,10 @@ pub struct Observed {
     pub locks: Reading<Vec<Lock>>,
     /// Who signed with what during the key-idle window.
     pub key_usage: Reading<KeyUsage>,
+    /// The same by service and call; read where the key is in use.
+    pub key_details: Reading<KeyDetails>,
+    /// Who was refused what since the account is watched.
+    pub denials: Reading<KeyDetails>,
     /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
     pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
@@ -104,6 +112,8 @@ impl Observed {
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
+            key_details: Reading::NotRead,
+            denials: Reading::NotRead,
             endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
             barriers: Barriers::default(),
@@ -128,6 +138,8 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             endpoints,
             identities,
             barriers,
@@ -166,6 +178,8 @@ impl Observed {
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
+        self.key_details.absorb(key_details);
+        self.denials.absorb(denials);
         self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
@@ -190,6 +204,8 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             endpoints,
             identities,
             barriers,
@@ -236,6 +252,12 @@ impl Observed {
         if *key_usage {
             self.key_usage = Reading::NotRead;
         }
+        if *key_details {
+            self.key_details = Reading::NotRead;
+        }
+        if *denials {
+            self.denials = Reading::NotRead;
+        }
         if *endpoints {
             self.endpoints = Reading::NotRead;
         }
@@ -244,15 +266,4 @@ impl Observed {
         }
         self.barriers.forget(barriers);
     }
-}
-
-/// Facts that only time shows and Azure does not store.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct History {
-    /// Since when every read of this process has seen shared key access allowed.
-    pub key_on_since: Option<Timestamp>,
-    /// Which workspaces this process had take the account's keys anew.
-    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
-    /// Since when every read of this process has seen a principal (first) in a group (second).
-    pub member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
 }

@@ -118,6 +118,12 @@ impl<'a> Shell<'a> {
         if reads.key_usage {
             left.key_usage = full.key_usage;
         }
+        if reads.key_details {
+            left.key_details = full.key_details;
+        }
+        if reads.denials {
+            left.denials = full.denials;
+        }
         left
     }
 

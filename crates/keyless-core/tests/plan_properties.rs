@@ -111,7 +111,8 @@ prop_compose! {
         used in proptest::option::weighted(0.5, 0_i64..10 * DAY),
         lock in proptest::option::weighted(0.1, proptest::bool::ANY),
         denied in proptest::bool::weighted(0.2),
-        sas in proptest::bool::weighted(0.1),
+        sas in proptest::option::weighted(0.2, (0_usize..4, 0_usize..4, proptest::bool::ANY)),
+        refused in proptest::bool::weighted(0.2),
         far in proptest::bool::weighted(0.1),
         prune in proptest::bool::ANY,
         leaver in proptest::bool::weighted(0.2),
@@ -123,7 +124,8 @@ prop_compose! {
         tells_key_times in proptest::bool::weighted(0.8),
     ) -> Case {
         let mut world = World::new();
-        let mut barred = lock == Some(true) || denied || sas || far || bars.is_some();
+        let sas_barred = sas.is_some_and(|(used, accepted, holds)| used != accepted || !holds);
+        let mut barred = lock == Some(true) || denied || sas_barred || far || bars.is_some();
         world.barriers = bars.unwrap_or_default();
         world.key = key;
         if let Some(days) = rotated {
@@ -135,7 +137,16 @@ prop_compose! {
         }
         world.key_user_until = key_user.map(|at| world.now + SignedDuration::from_secs(at));
         world.last_workspace_use = used.map(|ago| world.now - SignedDuration::from_secs(ago));
-        world.sas = u64::from(sas);
+        if let Some((used, _, _)) = sas {
+            world.sas_by_service.insert(StorageService::ALL[used], 3);
+        }
+        if refused {
+            let at = world.now - SignedDuration::from_secs(3_600);
+            world.watch = Some(WatchFrom { at, because: WatchCause::Switch });
+            let traffic = Traffic { count: 2, last: Some(world.now), grains: std::collections::BTreeMap::from([(at, 2)]) };
+            let (service, api) = (Some(StorageService::Blob), "Unknown".to_owned());
+            world.denied.push(ServiceUse { service, api, signed: Signed::OAuth, refused: true, traffic });
+        }
         if far {
             let credentials = DatastoreCredentials::Sas;
             let account_name = Some("stml".to_owned());
@@ -225,6 +236,15 @@ prop_compose! {
             }
         }
         wanted.fleet.prune = prune;
+        if let Some((_, accepted, holds)) = sas {
+            // Long enough for every wait on the way, or over before it begins.
+            let until = world.now + SignedDuration::from_secs(if holds { 400 * DAY } else { 0 });
+            wanted.fleet.accept_sas.push(SasAcceptance {
+                accounts: BTreeSet::from([ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}")).unwrap()]),
+                services: BTreeSet::from([StorageService::ALL[accepted]]),
+                acceptance: Acceptance { reason: "r".to_owned(), owner: "o".to_owned(), until },
+            });
+        }
         wanted.fleet.waits.key_idle = Duration::from_secs(idle);
         if windows {
             wanted.fleet.change_windows = vec![ChangeWindow { days: BTreeSet::from([3]), from: 540, to: 1020 }];
@@ -298,7 +318,12 @@ fn check(case: &Case, before: &World, action: &Action) {
             if let Some(last) = before.last_key_use() {
                 assert!(before.now.duration_since(last) >= quiet, "key off {} after its last use", before.now - last);
             }
-            assert_eq!(before.sas, 0);
+            let accepted = |service: &StorageService| {
+                case.desired.fleet.accept_sas.iter().any(|entry| {
+                    entry.services.contains(service) && before.now < entry.acceptance.until //
+                })
+            };
+            assert!(before.sas_by_service.keys().all(accepted), "key off under a SAS that nobody accepted");
             assert!(before.elsewhere.is_empty(), "key off under a stored key of a workspace elsewhere");
             assert!(case.desired.workspaces.keys().all(enforced));
             assert!(case.desired.workspaces.values().all(|w| w.auth_mode == AuthMode::Identity));
@@ -403,7 +428,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in case(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..17, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in case(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..19, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -459,6 +484,8 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         9 => spoil(&mut observed.elsewhere, unread),
         14 => spoil(&mut observed.endpoints, unread),
         15 => observed.groups.values_mut().for_each(|reading| spoil(reading, unread)),
+        16 => spoil(&mut observed.key_details, unread),
+        17 => spoil(&mut observed.denials, unread),
         10 => observed.barriers.locks.values_mut().for_each(|reading| spoil(reading, unread)),
         11 => observed.barriers.policies.values_mut().for_each(|reading| spoil(reading, unread)),
         12 => observed.barriers.rights.values_mut().for_each(|reading| spoil(reading, unread)),

@@ -50,6 +50,7 @@ mod rewind;
 mod roles;
 mod route;
 mod server;
+mod service;
 mod simulator;
 mod tags;
 mod template;

@@ -13,7 +13,7 @@ use keyless_arm::operation::Operation;
 use keyless_arm::versions::{ApiVersions, Interface};
 use keyless_core::desired::AuthMode;
 use keyless_core::id::{ArmId, ManagedIdentityId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::PrincipalType;
+use keyless_core::observed::{PrincipalType, StorageService};
 use serde_json::{Value, json};
 
 use crate::fake::{Asked, BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, reply, workspace_id};
@@ -78,6 +78,10 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
             let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
             read!(client.key_usage(&account, from, to))
         }
+        Operation::GetServiceUsage => {
+            let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
+            read!(client.service_usage(&account, StorageService::File, from, to))
+        }
         Operation::GetManagedIdentity => read!(client.managed_identity(&identity)),
         Operation::GrantRole => {
             let grant = Grant {
@@ -128,7 +132,7 @@ fn answer(operation: Operation) -> Value {
         }
         Operation::GetPolicySet => json!({"properties": {"policyDefinitions": []}}),
         Operation::GetManagedIdentity => json!({"id": identity_id(), "properties": {"principalId": PRINCIPAL}}),
-        Operation::GetKeyUsage => json!({"interval": "PT1H", "value": [{
+        Operation::GetKeyUsage | Operation::GetServiceUsage => json!({"interval": "PT1H", "value": [{
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
         Operation::GrantRole | Operation::RevokeRole | Operation::ResyncWorkspaceKeys => json!({}),
@@ -372,7 +376,11 @@ async fn a_version_that_the_cloud_does_not_know_gives_way_to_the_next_for_the_pr
         // Through the management crate, and for a write: whoever does not know the interface has done nothing.
         drive(Operation::SetSharedKeyAccess, &client).await.unwrap();
         drive(Operation::GetStorageAccount, &client).await.unwrap();
-        assert_eq!(versions_asked(&asks), ["2023-05-01", "2023-01-01", "2022-09-01", "2022-09-01"], "{code}");
+        assert_eq!(
+            versions_asked(&asks),
+            ["2025-08-01", "2023-05-01", "2023-01-01", "2022-09-01", "2022-09-01"],
+            "{code}"
+        );
         let bodies: Vec<Value> = asks.lock().unwrap()[..3].iter().map(|asked| asked.body.clone()).collect();
         assert!(bodies.iter().all(|body| *body == json!({"properties": {"allowSharedKeyAccess": false}})));
         tokio::time::advance(std::time::Duration::from_secs(7 * 3600)).await;

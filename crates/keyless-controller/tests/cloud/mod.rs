@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     Refused,
     /// The right to have a workspace take keys is missing; everything else works.
     NoRightToKeys,
+    /// Azure cannot tell the name of the grant from another's.
+    Clash,
     /// Accepted, and nothing happens.
     DoesNotStick,
     /// A grant that is made and that lists do not show, until it is written again without this.
@@ -79,6 +81,8 @@ pub(crate) struct State {
     pub(crate) members: BTreeSet<(PrincipalId, PrincipalId)>,
     /// Somebody signs with the key of these accounts, until then.
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
+    /// Refused requests: whose account, when, signed how, how many.
+    pub(crate) refused: Vec<(StorageAccountId, Timestamp, Signed, u64)>,
     /// What workspaces hold beside their own account.
     pub(crate) datastores: BTreeMap<WorkspaceId, Vec<Datastore>>,
     /// Role assignments elsewhere in the subscription.
@@ -109,6 +113,8 @@ pub(crate) struct State {
     /// Runs before each read.
     pub(crate) on_read: Option<Box<dyn FnMut(&'static str) + Send>>,
     pub(crate) reads: BTreeMap<&'static str, u64>,
+    /// The name of each grant that was asked for.
+    pub(crate) grant_names: Vec<AssignmentName>,
     /// When each write call came in, and what it asked.
     pub(crate) calls: Vec<(Timestamp, String)>,
     hidden: BTreeSet<ArmId>,
@@ -127,6 +133,27 @@ pub(crate) struct Cloud {
     /// The first answer's `Date` is off by so many seconds.
     pub(crate) first_off: AtomicI64,
     pub(crate) waits: Waits,
+}
+
+fn key_traffic(count: u64, last: Option<Timestamp>) -> Traffic {
+    let grains = last.map(|last| (hour(last), count)).into_iter().collect();
+    Traffic { count, last, grains }
+}
+
+fn refused_traffic(
+    refused: &[(StorageAccountId, Timestamp, Signed, u64)],
+    account: &StorageAccountId,
+    signed: Signed,
+    from: Timestamp,
+    to: Timestamp,
+) -> Traffic {
+    let mut traffic = Traffic::default();
+    for (_, at, _, count) in
+        refused.iter().filter(|(of, at, how, _)| of == account && *how == signed && (from..to).contains(at))
+    {
+        traffic.add(key_traffic(*count, Some(*at)));
+    }
+    traffic
 }
 
 pub(crate) fn waits() -> Waits {
@@ -339,6 +366,9 @@ impl Cloud {
                 Err(failed(ErrorClass::Transient, Landed::Unknown, "Timeout"))
             }
             Some(Fault::Refused) => Err(failed(ErrorClass::Refused, Landed::No, "ScopeLocked")),
+            Some(Fault::Clash) => {
+                Err(failed(ErrorClass::Transient, Landed::No, "HashConflictOnDifferentRoleAssignmentIds"))
+            }
             Some(Fault::DoesNotStick) => Ok(self.answer(Written::Changed)),
             Some(Fault::Slow(time)) => {
                 tokio::time::sleep(time).await;
@@ -439,6 +469,7 @@ impl ReadArm for Cloud {
                 id: id.clone(),
                 network: Network::default(),
                 shared_key: if *on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
+                services: ServiceFlags::default(),
                 key_times: {
                     let made = state.made.get(id).copied();
                     let made = Some(made.unwrap_or_else(|| "2024-01-01T00:00:00Z".parse().unwrap()));
@@ -524,15 +555,42 @@ impl ReadArm for Cloud {
         self.read("key_usage", |state| {
             let last = state.key_users.get(account).copied().map(|until| until.min(to)).filter(|last| *last > from);
             let count = last.map_or(0, |last| last.duration_since(from).as_secs().unsigned_abs());
+            let refused = |signed| refused_traffic(&state.refused, account, signed, from, to);
             KeyUsage {
                 from,
                 to,
                 complete: true,
                 alive: true,
-                account_key: Traffic { count, last },
-                account_key_failed: Traffic::default(),
+                account_key: key_traffic(count, last),
+                account_key_failed: refused(Signed::AccountKey),
                 sas: Traffic::default(),
+                sas_failed: refused(Signed::Sas),
+                oauth_refused: refused(Signed::OAuth),
             }
+        })
+        .await
+    }
+    async fn service_usage(
+        &self,
+        account: &StorageAccountId,
+        service: StorageService,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyDetails> {
+        self.read("service_usage", |state| {
+            let mut uses = Vec::new();
+            let mut told = |api: &str, signed, refused, traffic: Traffic| {
+                if service == StorageService::File && traffic.count > 0 {
+                    let service = Some(service);
+                    uses.push(ServiceUse { service, api: api.to_owned(), signed, refused, traffic });
+                }
+            };
+            let last = state.key_users.get(account).copied().map(|until| until.min(to)).filter(|last| *last > from);
+            told("GetFile", Signed::AccountKey, false, key_traffic(u64::from(last.is_some()), last));
+            for signed in [Signed::AccountKey, Signed::Sas, Signed::OAuth] {
+                told("Unknown", signed, true, refused_traffic(&state.refused, account, signed, from, to));
+            }
+            KeyDetails { from, to, complete: true, uses }
         })
         .await
     }
@@ -558,6 +616,7 @@ impl WriteArm for Cloud {
         }
     }
     async fn grant_role(&self, _: WritePermit, grant: &Grant) -> Write {
+        self.lock().grant_names.push(grant.name);
         let what = format!("grant {} {}", catalog::role_name(grant.role), grant.scope.name());
         self.write(what, Effect::Grant(grant.clone())).await
     }

@@ -68,6 +68,8 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
         Action::SetSharedKeyAccess { allowed: false, .. } => {
             reads.listings = true;
             reads.key_usage = true;
+            // Only then does it decide anything; elsewhere it names people.
+            reads.key_details = desired.accepted_sas().any(|(services, _)| !services.is_empty());
             reads.elsewhere = true;
             reads.workspaces.extend(observed.workspaces.keys().cloned());
             reads.datastores.extend(observed.workspaces.keys().cloned());

@@ -4,6 +4,7 @@
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
 mod barriers;
+mod evidence;
 mod grants;
 mod holders;
 mod incompatible;
@@ -12,6 +13,7 @@ mod modes;
 mod neighbours;
 mod resync;
 mod revokes;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,6 +79,8 @@ impl<'a> Planner<'a> {
             self.revokes(&views);
             self.note_locks();
             self.foreign_holders(&views);
+            self.service_flags();
+            self.watch();
             self.neighbours();
         }
         Plan {

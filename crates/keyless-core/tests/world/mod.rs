@@ -102,6 +102,11 @@ pub struct World {
     /// When a workspace in access-key mode last signed with the key.
     pub last_workspace_use: Option<Timestamp>,
     pub sas: u64,
+    /// Requests with a SAS in the last hour by service, besides `sas`.
+    pub sas_by_service: BTreeMap<StorageService, u64>,
+    /// Since when the account is watched, and what was refused since.
+    pub watch: Option<WatchFrom>,
+    pub denied: Vec<ServiceUse>,
     pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
@@ -242,6 +247,9 @@ impl World {
             key_user_until: None,
             last_workspace_use: None,
             sas: 0,
+            sas_by_service: BTreeMap::new(),
+            watch: None,
+            denied: Vec::new(),
             endpoints: Vec::new(),
             elsewhere: Vec::new(),
             barriers: Bars::default(),
@@ -335,6 +343,7 @@ impl World {
         let account = Account {
             id: account_id(),
             shared_key: self.key,
+            services: ServiceFlags::default(),
             key_times: self.told_key_times(),
             network: self.network.clone(),
             location: "westeurope".to_owned(),
@@ -388,17 +397,50 @@ impl World {
                 to,
                 complete: true,
                 alive: true,
-                account_key: Traffic { count: u64::from(last.is_some()) * 7, last },
+                account_key: key_traffic(last),
                 account_key_failed: Traffic::default(),
-                sas: Traffic { count: self.sas, last: None },
+                sas: self.sas_traffic(to, self.sas + self.sas_by_service.values().sum::<u64>()),
+                sas_failed: Traffic::default(),
+                oauth_refused: Traffic::default(),
             },
             now,
         );
         let held = u32::try_from(self.assignments.len()).unwrap();
         observed.barriers = self.barriers.observe(self.workspaces.keys().cloned(), held, now);
+        let one = |service, signed, traffic| ServiceUse {
+            service: Some(service),
+            api: "GetFile".to_owned(),
+            signed,
+            refused: false,
+            traffic,
+        };
+        let mut uses = Vec::new();
+        if last.is_some() {
+            let traffic = key_traffic(last);
+            uses.push(one(StorageService::File, Signed::AccountKey, traffic));
+        }
+        if self.sas > 0 {
+            uses.push(one(StorageService::Blob, Signed::Sas, self.sas_traffic(to, self.sas)));
+        }
+        for (service, count) in &self.sas_by_service {
+            uses.push(one(*service, Signed::Sas, self.sas_traffic(to, *count)));
+        }
+        observed.key_details = Reading::known(KeyDetails { from, to, complete: true, uses }, now);
+        let since = self.watch.map_or(now, |watch| watch.at);
+        let uses = self.denied.clone();
+        observed.denials = Reading::known(KeyDetails { from: since, to: now, complete: true, uses }, now);
         observed.history.key_on_since = self.key_on_since;
         observed.history.keys_taken = self.keys_taken.clone();
+        observed.history.watch = self.watch;
         observed
+    }
+
+    fn sas_traffic(&self, to: Timestamp, count: u64) -> Traffic {
+        if count == 0 {
+            return Traffic::default();
+        }
+        let start = hour(to - SignedDuration::from_secs(1));
+        Traffic { count, last: Some(to), grains: BTreeMap::from([(start, count)]) }
     }
 
     fn told_key_times(&self) -> KeyTimes {
@@ -496,6 +538,12 @@ impl World {
         }
         works
     }
+}
+
+/// Seven requests in the hour of the last one.
+fn key_traffic(last: Option<Timestamp>) -> Traffic {
+    let grains = last.map(|last| (hour(last - SignedDuration::from_secs(1)), 7)).into_iter().collect();
+    Traffic { count: last.map_or(0, |_| 7), last, grains }
 }
 
 /// Both keys, made at once.

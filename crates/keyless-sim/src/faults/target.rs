@@ -54,7 +54,17 @@ const BELOW: [(&str, &[(&str, &str)]); 5] = [
             ("GET PUT DELETE", "/providers/Microsoft.OperationalInsights/workspaces/{}"),
         ],
     ),
-    (ACCOUNT, &[("GET HEAD PUT PATCH DELETE", ""), ("POST", "/listKeys")]),
+    (
+        ACCOUNT,
+        &[
+            ("GET HEAD PUT PATCH DELETE", ""),
+            ("POST", "/listKeys"),
+            ("GET", "/blobServices/{}/providers/Microsoft.Insights/metrics"),
+            ("GET", "/fileServices/{}/providers/Microsoft.Insights/metrics"),
+            ("GET", "/queueServices/{}/providers/Microsoft.Insights/metrics"),
+            ("GET", "/tableServices/{}/providers/Microsoft.Insights/metrics"),
+        ],
+    ),
     (
         WORKSPACE,
         &[

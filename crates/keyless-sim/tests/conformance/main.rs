@@ -21,6 +21,7 @@ mod policy_effects;
 mod providers;
 mod resource_graph;
 mod scale;
+mod services;
 mod slicing;
 mod tags;
 mod undeclared;

@@ -53,7 +53,7 @@ pub(crate) struct Overrides {
 
     /// The file or directory of the desired state
     #[arg(long, env = "KEYLESS_DESIRED_STATE", value_name = "PATH")]
-    pub(super) desired_state: Option<PathBuf>,
+    pub(crate) desired_state: Option<PathBuf>,
     /// How often each account is read at least [default: 60s]
     #[arg(long, env = "KEYLESS_INTERVAL", value_name = "DURATION", value_parser = parse_duration)]
     pub(super) interval: Option<Duration>,

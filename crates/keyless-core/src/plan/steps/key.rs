@@ -80,5 +80,6 @@ impl Planner<'_> {
         self.further_barriers(&mut checks, &action);
         self.way_back(&mut checks, &action);
         self.push(action, Effort::Tighten, BTreeSet::new(), checks);
+        self.key_evidence();
     }
 }
