@@ -398,16 +398,16 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
             Topic::Incomplete("refused requests".to_owned(), *class),
             Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
         ),
-        // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, or by plans alone.
+        // Told with the gate it shuts, or nothing to act on: the plan has it.
+        Finding::KeyUse(_) | Finding::KeyRefused { .. } | Finding::Accepted(_) | Finding::KeyByService { .. } => {
+            return None;
+        }
+        // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, and by plans.
         Finding::BrokenNow { .. }
         | Finding::WorkspaceMissing { .. }
         | Finding::ScenarioMisplaced { .. }
         | Finding::Barrier { .. }
-        | Finding::ForeignHolder { .. }
-        | Finding::KeyUse(_)
-        | Finding::KeyRefused { .. }
-        | Finding::Accepted(_)
-        | Finding::KeyByService { .. } => return None,
+        | Finding::ForeignHolder { .. } => return None,
     })
 }
 

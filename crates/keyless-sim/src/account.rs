@@ -86,10 +86,10 @@ impl Azure {
         }
         let shown = self.policed(TYPE, key, changed, &patch)?;
         let Some(account) = self.world.get_mut(key) else { return Err(Answer::empty(404)) };
-        let flag_concerned = ["allowSharedKeyAccess", "allowSharedKeyAccessForServices"].iter().any(|flag| {
-            let path = ["properties", flag];
-            // A policy may have set it.
-            json::at(&patch, &path).is_some() || json::at(account, &path) != json::at(&shown, &path)
+        // A policy may have set it.
+        let flag_concerned = ["allowSharedKeyAccess", "allowSharedKeyAccessForServices"].iter().any(|name| {
+            let flag = ["properties", name];
+            json::at(&patch, &flag).is_some() || json::at(account, &flag) != json::at(&shown, &flag)
         });
         account.clone_from(&shown);
         self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 200);

@@ -75,6 +75,14 @@ impl Signs {
             _ => return None,
         })
     }
+
+    /// What metrics call it.
+    fn authentication(&self) -> &'static str {
+        match self {
+            Self::Key | Self::WrongKey => "AccountKey",
+            Self::KeySas | Self::DelegationSas => "SAS",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -346,14 +354,17 @@ impl Azure {
             What::KeyUser { .. } => None,
         };
         let shut_out = self.world.get(&client.account).is_some_and(|account| !network::lets_in(account, through));
-        // Source: the table of 403s of the storage data plane; that metrics call it so is told by no public source.
-        let network_refuses =
-            |call| Verdict::of(uses(&[call], "OAuth", "AuthorizationError"), Some("AuthorizationFailure".to_owned()));
+        // Source: the table of 403s in the storage data plane; the response type is that of metrics.
+        let no_way_in = |calls: &[(Service, &'static str)], authentication| {
+            Verdict::of(uses(calls, authentication, "AuthorizationError"), Some("AuthorizationFailure".to_owned()))
+        };
         match &client.what {
             What::KeyUser { stops, .. } if stops.is_some_and(|stops| stops <= self.now) => Verdict::Idle,
-            What::KeyUser { service, .. } if shut_out => network_refuses((*service, service.read())),
             What::KeyUser { service, signs, .. } => {
                 let call = [(*service, service.read())];
+                if shut_out {
+                    return no_way_in(&call, signs.authentication());
+                }
                 match signs {
                     Signs::Key => self.by_key(&client.account, &call, "AccountKey"),
                     Signs::KeySas => self.by_key(&client.account, &call, "SAS"),
@@ -368,13 +379,14 @@ impl Azure {
             }
             What::Workload { workspace, principal, actions, own } => {
                 let Some(value) = self.world.typed(WORKSPACE, workspace) else { return Verdict::Idle };
+                let none = [call_of("")];
+                let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
+                let calls: &[_] = if calls.is_empty() { &none } else { &calls };
+                let by_key = Mode::of(value) == Mode::AccessKey;
                 if shut_out {
-                    return network_refuses(call_of(actions.first().map(String::as_str).unwrap_or_default()));
+                    return no_way_in(calls, if by_key { "AccountKey" } else { "OAuth" });
                 }
-                if Mode::of(value) == Mode::AccessKey {
-                    let none = [call_of("")];
-                    let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
-                    let calls: &[_] = if calls.is_empty() { &none } else { &calls };
+                if by_key {
                     return match self.by_key(&client.account, calls, "AccountKey") {
                         // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit.
                         Verdict::Served(_) if self.stale_keys.contains_key(workspace) => Verdict::of(

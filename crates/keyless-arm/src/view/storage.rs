@@ -18,11 +18,22 @@ pub(crate) fn account(node: &Node<'_>) -> Result<Account> {
     Ok(Account {
         id: node.parse("id")?,
         shared_key,
-        network: network(&properties)?,
         services: service_flags(&properties)?,
+        network: network(&properties)?,
         key_times: key_times(&properties),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
     })
+}
+
+/// What single services say; one that says nothing follows the account.
+fn service_flags(properties: &Node<'_>) -> Result<ServiceFlags> {
+    let mut flags = ServiceFlags::default();
+    let Some(services) = properties.opt("allowSharedKeyAccessForServices") else { return Ok(flags) };
+    for service in StorageService::ALL {
+        let enabled = services.opt(service.as_str()).map(|own| own.opt_bool("enabled")).transpose()?.flatten();
+        flags.0.extend(enabled.map(|enabled| (service, enabled)));
+    }
+    Ok(flags)
 }
 
 /// Its network rules.
@@ -54,17 +65,6 @@ fn network(properties: &Node<'_>) -> Result<Network> {
     })
 }
 
-/// What single services say; one that says nothing follows the account.
-fn service_flags(properties: &Node<'_>) -> Result<ServiceFlags> {
-    let mut flags = ServiceFlags::default();
-    let Some(services) = properties.opt("allowSharedKeyAccessForServices") else { return Ok(flags) };
-    for service in StorageService::ALL {
-        let enabled = services.opt(service.as_str()).map(|own| own.opt_bool("enabled")).transpose()?.flatten();
-        flags.0.extend(enabled.map(|enabled| (service, enabled)));
-    }
-    Ok(flags)
-}
-
 /// What cannot be understood is not told, which callers must take for "made just now".
 fn key_times(properties: &Node<'_>) -> KeyTimes {
     let Ok(Some(times)) = properties.opt_object("keyCreationTime") else { return KeyTimes::default() };
@@ -92,6 +92,18 @@ mod tests {
     }
 
     #[test]
+    fn the_flags_of_single_services_are_read_and_say_nothing_of_the_account() {
+        let flags = |services: serde_json::Value| {
+            let body = json!({"id": ID, "properties": {"allowSharedKeyAccessForServices": services}});
+            account(&Node::root(&body)).map(|account| (account.shared_key, account.services.to_string()))
+        };
+        let some = json!({"blob": {"enabled": false}, "file": {"enabled": true}, "queue": {}, "table": null});
+        assert_eq!(flags(some).unwrap(), (SharedKeyAccess::Absent, "blob off, file on".to_owned()));
+        assert_eq!(flags(json!(null)).unwrap().1, "");
+        assert!(flags(json!({"blob": {"enabled": "perhaps"}})).is_err());
+    }
+
+    #[test]
     fn network_rules_are_read_and_what_is_not_known_lets_in() {
         let read = |properties: serde_json::Value| {
             let body = json!({"id": ID, "location": "westeurope", "properties": properties});
@@ -108,18 +120,6 @@ mod tests {
             read(json!({"publicNetworkAccess": "SecuredByPerimeter", "networkAcls": {"bypass": "AzureServices",
             "ipRules": [{"value": "203.0.113.7"}]}}));
         assert!(perimeter.trusted_services && perimeter.lets_some_in && !perimeter.is_open());
-    }
-
-    #[test]
-    fn the_flags_of_single_services_are_read_and_say_nothing_of_the_account() {
-        let flags = |services: serde_json::Value| {
-            let body = json!({"id": ID, "properties": {"allowSharedKeyAccessForServices": services}});
-            account(&Node::root(&body)).map(|account| (account.shared_key, account.services.to_string()))
-        };
-        let some = json!({"blob": {"enabled": false}, "file": {"enabled": true}, "queue": {}, "table": null});
-        assert_eq!(flags(some).unwrap(), (SharedKeyAccess::Absent, "blob off, file on".to_owned()));
-        assert_eq!(flags(json!(null)).unwrap().1, "");
-        assert!(flags(json!({"blob": {"enabled": "perhaps"}})).is_err());
     }
 
     #[test]

@@ -77,10 +77,10 @@ impl<'a> Planner<'a> {
             self.modes(&views, &target);
             self.key_off(&target);
             self.revokes(&views);
-            self.note_locks();
-            self.foreign_holders(&views);
             self.service_flags();
             self.watch();
+            self.note_locks();
+            self.foreign_holders(&views);
             self.neighbours();
         }
         Plan {

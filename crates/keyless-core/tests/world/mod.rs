@@ -405,8 +405,6 @@ impl World {
             },
             now,
         );
-        let held = u32::try_from(self.assignments.len()).unwrap();
-        observed.barriers = self.barriers.observe(self.workspaces.keys().cloned(), held, now);
         let one = |service, signed, traffic| ServiceUse {
             service: Some(service),
             api: "GetFile".to_owned(),
@@ -429,6 +427,8 @@ impl World {
         let since = self.watch.map_or(now, |watch| watch.at);
         let uses = self.denied.clone();
         observed.denials = Reading::known(KeyDetails { from: since, to: now, complete: true, uses }, now);
+        let held = u32::try_from(self.assignments.len()).unwrap();
+        observed.barriers = self.barriers.observe(self.workspaces.keys().cloned(), held, now);
         observed.history.key_on_since = self.key_on_since;
         observed.history.keys_taken = self.keys_taken.clone();
         observed.history.watch = self.watch;

@@ -101,9 +101,9 @@ impl Case {
             identity: Identity::default(),
             primary_identity: None,
             data_isolation: None,
-            managed_network: false,
             provisioning_state: None,
             created_at: None,
+            managed_network: false,
             location: "westeurope".to_owned(),
         };
         let entry = ObservedWorkspace {
