@@ -264,31 +264,6 @@ fn a_subscription_without_room_for_a_wave_of_grants_gets_none_of_them() {
     });
 }
 
-/// The rules are there from the beginning: whoever they shut out has never worked, so that nobody is denied by a change.
-#[test]
-fn an_account_that_the_network_shuts_off_holds_the_switches_of_its_workspaces() {
-    let fleet = Sim::fleet(WORKSPACES, 5);
-    let account = place(&plan(&fleet)).account;
-    let mut world = fleet.world();
-    let open = world.iter().find(|entry| same_id(id_of(entry), &account)).unwrap().clone();
-    let shut = world.iter_mut().find(|entry| same_id(id_of(entry), &account)).unwrap();
-    shut["properties"]["publicNetworkAccess"] = json!("Disabled");
-    shut["properties"]["networkAcls"] = json!({"bypass": "None", "defaultAction": "Deny"});
-    check_on(copy(&fleet, &world), |_, sim| {
-        let planned = plan(sim);
-        let switch = steps(&planned, &account).into_iter().find(|step| step["action"] == "SetAuthMode").unwrap();
-        Case {
-            put: Vec::new(),
-            lift: vec![open.clone()],
-            everywhere: false,
-            action: "SetAuthMode",
-            target: text_at(switch, "/target").to_owned(),
-            gate: "reachable",
-            words: vec!["no network rule".to_owned(), "resourceAccessRules".to_owned()],
-        }
-    });
-}
-
 /// A cloud of these resources with the files of a fleet.
 fn copy(fleet: &Sim, world: &[Value]) -> Sim {
     let sim = Sim::of_world(world, &["--speed", "600"]);
