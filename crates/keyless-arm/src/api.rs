@@ -12,8 +12,8 @@ use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, PrincipalType, RoleAssignment, RoleDefinition,
-    Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, KeyUsage, Lock, PrincipalType, RoleAssignment,
+    RoleDefinition, Workspace,
 };
 
 use crate::error::{ArmError, WriteError};
@@ -60,6 +60,11 @@ pub trait ReadArm: Send + Sync {
     async fn locks(&self, scope: &ArmId) -> Read<Vec<Lock>>;
     /// The metric `Transactions` by `Authentication` and `ResponseType` over exactly `from..to`.
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage>;
+    /// The writes that came to an end within `from..=to`, as far as the activity log shows them yet, oldest first. It lags
+    /// by minutes, and keeps 90 days.
+    async fn changes(&self, of: &ChangesOf, from: Timestamp, to: Timestamp) -> Read<Vec<Change>>;
+    /// The object id of the identity that this client has, where its token tells.
+    async fn own_identity(&self) -> Option<PrincipalId>;
     /// The object id of a user-assigned managed identity.
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>>;
     /// How long Azure has asked to read nothing in this subscription; zero if it has not.

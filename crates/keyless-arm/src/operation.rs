@@ -86,6 +86,11 @@ operations! {
     ListLocks = "list locks", Locks, &[200], &["Microsoft.Authorization/locks/read"];
     /// The metric that tells who signs with the key.
     GetKeyUsage = "get key usage", Metrics, &[200], &["Microsoft.Insights/metrics/read"];
+    /// Who changed a resource. The right is optional; its spelling is that of the built-in roles' documentation.
+    ListChanges = "list changes", ActivityLog, &[200], &["Microsoft.Insights/eventtypes/values/Read"];
+    /// Who changed the role assignments of a subscription.
+    ListAssignmentChanges = "list assignment changes", ActivityLog, &[200],
+        &["Microsoft.Insights/eventtypes/values/Read"];
     /// A user-assigned managed identity.
     GetManagedIdentity = "get managed identity", ManagedIdentities, &[200],
         &["Microsoft.ManagedIdentity/userAssignedIdentities/read"];

@@ -6,13 +6,15 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, RoleAssignment, RoleDefinition, Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, KeyUsage, Lock, RoleAssignment, RoleDefinition,
+    Workspace,
 };
 
 use crate::api::{Answer, Read, ReadArm};
 use crate::client::Client;
 use crate::error::{ArmError, ErrorClass};
 use crate::operation::Operation;
+use crate::own;
 use crate::pipeline::Call;
 use crate::quota::Provider;
 use crate::storage;
@@ -114,6 +116,14 @@ impl ReadArm for Client {
             Some(value) => Ok(Answer { value, at, request_id }),
             None => Err(call.error(ErrorClass::Unreadable, "the metric does not exist")),
         }
+    }
+
+    async fn changes(&self, of: &ChangesOf, from: Timestamp, to: Timestamp) -> Read<Vec<Change>> {
+        self.logged_changes(of, from, to).await
+    }
+
+    async fn own_identity(&self) -> Option<PrincipalId> {
+        self.pipeline.tokens.token().await.ok().and_then(|token| own::object_id(&token))
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {

@@ -26,6 +26,8 @@ pub enum Interface {
     Locks,
     /// Metrics.
     Metrics,
+    /// The activity log.
+    ActivityLog,
     /// User-assigned managed identities.
     ManagedIdentities,
     /// Subscriptions.
@@ -41,6 +43,7 @@ impl Interface {
         Self::Authorization,
         Self::Locks,
         Self::Metrics,
+        Self::ActivityLog,
         Self::ManagedIdentities,
         Self::Subscriptions,
     ];
@@ -55,6 +58,7 @@ impl Interface {
             Self::Authorization => "authorization",
             Self::Locks => "locks",
             Self::Metrics => "metrics",
+            Self::ActivityLog => "activityLog",
             Self::ManagedIdentities => "managedIdentities",
             Self::Subscriptions => "subscriptions",
         }
@@ -84,6 +88,7 @@ impl ApiVersions {
             Interface::Authorization => &["2022-04-01"],
             Interface::Locks => &["2016-09-01"],
             Interface::Metrics => &["2024-02-01", "2019-07-01", "2018-01-01"],
+            Interface::ActivityLog => &["2015-04-01"],
             Interface::ManagedIdentities => &["2023-01-31", "2018-11-30"],
             Interface::Subscriptions => &["2022-12-01", "2020-01-01"],
         })

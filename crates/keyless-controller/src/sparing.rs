@@ -15,7 +15,8 @@ use keyless_arm::api::{Read, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, RoleAssignment, RoleDefinition, Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, KeyUsage, Lock, RoleAssignment, RoleDefinition,
+    Workspace,
 };
 use tokio::time::Instant;
 
@@ -146,6 +147,19 @@ impl ReadArm for Sparing {
 
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
         self.refusals.ask("key usage", account.arm().folded(), self.read.key_usage(account, from, to)).await
+    }
+
+    /// The right to the log is the subscription's, so one refusal speaks for all of its resources.
+    async fn changes(&self, of: &ChangesOf, from: Timestamp, to: Timestamp) -> Read<Vec<Change>> {
+        let subscription = match of {
+            ChangesOf::Resource(id) => id.subscription().unwrap_or_default(),
+            ChangesOf::Assignments(subscription) => *subscription,
+        };
+        self.refusals.ask("changes", subscription, self.read.changes(of, from, to)).await
+    }
+
+    async fn own_identity(&self) -> Option<PrincipalId> {
+        self.read.own_identity().await
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {

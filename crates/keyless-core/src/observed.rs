@@ -5,6 +5,7 @@
 
 mod account;
 mod assignment;
+mod change;
 mod compute;
 mod datastore;
 mod deny;
@@ -23,6 +24,7 @@ use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId,
 pub use crate::reading::{Cause, Reading};
 pub use account::{Account, SharedKeyAccess};
 pub use assignment::{PrincipalType, RoleAssignment};
+pub use change::{Caller, CallerKind, Change, ChangedTo, ChangesOf};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};

@@ -4,6 +4,7 @@
 //! Strict: what safety rests on. A value that cannot be understood is an error, never a default.
 
 pub(crate) mod access;
+pub(crate) mod activity;
 pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod storage;
@@ -15,7 +16,7 @@ mod spoiled;
 #[cfg(test)]
 mod tests {
     use super::node::Node;
-    use super::{access, metrics, storage, workspace};
+    use super::{access, activity, metrics, storage, workspace};
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
@@ -55,12 +56,25 @@ mod tests {
         "createdOn",
         "condition",
         "subscriptionId",
+        "eventName",
+        "eventTimestamp",
+        "operationName",
+        "resourceId",
+        "status",
+        "caller",
+        "claims",
+        "httpRequest",
+        "requestbody",
+        "policies",
     ];
 
     const WORDS: &[&str] = &[
         "",
         "Transactions",
         "Success",
+        "Succeeded",
+        "EndRequest",
+        "Microsoft.Authorization/policies/modify/action",
         "AccountKey",
         "authentication",
         "PT1H",
@@ -115,6 +129,7 @@ mod tests {
             let _ = (workspace::workspace(&node), workspace::compute(&node), workspace::datastore(&node));
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
+            let _ = activity::change(&node, |_, _| false);
             let _ = (access::subscription(&node), metrics::key_usage(&node, question));
             let _ = crate::envelope::of_value(&body);
         }

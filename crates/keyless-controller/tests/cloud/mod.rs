@@ -83,6 +83,8 @@ pub(crate) struct State {
     pub(crate) account_reads: BTreeMap<StorageAccountId, Vec<Timestamp>>,
     /// Azure has closed the subscription to reads, until then.
     pub(crate) closed_until: Option<Timestamp>,
+    /// The activity log: when each change shows, and the change.
+    pub(crate) log: Vec<(Timestamp, Change)>,
     /// What lists do not show.
     pub(crate) unlisted: BTreeSet<WorkspaceId>,
     /// Faults by the number of the write call, from 1.
@@ -460,6 +462,22 @@ impl ReadArm for Cloud {
             }
         })
         .await
+    }
+    async fn changes(&self, of: &ChangesOf, from: Timestamp, to: Timestamp) -> Read<Vec<Change>> {
+        let now = self.now();
+        self.read("changes", |state| {
+            let shown =
+                state.log.iter().filter(|(shown, change)| *shown <= now && change.at >= from && change.at <= to);
+            let ours = shown.filter(|(_, change)| match of {
+                ChangesOf::Resource(id) => change.resource == id.folded(),
+                ChangesOf::Assignments(_) => change.operation.starts_with("Microsoft.Authorization/"),
+            });
+            ours.map(|(_, change)| change.clone()).collect()
+        })
+        .await
+    }
+    async fn own_identity(&self) -> Option<PrincipalId> {
+        Some(group(0xee))
     }
     async fn managed_identity(&self, _: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
         self.read("managed_identity", |_| None).await

@@ -14,6 +14,7 @@ pub(crate) struct VersionsFile {
     pub authorization: Option<VersionList>,
     pub locks: Option<VersionList>,
     pub metrics: Option<VersionList>,
+    pub activity_log: Option<VersionList>,
     pub managed_identities: Option<VersionList>,
     pub subscriptions: Option<VersionList>,
 }
@@ -28,6 +29,7 @@ impl VersionsFile {
             authorization,
             locks,
             metrics,
+            activity_log,
             managed_identities,
             subscriptions,
         } = self.clone();
@@ -38,6 +40,7 @@ impl VersionsFile {
             (Interface::Authorization, authorization),
             (Interface::Locks, locks),
             (Interface::Metrics, metrics),
+            (Interface::ActivityLog, activity_log),
             (Interface::ManagedIdentities, managed_identities),
             (Interface::Subscriptions, subscriptions),
         ]
