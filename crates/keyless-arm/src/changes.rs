@@ -1,13 +1,16 @@
 //! Asking the activity log who changed something.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
-use keyless_core::observed::{Caller, Change, ChangesOf};
+use keyless_core::observed::{Caller, Change, ChangedTo, ChangesOf};
 
 use crate::api::{Answer, Read, ReadArm as _};
 use crate::client::Client;
 use crate::operation::Operation;
 use crate::quota::Provider;
 use crate::view::activity;
+use crate::view::node::Node;
 
 /// The log keeps 90 days, and refuses to be asked about more.
 ///
@@ -42,8 +45,16 @@ impl Client {
         let is_own = |by: &Caller, id: Option<&str>| {
             id.is_some_and(|id| self.pipeline.sent.holds(id)) || (own.is_some() && by.object_id == own)
         };
-        let Answer { value, at, request_id } = self.all(call, |event| activity::change(event, is_own)).await?;
-        let mut changes: Vec<Change> = value.into_iter().flatten().collect();
+        let told = |event: &Node<'_>| Ok((activity::change(event, is_own)?, activity::body(event)?));
+        let Answer { value, at, request_id } = self.all(call, told).await?;
+        let (changes, bodies): (Vec<_>, Vec<_>) = value.into_iter().unzip();
+        // The body is told by one event of a request, the success by another.
+        let bodies: BTreeMap<(String, String), ChangedTo> = bodies.into_iter().flatten().collect();
+        let mut changes: Vec<Change> = changes.into_iter().flatten().collect();
+        for change in &mut changes {
+            let of = change.correlation_id.clone().map(|id| (id, change.resource.clone()));
+            change.body = of.and_then(|of| bodies.get(&of).cloned());
+        }
         changes.sort_by_key(|change| change.at);
         Ok(Answer { value: changes, at, request_id })
     }

@@ -41,14 +41,29 @@ pub(crate) fn change(event: &Node<'_>, is_own: impl Fn(&Caller, Option<&str>) ->
     Ok(Some(Change {
         at,
         operation,
-        resource: event.text("resourceId")?.trim_end_matches('/').to_ascii_lowercase(),
+        resource: resource(event)?,
         own,
         by,
         policies: if by_policy { policies(property("policies")?.unwrap_or_default()) } else { Vec::new() },
         correlation_id: event.opt_text("correlationId")?.map(str::to_owned),
         client_request_id: client_request_id.map(str::to_owned),
-        body: property("requestbody")?.and_then(changed_to),
+        body: None,
     }))
+}
+
+/// What the request asked for, under its correlation id and the resource, where this event tells; another event of the
+/// same request tells what came of it.
+pub(crate) fn body(event: &Node<'_>) -> Result<Option<((String, String), ChangedTo)>> {
+    let Some(properties) = event.opt_object("properties")? else { return Ok(None) };
+    let (Some(text), Some(id)) = (properties.opt_text("requestbody")?, event.opt_text("correlationId")?) else {
+        return Ok(None);
+    };
+    let Some(changed_to) = changed_to(text) else { return Ok(None) };
+    Ok(Some(((id.to_owned(), resource(event)?), changed_to)))
+}
+
+fn resource(event: &Node<'_>) -> Result<String> {
+    Ok(event.text("resourceId")?.trim_end_matches('/').to_ascii_lowercase())
 }
 
 fn caller(event: &Node<'_>) -> Result<Caller> {
@@ -196,7 +211,13 @@ mod tests {
 
     #[test]
     fn a_body_tells_what_was_asked_for_where_the_log_has_it() {
-        let body = |text: &str| read(&json!({"properties": {"requestbody": text}})).unwrap().body;
+        let body = |text: &str| {
+            let event = event(&json!({"eventName": {"value": "BeginRequest"}, "properties": {"requestbody": text}}));
+            super::body(&Node::root(&event)).unwrap().map(|((id, resource), body)| {
+                assert_eq!((&*id, resource), ("c-1", ACCOUNT.to_ascii_lowercase()));
+                body
+            })
+        };
         assert_eq!(body(r#"{"properties":{"allowSharedKeyAccess":true}}"#).unwrap().shared_key, Some(true));
         let mode = body(r#"{"properties":{"systemDatastoresAuthMode":"accesskey"}}"#).unwrap().auth_mode;
         assert_eq!(mode, Some(ObservedAuthMode::AccessKey));

@@ -129,7 +129,7 @@ mod tests {
             let _ = (workspace::workspace(&node), workspace::compute(&node), workspace::datastore(&node));
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
-            let _ = activity::change(&node, |_, _| false);
+            let _ = (activity::change(&node, |_, _| false), activity::body(&node));
             let _ = (access::subscription(&node), metrics::key_usage(&node, question));
             let _ = crate::envelope::of_value(&body);
         }

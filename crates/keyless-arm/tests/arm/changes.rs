@@ -89,6 +89,23 @@ async fn all_pages_are_read_and_what_is_no_write_is_passed_over() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_body_of_the_beginning_tells_what_the_end_came_to() {
+    let (client, _) = client(|_, _| async {
+        let (mut begun, mut ended) = (event(1, OWN, "x"), event(2, OWN, "x"));
+        begun["eventName"]["value"] = json!("BeginRequest");
+        begun["properties"] = json!({"requestbody": r#"{"properties":{"allowSharedKeyAccess":true}}"#});
+        for event in [&mut begun, &mut ended] {
+            event["correlationId"] = json!("c-1");
+        }
+        reply(200, &[], json!({"value": [ended, event(3, OWN, "y"), begun]}))
+    });
+    let (from, to) = span();
+    let found = client.changes(&of(), from, to).await.unwrap().value;
+    let asked: Vec<_> = found.iter().map(|change| change.body.as_ref().and_then(|body| body.shared_key)).collect();
+    assert_eq!(asked, [Some(true), None]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn no_more_is_asked_for_than_the_log_keeps() {
     let (client, asks) = client(|_, _| async { reply(200, &[], json!({"value": []})) });
     let to = "2026-11-01T00:00:00Z".parse().unwrap();
