@@ -23,3 +23,4 @@ mod real_input;
 mod reload;
 mod secrets;
 mod tokens;
+mod who;

@@ -6,6 +6,7 @@ pub mod daemon;
 pub mod event;
 pub mod execute;
 mod failed;
+mod fights;
 pub mod fleet;
 pub mod index;
 pub mod mark;
@@ -21,6 +22,7 @@ mod sweep;
 mod turn;
 mod view;
 pub mod watch;
+mod who;
 
 pub use clock::ServerClock;
 pub use failed::Failure;

@@ -109,7 +109,7 @@ impl Memory {
                 (action.clone(), Refusal { until: *until, why: why.clone(), lift: lift.clone() })
             })
             .collect();
-        Limits { boot_until, unsettled_until: memory.unsettled_until, refused }
+        Limits { boot_until, unsettled_until: memory.unsettled_until, refused, ..Limits::default() }
     }
 
     /// Whether the last refusal of this action is one that time lifts.

@@ -49,6 +49,8 @@ pub enum Gate {
     Booted,
     /// Azure has not lately refused just this action for a reason that only a person can lift.
     NotRefused,
+    /// Nobody sets back again and again what the change sets.
+    NoFight,
 }
 
 impl Gate {
@@ -75,6 +77,7 @@ impl Gate {
             Self::Settled => "settled",
             Self::Booted => "booted",
             Self::NotRefused => "not_refused",
+            Self::NoFight => "no_fight",
         }
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod action;
+pub mod attribution;
 pub mod catalog;
 pub mod desired;
 pub mod gate;
@@ -13,3 +14,4 @@ pub mod observed;
 pub mod pass;
 pub mod plan;
 mod reading;
+pub mod setting;

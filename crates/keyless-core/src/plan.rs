@@ -3,6 +3,7 @@
 //! Pure, total and deterministic: equal arguments give equal plans, and time comes in with the observation. A plan is
 //! recomputed from fresh facts after each step; nothing resumes one. Read `plan::steps` for the order, `plan::gates` for the rules.
 
+mod fight;
 mod gates;
 mod needs;
 mod reads;
@@ -18,7 +19,9 @@ use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
 use crate::id::{ArmId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{Cause, Observed, ObservedAuthMode, SharedKeyAccess};
+use crate::setting::Setting;
 
+pub use fight::Fight;
 pub use reads::{base_reads, confirm_reads, target_reads};
 
 /// What this process knows that neither files nor Azure tell.
@@ -30,6 +33,8 @@ pub struct Limits {
     pub unsettled_until: Option<Timestamp>,
     /// Actions that Azure refused for a reason only a person can lift, and until when they are not tried again.
     pub refused: BTreeMap<Action, Refusal>,
+    /// Settings that somebody sets back again and again.
+    pub fights: BTreeMap<Setting, Fight>,
 }
 
 /// A refusal that trying again will not lift.
@@ -212,6 +217,13 @@ pub enum Finding {
         /// What, with the names on both sides.
         what: String,
     },
+    /// Somebody sets a setting back again and again, and it is left alone.
+    Fought {
+        /// Which.
+        setting: Setting,
+        /// By whom, how often, and until when it is left alone.
+        fight: Fight,
+    },
     /// A principal of the files cannot be resolved.
     PrincipalMissing {
         /// The workspace whose document names it.
@@ -239,6 +251,7 @@ impl fmt::Display for Finding {
                 write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
             }
             Self::Contradiction { what } => f.write_str(what),
+            Self::Fought { setting, fight } => write!(f, "{setting} is fought over: {fight}"),
             Self::PrincipalMissing { workspace, principal, why } => {
                 write!(f, "{}: {principal}: {why}", workspace.name())
             }
@@ -288,7 +301,10 @@ impl Plan {
             | Finding::Incomplete { .. }
             | Finding::Contradiction { .. }
             | Finding::PrincipalMissing { .. } => true,
-            Finding::BrokenNow { .. } | Finding::ServiceGrantMissing { .. } | Finding::GrantUnwanted { .. } => false,
+            Finding::BrokenNow { .. }
+            | Finding::ServiceGrantMissing { .. }
+            | Finding::GrantUnwanted { .. }
+            | Finding::Fought { .. } => false,
         });
         if self.next().is_some() {
             Standing::Ready

@@ -304,6 +304,7 @@ fn version_settings(file: VersionsFile, over: &Overrides) -> VersionsFile {
         authorization: over.api_versions_authorization.or(file.authorization),
         locks: over.api_versions_locks.or(file.locks),
         metrics: over.api_versions_metrics.or(file.metrics),
+        activity_log: over.api_versions_activity_log.or(file.activity_log),
         managed_identities: over.api_versions_managed_identities.or(file.managed_identities),
         subscriptions: over.api_versions_subscriptions.or(file.subscriptions),
     }

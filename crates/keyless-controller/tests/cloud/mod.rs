@@ -85,6 +85,8 @@ pub(crate) struct State {
     pub(crate) closed_until: Option<Timestamp>,
     /// The activity log: when each change shows, and the change.
     pub(crate) log: Vec<(Timestamp, Change)>,
+    /// Grants that are there although no list shows them: writing one is answered as being so already.
+    pub(crate) already: BTreeSet<ArmId>,
     /// What lists do not show.
     pub(crate) unlisted: BTreeSet<WorkspaceId>,
     /// Faults by the number of the write call, from 1.
@@ -96,7 +98,7 @@ pub(crate) struct State {
     pub(crate) reads: BTreeMap<&'static str, u64>,
     /// When each write call came in, and what it asked.
     pub(crate) calls: Vec<(Timestamp, String)>,
-    hidden: BTreeSet<ArmId>,
+    pub(crate) hidden: BTreeSet<ArmId>,
     late: Vec<(Timestamp, Effect)>,
     under_way: usize,
     pub(crate) most_under_way: usize,
@@ -326,6 +328,11 @@ impl Cloud {
             }
             None | Some(Fault::Unlisted) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
+                if let Effect::Grant(grant) = &effect
+                    && self.lock().already.contains(&grant.scope.role_assignment(grant.name))
+                {
+                    return Ok(self.answer(Written::AlreadySo));
+                }
                 if let Effect::Grant(grant) = &effect {
                     let id = grant.scope.role_assignment(grant.name);
                     let hidden = &mut self.lock().hidden;

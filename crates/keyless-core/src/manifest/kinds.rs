@@ -9,6 +9,7 @@ use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, Gran
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 
 use super::check::{asks_for_something, names_one_principal};
+use super::reversals::Reversals;
 use super::scalar::{Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
@@ -299,6 +300,18 @@ object! {
     Guard {
         /// The kill switch: nothing is written anywhere while it is set.
         optional paused("paused"): bool,
+        /// When a setting that somebody sets back again and again is left alone.
+        optional fight("fight"): FightGuard,
+    }
+}
+
+object! {
+    /// When a setting that somebody sets back again and again is left alone.
+    FightGuard {
+        /// After so many reversals; 3 if left out.
+        optional reversals("reversals"): Reversals,
+        /// That came within this time, and for as long afterwards; 24h if left out.
+        optional within("within"): Duration,
     }
 }
 

@@ -3,6 +3,7 @@
 //! [`workspace`] guards a switch of one workspace, [`account`] the flag of the account, [`write`] every change.
 
 mod account;
+mod fight;
 mod workspace;
 mod write;
 
@@ -11,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::gate::{GateState, ReadSet};
 
 pub(super) use account::{all_on_identity, key_idle, no_stored_keys, subscriptions_listed};
+pub(super) use fight::no_fight;
 pub(super) use workspace::{
     compatible, key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there,
 };

@@ -4,7 +4,8 @@ use keyless_core::action::{Action, Grant};
 use keyless_core::catalog::role_name;
 use keyless_core::gate::{GateCheck, GateState};
 use keyless_core::observed::Cause;
-use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
+use keyless_core::plan::{Drift, Fight, Finding, Plan, Standing, Step};
+use keyless_core::setting::Setting;
 use serde::Serialize;
 
 use super::{FleetPlan, moment};
@@ -269,12 +270,18 @@ impl Noted {
                 ("grantUnwanted", None, Some(principal.to_string()))
             }
             Finding::Contradiction { what: _ } => ("contradiction", None, None),
+            Finding::Fought { setting, fight: _ } => match setting {
+                Setting::SharedKey => ("fought", None, None),
+                Setting::AuthMode(workspace) => ("fought", Some(workspace), None),
+                Setting::Role(principal, _) => ("fought", None, Some(principal.to_string())),
+            },
             Finding::PrincipalMissing { workspace, principal, why: _ } => {
                 ("principalMissing", Some(workspace), Some(principal.clone()))
             }
         };
         let Cause { class, lift } = match finding {
             Finding::Incomplete { cause, .. } => cause.clone(),
+            Finding::Fought { fight, .. } => Cause { class: None, lift: Some(Fight::lift(fight.until)) },
             _ => Cause::default(),
         };
         let workspace = workspace.map(|id| id.as_str().to_owned());
