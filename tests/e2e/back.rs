@@ -118,3 +118,65 @@ fn the_order_of_the_articles_denies_access_on_the_way_back() {
     wait_until("somebody is denied", patience(1), || (sim.denied_entitled() > 0).then_some(()));
     sim.set_key_by_hand(account, true);
 }
+
+/// Somebody makes the key that workspaces hold anew.
+fn rotate(sim: &Sim, account: &str) {
+    sim.drift("keyRegenerated", account, Value::from("key1"));
+}
+
+#[test]
+fn keys_that_were_made_anew_meanwhile_are_taken_before_the_switch() {
+    let sim = Sim::fleet(WORKSPACES, 5);
+    let accounts = sim.accounts();
+    let mut daemon = Daemon::start(&sim);
+    daemon.until_converged(accounts.len(), patience(WORKSPACES));
+    let account = id_of(&accounts[0]);
+    let workspaces = on_account(&sim, account);
+    rotate(&sim, account);
+    let forward = applied(&daemon).len();
+
+    ask_for_keys(&sim.desired(), &workspaces, account);
+    wait_until("the workspaces are back on keys", patience(WORKSPACES), || {
+        workspaces.iter().all(|workspace| sim.mode(workspace) == "accesskey").then_some(())
+    });
+    daemon.until_converged(accounts.len(), patience(WORKSPACES));
+    let back: Vec<Value> = applied(&daemon).into_iter().skip(forward).collect();
+    assert_eq!(text_at(&back[0], "/kind"), "SetSharedKeyAccess");
+    for workspace in &workspaces {
+        let own = back.iter().filter(|event| same_id(text_at(event, "/workspace"), workspace));
+        let kinds: Vec<&str> = own.map(|event| text_at(event, "/kind")).collect();
+        assert_eq!(kinds, ["ResyncWorkspaceKeys", "SetAuthMode", "ResyncWorkspaceKeys"], "{back:#?}");
+    }
+    let writes = sim.requests().writes();
+    daemon.full_cycles(accounts.len(), 3);
+    daemon.stop();
+    // A process that knows nothing of all this has nothing to do either.
+    let mut next = Daemon::start(&sim);
+    next.until_converged(accounts.len(), patience(WORKSPACES));
+    next.full_cycles(accounts.len(), 3);
+    assert_eq!(sim.requests().writes(), writes);
+    sim.assert_nobody_was_denied();
+    sim.assert_no_secret_was_asked_for();
+}
+
+#[test]
+fn without_the_keys_taken_anew_the_switch_denies_access() {
+    let sim = Sim::fleet(WORKSPACES, 5);
+    let accounts = sim.accounts();
+    let mut daemon = Daemon::start(&sim);
+    daemon.until_converged(accounts.len(), patience(WORKSPACES));
+    daemon.stop();
+    let account = id_of(&accounts[0]);
+    let workspaces = on_account(&sim, account);
+    rotate(&sim, account);
+    // Key and mode in the right order, and nothing said of the keys.
+    sim.set_key_by_hand(account, true);
+    for workspace in &workspaces {
+        sim.set_mode_by_hand(workspace, "AccessKey");
+    }
+    wait_until("somebody signs with an old key", patience(1), || {
+        let oracle = sim.oracle();
+        let causes = oracle["events"].as_array()?.iter().map(|event| text_at(event, "/cause").to_owned());
+        causes.into_iter().find(|cause| cause.starts_with("AuthenticationFailed"))
+    });
+}

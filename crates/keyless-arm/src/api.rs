@@ -12,8 +12,8 @@ use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 use keyless_core::observed::{
-    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, KeyUsage, Lock, PrincipalType, RoleAssignment,
-    RoleDefinition, Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock,
+    PrincipalType, RoleAssignment, RoleDefinition, Workspace,
 };
 
 use crate::error::{ArmError, WriteError};
@@ -46,10 +46,17 @@ pub trait ReadArm: Send + Sync {
     async fn datastores(&self, id: &WorkspaceId) -> Read<Vec<Datastore>>;
     /// The computes of a workspace.
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>>;
+    /// The online endpoints of a subscription that the controller's identity may see; Azure leaves out the others.
+    async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>>;
     /// One storage account.
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>>;
     /// The role assignments that apply at `scope`: made there or inherited (`$filter=atScope()`).
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>>;
+    /// The role assignments that reach a user or service principal at `scope`, through groups too
+    /// (`$filter=atScope() and assignedTo('…')`). Azure takes no group here.
+    async fn role_assignments_of(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<RoleAssignment>>;
+    /// What a principal could activate at `scope` and has not, through groups too.
+    async fn eligibilities(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<Eligibility>>;
     /// One role assignment by a direct read, which does not lag as lists do.
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>>;
     /// One role definition, as seen from `scope`.
@@ -84,6 +91,8 @@ pub struct Grant {
     pub principal_type: PrincipalType,
     /// Which role.
     pub role: RoleId,
+    /// The ABAC condition, sent as version 2.0.
+    pub condition: Option<String>,
     /// Names the owner; written once, never compared.
     pub description: String,
 }
@@ -150,6 +159,8 @@ pub trait WriteArm: Send + Sync {
     async fn revoke_role(&self, permit: WritePermit, assignment: &ArmId) -> Write;
     /// PATCH of `systemDatastoresAuthMode`, polled to its end.
     async fn set_auth_mode(&self, permit: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write;
+    /// POST of `resyncKeys`, polled to its end: the workspace takes the keys of its account anew. No key passes through here.
+    async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write;
     /// PATCH of `allowSharedKeyAccess`.
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write;
 }

@@ -23,11 +23,13 @@ pub(crate) enum Kind {
     Revoke,
     /// PATCH.
     Patch,
+    /// POST of an action, which answers with nothing.
+    Act,
 }
 
 impl Kind {
     pub(crate) fn is_write(self) -> bool {
-        matches!(self, Self::Grant | Self::Revoke | Self::Patch)
+        matches!(self, Self::Grant | Self::Revoke | Self::Patch | Self::Act)
     }
 }
 

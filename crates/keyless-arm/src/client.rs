@@ -108,6 +108,7 @@ impl Client {
         let method = match kind {
             Kind::Grant => Method::PUT,
             Kind::Revoke => Method::DELETE,
+            Kind::Act => Method::POST,
             _ => Method::PATCH,
         };
         let call = self.call(operation, kind, method, provider, id, path, &[]);
@@ -128,7 +129,7 @@ impl Client {
             Kind::List => Class::List,
             Kind::Get | Kind::Poll => Class::Read,
             Kind::Revoke => Class::Delete,
-            Kind::Grant | Kind::Patch => Class::Write,
+            Kind::Grant | Kind::Patch | Kind::Act => Class::Write,
         };
         let version = self.pipeline.versions.current(operation.interface());
         let query: Vec<(&str, &str)> = [("api-version", version)].into_iter().chain(query.iter().copied()).collect();

@@ -147,7 +147,7 @@ fn first_answer(kind: Kind, reply: &Reply) -> Progress {
     }
     if reply.body.is_empty() {
         return match (kind, reply.status.as_u16()) {
-            (Kind::Revoke, _) | (_, 204) => Progress::Succeeded,
+            (Kind::Revoke | Kind::Act, _) | (_, 204) => Progress::Succeeded,
             _ => Progress::Unreadable("the answer is empty"),
         };
     }

@@ -68,11 +68,21 @@ operations! {
     /// The computes of a workspace.
     ListComputes = "list computes", WorkspaceParts, &[200],
         &["Microsoft.MachineLearningServices/workspaces/computes/read"];
+    /// The online endpoints of a subscription, as resources of a type with a place of their own.
+    ListOnlineEndpoints = "list online endpoints", Resources, &[200],
+        &["Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read",
+          "Microsoft.Resources/subscriptions/resources/read"];
     /// One storage account.
     GetStorageAccount = "get storage account", Storage, &[200], &["Microsoft.Storage/storageAccounts/read"];
     /// The role assignments at a scope and above.
     ListRoleAssignments = "list role assignments", Authorization, &[200],
         &["Microsoft.Authorization/roleAssignments/read"];
+    /// The role assignments that reach a principal, through groups too.
+    ListAssignmentsOf = "list role assignments of a principal", Authorization, &[200],
+        &["Microsoft.Authorization/roleAssignments/read"];
+    /// The roles that a principal could activate: only `why` asks for them.
+    ListEligibilities = "list role eligibilities", Eligibilities, &[200],
+        &["Microsoft.Authorization/roleEligibilityScheduleInstances/read"];
     /// One role assignment, after it was written.
     GetRoleAssignment = "get role assignment", Authorization, &[200],
         &["Microsoft.Authorization/roleAssignments/read"];
@@ -101,6 +111,10 @@ operations! {
     /// `systemDatastoresAuthMode` of a workspace is set. Hubs have a right of their own.
     SetAuthMode = "set auth mode", Workspaces, &[200, 202],
         &["Microsoft.MachineLearningServices/workspaces/write", "Microsoft.MachineLearningServices/workspaces/hubs/write"];
+    /// A workspace takes the keys of its account anew. That this is the right it needs is told by no article, only by
+    /// the name of the operation.
+    ResyncWorkspaceKeys = "resync workspace keys", Workspaces, &[200, 202],
+        &["Microsoft.MachineLearningServices/workspaces/resyncKeys/action"];
     /// `allowSharedKeyAccess` of an account is set.
     SetSharedKeyAccess = "set shared key access", Storage, &[200], &["Microsoft.Storage/storageAccounts/write"];
 }

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, KeyUsage, Lock, RoleAssignment, RoleDefinition,
-    Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock,
+    RoleAssignment, RoleDefinition, Workspace,
 };
 
 use crate::api::{Answer, Read, ReadArm};
@@ -19,7 +19,7 @@ use crate::pipeline::Call;
 use crate::quota::Provider;
 use crate::storage;
 use crate::view::metrics::Question;
-use crate::view::{access, metrics, storage as storage_view, workspace};
+use crate::view::{access, eligibility, endpoint, metrics, storage as storage_view, workspace};
 
 /// Five ways to authorise times some twenty response types is the most that can come; more means something is cut.
 const METRIC_SERIES: usize = 500;
@@ -56,6 +56,14 @@ impl ReadArm for Client {
         self.all(call, workspace::compute).await
     }
 
+    async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {
+        let scope = subscription.arm();
+        let query = [("$filter", "resourceType eq 'Microsoft.MachineLearningServices/workspaces/onlineEndpoints'")];
+        let path = format!("{scope}/resources");
+        let call = self.list(Operation::ListOnlineEndpoints, Provider::Resources, &scope, &path, &query);
+        self.all(call, endpoint::endpoint).await
+    }
+
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
         let (call, reply) = storage::get(&self.pipeline, id).await?;
         self.answer(&call, reply, storage_view::account)
@@ -64,6 +72,24 @@ impl ReadArm for Client {
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
         let call = self.at_scope(Operation::ListRoleAssignments, scope, "roleAssignments");
         self.all(call, access::role_assignment).await
+    }
+
+    async fn role_assignments_of(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<RoleAssignment>> {
+        let filter = format!("atScope() and assignedTo('{principal}')");
+        let path = extension(scope, "roleAssignments");
+        let (operation, provider) = (Operation::ListAssignmentsOf, Provider::Authorization);
+        self.all(self.list(operation, provider, scope, &path, &[("$filter", &filter)]), access::role_assignment).await
+    }
+
+    async fn eligibilities(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<Eligibility>> {
+        let filter = format!("assignedTo('{principal}')");
+        let path = extension(scope, "roleEligibilityScheduleInstances");
+        let (operation, provider) = (Operation::ListEligibilities, Provider::Authorization);
+        let call = self.list(operation, provider, scope, &path, &[("$filter", &filter)]);
+        let mut answer = self.all(call, eligibility::eligibility).await?;
+        // What lies below would not count at the scope.
+        answer.value.retain(|eligibility| eligibility.scope.covers(scope));
+        Ok(answer)
     }
 
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {

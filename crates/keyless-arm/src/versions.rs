@@ -22,6 +22,8 @@ pub enum Interface {
     Storage,
     /// Role assignments, role definitions and deny assignments.
     Authorization,
+    /// Roles that could be activated.
+    Eligibilities,
     /// Locks.
     Locks,
     /// Metrics.
@@ -32,6 +34,8 @@ pub enum Interface {
     ManagedIdentities,
     /// Subscriptions.
     Subscriptions,
+    /// The list of resources of every type.
+    Resources,
 }
 
 impl Interface {
@@ -41,11 +45,13 @@ impl Interface {
         Self::WorkspaceParts,
         Self::Storage,
         Self::Authorization,
+        Self::Eligibilities,
         Self::Locks,
         Self::Metrics,
         Self::ActivityLog,
         Self::ManagedIdentities,
         Self::Subscriptions,
+        Self::Resources,
     ];
 
     /// The name, as in the settings.
@@ -56,11 +62,13 @@ impl Interface {
             Self::WorkspaceParts => "workspaceParts",
             Self::Storage => "storage",
             Self::Authorization => "authorization",
+            Self::Eligibilities => "eligibilities",
             Self::Locks => "locks",
             Self::Metrics => "metrics",
             Self::ActivityLog => "activityLog",
             Self::ManagedIdentities => "managedIdentities",
             Self::Subscriptions => "subscriptions",
+            Self::Resources => "resources",
         }
     }
 }
@@ -86,11 +94,13 @@ impl ApiVersions {
             Interface::WorkspaceParts => &["2025-09-01", "2025-06-01", "2024-10-01", "2024-04-01"],
             Interface::Storage => &["2023-05-01", "2023-01-01", "2022-09-01"],
             Interface::Authorization => &["2022-04-01"],
+            Interface::Eligibilities => &["2020-10-01"],
             Interface::Locks => &["2016-09-01"],
             Interface::Metrics => &["2024-02-01", "2019-07-01", "2018-01-01"],
             Interface::ActivityLog => &["2015-04-01"],
             Interface::ManagedIdentities => &["2023-01-31", "2018-11-30"],
             Interface::Subscriptions => &["2022-12-01", "2020-01-01"],
+            Interface::Resources => &["2025-04-01", "2024-11-01", "2020-06-01"],
         })
     }
 

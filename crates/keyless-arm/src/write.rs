@@ -27,12 +27,17 @@ impl WriteArm for Client {
         let path = extension(&grant.scope, &format!("roleAssignments/{}", grant.name));
         // Built-in roles have no subscription; responses spell the subscription form, and so do we where there is one.
         let home = grant.scope.subscription().map(|id| id.arm().to_string()).unwrap_or_default();
-        let body = json!({"properties": {
+        let mut body = json!({"properties": {
             "roleDefinitionId": format!("{home}/providers/Microsoft.Authorization/roleDefinitions/{}", grant.role),
             "principalId": grant.principal.to_string(),
             "principalType": grant.principal_type.as_wire(),
             "description": grant.description,
         }});
+        let properties = body.get_mut("properties").and_then(Value::as_object_mut);
+        if let (Some(condition), Some(properties)) = (&grant.condition, properties) {
+            properties.insert("condition".to_owned(), json!(condition));
+            properties.insert("conditionVersion".to_owned(), json!("2.0"));
+        }
         let (operation, provider) = (Operation::GrantRole, Provider::Authorization);
         let call = self.change(operation, Kind::Grant, provider, &grant.scope, &path, Some(&body));
         self.send(permit, call).await
@@ -60,6 +65,13 @@ impl WriteArm for Client {
         self.send(permit, call).await
     }
 
+    async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write {
+        let path = format!("{}/resyncKeys", workspace.as_str());
+        let (operation, provider) = (Operation::ResyncWorkspaceKeys, Provider::MachineLearning);
+        let call = self.change(operation, Kind::Act, provider, workspace.arm(), &path, None);
+        self.send(permit, call).await
+    }
+
     async fn set_shared_key_access(&self, permit: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
         let (operation, provider) = (Operation::SetSharedKeyAccess, Provider::Storage);
         let probe = self.change(operation, Kind::Patch, provider, account.arm(), account.as_str(), None);
@@ -79,7 +91,7 @@ impl Client {
     /// Follows a write to its end.
     async fn end(&self, call: &Call, reply: Reply, verdict: Verdict) -> Write {
         let (reply, written) = match (call.kind, verdict) {
-            (Kind::Patch, _) => (self.pipeline.settle(call, reply).await?, Written::Changed),
+            (Kind::Patch | Kind::Act, _) => (self.pipeline.settle(call, reply).await?, Written::Changed),
             // A conflict that says "it is there" has an error for a body.
             (_, Verdict::AlreadySo) if !reply.status.is_success() => (reply, Written::AlreadySo),
             (_, verdict) => {

@@ -55,6 +55,8 @@ enum Topic {
     Incomplete(String, Option<&'static str>),
     Gate(Option<Action>, Option<Gate>, String),
     ServiceGrant(WorkspaceId),
+    EndpointGrant(WorkspaceId, String),
+    Undeclared(WorkspaceId, bool),
     Unwanted(String),
     Missing(WorkspaceId),
     /// What is fought over, and with whom: another name is news.
@@ -110,6 +112,7 @@ impl Book {
         let reminder = self.reminder;
         let book = self.keys.entry(plan.account_id.clone()).or_default();
         let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
+        let unseen = plan.findings.iter().any(|finding| matches!(finding, Finding::Unseen { .. }));
         let moving = plan.standing() == Standing::Ready;
         let current = topics(plan, moving, &book.named);
         let mut events = Vec::new();
@@ -118,6 +121,7 @@ impl Book {
                 || match topic {
                     // Gone, or not to be seen because a read failed.
                     Topic::Drift(..) | Topic::ServiceGrant(_) | Topic::Unwanted(_) => !complete,
+                    Topic::EndpointGrant(..) | Topic::Undeclared(..) => !complete || unseen,
                     // Gates are not looked at while a step is open; as long as the step is there, they are not news.
                     Topic::Gate(Some(action), _, _) => {
                         (moving || !complete) && plan.steps.iter().any(|step| step.action == *action)
@@ -346,6 +350,29 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 ..about(Name::ServiceGrantMissing, Level::Warn, plan)
             },
         ),
+        Finding::EndpointGrantMissing { workspace, endpoint, principal } => (
+            Topic::EndpointGrant(workspace.clone(), endpoint.clone()),
+            Event {
+                workspace: Some(workspace.to_string()),
+                principal: Some(principal.to_string()),
+                role: Some(catalog::role_name(catalog::BLOB_CONTRIBUTOR)),
+                why,
+                ..about(Name::ServiceGrantMissing, Level::Warn, plan)
+            },
+        ),
+        Finding::Undeclared { workspace, kind: _, auth_mode: _, broken } => (
+            Topic::Undeclared(workspace.clone(), *broken),
+            Event {
+                workspace: Some(workspace.to_string()),
+                why,
+                lift: Some("a document for it, or `scope: {exclude: …}` in the Fleet document".to_owned()),
+                ..about(Name::WorkspaceUndeclared, if *broken { Level::Error } else { Level::Info }, plan)
+            },
+        ),
+        Finding::Unseen { what, why: _, cause: Cause { class, lift } } => (
+            Topic::Incomplete(what.clone(), *class),
+            Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+        ),
         Finding::GrantUnwanted { assignment, principal, role } => (
             Topic::Unwanted(assignment.folded().to_owned()),
             Event {
@@ -396,8 +423,10 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 ..about(Name::GateUnmet, Level::Warn, plan)
             },
         ),
-        // Told with the drift it belongs to, and by the look over the fleet.
-        Finding::BrokenNow { .. } | Finding::WorkspaceMissing { .. } => return None,
+        // Told with the drift it belongs to, by the look over the fleet, and by plans alone.
+        Finding::BrokenNow { .. } | Finding::WorkspaceMissing { .. } | Finding::ScenarioMisplaced { .. } => {
+            return None;
+        }
     })
 }
 
@@ -484,7 +513,9 @@ fn of_action(event: Event, action: &Action, workspaces: &BTreeSet<WorkspaceId>) 
         Action::GrantRole(Grant { principal, role, .. }) | Action::RevokeRole { principal, role, .. } => {
             (Some(principal.to_string()), Some(catalog::role_name(*role)))
         }
-        Action::SetAuthMode { .. } | Action::SetSharedKeyAccess { .. } => (None, None),
+        Action::SetAuthMode { .. } | Action::SetSharedKeyAccess { .. } | Action::ResyncWorkspaceKeys { .. } => {
+            (None, None) //
+        }
     };
     let names: Vec<String> = workspaces.iter().map(ToString::to_string).collect();
     Event {

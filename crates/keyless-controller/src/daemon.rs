@@ -125,7 +125,8 @@ impl Controller {
         let memory = Arc::new(Memory::new(options.person));
         let sparing = Arc::new(Sparing::new(read));
         let observer =
-            Observer::new(Arc::clone(&sparing) as Arc<dyn ReadArm>, Arc::new(ServerClock::default()), memory);
+            Observer::new(Arc::clone(&sparing) as Arc<dyn ReadArm>, Arc::new(ServerClock::default()), memory)
+                .looking_every(options.interval);
         let boot = Boot { needed: !state_dir.mark().is_set(), from: None };
         let book = Mutex::new(Book::new(options.alert_reminder));
         let revision = Mutex::new(Revision(String::new()));

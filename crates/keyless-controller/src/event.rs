@@ -40,6 +40,8 @@ pub enum Name {
     WorkspaceMissing,
     /// The service's grant to a workspace's own identity is not there.
     ServiceGrantMissing,
+    /// A workspace on an account of the files that no document declares.
+    WorkspaceUndeclared,
     /// A grant of this installation that no document asks for.
     GrantUnwanted,
 }
@@ -63,6 +65,7 @@ impl Name {
             Self::ConfigRejected => "config_rejected",
             Self::WorkspaceMissing => "workspace_missing",
             Self::ServiceGrantMissing => "service_grant_missing",
+            Self::WorkspaceUndeclared => "workspace_undeclared",
             Self::GrantUnwanted => "grant_unwanted",
         }
     }
@@ -85,6 +88,7 @@ impl Name {
             Self::ConfigRejected => "a revision of the desired state was rejected",
             Self::WorkspaceMissing => "a declared workspace does not exist",
             Self::ServiceGrantMissing => "the service's grant to a workspace's identity is missing",
+            Self::WorkspaceUndeclared => "a workspace on the account is not declared",
             Self::GrantUnwanted => "no document asks for a grant of this installation any more",
         }
     }

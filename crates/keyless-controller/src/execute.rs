@@ -149,7 +149,7 @@ impl Pass<'_> {
         let kind = match action {
             Action::GrantRole(_) => WriteKind::Grant,
             Action::RevokeRole { .. } => WriteKind::Revoke,
-            Action::SetAuthMode { .. } => WriteKind::Workspace,
+            Action::SetAuthMode { .. } | Action::ResyncWorkspaceKeys { .. } => WriteKind::Workspace,
             Action::SetSharedKeyAccess { .. } => WriteKind::Account,
         };
         tokio::select! {
@@ -202,12 +202,13 @@ enum Held {
 async fn carry_out(write: &dyn WriteArm, permit: WritePermit, owner: &str, action: &Action) -> Write {
     match action {
         Action::GrantRole(grant) => {
-            let Grant { scope, principal, principal_type, role, name } = grant.clone();
+            let Grant { scope, principal, principal_type, role, condition, name, is_renamed: _ } = grant.clone();
             let description = Grant::description(owner);
-            let grant = api::Grant { scope, name, principal, principal_type, role, description };
+            let grant = api::Grant { scope, name, principal, principal_type, role, condition, description };
             write.grant_role(permit, &grant).await
         }
         Action::SetAuthMode { workspace, mode } => write.set_auth_mode(permit, workspace, *mode).await,
+        Action::ResyncWorkspaceKeys { workspace } => write.resync_keys(permit, workspace).await,
         Action::SetSharedKeyAccess { account, allowed } => {
             write.set_shared_key_access(permit, account, *allowed).await //
         }

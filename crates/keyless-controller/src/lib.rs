@@ -10,6 +10,7 @@ mod fights;
 pub mod fleet;
 pub mod index;
 pub mod mark;
+mod membership;
 pub mod memory;
 pub mod observe;
 pub mod queue;

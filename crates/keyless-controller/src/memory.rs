@@ -1,14 +1,15 @@
 //! What this process remembers of each account between passes: writes that may still land, refusals, and since when
 //! the key has been seen on. Losing it costs waiting, never safety.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use keyless_core::action::Action;
-use keyless_core::id::StorageAccountId;
-use keyless_core::observed::{Account, History, Reading};
+use keyless_core::desired::AuthMode;
+use keyless_core::id::{AssignmentName, PrincipalId, StorageAccountId, WorkspaceId};
+use keyless_core::observed::{Account, Again, History, KeyTimes, KeysTaken, Reading};
 use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
 use keyless_core::plan::{Finding, Limits, Refusal};
 
@@ -56,6 +57,13 @@ struct KeyMemory {
     unsettled_until: Option<Timestamp>,
     refused: BTreeMap<Action, Remembered>,
     key_on_since: Option<Timestamp>,
+    /// As the last read told.
+    key_times: KeyTimes,
+    keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
+    /// Since when every read has shown a principal (first) in a group (second).
+    member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
+    /// First names of grants that Azure cannot tell from other assignments'.
+    clashing: BTreeSet<AssignmentName>,
 }
 
 #[derive(Debug)]
@@ -91,9 +99,33 @@ impl Memory {
             let on = value.as_ref().is_some_and(|account| account.shared_key.is_on());
             // `at` is cut to a whole second or may be behind, and the key must not count as older than it is.
             let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
+            memory.key_times = value.as_ref().map(|account| account.key_times).unwrap_or_default();
             memory.key_on_since = on.then(|| memory.key_on_since.unwrap_or_else(since));
         }
-        History { key_on_since: memory.key_on_since }
+        History {
+            key_on_since: memory.key_on_since,
+            keys_taken: memory.keys_taken.clone(),
+            member_since: memory.member_since.clone(),
+        }
+    }
+
+    /// Takes in which groups a principal is in: since when counts from the first of an unbroken row of reads that show it.
+    pub(crate) fn saw_groups(
+        &self,
+        key: &StorageAccountId,
+        principal: PrincipalId,
+        reading: &Reading<BTreeSet<PrincipalId>>,
+        now: Option<Timestamp>,
+    ) {
+        let Reading::Known { value, at } = reading else { return };
+        let mut keys = self.keys();
+        let memory = keys.entry(key.clone()).or_default();
+        memory.member_since.retain(|(member, group), _| *member != principal || value.contains(group));
+        for group in value {
+            // As above: a membership must not count as older than it is.
+            let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
+            memory.member_since.entry((principal, *group)).or_insert_with(since);
+        }
     }
 
     /// What holds a pass over this account back.
@@ -109,7 +141,8 @@ impl Memory {
                 (action.clone(), Refusal { until: *until, why: why.clone(), lift: lift.clone() })
             })
             .collect();
-        Limits { boot_until, unsettled_until: memory.unsettled_until, refused, ..Limits::default() }
+        let clashing = memory.clashing.clone();
+        Limits { boot_until, unsettled_until: memory.unsettled_until, clashing, refused, ..Limits::default() }
     }
 
     /// Whether the last refusal of this action is one that time lifts.
@@ -143,6 +176,7 @@ impl Memory {
             }
             WriteResult::Applied { .. } | WriteResult::NotReadBack { .. } => {
                 memory.refused.remove(&write.action);
+                memory.took_keys(&write.action);
             }
             WriteResult::NotSent { .. } => {}
             WriteResult::Unknown { .. } => memory.rest(now, late_write),
@@ -152,6 +186,7 @@ impl Memory {
                 let said = ("accepted, but the value is not there".to_owned(), Some(NOT_STUCK_LIFT.to_owned()));
                 memory.refuse(&write.action, RefusedBy::Person, said, now, |tries| self.person.wait(tries));
             }
+            WriteResult::Refused(refused) if memory.clashes(&write.action, refused.code.as_deref()) => {}
             WriteResult::Refused(refused) => {
                 let growth = match refused.by {
                     RefusedBy::Person => self.person,
@@ -186,6 +221,15 @@ impl Memory {
 }
 
 impl KeyMemory {
+    /// Notes that a grant needs its second name, if that is what the refusal says and it has not got it already.
+    ///
+    /// The code has no public source beyond the report of the conflict, Azure/azure-cli pull request 24324.
+    fn clashes(&mut self, action: &Action, code: Option<&str>) -> bool {
+        let Action::GrantRole(grant) = action else { return false };
+        let conflict = code.is_some_and(|code| code.to_ascii_lowercase().starts_with("hashconflict"));
+        conflict && !grant.is_renamed && self.clashing.insert(grant.name)
+    }
+
     fn rest(&mut self, now: Timestamp, late_write: Duration) {
         let until = later(now, late_write).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
         self.unsettled_until = self.unsettled_until.max(Some(until));
@@ -203,6 +247,26 @@ impl KeyMemory {
             "accepted as being so already, but no assignment that counts is listed: one with a condition may stand there"
         };
         self.refuse(action, by, (why.to_owned(), None), now, |tries| growth.wait(tries));
+    }
+
+    /// Notes what a write means for the keys that its workspace holds. The account was last read right before it.
+    fn took_keys(&mut self, action: &Action) {
+        match action {
+            Action::ResyncWorkspaceKeys { workspace } => {
+                let before = self.keys_taken.get(workspace).map(|taken| taken.again);
+                let again = if before == Some(Again::Due) { Again::Done } else { Again::NotYet };
+                self.keys_taken.insert(workspace.clone(), KeysTaken { keys: self.key_times, again });
+            }
+            Action::SetAuthMode { workspace, mode: AuthMode::AccessKey } => {
+                if let Some(taken) = self.keys_taken.get_mut(workspace) {
+                    taken.again = Again::Due;
+                }
+            }
+            Action::SetAuthMode { workspace, mode: AuthMode::Identity } => {
+                self.keys_taken.remove(workspace);
+            }
+            Action::GrantRole(_) | Action::RevokeRole { .. } | Action::SetSharedKeyAccess { .. } => {}
+        }
     }
 
     fn refuse(

@@ -17,13 +17,14 @@ use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment,
-    RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, Observed, ObservedWorkspace,
+    Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
 use crate::clock::{ServerClock, earlier};
 use crate::failed::failed;
+use crate::membership::{self, Memberships};
 use crate::memory::Memory;
 use crate::search::{Search, Searcher};
 use crate::sweep::Sweep;
@@ -34,6 +35,9 @@ const AT_A_TIME: usize = 4;
 /// How long a built-in role definition may be reused: it changes only with the platform.
 const BUILT_IN_FOR: Duration = Duration::from_secs(60 * 60);
 
+/// How long a list that several accounts share may be reused, unless there is an interval to go by.
+const SHARED_FOR: Duration = Duration::from_secs(30);
+
 /// How long it is believed that an assigned role has no definition. Such a role is unknown, so this only saves reads.
 const MISSING_FOR: Duration = Duration::from_secs(60);
 
@@ -43,9 +47,15 @@ pub struct Observer {
     clock: Arc<ServerClock>,
     memory: Arc<Memory>,
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
+    endpoints: Mutex<BTreeMap<SubscriptionId, Arc<tokio::sync::Mutex<Option<Endpoints>>>>>,
+    groups: Memberships,
     /// Held over a sweep of the fleet, so that accounts that need one at once share it.
     sweep: tokio::sync::Mutex<Sweep>,
+    shared_for: Duration,
 }
+
+/// The endpoints of a subscription: when they were read, by both clocks.
+type Endpoints = (Instant, Timestamp, Arc<Vec<Endpoint>>);
 
 /// One role definition that many accounts share.
 #[derive(Default)]
@@ -86,10 +96,13 @@ enum Piece {
     Computes(WorkspaceId, Reading<Vec<Compute>>),
     Assignments(Reading<Vec<RoleAssignment>>, BTreeMap<RoleId, Reading<RoleDefinition>>),
     Assignment(ArmId, Reading<Option<RoleAssignment>>),
+    Groups(PrincipalId, Reading<BTreeSet<PrincipalId>>),
+    Eligibilities(PrincipalId, Reading<Vec<Eligibility>>),
     Denies(Reading<Vec<DenyAssignment>>),
     Locks(Reading<Vec<Lock>>),
     KeyUsage(Reading<KeyUsage>),
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
+    Endpoints(Reading<Vec<Endpoint>>),
     Search(Search),
     Elsewhere(Reading<BTreeMap<WorkspaceId, Vec<Datastore>>>),
 }
@@ -98,7 +111,23 @@ impl Observer {
     /// An observer over one reader. `memory` keeps since when each key has been seen on.
     #[must_use]
     pub fn new(read: Arc<dyn ReadArm>, clock: Arc<ServerClock>, memory: Arc<Memory>) -> Self {
-        Self { read, clock, memory, roles: Mutex::default(), sweep: tokio::sync::Mutex::default() }
+        Self {
+            read,
+            clock,
+            memory,
+            roles: Mutex::default(),
+            endpoints: Mutex::default(),
+            groups: Memberships::default(),
+            sweep: tokio::sync::Mutex::default(),
+            shared_for: SHARED_FOR,
+        }
+    }
+
+    /// The same, for passes that come once per `interval`: what one list of a subscription tells serves them all, and what
+    /// is new is seen on the next. Nothing but warnings rests on such a list.
+    #[must_use]
+    pub fn looking_every(self, interval: Duration) -> Self {
+        Self { shared_for: interval / 2, ..self }
     }
 
     /// The reader.
@@ -137,9 +166,12 @@ impl Observer {
             computes,
             assignments,
             assignments_by_id,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
         } = ask.reads;
         let key = &ask.desired.account_id;
@@ -165,6 +197,14 @@ impl Observer {
                 Piece::Assignment(id.clone(), self.reading(self.read.role_assignment(id).await)) //
             }));
         }
+        for id in groups {
+            first.push(Box::pin(async move { Piece::Groups(*id, self.groups(ask, *id).await) }));
+        }
+        for id in eligibilities {
+            first.push(Box::pin(async move {
+                Piece::Eligibilities(*id, self.reading(self.read.eligibilities(key.arm(), *id).await))
+            }));
+        }
         if *denies {
             first.push(Box::pin(async move {
                 Piece::Denies(self.reading(self.read.deny_assignments(key.arm()).await)) //
@@ -183,8 +223,14 @@ impl Observer {
             let group = if self.clock.last().is_some() { &mut first } else { &mut last };
             group.push(Box::pin(self.key_usage(ask.desired)));
         }
+        if *endpoints {
+            first.push(Box::pin(async move { Piece::Endpoints(self.endpoints(ask).await) }));
+        }
         for id in workspaces {
-            let target = matches!(ask.confirming, Some(Action::SetAuthMode { workspace, .. }) if workspace == id);
+            let target = matches!(
+                ask.confirming,
+                Some(Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace }) if workspace == id
+            );
             let group = if target { &mut last } else { &mut first };
             group.push(Box::pin(async move {
                 Piece::Workspace(id.clone(), self.reading(self.read.workspace(id).await)) //
@@ -231,6 +277,35 @@ impl Observer {
         sweep.naming(key.name(), elsewhere, &*self.read, &self.clock).await
     }
 
+    /// The endpoints of the declared workspaces. One list of a subscription serves all passes of one interval.
+    async fn endpoints(&self, ask: Ask<'_>) -> Reading<Vec<Endpoint>> {
+        let workspaces = &ask.desired.workspaces;
+        let subscriptions: BTreeSet<SubscriptionId> = workspaces.keys().map(WorkspaceId::subscription).collect();
+        let (mut found, mut oldest) = (Vec::new(), Timestamp::MAX);
+        for subscription in subscriptions {
+            let slot = {
+                let mut slots = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
+                Arc::clone(slots.entry(subscription).or_default())
+            };
+            let mut slot = slot.lock().await;
+            let (listed, at) = match &*slot {
+                Some((read, at, listed)) if read.elapsed() < self.shared_for => (Arc::clone(listed), *at),
+                _ => match self.reading(self.read.online_endpoints(subscription).await) {
+                    Reading::Known { value, at } => {
+                        let listed = Arc::new(value);
+                        *slot = Some((Instant::now(), at, Arc::clone(&listed)));
+                        (listed, at)
+                    }
+                    Reading::Unknown { why, cause } => return Reading::Unknown { why, cause },
+                    Reading::NotRead => return Reading::NotRead,
+                },
+            };
+            oldest = oldest.min(at);
+            found.extend(listed.iter().filter(|endpoint| workspaces.contains_key(&endpoint.workspace)).cloned());
+        }
+        Reading::known(found, oldest)
+    }
+
     /// Key usage over exactly `keyIdle`, ending where metrics are complete.
     async fn key_usage(&self, desired: &KeyDesired) -> Piece {
         let Some(now) = self.clock.last() else {
@@ -252,6 +327,25 @@ impl Observer {
             .collect()
             .await;
         Piece::Assignments(assignments, roles)
+    }
+
+    /// The groups of a principal: whatever is assigned to it and not made to it is made to a group it is in. A plan may
+    /// rest on an answer of some minutes ago, a write may not.
+    async fn groups(&self, ask: Ask<'_>, principal: PrincipalId) -> Reading<BTreeSet<PrincipalId>> {
+        let thing = (ask.desired.account_id.clone(), principal);
+        if ask.confirming.is_none()
+            && let Some(kept) = self.groups.kept(&thing)
+        {
+            return kept;
+        }
+        let reading = self.reading(self.read.role_assignments_of(thing.0.arm(), principal).await);
+        let found = match reading {
+            Reading::Known { value, at } => Reading::known(membership::groups_in(&value, principal), at),
+            Reading::Unknown { why, cause } => Reading::Unknown { why, cause },
+            Reading::NotRead => Reading::NotRead,
+        };
+        self.groups.keep(thing, &found);
+        found
     }
 
     async fn role(&self, desired: &KeyDesired, id: RoleId) -> Reading<RoleDefinition> {
@@ -309,6 +403,13 @@ impl Observer {
                 Piece::Assignment(id, reading) => {
                     part.assignments_by_id.insert(id, reading);
                 }
+                Piece::Groups(id, reading) => {
+                    self.memory.saw_groups(key, id, &reading, self.clock.now());
+                    part.groups.insert(id, reading);
+                }
+                Piece::Eligibilities(id, reading) => {
+                    part.eligibilities.insert(id, reading);
+                }
                 Piece::Denies(reading) => {
                     part.denies = reading;
                 }
@@ -320,6 +421,9 @@ impl Observer {
                 }
                 Piece::Identity(id, reading) => {
                     part.identities.insert(id, reading);
+                }
+                Piece::Endpoints(reading) => {
+                    part.endpoints = reading;
                 }
                 Piece::Elsewhere(reading) => {
                     part.elsewhere = reading;

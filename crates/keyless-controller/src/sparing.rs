@@ -15,8 +15,8 @@ use keyless_arm::api::{Read, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, KeyUsage, Lock, RoleAssignment, RoleDefinition,
-    Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock,
+    RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
@@ -120,12 +120,26 @@ impl ReadArm for Sparing {
         self.refusals.ask("computes", id.arm().folded(), self.read.computes(id)).await
     }
 
+    async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {
+        self.refusals.ask("online endpoints", subscription, self.read.online_endpoints(subscription)).await
+    }
+
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
         self.refusals.ask("account", id.arm().folded(), self.read.account(id)).await
     }
 
     async fn role_assignments(&self, scope: &ArmId) -> Read<Vec<RoleAssignment>> {
         self.refusals.ask("role assignments", scope.folded(), self.read.role_assignments(scope)).await
+    }
+
+    async fn role_assignments_of(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<RoleAssignment>> {
+        let of = format!("{principal} {}", scope.folded());
+        self.refusals.ask("role assignments of", of, self.read.role_assignments_of(scope, principal)).await
+    }
+
+    async fn eligibilities(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<Eligibility>> {
+        let of = format!("{principal} {}", scope.folded());
+        self.refusals.ask("eligibilities", of, self.read.eligibilities(scope, principal)).await
     }
 
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {

@@ -7,7 +7,7 @@ use uuid::{Uuid, uuid};
 use crate::catalog;
 use crate::desired::AuthMode;
 use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
-use crate::observed::PrincipalType;
+use crate::observed::{PrincipalType, RoleAssignment};
 
 /// One change. Equal actions change the same thing in the same way.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +20,11 @@ pub enum Action {
         workspace: WorkspaceId,
         /// To what.
         mode: AuthMode,
+    },
+    /// Have a workspace take the keys of its account anew.
+    ResyncWorkspaceKeys {
+        /// Which workspace.
+        workspace: WorkspaceId,
     },
     /// Set `allowSharedKeyAccess`.
     SetSharedKeyAccess {
@@ -50,16 +55,36 @@ pub struct Grant {
     pub principal_type: PrincipalType,
     /// Which role.
     pub role: RoleId,
+    /// The ABAC condition that narrows it.
+    pub condition: Option<String>,
     /// The assignment's name: the same grant by the same owner always has the same.
     pub name: AssignmentName,
+    /// Whether that is the second name.
+    pub is_renamed: bool,
 }
 
 impl Grant {
     /// A grant with its deterministic name.
     #[must_use]
     pub fn new(owner: &str, scope: ArmId, principal: PrincipalId, principal_type: PrincipalType, role: RoleId) -> Self {
-        let name = assignment_name(owner, &scope, principal, role);
-        Self { scope, principal, principal_type, role, name }
+        let name = assignment_name(owner, &scope, principal, role, None);
+        Self { scope, principal, principal_type, role, condition: None, name, is_renamed: false }
+    }
+
+    /// The same under a condition, which is a part of the name.
+    #[must_use]
+    pub fn under(mut self, owner: &str, condition: Option<String>) -> Self {
+        self.name = assignment_name(owner, &self.scope, self.principal, self.role, condition.as_deref());
+        self.condition = condition;
+        self
+    }
+
+    /// The same under its second name, for when Azure cannot take the first.
+    #[must_use]
+    pub fn renamed(mut self, owner: &str) -> Self {
+        self.name = second_name(owner, &self.scope, self.principal, self.role, self.condition.as_deref());
+        self.is_renamed = true;
+        self
     }
 
     /// The id of the assignment it becomes.
@@ -75,13 +100,45 @@ impl Grant {
     }
 }
 
-/// The name of the unconditional grant of a role to a principal at a scope by an owner: a UUIDv5 over the four.
+/// The name of the grant of a role to a principal at a scope by an owner: a UUIDv5 over these and the condition.
 #[must_use]
-pub fn assignment_name(owner: &str, scope: &ArmId, principal: PrincipalId, role: RoleId) -> AssignmentName {
+pub fn assignment_name(
+    owner: &str,
+    scope: &ArmId,
+    principal: PrincipalId,
+    role: RoleId,
+    condition: Option<&str>,
+) -> AssignmentName {
+    hashed(owner, scope, principal, role, &format!("\n{}", condition.unwrap_or_default()))
+}
+
+/// The name that the same grant gets when the service cannot tell the first from another assignment's ("hash conflict").
+/// Source: Azure/azure-cli pull request 24324.
+#[must_use]
+pub fn second_name(
+    owner: &str,
+    scope: &ArmId,
+    principal: PrincipalId,
+    role: RoleId,
+    condition: Option<&str>,
+) -> AssignmentName {
+    // No expression ends in these words, so no first name is made of the same text.
+    hashed(owner, scope, principal, role, &format!("\n{}\nsecond name", condition.unwrap_or_default()))
+}
+
+fn hashed(owner: &str, scope: &ArmId, principal: PrincipalId, role: RoleId, rest: &str) -> AssignmentName {
     const NAMESPACE: Uuid = uuid!("6c1f6d0e-2f0b-5d0a-9a51-7b9a1c0e4b58");
-    // The last part is the condition's place; an unconditional grant has none.
-    let text = format!("{owner}\n{}\n{principal}\n{role}\n", scope.folded());
+    let text = format!("{owner}\n{}\n{principal}\n{role}{rest}", scope.folded());
     AssignmentName(Uuid::new_v5(&NAMESPACE, text.as_bytes()))
+}
+
+/// Whether the owner made this assignment: it has one of the two names that the owner gives to just such a grant.
+#[must_use]
+pub fn is_own_name(owner: &str, assignment: &RoleAssignment) -> bool {
+    let RoleAssignment { name, scope, principal, role, condition, .. } = assignment;
+    [assignment_name, second_name]
+        .iter()
+        .any(|named| *name == named(owner, scope, *principal, *role, condition.as_deref()))
 }
 
 /// What a change does to the people at work. Windows and budgets stop tightening and loosening; repair goes on.
@@ -114,6 +171,7 @@ impl Action {
         match self {
             Self::GrantRole(_) => "GrantRole",
             Self::SetAuthMode { .. } => "SetAuthMode",
+            Self::ResyncWorkspaceKeys { .. } => "ResyncWorkspaceKeys",
             Self::SetSharedKeyAccess { .. } => "SetSharedKeyAccess",
             Self::RevokeRole { .. } => "RevokeRole",
         }
@@ -124,7 +182,7 @@ impl Action {
     pub fn target(&self) -> &ArmId {
         match self {
             Self::GrantRole(grant) => &grant.scope,
-            Self::SetAuthMode { workspace, .. } => workspace.arm(),
+            Self::SetAuthMode { workspace, .. } | Self::ResyncWorkspaceKeys { workspace } => workspace.arm(),
             Self::SetSharedKeyAccess { account, .. } => account.arm(),
             Self::RevokeRole { assignment, .. } => assignment,
         }
@@ -134,11 +192,13 @@ impl Action {
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::GrantRole(Grant { scope, principal, principal_type, role, name: _ }) => {
+            Self::GrantRole(Grant { scope, principal, principal_type, role, condition, name: _, is_renamed: _ }) => {
                 let (role, kind) = (catalog::role_name(*role), principal_type.as_wire());
-                write!(f, "GrantRole {role} to {kind} {principal} at {}", scope.name())
+                let under = if condition.is_some() { " under a condition" } else { "" };
+                write!(f, "GrantRole {role} to {kind} {principal} at {}{under}", scope.name())
             }
             Self::SetAuthMode { workspace, mode } => write!(f, "SetAuthMode {mode} on {}", workspace.name()),
+            Self::ResyncWorkspaceKeys { workspace } => write!(f, "ResyncWorkspaceKeys of {}", workspace.name()),
             Self::SetSharedKeyAccess { account, allowed } => {
                 let state = if *allowed { "enabled" } else { "disabled" };
                 write!(f, "SetSharedKeyAccess {state} on {}", account.name())

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::catalog::{Scenario, find_scenarios};
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use crate::observed::PrincipalType;
 
@@ -213,8 +214,18 @@ pub struct DesiredWorkspace {
     pub needs: Vec<Need>,
     /// What to do about the grant that the service makes to the workspace's own identity.
     pub service_grants: ServiceGrants,
+    /// That the workspace may hold old keys when it goes back to them is accepted until then.
+    pub accept_stale_keys: Option<Acceptance>,
     /// Where the document stands.
     pub location: Location,
+}
+
+impl DesiredWorkspace {
+    /// Whether the grants that the service makes matter: those of a workspace on keys, and accepted ones, do not.
+    #[must_use]
+    pub fn cares_for_service_grants(&self) -> bool {
+        self.auth_mode == AuthMode::Identity && self.service_grants != ServiceGrants::Accept
+    }
 }
 
 /// What to do when the grant that the service makes to the workspace's identity is missing.
@@ -238,8 +249,17 @@ pub struct Need {
     pub role: RoleId,
     /// At which scope a missing grant is made.
     pub grant_scope: GrantScope,
+    /// The ABAC condition that a missing grant gets, and that does not make a grant insufficient.
+    pub condition: Option<String>,
     /// Which levels and scenarios of the file ask for it, such as `level readWrite`, `scenario training`.
     pub because: BTreeSet<String>,
+}
+
+impl Need {
+    /// The rows of the articles that ask for it.
+    pub fn rows(&self) -> impl Iterator<Item = &'static Scenario> {
+        self.because.iter().filter_map(|word| word.strip_prefix("scenario ")).flat_map(find_scenarios)
+    }
 }
 
 /// Where a missing grant is made.
@@ -270,6 +290,8 @@ pub enum PrincipalRef {
     Compute(String),
     /// The workspace's own system-assigned identity, resolved on every pass.
     WorkspaceSystem,
+    /// The user-assigned identities of the workspace, resolved on every pass.
+    WorkspaceUserAssigned,
 }
 
 impl fmt::Display for PrincipalRef {
@@ -291,6 +313,7 @@ impl fmt::Display for PrincipalRef {
             Self::ManagedIdentity(id) => write!(f, "managed identity {}", id.name()),
             Self::Compute(name) => write!(f, "compute {name}"),
             Self::WorkspaceSystem => f.write_str("the workspace's own identity"),
+            Self::WorkspaceUserAssigned => f.write_str("the workspace's user-assigned identities"),
         }
     }
 }

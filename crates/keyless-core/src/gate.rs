@@ -5,7 +5,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::id::{ArmId, ManagedIdentityId, WorkspaceId};
+use crate::id::{ArmId, ManagedIdentityId, PrincipalId, WorkspaceId};
 use crate::reading::Cause;
 
 /// A fact an action waits for. The names are API: events and `plan` carry them.
@@ -25,6 +25,10 @@ pub enum Gate {
     KeyOn,
     /// The key has been on long enough to work.
     KeyEffective,
+    /// The workspace holds the account's present keys.
+    KeysTaken,
+    /// Every workspace that the files send back to the key is back on it.
+    WentBack,
     /// Every subscription in scope was listed completely in this pass.
     Listed,
     /// Every workspace on the account, declared or not, is on identity.
@@ -65,6 +69,8 @@ impl Gate {
             Self::ModeKnown => "mode_known",
             Self::KeyOn => "key_on",
             Self::KeyEffective => "key_effective",
+            Self::KeysTaken => "keys_taken",
+            Self::WentBack => "went_back",
             Self::Listed => "listed",
             Self::AllOnIdentity => "all_on_identity",
             Self::NoStoredKeys => "no_stored_keys",
@@ -156,12 +162,18 @@ pub struct ReadSet {
     pub assignments: bool,
     /// These role assignments, each by a direct read: lists lag behind writes.
     pub assignments_by_id: BTreeSet<ArmId>,
+    /// The groups of these users and service principals, as far as assignments at the account show.
+    pub groups: BTreeSet<PrincipalId>,
+    /// What these principals could activate at the account.
+    pub eligibilities: BTreeSet<PrincipalId>,
     /// Deny assignments at the account.
     pub denies: bool,
     /// Locks at the account.
     pub locks: bool,
     /// The key-usage metric.
     pub key_usage: bool,
+    /// The online endpoints of the workspaces on the account.
+    pub endpoints: bool,
     /// These user-assigned identities.
     pub identities: BTreeSet<ManagedIdentityId>,
 }
@@ -184,9 +196,12 @@ impl ReadSet {
             computes,
             assignments,
             assignments_by_id,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
         } = other;
         self.account |= account;
@@ -197,9 +212,12 @@ impl ReadSet {
         self.computes.extend(computes);
         self.assignments |= assignments;
         self.assignments_by_id.extend(assignments_by_id);
+        self.groups.extend(groups);
+        self.eligibilities.extend(eligibilities);
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;
+        self.endpoints |= endpoints;
         self.identities.extend(identities);
     }
 }

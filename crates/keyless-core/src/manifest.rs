@@ -10,6 +10,7 @@
 
 mod across;
 mod check;
+mod condition;
 mod documents;
 mod hint;
 mod kinds;

@@ -9,12 +9,15 @@ mod change;
 mod compute;
 mod datastore;
 mod deny;
+mod eligibility;
+mod endpoint;
+mod keys;
 mod lock;
 mod role;
 mod usage;
 mod workspace;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -28,6 +31,9 @@ pub use change::{Caller, CallerKind, Change, ChangedTo, ChangesOf};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
+pub use eligibility::Eligibility;
+pub use endpoint::Endpoint;
+pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use role::{Permission, RoleDefinition};
 pub use usage::{KeyUsage, Traffic};
@@ -56,12 +62,19 @@ pub struct Observed {
     pub assignments_by_id: BTreeMap<ArmId, Reading<Option<RoleAssignment>>>,
     /// The definitions of all roles in `assignments` that could be read.
     pub roles: BTreeMap<RoleId, Reading<RoleDefinition>>,
+    /// The groups that a user or service principal is in, as far as assignments at the account show: a group that none is
+    /// made to does not show.
+    pub groups: BTreeMap<PrincipalId, Reading<BTreeSet<PrincipalId>>>,
+    /// What could be activated at the account and is not, by who could.
+    pub eligibilities: BTreeMap<PrincipalId, Reading<Vec<Eligibility>>>,
     /// Deny assignments that apply at the account.
     pub denies: Reading<Vec<DenyAssignment>>,
     /// Locks that apply at the account, inherited ones included.
     pub locks: Reading<Vec<Lock>>,
     /// Who signed with what during the key-idle window.
     pub key_usage: Reading<KeyUsage>,
+    /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
+    pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
@@ -82,9 +95,12 @@ impl Observed {
             assignments: Reading::NotRead,
             assignments_by_id: BTreeMap::new(),
             roles: BTreeMap::new(),
+            groups: BTreeMap::new(),
+            eligibilities: BTreeMap::new(),
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
+            endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
             history: History::default(),
         }
@@ -102,9 +118,12 @@ impl Observed {
             assignments,
             assignments_by_id,
             roles,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
             history,
         } = part;
@@ -132,9 +151,16 @@ impl Observed {
         for (id, role) in roles {
             self.roles.entry(id).or_insert(Reading::NotRead).absorb(role);
         }
+        for (id, found) in groups {
+            self.groups.entry(id).or_insert(Reading::NotRead).absorb(found);
+        }
+        for (id, found) in eligibilities {
+            self.eligibilities.entry(id).or_insert(Reading::NotRead).absorb(found);
+        }
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
+        self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
@@ -152,9 +178,12 @@ impl Observed {
             computes,
             assignments,
             assignments_by_id,
+            groups,
+            eligibilities,
             denies,
             locks,
             key_usage,
+            endpoints,
             identities,
         } = reads;
         if *account {
@@ -184,6 +213,12 @@ impl Observed {
         for id in assignments_by_id {
             self.assignments_by_id.remove(id);
         }
+        for id in groups {
+            self.groups.remove(id);
+        }
+        for id in eligibilities {
+            self.eligibilities.remove(id);
+        }
         if *denies {
             self.denies = Reading::NotRead;
         }
@@ -192,6 +227,9 @@ impl Observed {
         }
         if *key_usage {
             self.key_usage = Reading::NotRead;
+        }
+        if *endpoints {
+            self.endpoints = Reading::NotRead;
         }
         for id in identities {
             self.identities.remove(id);
@@ -204,4 +242,8 @@ impl Observed {
 pub struct History {
     /// Since when every read of this process has seen shared key access allowed.
     pub key_on_since: Option<Timestamp>,
+    /// Which workspaces this process had take the account's keys anew.
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
+    /// Since when every read of this process has seen a principal (first) in a group (second).
+    pub member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
 }

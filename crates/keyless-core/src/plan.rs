@@ -17,8 +17,8 @@ use jiff::Timestamp;
 use crate::action::{Action, Effort};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
-use crate::id::{ArmId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
-use crate::observed::{Cause, Observed, ObservedAuthMode, SharedKeyAccess};
+use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
+use crate::observed::{Cause, Observed, ObservedAuthMode, SharedKeyAccess, WorkspaceKind};
 use crate::setting::Setting;
 
 pub use fight::Fight;
@@ -31,6 +31,8 @@ pub struct Limits {
     pub boot_until: Option<Timestamp>,
     /// Until when nothing is written to this account, because a write of this process may still land.
     pub unsettled_until: Option<Timestamp>,
+    /// First names of grants that Azure cannot tell from other assignments': these get their second names.
+    pub clashing: BTreeSet<AssignmentName>,
     /// Actions that Azure refused for a reason only a person can lift, and until when they are not tried again.
     pub refused: BTreeMap<Action, Refusal>,
     /// Settings that somebody sets back again and again.
@@ -203,6 +205,44 @@ pub enum Finding {
         /// Its identity.
         principal: PrincipalId,
     },
+    /// The grant that the service makes to the identity of a managed online endpoint is not there.
+    EndpointGrantMissing {
+        /// Whose endpoint.
+        workspace: WorkspaceId,
+        /// Which endpoint.
+        endpoint: String,
+        /// Its identity.
+        principal: PrincipalId,
+    },
+    /// A workspace, hub or project on the account that no document declares.
+    Undeclared {
+        /// Which.
+        workspace: WorkspaceId,
+        /// What it is.
+        kind: WorkspaceKind,
+        /// Its mode.
+        auth_mode: ObservedAuthMode,
+        /// Whether it wants the account key, which is off.
+        broken: bool,
+    },
+    /// A scenario that the articles list for another kind of workspace; its roles are granted as asked.
+    ScenarioMisplaced {
+        /// The workspace whose document asks for it.
+        workspace: WorkspaceId,
+        /// The scenario.
+        scenario: &'static str,
+        /// What the workspace is.
+        kind: WorkspaceKind,
+    },
+    /// A read that only warnings rest on failed, so that they are missing; no step waits for it.
+    Unseen {
+        /// What was read.
+        what: String,
+        /// What happened.
+        why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
+    },
     /// A grant of this installation that no document asks for any more.
     GrantUnwanted {
         /// The assignment.
@@ -246,6 +286,21 @@ impl fmt::Display for Finding {
             }
             Self::ServiceGrantMissing { workspace, principal } => {
                 write!(f, "the service's grant to the identity of {} ({principal}) is missing", workspace.name())
+            }
+            Self::EndpointGrantMissing { workspace, endpoint, principal } => write!(
+                f,
+                "the service's grant to the identity of endpoint {endpoint} of {} ({principal}) is missing",
+                workspace.name()
+            ),
+            Self::Unseen { what, why, cause: _ } => {
+                write!(f, "{what} could not be read, and nothing waits for it: {why}")
+            }
+            Self::Undeclared { workspace, kind, auth_mode, broken } => {
+                write!(f, "{kind} {} is on the account and not declared; its mode is {auth_mode}", workspace.name())?;
+                if *broken { f.write_str(", and the key is off: broken now") } else { Ok(()) }
+            }
+            Self::ScenarioMisplaced { workspace, scenario, kind } => {
+                write!(f, "{}: the articles do not list scenario {scenario} for a {kind}", workspace.name())
             }
             Self::GrantUnwanted { assignment: _, principal, role } => {
                 write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
@@ -303,6 +358,10 @@ impl Plan {
             | Finding::PrincipalMissing { .. } => true,
             Finding::BrokenNow { .. }
             | Finding::ServiceGrantMissing { .. }
+            | Finding::EndpointGrantMissing { .. }
+            | Finding::Undeclared { .. }
+            | Finding::ScenarioMisplaced { .. }
+            | Finding::Unseen { .. }
             | Finding::GrantUnwanted { .. }
             | Finding::Fought { .. } => false,
         });

@@ -27,6 +27,7 @@ impl Action {
             Self::RevokeRole { principal, role, .. } => Some(Setting::Role(*principal, *role)),
             Self::SetAuthMode { workspace, .. } => Some(Setting::AuthMode(workspace.clone())),
             Self::SetSharedKeyAccess { .. } => Some(Setting::SharedKey),
+            Self::ResyncWorkspaceKeys { .. } => None,
         }
     }
 }

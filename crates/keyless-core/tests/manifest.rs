@@ -25,6 +25,9 @@ spec:
       grantScope: resourceGroup
     - principal: {compute: cpu-cluster}
       scenarios: [training]
+      condition: |
+        (@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name]
+          StringEquals 'raw')
   profiles: [org-readers]
   serviceGrants: accept
 ---
@@ -105,7 +108,9 @@ fn a_workspace_is_resolved_with_profiles_merged_and_each_need_once() {
     );
     for need in &workspace.needs {
         let role = keyless_core::catalog::role_name(need.role);
-        writeln!(printed, "{}: {role} at {:?} for {:?}", need.principal, need.grant_scope, need.because).unwrap();
+        write!(printed, "{}: {role} at {:?} for {:?}", need.principal, need.grant_scope, need.because).unwrap();
+        writeln!(printed, "{}", need.condition.iter().map(|text| format!(" under {text}")).collect::<String>())
+            .unwrap();
     }
     insta::assert_snapshot!(printed, @r#"
     fraud-train identity Enforce Accept all.yaml:2:1
@@ -119,7 +124,7 @@ fn a_workspace_is_resolved_with_profiles_merged_and_each_need_once() {
     managed identity train: Storage Table Data Contributor at ResourceGroup for {"scenario parallelRunStep"}
     managed identity train: Storage Blob Data Reader at ResourceGroup for {"scenario training"}
     managed identity train: Storage Queue Data Contributor at ResourceGroup for {"scenario parallelRunStep"}
-    compute cpu-cluster: Storage Blob Data Reader at Account for {"scenario training"}
+    compute cpu-cluster: Storage Blob Data Reader at Account for {"scenario training"} under (@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'raw')
     the workspace's own identity: Storage Blob Data Reader at Account for {"level readOnly"}
     the workspace's own identity: Storage File Data Privileged Reader at Account for {"level readOnly"}
     "#);
@@ -164,7 +169,7 @@ fn an_account_keeps_all_it_says_and_takes_its_own_name() {
         ),
         location: Location {
             path: "all.yaml",
-            line: 22,
+            line: 25,
             column: 1,
         },
     }

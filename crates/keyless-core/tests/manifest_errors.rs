@@ -31,6 +31,9 @@ fn every_error_of_every_file_is_named_in_one_run() {
     accesskey-with-disabled-key.yaml:8:3: the document contradicts itself: `authMode: accesskey` needs the key that `sharedKeyAccess: disabled` turns off (hint: a disabled key goes with `authMode: identity`)
     accesskey-with-disabled-key.yaml:8:3: unknown field `sharedKeyAccess` in `spec` (hint: `sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account)
     alias-bomb.yaml:7:11: anchors (`&`) and aliases (`*`) are not read (hint: write the value out, in quotes if it starts with `&` or `*`; an AccessProfile shares access)
+    bad-condition.yaml:11:18: `spec.access[0].condition` is not a condition: its brackets and quotes do not match (hint: an expression such as `(@Resource[…containers:name] StringEquals 'raw')`)
+    bad-condition.yaml:17:18: the principal is given the same role under another condition before (hint: a principal has a role once at a scope: write one condition with `OR`)
+    bad-condition.yaml:20:18: `spec.access[3].condition` must not be empty
     bad-duration.yaml:7:12: `spec.keyIdle` must be a duration; found the number 30 (hint: write a number and a unit, such as `90s`, `15m` or `7d`)
     bad-duration.yaml:14:12: `spec.keyIdle` must be at most 400 days, found `500d`
     bad-duration.yaml:21:12: `spec.keyIdle` must be longer than zero
@@ -59,9 +62,11 @@ fn every_error_of_every_file_is_named_in_one_run() {
     nothing-asked.yaml:9:7: `spec.access[0]` asks for nothing: it has neither `level` nor `scenarios` (hint: add `level: readWrite`, `level: readOnly` or a list of `scenarios`)
     second-fleet.yaml:2:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     service-scenario.yaml:10:19: `spec.access[0].scenarios[0]` is `workspaceIdentity`, for which the service itself makes the grant (hint: leave it out; `serviceGrants` says what to do while that grant is missing)
+    stale-keys-accepted-by-nobody.yaml:8:20: missing field `owner` in `spec.acceptStaleKeys`
+    stale-keys-accepted-by-nobody.yaml:8:52: `spec.acceptStaleKeys.until` is not an RFC 3339 time: `soon` (hint: write it as in `2026-12-24T00:00:00Z`)
     syntax-error.yaml:7:3: unknown field `enforcment` in `spec` (hint: did you mean `enforcement`?)
     syntax-error.yaml:8:13: the document is not YAML: unclosed quote
-    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants)
+    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, acceptStaleKeys)
     tab-indentation.yaml:7:1: a tab indents this line (hint: YAML is indented with spaces)
     too-few-reversals.json:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     too-few-reversals.json:4:75: `spec.guard.fight.reversals` must be a whole number from 1 to 100; found the number 0

@@ -25,7 +25,7 @@ fn samples() -> Vec<(Kind, Value)> {
             json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w", "labels": {"team": "a"}}, "spec": {
                 "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
                 "authMode": "identity", "enforcement": "enforce", "suspend": suspend, "access": access,
-                "profiles": ["known"], "serviceGrants": "wait",
+                "profiles": ["known"], "serviceGrants": "wait", "acceptStaleKeys": acceptance,
             }}),
         ),
         (

@@ -3,6 +3,7 @@
 
 mod world;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use keyless_core::action::{Action, Grant};
@@ -94,11 +95,18 @@ impl<'a> Shell<'a> {
             let found = self.world.assignments.iter().find(|assignment| assignment.id == *id).cloned();
             left.assignments_by_id.insert(id.clone(), Reading::known(found, full.now));
         }
+        for id in &reads.groups {
+            let found = full.groups.get(id).cloned().unwrap_or_else(|| Reading::known(BTreeSet::new(), full.now));
+            left.groups.insert(*id, found);
+        }
         if reads.denies {
             left.denies = full.denies;
         }
         if reads.locks {
             left.locks = full.locks;
+        }
+        if reads.endpoints {
+            left.endpoints = full.endpoints;
         }
         if reads.key_usage {
             left.key_usage = full.key_usage;
@@ -220,7 +228,8 @@ fn a_converged_pass_reads_only_what_tells_drift() {
     let mut shell = Shell::new(&world, &wanted);
     let report = shell.run();
     assert_eq!(report.requeue(), Requeue::Interval);
-    let only = ReadSet { account: true, assignments: true, workspaces: [a].into(), ..ReadSet::default() };
+    let only =
+        ReadSet { account: true, assignments: true, endpoints: true, workspaces: [a].into(), ..ReadSet::default() };
     assert_eq!(shell.reads, [(only, false)]);
 }
 

@@ -175,9 +175,10 @@ impl Azure {
         self.unlocked(&key, Change::Write)?;
         let actor = Actor { oid: caller, correlation: call.correlation() };
         self.record(&actor, "Microsoft.Storage/storageAccounts/listKeys/action", &path, 200);
-        let created = time::stamp(self.started);
-        let keys = ["key1", "key2"]
-            .map(|name| json!({"keyName": name, "value": "AAAA", "permissions": "FULL", "creationTime": created}));
+        let keys = ["key1", "key2"].map(|name| {
+            let made = self.key_made(&key, name);
+            json!({"keyName": name, "value": "AAAA", "permissions": "FULL", "creationTime": made})
+        });
         Ok(Answer::ok(json!({"keys": keys})))
     }
 

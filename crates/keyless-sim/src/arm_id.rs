@@ -106,6 +106,7 @@ const SPELLINGS: &[&str] = &[
     "resyncKeys",
     "roleAssignments",
     "roleDefinitions",
+    "roleEligibilityScheduleInstances",
     "storageAccounts",
     "tableServices",
     "tags",

@@ -40,6 +40,8 @@ pub(crate) struct Azure {
     pub(crate) owners: BTreeSet<String>,
     /// Accounts whose keys are refused right now; it follows the property after a while.
     pub(crate) keys_refused: BTreeSet<String>,
+    /// Workspaces whose copy of the key is an old one, and when they are handed the new one if they are on keys.
+    pub(crate) stale_keys: BTreeMap<String, Timestamp>,
     /// Assignments that are gone and still count for a while.
     pub(crate) fading: BTreeMap<String, Fading>,
     /// Assignments loaded with a date in the future of this clock: taken as old.
@@ -81,6 +83,7 @@ pub(crate) enum Timer {
     ServiceGrants { workspace: String },
     LateWrite { sent: Box<Sent> },
     LockGone { lock: String },
+    KeysHandedOn { workspace: String },
 }
 
 /// Who changed something out of band or by request, for the activity log.
@@ -116,6 +119,7 @@ impl Azure {
             timers: BTreeMap::new(),
             sequence: 0,
             keys_refused,
+            stale_keys: BTreeMap::new(),
             fading: BTreeMap::new(),
             settled: BTreeSet::new(),
             clients: BTreeMap::new(),
@@ -215,6 +219,7 @@ impl Azure {
             Timer::ServiceGrants { workspace } => self.make_service_grants(&workspace),
             Timer::LateWrite { sent } => self.land(&sent),
             Timer::LockGone { lock } => self.end_lock(&lock),
+            Timer::KeysHandedOn { workspace } => self.hand_keys_on(&workspace),
         }
     }
 
@@ -263,6 +268,7 @@ impl Azure {
             let properties = json::object(store, "properties");
             properties.insert("credentials".to_owned(), json!({"credentialsType": credentials}));
         }
+        self.await_keys(workspace);
         self.reconsider_workspace(workspace);
     }
 

@@ -29,6 +29,8 @@ pub struct Drift {
 pub enum DriftChange {
     /// Sets `allowSharedKeyAccess` of an account; null takes the property away.
     SharedKey,
+    /// Makes a key of an account anew: `key1` or `key2`.
+    KeyRegenerated,
     /// Sets `systemDatastoresAuthMode` of a workspace; null takes the property away.
     AuthMode,
     /// Removes a role assignment.
@@ -80,6 +82,14 @@ impl Azure {
                 };
                 self.set_shared_key(&key, allowed);
                 "Microsoft.Storage/storageAccounts/write"
+            }
+            DriftChange::KeyRegenerated => {
+                self.expect(ACCOUNT, &key)?;
+                let Some(name @ ("key1" | "key2")) = value.as_str() else {
+                    return Err(bad("`value` must be `key1` or `key2`"));
+                };
+                self.regenerate_key(&key, name);
+                "Microsoft.Storage/storageAccounts/regenerateKey/action"
             }
             DriftChange::AuthMode => {
                 self.expect(WORKSPACE, &key)?;

@@ -18,6 +18,8 @@ pub(crate) enum Write {
     Patch(Value),
     Put(Value),
     Delete,
+    /// Takes the keys of its account anew.
+    TakeKeys,
 }
 
 impl Write {
@@ -26,7 +28,7 @@ impl Write {
     pub(crate) fn is_doomed(&self) -> bool {
         let body = match self {
             Self::Patch(body) | Self::Put(body) => body,
-            Self::Delete => return false,
+            Self::Delete | Self::TakeKeys => return false,
         };
         json::text(body, &["properties", "systemDatastoresAuthMode"])
             .is_some_and(|mode| mode.eq_ignore_ascii_case("UserDelegationSAS"))
@@ -46,8 +48,18 @@ pub(crate) struct Operation {
 
 enum State {
     Running { write: Write, fails: bool },
-    Succeeded { at: Timestamp, deleted: bool },
+    Succeeded { at: Timestamp, left: Left },
     Failed { at: Timestamp },
+}
+
+/// What a finished operation has to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Left {
+    Workspace,
+    /// The workspace is gone.
+    Gone,
+    /// It was an action without a result.
+    Nothing,
 }
 
 impl Operation {
@@ -120,9 +132,13 @@ impl Azure {
         operation.state = match operation.state {
             State::Running { fails: true, .. } => State::Failed { at: self.now },
             State::Running { write, fails: false } => {
-                let deleted = matches!(write, Write::Delete);
+                let left = match write {
+                    Write::Delete => Left::Gone,
+                    Write::TakeKeys => Left::Nothing,
+                    Write::Patch(_) | Write::Put(_) => Left::Workspace,
+                };
                 self.apply(&operation.workspace, &operation.path, write);
-                State::Succeeded { at: self.now, deleted }
+                State::Succeeded { at: self.now, left }
             }
             done => done,
         };
@@ -158,9 +174,11 @@ impl Azure {
                 fields.insert("error".to_owned(), server_error());
                 Ok(Answer::ok(document))
             }
-            State::Succeeded { at, deleted } => {
-                if by_location && *deleted {
-                    return Ok(Answer::empty(204));
+            State::Succeeded { at, left } => {
+                match left {
+                    Left::Gone if by_location => return Ok(Answer::empty(204)),
+                    Left::Nothing if by_location => return Ok(Answer::empty(200)),
+                    Left::Workspace | Left::Gone | Left::Nothing => {}
                 }
                 if by_location && !self.knobs.location_poll_returns_status_document {
                     let workspace = self.world.typed(WORKSPACE, &operation.workspace);

@@ -128,6 +128,9 @@ pub struct Knobs {
     pub slow_propagation: Spread,
     /// From a change of `allowSharedKeyAccess` until keys are treated so. No public source; design decision.
     pub key_effect: Duration,
+    /// From the making of a new key until a workspace on keys is handed it by itself: "around an hour".
+    /// Source: MicrosoftDocs/azure-ai-docs `articles/machine-learning/how-to-manage-workspace-cli.md`.
+    pub key_sync: Duration,
     /// How old traffic must be before metrics show it. No public source; design decision.
     pub metric_lag: Duration,
     /// How old a write must be before the activity log shows it. No public source; design decision.
@@ -194,6 +197,7 @@ impl Default for Knobs {
             role_propagation: Spread { min: Duration::from_secs(30), max: minutes(10) },
             slow_propagation: Spread { min: minutes(60), max: minutes(24 * 60) },
             key_effect: Duration::from_secs(30),
+            key_sync: minutes(60),
             metric_lag: minutes(3),
             activity_lag: minutes(2),
             activity_bodies: false,

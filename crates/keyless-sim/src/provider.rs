@@ -48,6 +48,7 @@ const PROVIDERS: &[Provider] = &[
             ("roleAssignments", ASSIGNMENTS),
             ("roleDefinitions", ASSIGNMENTS),
             ("denyAssignments", ASSIGNMENTS),
+            ("roleEligibilityScheduleInstances", &["2020-10-01"]),
             ("locks", &["2020-05-01", "2017-04-01", "2016-09-01"]),
             ("policyAssignments", &["2025-11-01", "2023-04-01", "2022-06-01"]),
         ],

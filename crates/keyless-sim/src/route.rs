@@ -220,6 +220,9 @@ impl Azure {
             (&Method::GET, ["microsoft.authorization", "denyassignments"]) => {
                 self.list_extensions(caller, call, scope, DENY, "Microsoft.Authorization/denyAssignments/read")
             }
+            (&Method::GET, ["microsoft.authorization", "roleeligibilityscheduleinstances"]) => {
+                self.list_eligibilities(caller, call, scope)
+            }
             (&Method::GET, ["microsoft.authorization", "locks"]) => {
                 self.list_extensions(caller, call, scope, LOCK, "Microsoft.Authorization/locks/read")
             }

@@ -312,7 +312,17 @@ impl Azure {
             What::Workload { workspace, principal, actions, own } => {
                 let Some(value) = self.world.typed(WORKSPACE, workspace) else { return Verdict::Idle };
                 if Mode::of(value) == Mode::AccessKey {
-                    return by_key();
+                    return match by_key() {
+                        // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit.
+                        Verdict::Served(_) if self.stale_keys.contains_key(workspace) => {
+                            let look = Look { authentication: "AccountKey", response: "AuthorizationError" };
+                            Verdict::Refused(
+                                look,
+                                "AuthenticationFailed: the workspace signs with an old key".to_owned(),
+                            )
+                        }
+                        verdict => verdict,
+                    };
                 }
                 let grants = if *own { Grants::All } else { Grants::Unconditional };
                 let missing =

@@ -141,18 +141,25 @@ impl Azure {
         self.write_workspace(caller, call, key, Write::Delete)
     }
 
-    fn write_workspace(&mut self, caller: &str, call: &Call, key: &str, write: Write) -> Reply {
+    pub(crate) fn write_workspace(&mut self, caller: &str, call: &Call, key: &str, write: Write) -> Reply {
         if self.operations.values().any(|operation| operation.holds(key)) {
             let message =
                 format!("another operation on same entity is already running in workspace {}", arm_id::name(key));
             return Err(Answer::error(409, "Conflict", message));
         }
         let actor = Actor { oid: caller, correlation: call.correlation() };
-        let action =
-            if matches!(write, Write::Delete) { "Microsoft.MachineLearningServices/workspaces/delete" } else { WRITE };
+        let action = match write {
+            Write::Delete => "Microsoft.MachineLearningServices/workspaces/delete",
+            Write::TakeKeys => crate::keys::RESYNC,
+            Write::Patch(_) | Write::Put(_) => WRITE,
+        };
         if self.knobs.workspace_write == WorkspaceWrite::Sync && !write.is_doomed() {
             self.record(&actor, action, &call.path(), 200);
+            let ends_with_nothing = matches!(write, Write::TakeKeys);
             self.apply(key, &call.path(), write);
+            if ends_with_nothing {
+                return Ok(Answer::empty(200));
+            }
             return Ok(match self.world.typed(WORKSPACE, key) {
                 Some(workspace) => Answer::ok(self.shown(call, workspace)),
                 None => Answer::empty(200),
@@ -167,6 +174,7 @@ impl Azure {
         match write {
             Write::Patch(patch) => self.apply_patch(key, &patch),
             Write::Put(body) => self.apply_put(key, path, body),
+            Write::TakeKeys => self.take_keys(key),
             Write::Delete => {
                 let below: Vec<String> = [crate::world::DATASTORE, crate::world::COMPUTE, crate::world::ENDPOINT]
                     .into_iter()
@@ -175,6 +183,7 @@ impl Azure {
                 for gone in below.iter().map(String::as_str).chain([key]) {
                     self.world.remove(gone);
                 }
+                self.stale_keys.remove(key);
                 self.rehome_clients();
             }
         }
@@ -277,16 +286,6 @@ impl Azure {
         let at = time::after(self.now, self.speed.shorten(self.knobs.service_grant_delay));
         self.schedule(at, Timer::ServiceGrants { workspace: key.to_owned() });
         self.start_newcomer(key);
-    }
-
-    /// Fetches keys anew; nothing here depends on which key it is. Source: the same file.
-    pub(crate) fn resync_keys(&mut self, caller: &str, call: &Call, key: &str) -> Reply {
-        self.authorize(caller, "Microsoft.MachineLearningServices/workspaces/resyncKeys/action", key)?;
-        self.existing_workspace(key, arm_id::name(key))?;
-        self.unlocked(key, Change::Write)?;
-        let actor = Actor { oid: caller, correlation: call.correlation() };
-        self.record(&actor, "Microsoft.MachineLearningServices/workspaces/resyncKeys/action", &call.path(), 200);
-        Ok(Answer::empty(200))
     }
 
     pub(crate) fn list_workspace_keys(&mut self, caller: &str, call: &Call, key: &str, below: &[&str]) -> Reply {

@@ -15,6 +15,7 @@ pub(crate) const ACCOUNT: &str = "microsoft.storage/storageaccounts";
 pub(crate) const ASSIGNMENT: &str = "microsoft.authorization/roleassignments";
 pub(crate) const DEFINITION: &str = "microsoft.authorization/roledefinitions";
 pub(crate) const DENY: &str = "microsoft.authorization/denyassignments";
+pub(crate) const ELIGIBILITY: &str = "microsoft.authorization/roleeligibilityscheduleinstances";
 pub(crate) const LOCK: &str = "microsoft.authorization/locks";
 pub(crate) const POLICY: &str = "microsoft.authorization/policyassignments";
 pub(crate) const IDENTITY: &str = "microsoft.managedidentity/userassignedidentities";
@@ -32,6 +33,7 @@ const KNOWN: &[&str] = &[
     ASSIGNMENT,
     DEFINITION,
     DENY,
+    ELIGIBILITY,
     LOCK,
     POLICY,
     IDENTITY,
@@ -72,7 +74,7 @@ impl World {
         self.history.note(&key, self.entries.get(&key));
         self.take_out(&key);
         match kind.as_str() {
-            ASSIGNMENT | DENY | LOCK | POLICY => {
+            ASSIGNMENT | DENY | ELIGIBILITY | LOCK | POLICY => {
                 let scope = arm_id::extension_scope(&key).to_owned();
                 self.at_scope.entry(scope).or_default().insert(key.clone());
                 if kind == ASSIGNMENT {

@@ -5,6 +5,8 @@
 
 pub(crate) mod access;
 pub(crate) mod activity;
+pub(crate) mod eligibility;
+pub(crate) mod endpoint;
 pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod storage;
@@ -16,7 +18,7 @@ mod spoiled;
 #[cfg(test)]
 mod tests {
     use super::node::Node;
-    use super::{access, activity, metrics, storage, workspace};
+    use super::{access, activity, endpoint, metrics, storage, workspace};
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
@@ -130,7 +132,8 @@ mod tests {
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
             let _ = (activity::change(&node, |_, _| false), activity::body(&node));
-            let _ = (access::subscription(&node), metrics::key_usage(&node, question));
+            let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));
+            let _ = super::eligibility::eligibility(&node);
             let _ = crate::envelope::of_value(&body);
         }
 

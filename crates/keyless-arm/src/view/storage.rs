@@ -1,6 +1,6 @@
 //! Storage accounts.
 
-use keyless_core::observed::{Account, SharedKeyAccess};
+use keyless_core::observed::{Account, KeyTimes, SharedKeyAccess};
 
 use super::node::{Node, Result};
 
@@ -16,8 +16,16 @@ pub(crate) fn account(node: &Node<'_>) -> Result<Account> {
     Ok(Account {
         id: node.parse("id")?,
         shared_key,
+        key_times: key_times(&properties),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
     })
+}
+
+/// What cannot be understood is not told, which callers must take for "made just now".
+fn key_times(properties: &Node<'_>) -> KeyTimes {
+    let Ok(Some(times)) = properties.opt_object("keyCreationTime") else { return KeyTimes::default() };
+    let time = |name| times.opt_time(name).ok().flatten();
+    KeyTimes { key1: time("key1"), key2: time("key2") }
 }
 
 #[cfg(test)]
@@ -58,5 +66,19 @@ mod tests {
         ] {
             assert!(account(&Node::root(&body)).is_err(), "{body}");
         }
+    }
+
+    #[test]
+    fn when_keys_were_made_is_told_or_unknown_and_never_spoils_the_read() {
+        let read = |times: serde_json::Value| {
+            let body = json!({"id": ID, "properties": {"keyCreationTime": times}});
+            account(&Node::root(&body)).unwrap().key_times
+        };
+        let told = read(json!({"key1": "2024-06-03T08:10:02.6Z", "key2": "2026-01-01T00:00:00.0000000+00:00"}));
+        assert_eq!(told.newest(), Some("2026-01-01T00:00:00Z".parse().unwrap()));
+        for odd in [json!(null), json!([]), json!({}), json!({"key1": "2024-06-03T08:10:02Z", "key2": null})] {
+            assert_eq!(read(odd.clone()).newest(), None, "{odd}");
+        }
+        assert_eq!(read(json!({"key1": "soon", "key2": 5})), KeyTimes::default());
     }
 }

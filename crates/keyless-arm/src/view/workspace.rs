@@ -24,6 +24,8 @@ pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
         primary_identity: properties.opt_parse("primaryUserAssignedIdentity")?,
         data_isolation: properties.opt_bool("enableDataIsolation")?,
         provisioning_state: properties.opt_text("provisioningState")?.map(str::to_owned),
+        // Not understood is not told: keys then count as made after it.
+        created_at: node.opt_object("systemData").ok().flatten().and_then(|data| data.opt_time("createdAt").ok()?),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
     })
 }
@@ -133,6 +135,19 @@ mod tests {
         assert_eq!(mode(json!({"systemDatastoresAuthMode": null})), ObservedAuthMode::Unset);
         assert_eq!(mode(json!({})), ObservedAuthMode::Unset);
         assert!(read(json!({"systemDatastoresAuthMode": 1})).is_err());
+    }
+
+    #[test]
+    fn the_time_of_its_making_is_told_or_unknown() {
+        let read = |data: Value| {
+            let id = format!("{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/mlw-churn");
+            workspace(&Node::root(&json!({"id": id, "properties": {}, "systemData": data}))).unwrap().created_at
+        };
+        let told = read(json!({"createdAt": "2024-06-03T08:12:44.1031225Z"}));
+        assert_eq!(told.unwrap().to_string(), "2024-06-03T08:12:44.1031225Z");
+        for odd in [json!(null), json!([]), json!({}), json!({"createdAt": "then"}), json!({"createdAt": 5})] {
+            assert_eq!(read(odd.clone()), None, "{odd}");
+        }
     }
 
     #[test]

@@ -8,4 +8,5 @@ mod credentials;
 mod fake;
 mod reads;
 mod requests;
+mod resync;
 mod writes;

@@ -50,8 +50,13 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::GetWorkspace => read!(client.workspace(&workspace)),
         Operation::ListDatastores => read!(client.datastores(&workspace)),
         Operation::ListComputes => read!(client.computes(&workspace)),
+        Operation::ListOnlineEndpoints => read!(client.online_endpoints(SUBSCRIPTION.parse().unwrap())),
         Operation::GetStorageAccount => read!(client.account(&account)),
         Operation::ListRoleAssignments => read!(client.role_assignments(account.arm())),
+        Operation::ListAssignmentsOf => {
+            read!(client.role_assignments_of(account.arm(), PRINCIPAL.parse().unwrap()))
+        }
+        Operation::ListEligibilities => read!(client.eligibilities(account.arm(), PRINCIPAL.parse().unwrap())),
         Operation::GetRoleAssignment => {
             read!(client.role_assignment(&ArmId::parse(&assignment_id()).unwrap()))
         }
@@ -78,6 +83,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
                 principal: PRINCIPAL.parse().unwrap(),
                 principal_type: PrincipalType::ServicePrincipal,
                 role: ROLE.parse().unwrap(),
+                condition: None,
                 description: "keyless owner=prod".to_owned(),
             };
             done(client.grant_role(permit(WriteKind::Grant).await.unwrap(), &grant).await)
@@ -90,6 +96,9 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::SetAuthMode => done(
             client.set_auth_mode(permit(WriteKind::Workspace).await.unwrap(), &workspace, AuthMode::Identity).await,
         ),
+        Operation::ResyncWorkspaceKeys => {
+            done(client.resync_keys(permit(WriteKind::Workspace).await.unwrap(), &workspace).await)
+        }
         Operation::SetSharedKeyAccess => {
             done(client.set_shared_key_access(permit(WriteKind::Account).await.unwrap(), &account, false).await)
         }
@@ -115,12 +124,15 @@ fn answer(operation: Operation) -> Value {
         Operation::GetKeyUsage => json!({"interval": "PT1H", "value": [{
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
-        Operation::GrantRole | Operation::RevokeRole => json!({}),
+        Operation::GrantRole | Operation::RevokeRole | Operation::ResyncWorkspaceKeys => json!({}),
         Operation::ListSubscriptions
         | Operation::ListWorkspaces
         | Operation::ListDatastores
         | Operation::ListComputes
+        | Operation::ListOnlineEndpoints
         | Operation::ListRoleAssignments
+        | Operation::ListAssignmentsOf
+        | Operation::ListEligibilities
         | Operation::ListDenyAssignments
         | Operation::ListChanges
         | Operation::ListAssignmentChanges

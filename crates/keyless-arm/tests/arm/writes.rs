@@ -42,12 +42,17 @@ async fn set_mode(client: &Client, mode: AuthMode) -> Result<Written, WriteError
 }
 
 async fn grant(client: &Client) -> Result<Written, WriteError> {
+    grant_under(client, None).await
+}
+
+async fn grant_under(client: &Client, condition: Option<&str>) -> Result<Written, WriteError> {
     let grant = Grant {
         scope: ArmId::parse(&account_id()).unwrap(),
         name: GUID.parse().unwrap(),
         principal: GUID.parse().unwrap(),
         principal_type: PrincipalType::ServicePrincipal,
         role: "ba92f5b4-2d11-453d-a403-e96b0029c9fe".parse().unwrap(),
+        condition: condition.map(str::to_owned),
         description: "keyless owner=prod".to_owned(),
     };
     let permit = permit(client, WriteKind::Grant).await;
@@ -80,6 +85,15 @@ async fn a_patch_carries_the_one_property_it_changes() {
     assert_eq!(asks[1].body, json!({"properties": {"systemDatastoresAuthMode": "Identity"}}));
     assert_eq!(asks[1].url, format!("{BASE}{}?api-version=2025-09-01", workspace_id()));
     assert_eq!(asks[2].body, json!({"properties": {"systemDatastoresAuthMode": "AccessKey"}}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_carries_its_condition_and_the_version_of_that() {
+    let (client, asks) = fixed(201, &[], "{}");
+    let condition = "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'raw')";
+    assert_eq!(grant_under(&client, Some(condition)).await.unwrap(), Written::Changed);
+    let properties = asks.lock().unwrap()[0].body["properties"].clone();
+    assert_eq!((&properties["condition"], &properties["conditionVersion"]), (&json!(condition), &json!("2.0")));
 }
 
 #[tokio::test(start_paused = true)]

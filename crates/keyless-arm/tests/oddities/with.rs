@@ -106,6 +106,7 @@ pub(crate) async fn grant(client: &Client) -> Result<Written, WriteError> {
         principal: GUID.parse().unwrap(),
         principal_type: PrincipalType::ServicePrincipal,
         role: GUID.parse().unwrap(),
+        condition: None,
         description: "made by a test".to_owned(),
     };
     client.grant_role(permit, &grant).await.map(|answer| answer.value)

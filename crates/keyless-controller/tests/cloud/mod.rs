@@ -48,6 +48,8 @@ pub(crate) enum Fault {
     Slow(Duration),
     /// A person has to lift it.
     Refused,
+    /// The right to have a workspace take keys is missing; everything else works.
+    NoRightToKeys,
     /// Accepted, and nothing happens.
     DoesNotStick,
     /// A grant that is made and that lists do not show, until it is written again without this.
@@ -60,13 +62,20 @@ pub(crate) enum Effect {
     Revoke(ArmId),
     Mode(WorkspaceId, AuthMode),
     Key(StorageAccountId, bool),
+    Resync(WorkspaceId),
 }
 
 #[derive(Default)]
 pub(crate) struct State {
     pub(crate) accounts: BTreeMap<StorageAccountId, bool>,
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
+    /// When the keys of these accounts were made, where it was not long before everything else.
+    pub(crate) made: BTreeMap<StorageAccountId, Timestamp>,
+    /// The workspaces that have not taken the keys of their account since.
+    pub(crate) stale: BTreeSet<WorkspaceId>,
     pub(crate) assignments: BTreeMap<StorageAccountId, Vec<RoleAssignment>>,
+    /// Who is in which group: the group first.
+    pub(crate) members: BTreeSet<(PrincipalId, PrincipalId)>,
     /// Somebody signs with the key of these accounts, until then.
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
     /// What workspaces hold beside their own account.
@@ -196,7 +205,7 @@ impl Cloud {
                     principal: grant.principal,
                     principal_type: Some(grant.principal_type),
                     role: grant.role,
-                    condition: None,
+                    condition: grant.condition,
                     description: Some(grant.description),
                     created_on: Some(now),
                     updated_on: Some(now),
@@ -222,12 +231,18 @@ impl Cloud {
                         });
                         assert!(old, "{} switched before its grants could work", id.name());
                     }
-                    AuthMode::AccessKey => assert!(state.accounts[&account], "{} sent to a dead key", id.name()),
+                    AuthMode::AccessKey => {
+                        assert!(state.accounts[&account], "{} sent to a dead key", id.name());
+                        assert!(!state.stale.contains(&id), "{} sent to a key that it does not have", id.name());
+                    }
                 }
                 state.workspaces.get_mut(&id).unwrap().auth_mode = match mode {
                     AuthMode::Identity => ObservedAuthMode::Identity,
                     AuthMode::AccessKey => ObservedAuthMode::AccessKey,
                 };
+            }
+            Effect::Resync(id) => {
+                state.stale.remove(&id);
             }
             Effect::Key(account, on) => {
                 if !on {
@@ -326,7 +341,10 @@ impl Cloud {
                 self.land(effect);
                 Ok(self.answer(Written::Changed))
             }
-            None | Some(Fault::Unlisted) => {
+            Some(Fault::NoRightToKeys) if matches!(effect, Effect::Resync(_)) => {
+                Err(failed(ErrorClass::Refused, Landed::No, "AuthorizationFailed"))
+            }
+            None | Some(Fault::Unlisted | Fault::NoRightToKeys) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 if let Effect::Grant(grant) = &effect
                     && self.lock().already.contains(&grant.scope.role_assignment(grant.name))
@@ -375,6 +393,7 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
         primary_identity: None,
         data_isolation: None,
         provisioning_state: None,
+        created_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
         location: "westeurope".to_owned(),
     }
 }
@@ -401,6 +420,9 @@ impl ReadArm for Cloud {
     async fn computes(&self, _: &WorkspaceId) -> Read<Vec<Compute>> {
         self.read("computes", |_| Vec::new()).await
     }
+    async fn online_endpoints(&self, _: SubscriptionId) -> Read<Vec<Endpoint>> {
+        self.read("online_endpoints", |_| Vec::new()).await
+    }
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
         let now = self.now();
         let stuck = {
@@ -416,6 +438,11 @@ impl ReadArm for Cloud {
             state.accounts.get(id).map(|on| Account {
                 id: id.clone(),
                 shared_key: if *on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
+                key_times: {
+                    let made = state.made.get(id).copied();
+                    let made = Some(made.unwrap_or_else(|| "2024-01-01T00:00:00Z".parse().unwrap()));
+                    KeyTimes { key1: made, key2: made }
+                },
                 location: "westeurope".to_owned(),
             })
         })
@@ -428,6 +455,18 @@ impl ReadArm for Cloud {
             all.filter(|known| !state.hidden.contains(&known.id)).cloned().collect()
         })
         .await
+    }
+    async fn role_assignments_of(&self, scope: &ArmId, principal: PrincipalId) -> Read<Vec<RoleAssignment>> {
+        let account = StorageAccountId::try_from(scope.clone()).unwrap();
+        self.read("role_assignments_of", |state| {
+            let in_group = |group: &PrincipalId| state.members.contains(&(*group, principal));
+            let all = state.assignments.get(&account).into_iter().flatten();
+            all.filter(|known| known.principal == principal || in_group(&known.principal)).cloned().collect()
+        })
+        .await
+    }
+    async fn eligibilities(&self, _: &ArmId, _: PrincipalId) -> Read<Vec<Eligibility>> {
+        self.read("eligibilities", |_| Vec::new()).await
     }
     async fn role_assignment(&self, id: &ArmId) -> Read<Option<RoleAssignment>> {
         self.read("role_assignment", |state| {
@@ -517,6 +556,9 @@ impl WriteArm for Cloud {
     async fn set_auth_mode(&self, _: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write {
         self.write(format!("{} {mode}", workspace.name()), Effect::Mode(workspace.clone(), mode)).await
     }
+    async fn resync_keys(&self, _: WritePermit, workspace: &WorkspaceId) -> Write {
+        self.write(format!("{} takes keys", workspace.name()), Effect::Resync(workspace.clone())).await
+    }
     async fn set_shared_key_access(&self, _: WritePermit, account: &StorageAccountId, allowed: bool) -> Write {
         let state = if allowed { "on" } else { "off" };
         self.write(format!("key {state} {}", account.name()), Effect::Key(account.clone(), allowed)).await
@@ -531,6 +573,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             principal: PrincipalRef::Object { kind: PrincipalType::Group, id: group(1), name: None },
             role: catalog::BLOB_CONTRIBUTOR,
             grant_scope: GrantScope::Account,
+            condition: None,
             because: BTreeSet::new(),
         };
         let declared = DesiredWorkspace {
@@ -541,6 +584,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             suspend: None,
             needs: vec![need],
             service_grants: ServiceGrants::Accept,
+            accept_stale_keys: None,
             location: Location::default(),
         };
         (id, declared)

@@ -7,6 +7,7 @@ use crate::desired::{Fleet, Location};
 use crate::id::{PrincipalId, SubscriptionId};
 use crate::observed::PrincipalType;
 
+use super::condition;
 use super::documents::{Document, Documents};
 use super::hint;
 use super::needs::{Profiles, directory_object};
@@ -20,6 +21,7 @@ pub(super) fn check(documents: &Documents, fleet: &Fleet, profiles: &Profiles<'_
     check_references(documents, profiles, report);
     check_scope(documents, fleet, report);
     check_principal_kinds(documents, report);
+    condition::check(documents, profiles, report);
 }
 
 fn location<T>(document: &Document<T>, at: &At<impl Sized>) -> Location {

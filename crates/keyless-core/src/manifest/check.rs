@@ -6,7 +6,9 @@ use std::time::Duration;
 use crate::catalog::{ScenarioIdentity, find_scenarios};
 use crate::desired::AuthMode;
 
-use super::kinds::{AccessEntry, AccessProfile, ChangeWindow, Defaults, Fleet, Principal, Scope, Workspace};
+use super::kinds::{
+    AccessEntry, AccessProfile, ChangeWindow, Defaults, Fleet, Principal, Scope, Workspace, WorkspaceIdentity,
+};
 use super::node::{Node, Value};
 use super::wire::{At, Fields, Reader};
 
@@ -136,12 +138,12 @@ fn access(entries: Option<&At<Vec<At<AccessEntry>>>>, reader: &mut Reader<'_>) {
 /// Whether the principal can be whom the scenario means. Groups and service principals may be anybody.
 fn may_be(principal: &Principal, identity: ScenarioIdentity) -> bool {
     let managed = principal.managed_identity.is_some() || principal.compute.is_some();
+    let system = matches!(principal.workspace, Some(At { value: WorkspaceIdentity::System, .. }));
     match identity {
         ScenarioIdentity::User => !managed && principal.workspace.is_none(),
         ScenarioIdentity::UserOrUserAssigned => principal.workspace.is_none(),
-        ScenarioIdentity::UserAssigned | ScenarioIdentity::Compute => {
-            principal.user.is_none() && principal.workspace.is_none()
-        }
+        ScenarioIdentity::UserAssigned => principal.user.is_none() && !system,
+        ScenarioIdentity::Compute => principal.user.is_none() && principal.workspace.is_none(),
         ScenarioIdentity::Service => true,
     }
 }

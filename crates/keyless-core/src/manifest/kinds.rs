@@ -9,6 +9,7 @@ use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, Gran
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 
 use super::check::{asks_for_something, names_one_principal};
+use super::condition::Condition;
 use super::reversals::Reversals;
 use super::scalar::{Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
@@ -129,6 +130,8 @@ object! {
         optional profiles("profiles"): Vec<At<Name>>,
         /// What to do while the grant that the service makes to the workspace's identity is missing.
         optional service_grants("serviceGrants"): ServiceGrants,
+        /// On the way back, keys of the account that the workspace may hold from before a rotation are accepted.
+        optional accept_stale_keys("acceptStaleKeys"): Acceptance,
     }
     elsewhere {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
@@ -150,6 +153,8 @@ object! {
         optional scenarios("scenarios"): Vec<At<ScenarioName>>,
         /// Where missing grants are made; at the account if left out.
         optional grant_scope("grantScope"): GrantScope,
+        /// The ABAC condition that grants for this entry get; a grant under another one does not count.
+        optional condition("condition"): Condition,
     }
     also { "anyOf": [{ "required": ["level"] }, { "required": ["scenarios"] }] }
     check asks_for_something
@@ -168,7 +173,7 @@ object! {
         optional managed_identity("managedIdentity"): ManagedIdentityId,
         /// The name of a compute of the workspace, whose identities are meant.
         optional compute("compute"): Name,
-        /// The workspace's own identity.
+        /// An identity of the workspace itself: `system`, or `userAssigned` for all that it has of that kind.
         optional workspace("workspace"): WorkspaceIdentity,
     }
     also { "minProperties": 1, "maxProperties": 1 }
@@ -193,6 +198,7 @@ object! {
 #[derive(Debug, Clone, Copy)]
 pub(super) enum WorkspaceIdentity {
     System,
+    UserAssigned,
 }
 
 object! {
@@ -400,6 +406,7 @@ words! {
     /// Which of the workspace's identities is meant.
     WorkspaceIdentity as "WorkspaceIdentity" {
         "system" => WorkspaceIdentity::System,
+        "userAssigned" => WorkspaceIdentity::UserAssigned,
     }
 }
 

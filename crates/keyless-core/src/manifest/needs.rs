@@ -47,9 +47,33 @@ struct Needs(BTreeMap<(Who, RoleId), Need>);
 
 /// What makes two principals the same: not the name that people gave them.
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
-enum Who {
+pub(super) enum Who {
     Object(PrincipalType, PrincipalId),
     Other(PrincipalRef),
+}
+
+impl Who {
+    pub(super) fn of(principal: &PrincipalRef) -> Self {
+        match principal {
+            PrincipalRef::Object { kind, id, .. } => Self::Object(*kind, *id),
+            other => Self::Other(other.clone()),
+        }
+    }
+}
+
+/// What one entry asks, whatever the role.
+struct Asks {
+    principal: PrincipalRef,
+    scope: GrantScope,
+    condition: Option<String>,
+}
+
+/// The roles that an entry comes to.
+pub(super) fn roles_of(entry: &AccessEntry) -> BTreeSet<RoleId> {
+    let of_level = entry.level.as_ref().into_iter().flat_map(|level| level.value.roles);
+    let of_scenarios =
+        entry.scenarios.iter().flat_map(values).flat_map(|name| find_scenarios(name.0)).flat_map(|row| row.roles);
+    of_level.chain(of_scenarios).copied().collect()
 }
 
 impl Needs {
@@ -57,33 +81,39 @@ impl Needs {
         let Some(principal) = entry.principal.as_ref().and_then(|principal| principal_ref(&principal.value)) else {
             return;
         };
-        let scope = entry.grant_scope.map(|given| given.value).unwrap_or_default();
+        let asks = Asks {
+            principal,
+            scope: entry.grant_scope.map(|given| given.value).unwrap_or_default(),
+            condition: entry.condition.as_ref().map(|given| given.value.0.clone()),
+        };
         if let Some(At { value: level, .. }) = entry.level {
             for role in level.roles {
-                self.need(&principal, *role, scope, format!("level {}", level.name));
+                self.need(&asks, *role, format!("level {}", level.name));
             }
         }
         for scenario in entry.scenarios.iter().flat_map(values) {
             let roles: BTreeSet<RoleId> = find_scenarios(scenario.0).flat_map(|row| row.roles).copied().collect();
             for role in roles {
-                self.need(&principal, role, scope, format!("scenario {}", scenario.0));
+                self.need(&asks, role, format!("scenario {}", scenario.0));
             }
         }
     }
 
-    fn need(&mut self, principal: &PrincipalRef, role: RoleId, scope: GrantScope, because: String) {
-        let who = match principal {
-            PrincipalRef::Object { kind, id, .. } => Who::Object(*kind, *id),
-            other => Who::Other(other.clone()),
-        };
-        let need = self.0.entry((who, role)).or_insert_with(|| Need {
+    fn need(&mut self, asks: &Asks, role: RoleId, because: String) {
+        let Asks { principal, scope, condition } = asks;
+        let need = self.0.entry((Who::of(principal), role)).or_insert_with(|| Need {
             principal: principal.clone(),
             role,
-            grant_scope: scope,
+            grant_scope: *scope,
+            condition: condition.clone(),
             because: BTreeSet::new(),
         });
+        // Asked for without a condition too, the grant has none: it gives what both ask for.
+        if condition.is_none() {
+            need.condition = None;
+        }
         // The resource group is only asked for in words, the account also by saying nothing: the word counts.
-        need.grant_scope = need.grant_scope.max(scope);
+        need.grant_scope = need.grant_scope.max(*scope);
         need.because.insert(because);
         if let (PrincipalRef::Object { name: known, .. }, PrincipalRef::Object { name: given, .. }) =
             (&mut need.principal, principal)
@@ -100,7 +130,7 @@ impl Needs {
     }
 }
 
-fn principal_ref(principal: &Principal) -> Option<PrincipalRef> {
+pub(super) fn principal_ref(principal: &Principal) -> Option<PrincipalRef> {
     if let Some((kind, id, name)) = directory_object(principal) {
         return Some(PrincipalRef::Object { kind, id, name });
     }
@@ -111,7 +141,10 @@ fn principal_ref(principal: &Principal) -> Option<PrincipalRef> {
     if let Some(compute) = compute {
         return Some(PrincipalRef::Compute(compute.value.0.clone()));
     }
-    workspace.map(|At { value: kinds::WorkspaceIdentity::System, .. }| PrincipalRef::WorkspaceSystem)
+    workspace.map(|At { value, .. }| match value {
+        kinds::WorkspaceIdentity::System => PrincipalRef::WorkspaceSystem,
+        kinds::WorkspaceIdentity::UserAssigned => PrincipalRef::WorkspaceUserAssigned,
+    })
 }
 
 /// The object in Entra that a principal names, if that is its form.

@@ -140,6 +140,7 @@ fn workspace(
         suspend: suspend(spec.suspend.as_ref())?,
         needs: needs::of(spec, profiles),
         service_grants: spec.service_grants.map(|given| given.value).unwrap_or_default(),
+        accept_stale_keys: acceptance(spec.accept_stale_keys.as_ref())?,
         location: document.location.clone(),
     })
 }

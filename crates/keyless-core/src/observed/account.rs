@@ -2,6 +2,8 @@
 
 use crate::id::StorageAccountId;
 
+use super::KeyTimes;
+
 /// A storage account.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Account {
@@ -9,6 +11,8 @@ pub struct Account {
     pub id: StorageAccountId,
     /// The flag as Azure reports it.
     pub shared_key: SharedKeyAccess,
+    /// When its keys were made.
+    pub key_times: KeyTimes,
     /// The region, for throttling buckets and messages.
     pub location: String,
 }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
+
 use crate::id::{ManagedIdentityId, StorageAccountId, WorkspaceId};
 
 use super::{Compute, Datastore, Identity, Reading};
@@ -48,6 +50,8 @@ pub struct Workspace {
     pub data_isolation: Option<bool>,
     /// `properties.provisioningState`; absent means done.
     pub provisioning_state: Option<String>,
+    /// `systemData.createdAt`, where told.
+    pub created_at: Option<Timestamp>,
     /// The region.
     pub location: String,
 }

@@ -3,7 +3,9 @@
 //! [`workspace`] guards a switch of one workspace, [`account`] the flag of the account, [`write`] every change.
 
 mod account;
+mod back;
 mod fight;
+mod keys;
 mod workspace;
 mod write;
 
@@ -12,7 +14,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::gate::{GateState, ReadSet};
 
 pub(super) use account::{all_on_identity, key_idle, no_stored_keys, subscriptions_listed};
+pub(super) use back::went_back;
 pub(super) use fight::no_fight;
+pub(super) use keys::{is_owed, keys_taken, staleness};
 pub(super) use workspace::{
     compatible, key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there,
 };

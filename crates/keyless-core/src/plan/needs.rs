@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::access::{self, Cover};
+use crate::access::{self, Cover, Question};
 use crate::catalog::{self, CatalogRole};
 use crate::desired::{DesiredWorkspace, Need, PrincipalRef, ServiceGrants};
 use crate::gate::ReadSet;
@@ -32,6 +32,13 @@ pub(super) struct NeedView<'a> {
     pub(super) holders: Resolved,
 }
 
+impl NeedView<'_> {
+    /// What is asked about one of its principals.
+    pub(super) fn question(&self, principal: PrincipalId, kind: PrincipalType) -> Question<'_> {
+        Question { principal, kind: Some(kind), role: self.role, condition: self.need.condition.as_deref() }
+    }
+}
+
 /// The needs of a workspace, with the service's own grant added where the file says `serviceGrants: grant`.
 pub(super) fn views<'a>(
     workspace: &'a DesiredWorkspace,
@@ -54,6 +61,7 @@ pub(super) fn service_need(workspace: &DesiredWorkspace) -> Option<Need> {
         principal: PrincipalRef::WorkspaceSystem,
         role: catalog::BLOB_CONTRIBUTOR,
         grant_scope: crate::desired::GrantScope::Account,
+        condition: None,
         because: BTreeSet::from(["serviceGrants: grant".to_owned()]),
     })
 }
@@ -67,6 +75,16 @@ fn resolve(principal: &PrincipalRef, workspace: &WorkspaceId, observed: &Observe
                 Some(id) => Resolved::Known(vec![(id, PrincipalType::ServicePrincipal)]),
                 None => Resolved::Missing("the workspace has no system-assigned identity".to_owned()),
             },
+            Err(resolved) => resolved,
+        },
+        PrincipalRef::WorkspaceUserAssigned => match own(workspace, observed) {
+            Ok(own) if own.identity.user_assigned.is_empty() => {
+                Resolved::Missing("the workspace has no user-assigned identity".to_owned())
+            }
+            Ok(own) => {
+                let user_assigned = own.identity.user_assigned.clone();
+                resolve_block(&Identity { system: None, user_assigned }, observed)
+            }
             Err(resolved) => resolved,
         },
         PrincipalRef::Compute(name) => resolve_compute(name, workspace, observed),
@@ -136,7 +154,7 @@ fn resolve_identity(id: &ManagedIdentityId, observed: &Observed) -> Resolved {
     }
 }
 
-/// How the service's own grant to the workspace's identity stands.
+/// How a grant that the service makes to an identity of its own stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ServiceGrant {
     /// There, in the form that is right for this kind of workspace, or not asked of it.
@@ -147,8 +165,8 @@ pub(super) enum ServiceGrant {
     NoIdentity,
     /// It could not be read.
     Unknown(String, Cause),
-    /// It has not been read.
-    NotRead,
+    /// It has not been read: these reads tell.
+    NotRead(Box<ReadSet>),
 }
 
 /// Judges the grant that the service makes to a workspace's system-assigned identity.
@@ -163,16 +181,38 @@ pub(super) fn service_grant(workspace: &Workspace, observed: &Observed, waits: &
     let Some(principal) = workspace.identity.system else {
         return ServiceGrant::NoIdentity;
     };
+    let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
+    granted_by_service(principal, conditioned_is_right, observed, waits)
+}
+
+/// Judges the grant that the service makes to the system-assigned identity of a managed online endpoint.
+pub(super) fn endpoint_grant(
+    principal: PrincipalId,
+    workspace: &Workspace,
+    observed: &Observed,
+    waits: &crate::desired::Waits,
+) -> ServiceGrant {
+    let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
+    granted_by_service(principal, conditioned_is_right, observed, waits)
+}
+
+fn granted_by_service(
+    principal: PrincipalId,
+    conditioned_is_right: bool,
+    observed: &Observed,
+    waits: &crate::desired::Waits,
+) -> ServiceGrant {
     let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else {
         return ServiceGrant::Unknown("the catalog lacks the role".to_owned(), Cause::default());
     };
-    let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
-    match access::cover(role, principal, observed, waits) {
+    // The service makes it to the identity itself, so groups need not be read.
+    let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
+    match access::direct_cover(&question, observed, waits) {
         Cover::Covered { .. } => ServiceGrant::Present,
         Cover::Missing { conditional: true, .. } if conditioned_is_right => ServiceGrant::Present,
         Cover::Missing { .. } => ServiceGrant::Missing(principal),
-        Cover::Denied { by } => ServiceGrant::Unknown(format!("deny assignment {by}"), Cause::default()),
+        Cover::Denied { by } => ServiceGrant::Unknown(format!("deny assignment {}", by.name), Cause::default()),
         Cover::Unknown { why, cause } => ServiceGrant::Unknown(why, cause),
-        Cover::NotRead => ServiceGrant::NotRead,
+        Cover::NotRead(reads) => ServiceGrant::NotRead(reads),
     }
 }

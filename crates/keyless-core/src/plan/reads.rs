@@ -3,17 +3,20 @@
 use std::collections::BTreeSet;
 
 use crate::action::Action;
-use crate::desired::{KeyDesired, PrincipalRef};
+use crate::desired::{DesiredWorkspace, KeyDesired, PrincipalRef};
 use crate::gate::ReadSet;
-use crate::id::WorkspaceId;
+use crate::id::{PrincipalId, WorkspaceId};
 use crate::observed::Observed;
 
 use super::Step;
+use super::needs::{self, Resolved};
 
 /// What every pass reads first: enough to tell drift.
 #[must_use]
 pub fn base_reads(desired: &KeyDesired) -> ReadSet {
-    let mut reads = ReadSet { account: true, assignments: true, ..ReadSet::default() };
+    // A missing grant of an endpoint is told on the pass after the endpoint came.
+    let endpoints = desired.workspaces.values().any(DesiredWorkspace::cares_for_service_grants);
+    let mut reads = ReadSet { account: true, assignments: true, endpoints, ..ReadSet::default() };
     for id in desired.workspaces.keys() {
         reads.add(principal_reads(desired, id));
     }
@@ -31,7 +34,7 @@ fn principal_reads(desired: &KeyDesired, id: &WorkspaceId) -> ReadSet {
             PrincipalRef::Compute(_) => {
                 reads.computes.insert(id.clone());
             }
-            PrincipalRef::Object { .. } | PrincipalRef::WorkspaceSystem => {}
+            PrincipalRef::Object { .. } | PrincipalRef::WorkspaceSystem | PrincipalRef::WorkspaceUserAssigned => {}
         }
     }
     reads
@@ -45,12 +48,17 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
         reads.add(principal_reads(desired, id));
     }
     match &step.action {
-        Action::GrantRole(_) => reads.assignments = true,
+        Action::GrantRole(grant) => {
+            reads.assignments = true;
+            // That no group of its gives what is missing, if it was looked up.
+            reads.groups.extend(observed.groups.contains_key(&grant.principal).then_some(grant.principal));
+        }
         Action::SetAuthMode { workspace, mode } => {
             reads.workspaces.insert(workspace.clone());
             if *mode == crate::desired::AuthMode::Identity {
                 reads.assignments = true;
                 reads.denies = true;
+                reads.groups.extend(groups_rested_on(desired, observed, workspace));
                 reads.computes.insert(workspace.clone());
                 reads.identities.extend(identities_of_computes(observed, workspace));
             }
@@ -62,7 +70,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.workspaces.extend(observed.workspaces.keys().cloned());
             reads.datastores.extend(observed.workspaces.keys().cloned());
         }
-        Action::SetSharedKeyAccess { allowed: true, .. } => {}
+        Action::ResyncWorkspaceKeys { .. } | Action::SetSharedKeyAccess { allowed: true, .. } => {}
         Action::RevokeRole { .. } => {
             reads.assignments = true;
             reads.listings = true;
@@ -73,6 +81,22 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
         }
     }
     reads
+}
+
+/// The principals of a workspace's needs whose groups were looked up: their cover, or their being spared, may rest on them.
+fn groups_rested_on(desired: &KeyDesired, observed: &Observed, workspace: &WorkspaceId) -> BTreeSet<PrincipalId> {
+    let Some(declared) = desired.workspaces.get(workspace) else { return BTreeSet::new() };
+    let service = needs::service_need(declared);
+    needs::views(declared, service.as_ref(), observed)
+        .into_iter()
+        .filter_map(|view| match view.holders {
+            Resolved::Known(holders) => Some(holders),
+            Resolved::Missing(_) | Resolved::Unknown(..) | Resolved::NotRead(_) => None,
+        })
+        .flatten()
+        .map(|(principal, _)| principal)
+        .filter(|principal| observed.groups.contains_key(principal))
+        .collect()
 }
 
 /// User-assigned identities of computes whose object id only a read of their own tells.
@@ -103,5 +127,7 @@ pub fn target_reads(action: &Action) -> ReadSet {
             ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() }
         }
         Action::SetSharedKeyAccess { .. } => ReadSet { account: true, ..ReadSet::default() },
+        // Azure shows nothing of it: that the operation ended well is all there is.
+        Action::ResyncWorkspaceKeys { .. } => ReadSet::default(),
     }
 }

@@ -1,11 +1,13 @@
 //! The order of the steps and which gates each one has.
 //!
-//! Forward: grants, mode to identity, key off. Back: key on, mode to accesskey. The articles describe the way back in
+//! Forward: grants, mode to identity, key off. Back: key on, keys taken anew, mode to accesskey, leavers' grants. The articles describe the way back in
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
 mod grants;
 mod key;
 mod modes;
+mod neighbours;
+mod resync;
 mod revokes;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -72,6 +74,7 @@ impl<'a> Planner<'a> {
             self.modes(&views, &target);
             self.key_off(&target);
             self.revokes(&views);
+            self.neighbours();
         }
         Plan {
             account_id: self.desired.account_id.clone(),

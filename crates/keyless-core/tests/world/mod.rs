@@ -50,7 +50,13 @@ pub fn object(n: u128) -> PrincipalRef {
 }
 
 pub fn need(principal: PrincipalRef, role: RoleId) -> Need {
-    Need { principal, role, grant_scope: GrantScope::Account, because: BTreeSet::from(["test".to_owned()]) }
+    Need {
+        principal,
+        role,
+        grant_scope: GrantScope::Account,
+        condition: None,
+        because: BTreeSet::from(["test".to_owned()]),
+    }
 }
 
 /// One workspace of the truth.
@@ -62,6 +68,9 @@ pub struct Truth {
     pub computes: Vec<Compute>,
     pub datastores: Vec<Datastore>,
     pub more_accounts: BTreeSet<StorageAccountId>,
+    pub created_at: Option<Timestamp>,
+    /// The keys it holds.
+    pub holds: KeyTimes,
 }
 
 /// The truth about one account, and when things came to be.
@@ -70,16 +79,27 @@ pub struct World {
     pub now: Timestamp,
     pub key: SharedKeyAccess,
     pub key_on_since: Option<Timestamp>,
+    pub key_times: KeyTimes,
+    /// Whether Azure tells when keys were made.
+    pub tells_key_times: bool,
+    /// Whether workspaces on identity take keys too when they are told to.
+    pub identity_takes_keys: bool,
+    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
     pub workspaces: BTreeMap<WorkspaceId, Truth>,
     pub assignments: Vec<RoleAssignment>,
     pub roles: BTreeMap<RoleId, RoleDefinition>,
     pub denies: Vec<DenyAssignment>,
+    /// The direct members of each group, groups among them.
+    pub members: BTreeMap<PrincipalId, BTreeSet<PrincipalId>>,
+    /// Since when this process has seen the memberships.
+    pub members_seen: Timestamp,
     pub locks: Vec<Lock>,
     /// When somebody outside the workspaces last signs with the key; may lie ahead.
     pub key_user_until: Option<Timestamp>,
     /// When a workspace in access-key mode last signed with the key.
     pub last_workspace_use: Option<Timestamp>,
     pub sas: u64,
+    pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
 }
@@ -90,14 +110,21 @@ impl World {
             now: start(),
             key: SharedKeyAccess::Absent,
             key_on_since: None,
+            key_times: made(start() - SignedDuration::from_secs(900 * DAY)),
+            tells_key_times: true,
+            identity_takes_keys: true,
+            keys_taken: BTreeMap::new(),
             workspaces: BTreeMap::new(),
             assignments: Vec::new(),
             roles: BTreeMap::new(),
             denies: Vec::new(),
+            members: BTreeMap::new(),
+            members_seen: start() - SignedDuration::from_secs(2 * DAY),
             locks: Vec::new(),
             key_user_until: None,
             last_workspace_use: None,
             sas: 0,
+            endpoints: Vec::new(),
             elsewhere: Vec::new(),
         };
         for role in catalog::ROLES {
@@ -133,9 +160,12 @@ impl World {
             computes: Vec::new(),
             datastores: Vec::new(),
             more_accounts: BTreeSet::new(),
+            created_at: Some(start() - SignedDuration::from_secs(400 * DAY)),
+            holds: self.key_times,
         };
         self.workspaces.insert(id.clone(), truth);
-        self.assign(system, catalog::BLOB_CONTRIBUTOR, 400 * DAY);
+        self.assign(system, catalog::BLOB_CONTRIBUTOR, 400 * DAY).principal_type =
+            Some(PrincipalType::ServicePrincipal);
         id
     }
 
@@ -181,7 +211,12 @@ impl World {
     pub fn observe(&self, desired: &KeyDesired) -> Observed {
         let now = self.now;
         let mut observed = Observed::unread(account_id(), now);
-        let account = Account { id: account_id(), shared_key: self.key, location: "westeurope".to_owned() };
+        let account = Account {
+            id: account_id(),
+            shared_key: self.key,
+            key_times: self.told_key_times(),
+            location: "westeurope".to_owned(),
+        };
         observed.account = Reading::known(Some(account), now);
         observed.listings = BTreeMap::from([(account_id().subscription(), Reading::known((), now))]);
         for (id, truth) in &self.workspaces {
@@ -196,6 +231,7 @@ impl World {
                 primary_identity: None,
                 data_isolation: None,
                 provisioning_state: Some("Succeeded".to_owned()),
+                created_at: truth.created_at,
                 location: "westeurope".to_owned(),
             };
             let entry = ObservedWorkspace {
@@ -206,8 +242,17 @@ impl World {
             observed.workspaces.insert(id.clone(), entry);
         }
         observed.elsewhere = Reading::known(BTreeMap::from([(workspace_id("far-away"), self.elsewhere.clone())]), now);
+        observed.endpoints = Reading::known(self.endpoints.clone(), now);
         observed.assignments = Reading::known(self.assignments.clone(), now);
         observed.roles = self.roles.iter().map(|(id, role)| (*id, Reading::known(role.clone(), now))).collect();
+        for principal in self.members.values().flatten().chain(needed(desired).iter()) {
+            let assigned = |group: &PrincipalId| self.assignments.iter().any(|a| a.principal == *group);
+            let shown: BTreeSet<PrincipalId> = self.groups_of(*principal).into_iter().filter(assigned).collect();
+            for group in &shown {
+                observed.history.member_since.insert((*principal, *group), self.members_seen);
+            }
+            observed.groups.insert(*principal, Reading::known(shown, now));
+        }
         observed.denies = Reading::known(self.denies.clone(), now);
         observed.locks = Reading::known(self.locks.clone(), now);
         let idle = desired.account.as_ref().and_then(|a| a.key_idle).unwrap_or(desired.fleet.waits.key_idle);
@@ -226,15 +271,27 @@ impl World {
             },
             now,
         );
-        observed.history = History { key_on_since: self.key_on_since };
+        observed.history.key_on_since = self.key_on_since;
+        observed.history.keys_taken = self.keys_taken.clone();
         observed
+    }
+
+    fn told_key_times(&self) -> KeyTimes {
+        if self.tells_key_times { self.key_times } else { KeyTimes::default() }
+    }
+
+    /// Somebody makes a key anew.
+    pub fn rotate(&mut self) {
+        self.key_times.key1 = Some(self.now);
     }
 
     /// What a write does, at once.
     pub fn apply(&mut self, action: &Action) {
         match action {
-            Action::GrantRole(Grant { scope, principal, role, name, .. }) => {
+            Action::GrantRole(Grant { scope, principal, principal_type, role, name, condition, .. }) => {
                 let made = self.assign_at(scope.clone(), *principal, *role, 0);
+                made.condition.clone_from(condition);
+                made.principal_type = Some(*principal_type);
                 made.name = *name;
                 made.id = scope.role_assignment(*name);
             }
@@ -243,6 +300,21 @@ impl World {
                     AuthMode::Identity => ObservedAuthMode::Identity,
                     AuthMode::AccessKey => ObservedAuthMode::AccessKey,
                 };
+                match (mode, self.keys_taken.get_mut(workspace)) {
+                    (AuthMode::Identity, _) => drop(self.keys_taken.remove(workspace)),
+                    (AuthMode::AccessKey, Some(taken)) => taken.again = Again::Due,
+                    (AuthMode::AccessKey, None) => {}
+                }
+            }
+            Action::ResyncWorkspaceKeys { workspace } => {
+                let keys = self.told_key_times();
+                let truth = self.workspaces.get_mut(workspace).unwrap();
+                let on_key = truth.mode == ObservedAuthMode::AccessKey;
+                if on_key || self.identity_takes_keys {
+                    truth.holds = self.key_times;
+                }
+                let again = if on_key { Again::Done } else { Again::NotYet };
+                self.keys_taken.insert(workspace.clone(), KeysTaken { keys, again });
             }
             Action::SetSharedKeyAccess { allowed, .. } => {
                 self.key = if *allowed { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed };
@@ -250,6 +322,19 @@ impl World {
             }
             Action::RevokeRole { assignment, .. } => self.assignments.retain(|a| a.id != *assignment),
         }
+    }
+
+    /// The groups that a principal is in, through others too.
+    pub fn groups_of(&self, principal: PrincipalId) -> BTreeSet<PrincipalId> {
+        let mut found = BTreeSet::new();
+        for _ in 0..=self.members.len() {
+            for (group, members) in &self.members {
+                if members.contains(&principal) || members.iter().any(|member| found.contains(member)) {
+                    found.insert(*group);
+                }
+            }
+        }
+        found
     }
 
     /// The naive judgement of a role: by name of role only, unconditional, not denied, at least `age` old.
@@ -261,8 +346,9 @@ impl World {
                 || (held == catalog::FILE_CONTRIBUTOR && role == catalog::FILE_READER)
         };
         let age = SignedDuration::try_from(age).unwrap();
+        let groups = self.groups_of(principal);
         self.assignments.iter().any(|a| {
-            a.principal == principal
+            (a.principal == principal || groups.contains(&a.principal))
                 && enough(a.role)
                 && a.condition.is_none()
                 && a.scope.covers(account_id().arm())
@@ -272,12 +358,12 @@ impl World {
 
     /// Whether a person's work through a workspace succeeds, roles working `propagation` after they were granted.
     pub fn works(&self, workspace: &WorkspaceId, needs: &[Need], propagation: Duration) -> BTreeMap<PrincipalId, bool> {
-        let mode = &self.workspaces[workspace].mode;
+        let Truth { mode, holds, .. } = self.workspaces[workspace].clone();
         let mut works = BTreeMap::new();
         for need in needs {
             let PrincipalRef::Object { id, .. } = need.principal else { continue };
             let ok = match mode {
-                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => self.key.is_on(),
+                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => self.key.is_on() && holds == self.key_times,
                 ObservedAuthMode::Identity => self.has(id, need.role, propagation),
                 ObservedAuthMode::Other(_) => false,
             };
@@ -285,6 +371,22 @@ impl World {
         }
         works
     }
+}
+
+/// Both keys, made at once.
+pub fn made(at: Timestamp) -> KeyTimes {
+    KeyTimes { key1: Some(at), key2: Some(at) }
+}
+
+/// The people and service principals that the documents name by object id.
+fn needed(desired: &KeyDesired) -> BTreeSet<PrincipalId> {
+    let needs = desired.workspaces.values().flat_map(|workspace| &workspace.needs);
+    needs
+        .filter_map(|need| match need.principal {
+            PrincipalRef::Object { kind: PrincipalType::User | PrincipalType::ServicePrincipal, id, .. } => Some(id),
+            _ => None,
+        })
+        .collect()
 }
 
 pub fn owner_role() -> RoleId {
@@ -309,6 +411,7 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
                 suspend: None,
                 needs: needs.clone(),
                 service_grants: ServiceGrants::Wait,
+                accept_stale_keys: None,
                 location: Location::default(),
             };
             ((*id).clone(), workspace)

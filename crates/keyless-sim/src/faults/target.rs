@@ -81,12 +81,13 @@ const LISTS: [&str; 3] = [
 ];
 
 /// What is answered at every scope.
-const EXTENSIONS: [(&str, &str); 11] = [
+const EXTENSIONS: [(&str, &str); 12] = [
     ("GET", "/providers/Microsoft.Authorization/roleAssignments"),
     ("GET PUT DELETE", "/providers/Microsoft.Authorization/roleAssignments/{}"),
     ("GET", "/providers/Microsoft.Authorization/roleDefinitions"),
     ("GET", "/providers/Microsoft.Authorization/roleDefinitions/{}"),
     ("GET", "/providers/Microsoft.Authorization/denyAssignments"),
+    ("GET", "/providers/Microsoft.Authorization/roleEligibilityScheduleInstances"),
     ("GET", "/providers/Microsoft.Authorization/locks"),
     ("GET PUT DELETE", "/providers/Microsoft.Authorization/locks/{}"),
     ("GET", "/providers/Microsoft.Authorization/policyAssignments"),
@@ -113,7 +114,7 @@ impl Target<'_> {
 
     /// Whether the answer has pages.
     pub(crate) fn is_list(&self) -> bool {
-        const PAGED: [&str; 13] = [
+        const PAGED: [&str; 14] = [
             "/subscriptions",
             "/resourceGroups",
             "/storageAccounts",
@@ -125,6 +126,7 @@ impl Target<'_> {
             "/roleAssignments",
             "/roleDefinitions",
             "/denyAssignments",
+            "/roleEligibilityScheduleInstances",
             "/locks",
             "/eventtypes/{}/values",
         ];

@@ -214,6 +214,7 @@ impl PlannedStep {
                 (None, Some(principal.to_string()), Some(role_name(*role)))
             }
             Action::SetAuthMode { workspace: _, mode } => (Some(mode.to_string()), None, None),
+            Action::ResyncWorkspaceKeys { workspace: _ } => (None, None, None),
             Action::SetSharedKeyAccess { account: _, allowed } => (Some(on_off(*allowed).to_owned()), None, None),
         };
         Self {
@@ -266,6 +267,16 @@ impl Noted {
             Finding::ServiceGrantMissing { workspace, principal } => {
                 ("serviceGrantMissing", Some(workspace), Some(principal.to_string()))
             }
+            Finding::EndpointGrantMissing { workspace, endpoint: _, principal } => {
+                ("endpointGrantMissing", Some(workspace), Some(principal.to_string()))
+            }
+            Finding::Undeclared { workspace, kind: _, auth_mode: _, broken: _ } => {
+                ("undeclared", Some(workspace), None)
+            }
+            Finding::ScenarioMisplaced { workspace, scenario: _, kind: _ } => {
+                ("scenarioMisplaced", Some(workspace), None)
+            }
+            Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
             Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
                 ("grantUnwanted", None, Some(principal.to_string()))
             }
@@ -280,7 +291,7 @@ impl Noted {
             }
         };
         let Cause { class, lift } = match finding {
-            Finding::Incomplete { cause, .. } => cause.clone(),
+            Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } => cause.clone(),
             Finding::Fought { fight, .. } => Cause { class: None, lift: Some(Fight::lift(fight.until)) },
             _ => Cause::default(),
         };

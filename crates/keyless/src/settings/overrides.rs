@@ -94,6 +94,9 @@ pub(crate) struct Overrides {
     /// Versions for role assignments, role definitions and deny assignments
     #[arg(long, env = "KEYLESS_API_VERSIONS_AUTHORIZATION", value_name = "VERSION,VERSION")]
     pub(super) api_versions_authorization: Option<VersionList>,
+    /// Versions for roles that could be activated
+    #[arg(long, env = "KEYLESS_API_VERSIONS_ELIGIBILITIES", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_eligibilities: Option<VersionList>,
     /// Versions for locks
     #[arg(long, env = "KEYLESS_API_VERSIONS_LOCKS", value_name = "VERSION,VERSION")]
     pub(super) api_versions_locks: Option<VersionList>,
@@ -109,6 +112,9 @@ pub(crate) struct Overrides {
     /// Versions for the list of subscriptions
     #[arg(long, env = "KEYLESS_API_VERSIONS_SUBSCRIPTIONS", value_name = "VERSION,VERSION")]
     pub(super) api_versions_subscriptions: Option<VersionList>,
+    /// Versions for the list of resources of every type
+    #[arg(long, env = "KEYLESS_API_VERSIONS_RESOURCES", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_resources: Option<VersionList>,
 
     /// Where conveniences are kept over restarts; losing it costs waiting, never safety
     #[arg(long, env = "KEYLESS_STATE_DIR", value_name = "DIR")]

@@ -12,11 +12,13 @@ pub(crate) struct VersionsFile {
     pub workspace_parts: Option<VersionList>,
     pub storage: Option<VersionList>,
     pub authorization: Option<VersionList>,
+    pub eligibilities: Option<VersionList>,
     pub locks: Option<VersionList>,
     pub metrics: Option<VersionList>,
     pub activity_log: Option<VersionList>,
     pub managed_identities: Option<VersionList>,
     pub subscriptions: Option<VersionList>,
+    pub resources: Option<VersionList>,
 }
 
 impl VersionsFile {
@@ -27,22 +29,26 @@ impl VersionsFile {
             workspace_parts,
             storage,
             authorization,
+            eligibilities,
             locks,
             metrics,
             activity_log,
             managed_identities,
             subscriptions,
+            resources,
         } = self.clone();
         [
             (Interface::Workspaces, workspaces),
             (Interface::WorkspaceParts, workspace_parts),
             (Interface::Storage, storage),
             (Interface::Authorization, authorization),
+            (Interface::Eligibilities, eligibilities),
             (Interface::Locks, locks),
             (Interface::Metrics, metrics),
             (Interface::ActivityLog, activity_log),
             (Interface::ManagedIdentities, managed_identities),
             (Interface::Subscriptions, subscriptions),
+            (Interface::Resources, resources),
         ]
         .into_iter()
         .filter_map(|(interface, list)| Some((interface, list?.0)))

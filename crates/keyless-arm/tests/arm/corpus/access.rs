@@ -107,6 +107,7 @@ async fn grant(report: &mut Report, one: &Recorded, scope: &ArmId) {
         principal,
         principal_type: PrincipalType::ServicePrincipal,
         role,
+        condition: None,
         description: "made by a test".to_owned(),
     };
     // Management groups lie in no subscription; the place in the quota is then anybody's.

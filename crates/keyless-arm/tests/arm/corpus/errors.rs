@@ -163,6 +163,7 @@ pub(super) async fn check(report: &mut Report, one: &Recorded) {
                         principal: GUID.parse().unwrap(),
                         principal_type: PrincipalType::ServicePrincipal,
                         role: GUID.parse().unwrap(),
+                        condition: None,
                         description: "x".to_owned(),
                     };
                     (Asked::Grant, client.grant_role(permit, &grant).await)

@@ -23,11 +23,14 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
             Resolved::NotRead(reads) => wants.add((**reads).clone()),
             Resolved::Missing(why) | Resolved::Unknown(why, _) => unmet.push(format!("{}: {why}", view.need.principal)),
             Resolved::Known(holders) => {
-                for (principal, _) in holders {
-                    match access::effective_cover(view.role, *principal, observed, &desired.fleet.waits) {
+                for (principal, kind) in holders {
+                    let question = view.question(*principal, *kind);
+                    match access::effective_cover(&question, observed, &desired.fleet.waits) {
                         Cover::Covered { .. } => {}
-                        Cover::NotRead => {
-                            wants.add(ReadSet { assignments: true, denies: true, ..ReadSet::default() });
+                        Cover::NotRead(reads) => {
+                            wants.add(*reads);
+                            // Needed in any case: with one round less.
+                            wants.denies |= matches!(observed.denies, Reading::NotRead);
                         }
                         Cover::Missing { conditional, .. } => unmet.push(format!(
                             "{} lacks {}{}",
@@ -36,7 +39,8 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
                             if conditional { " (a conditional grant does not count)" } else { "" }
                         )),
                         Cover::Denied { by } => {
-                            unmet.push(format!("{} is, or may be, denied by `{by}`", view.need.principal));
+                            let word = if by.certain { "is" } else { "is, or may be," };
+                            unmet.push(format!("{} {word} denied by `{}`", view.need.principal, by.name));
                         }
                         Cover::Unknown { why, .. } => unmet.push(format!("{}: {why}", view.need.principal)),
                     }
@@ -55,8 +59,8 @@ pub(in crate::plan) fn needs_aged(views: &[NeedView<'_>], observed: &Observed, d
     let mut latest: Option<(Timestamp, String)> = None;
     for view in views {
         let Resolved::Known(holders) = &view.holders else { return told(GateState::NotLooked) };
-        for (principal, _) in holders {
-            match access::cover(view.role, *principal, observed, &desired.fleet.waits) {
+        for (principal, kind) in holders {
+            match access::cover(&view.question(*principal, *kind), observed, &desired.fleet.waits) {
                 Cover::Covered { works_at: Some(at) } => {
                     if latest.as_ref().is_none_or(|(so_far, _)| at > *so_far) {
                         latest = Some((at, format!("{} of {} to work", view.role.name, view.need.principal)));
@@ -66,7 +70,7 @@ pub(in crate::plan) fn needs_aged(views: &[NeedView<'_>], observed: &Observed, d
                     let why = format!("the age of {} of {} is not told", view.role.name, view.need.principal);
                     return told(GateState::unmet(why, "a direct grant whose age Azure tells"));
                 }
-                Cover::Missing { .. } | Cover::Denied { .. } | Cover::Unknown { .. } | Cover::NotRead => {
+                Cover::Missing { .. } | Cover::Denied { .. } | Cover::Unknown { .. } | Cover::NotRead(_) => {
                     return told(GateState::NotLooked);
                 }
             }
@@ -101,7 +105,7 @@ pub(in crate::plan) fn service_grant_there(
         }
         ServiceGrant::NoIdentity => told(GateState::unmet("the workspace has no identity of its own", lift)),
         ServiceGrant::Unknown(why, cause) => told(GateState::unknown("the service's grant", &why, &cause)),
-        ServiceGrant::NotRead => lacks(ReadSet { assignments: true, ..ReadSet::default() }),
+        ServiceGrant::NotRead(reads) => lacks(*reads),
     }
 }
 

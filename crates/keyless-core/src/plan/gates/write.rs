@@ -21,10 +21,13 @@ pub(in crate::plan) fn unlocked(action: &Action, observed: &Observed) -> Judged 
         Reading::Known { value, .. } => value,
     };
     let deletes = matches!(action, Action::RevokeRole { .. });
+    // The workspace lists the account's keys then, which a read-only lock there bars like a write.
+    let takes_keys = matches!(action, Action::ResyncWorkspaceKeys { .. });
+    let account = observed.account_id.arm();
     let barred: Vec<String> = locks
         .iter()
         .filter(|lock| lock.level != LockLevel::CanNotDelete || deletes)
-        .filter(|lock| lock.scope.covers(action.target()))
+        .filter(|lock| lock.scope.covers(action.target()) || (takes_keys && lock.scope.covers(account)))
         .map(|lock| format!("{} at {}", lock.id.name(), lock.scope))
         .collect();
     if barred.is_empty() {

@@ -41,8 +41,10 @@ impl Planner<'_> {
                     }
                 };
                 for (principal, kind) in holders {
-                    match access::cover(view.role, *principal, self.observed, &self.desired.fleet.waits) {
-                        Cover::Covered { .. } | Cover::Denied { .. } | Cover::NotRead => {}
+                    let question = view.question(*principal, *kind);
+                    match access::cover(&question, self.observed, &self.desired.fleet.waits) {
+                        Cover::Covered { .. } | Cover::Denied { .. } => {}
+                        Cover::NotRead(reads) => self.wants.add(*reads),
                         Cover::Unknown { why, cause } => {
                             let what = format!("access of {}", view.need.principal);
                             self.findings.insert(Finding::Incomplete { what, why, cause });
@@ -54,7 +56,10 @@ impl Planner<'_> {
                                 role: view.role.id,
                             });
                             let scope = self.grant_scope(view.need.grant_scope);
-                            let grant = Grant::new(owner, scope, *principal, *kind, view.role.id);
+                            let grant = Grant::new(owner, scope, *principal, *kind, view.role.id)
+                                .under(owner, view.need.condition.clone());
+                            let clashes = self.limits.clashing.contains(&grant.name);
+                            let grant = if clashes { grant.renamed(owner) } else { grant };
                             let asked = wanted.entry(grant).or_default();
                             asked.workspaces.insert(workspace.clone());
                             let words: Vec<&str> = view.need.because.iter().map(String::as_str).collect();
@@ -114,9 +119,11 @@ fn without_implied(wanted: BTreeMap<Grant, Asked>) -> Vec<(Grant, Asked)> {
     let implied = |weak: &Grant, asking: &Asked| {
         wanted.iter().any(|(strong, asked)| {
             strong.principal == weak.principal
+                && (strong.condition.is_none() || strong.condition == weak.condition)
                 && asking.workspaces.is_subset(&asked.workspaces)
                 && strong.scope.covers(&weak.scope)
-                && actions(strong).len() > actions(weak).len()
+                && (actions(strong).len() > actions(weak).len()
+                    || (strong.role == weak.role && strong.condition.is_none() && weak.condition.is_some()))
                 && actions(weak).iter().all(|action| actions(strong).contains(action))
         })
     };

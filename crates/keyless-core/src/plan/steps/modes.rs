@@ -62,15 +62,18 @@ impl Planner<'_> {
     fn back(&mut self, workspace: &DesiredWorkspace, own: &Workspace, target: &KeyTarget) {
         // An unset mode is Azure's default, the access key, and is left alone.
         if matches!(own.auth_mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset) {
+            self.resync_after(workspace, target);
             return;
         }
         self.mode_drift(workspace, own);
+        self.resync_before(workspace, own, target);
         let action = Action::SetAuthMode { workspace: workspace.id.clone(), mode: AuthMode::AccessKey };
         let active = gates::workspace_active(workspace, self.desired, self.observed.now);
         let mut checks = self.checks(&action, Effort::Loosen, active);
         checks.look(Gate::ModeKnown, gates::mode_known(&workspace.id, self.observed));
         checks.look(Gate::KeyOn, gates::key_on(self.observed, matches!(target, KeyTarget::On)));
         checks.look(Gate::KeyEffective, gates::key_effective(self.observed, self.desired));
+        checks.look(Gate::KeysTaken, gates::keys_taken(workspace, own, self.observed));
         checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
         self.push(action, Effort::Loosen, BTreeSet::from([workspace.id.clone()]), checks);
     }

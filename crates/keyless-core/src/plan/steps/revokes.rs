@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::action::{Action, Effort, assignment_name};
+use crate::action::{Action, Effort, is_own_name};
 use crate::gate::Gate;
 use crate::id::{PrincipalId, WorkspaceId};
 use crate::plan::Finding;
@@ -32,10 +32,7 @@ impl Planner<'_> {
         let owner = &self.desired.fleet.owner;
         let account = self.desired.account_id.arm();
         let leavers = assignments.iter().filter(|assignment| {
-            assignment.scope == *account
-                && !kept.contains(&assignment.principal)
-                && assignment.condition.is_none()
-                && assignment.name == assignment_name(owner, account, assignment.principal, assignment.role)
+            assignment.scope == *account && !kept.contains(&assignment.principal) && is_own_name(owner, assignment)
         });
         for assignment in leavers {
             let (id, principal, role) = (assignment.id.clone(), assignment.principal, assignment.role);
@@ -47,6 +44,7 @@ impl Planner<'_> {
             let active = gates::account_active(self.desired, self.observed.now);
             let mut checks = self.checks(&action, Effort::Loosen, active);
             checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+            checks.look(Gate::WentBack, gates::went_back(self.observed, self.desired));
             checks.look(Gate::Listed, gates::subscriptions_listed(self.observed));
             self.push(action, Effort::Loosen, BTreeSet::new(), checks);
         }

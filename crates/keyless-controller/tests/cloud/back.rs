@@ -1,0 +1,130 @@
+//! The way back by the whole controller: keys that were made anew meanwhile, crashes in the middle, a right that is missing.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::cloud::*;
+use crate::rig::Rig;
+use keyless_controller::event::Name;
+use keyless_core::desired::*;
+
+const NAMES: [&str; 2] = ["ml-a", "ml-b"];
+
+fn back(revision: &str) -> Desired {
+    with_key(desired(revision, AuthMode::AccessKey, &NAMES), "stone", DesiredSharedKey::Enabled)
+}
+
+/// Two workspaces off keys, and somebody who made a key of their account anew since.
+async fn rotated() -> (Arc<Cloud>, tempfile::TempDir, Rig) {
+    let (cloud, dir) = (Cloud::with("stone", &NAMES), tempfile::tempdir().unwrap());
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &NAMES));
+    rig.converged("1").await;
+    let now = cloud.now();
+    {
+        let mut state = cloud.lock();
+        state.made.insert(account_id("stone"), now);
+        state.stale = NAMES.iter().map(|name| workspace_id(name)).collect();
+        state.calls.clear();
+        state.faults.clear();
+    }
+    (cloud, dir, rig)
+}
+
+#[tokio::test(start_paused = true)]
+async fn keys_that_were_made_anew_are_taken_before_the_switch_and_once_after_it() {
+    let (cloud, dir, rig) = rotated().await;
+    rig.files.send_replace(Some(Arc::new(back("2"))));
+    rig.converged("2").await;
+    let calls = cloud.calls();
+    assert_eq!(calls[0], "key on stone", "{calls:?}");
+    for name in NAMES {
+        let own: Vec<&String> = calls.iter().filter(|call| call.starts_with(name)).collect();
+        let [taken, switched] = [format!("{name} takes keys"), format!("{name} accesskey")];
+        assert_eq!(own, [&taken, &switched, &taken]);
+    }
+    rig.passes(5).await;
+    assert!(rig.stop().await.settled);
+    let again = Rig::start(&cloud, dir.path(), back("2"));
+    again.converged("2").await;
+    again.passes(5).await;
+    assert_eq!(cloud.calls(), calls, "neither passes nor a restart take keys for nothing");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_write_of_the_way_back_costs_a_wait_and_keys_taken_once_more() {
+    // The key, and for each workspace its keys, its mode and its keys once more.
+    for number in 1..=7 {
+        for landing in [None, Some(Duration::ZERO), Some(Duration::from_secs(200))] {
+            let (cloud, dir, rig) = rotated().await;
+            cloud.lock().faults.insert(number, Fault::Hang(landing));
+            rig.files.send_replace(Some(Arc::new(back("2"))));
+            while cloud.calls().len() < number {
+                cloud.called.notified().await;
+            }
+            rig.crash().await;
+            // The cloud looks at every switch: nobody is sent to a dead key or to one that is not held.
+            let next = Rig::start(&cloud, dir.path(), back("2"));
+            next.converged("2").await;
+            next.passes(3).await;
+            let calls = cloud.calls();
+            // The write that was lost, and the keys of two workspaces whose taking is forgotten.
+            assert!(calls.len() <= 7 + 3, "at write {number}: {calls:?}");
+            assert!(cloud.lock().stale.is_empty(), "at write {number}: {calls:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_that_turn_round_in_the_middle_leave_nobody_without_access() {
+    // Some back and some not yet, then forward again, then back again; the cloud judges every write.
+    for writes in 1..=5 {
+        let (cloud, _dir, rig) = rotated().await;
+        rig.files.send_replace(Some(Arc::new(back("2"))));
+        while cloud.calls().len() < writes {
+            cloud.called.notified().await;
+        }
+        rig.files.send_replace(Some(Arc::new(desired("3", AuthMode::Identity, &NAMES))));
+        rig.converged("3").await;
+        assert!(!cloud.key_on("stone"));
+        rig.files.send_replace(Some(Arc::new(back("4"))));
+        rig.converged("4").await;
+        assert!(cloud.key_on("stone"));
+        rig.passes(3).await;
+        assert!(cloud.lock().stale.is_empty());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_right_that_is_missing_holds_its_workspace_and_is_told_with_the_command() {
+    let (cloud, _dir, rig) = rotated().await;
+    // One of the two was made after the rotation, so that it has the keys.
+    {
+        let mut state = cloud.lock();
+        let young = workspace_id("ml-b");
+        let born = state.made[&account_id("stone")] + jiff::SignedDuration::from_secs(1);
+        state.workspaces.get_mut(&young).unwrap().created_at = Some(born);
+        state.stale.remove(&young);
+        for number in 2..100 {
+            state.faults.insert(number, Fault::NoRightToKeys);
+        }
+    }
+    rig.files.send_replace(Some(Arc::new(back("2"))));
+    rig.until("the other one is back", |_| cloud.calls().iter().any(|call| call == "ml-b accesskey")).await;
+    rig.passes(30).await;
+    assert!(!cloud.calls().iter().any(|call| call == "ml-a accesskey"));
+    let told = rig.told(Name::GateUnmet);
+    let command = "az ml workspace sync-keys --name ml-a";
+    assert!(told.iter().any(|event| event.lift.as_deref().is_some_and(|lift| lift.contains(command))), "{told:#?}");
+    let failed = rig.told(Name::ActionFailed);
+    assert!(failed.iter().all(|event| event.kind == Some("ResyncWorkspaceKeys")), "{failed:#?}");
+
+    // Done by hand, and said so in the document.
+    cloud.lock().stale.clear();
+    let mut accepted = back("3");
+    let until = cloud.now() + jiff::SignedDuration::from_secs(3600);
+    let declared = accepted.workspaces.get_mut(&workspace_id("ml-a")).unwrap();
+    declared.accept_stale_keys =
+        Some(Acceptance { reason: "synced by hand".to_owned(), owner: "ops".to_owned(), until });
+    rig.files.send_replace(Some(Arc::new(accepted)));
+    rig.converged("3").await;
+}

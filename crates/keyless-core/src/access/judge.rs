@@ -1,0 +1,220 @@
+//! The judgement itself.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::desired::Waits;
+use crate::gate::ReadSet;
+use crate::id::PrincipalId;
+use crate::observed::{Cause, Observed, PrincipalType, Reading, RoleAssignment};
+
+use super::denial::{Groups, denials};
+use super::{Cover, Denial, Path, Question, Trust, allows};
+
+/// The whole answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer<'a> {
+    /// How it stands.
+    pub cover: Cover,
+    /// Every grant that gives some of the data actions, also those that are not enough.
+    pub paths: Vec<Path<'a>>,
+    /// The data actions that no sufficient grant gives.
+    pub missing: Vec<&'static str>,
+    /// The denials that take some of them, those that are known to apply first; empty too while they are not known.
+    pub denials: Vec<Denial>,
+}
+
+/// Judges one principal's hold on one role's data actions at the observed account, deny assignments left out.
+#[must_use]
+pub fn cover(question: &Question<'_>, observed: &Observed, waits: &Waits) -> Cover {
+    granted(question, observed, waits, Through::Groups).cover
+}
+
+/// As [`cover`], and only grants to the principal itself count.
+#[must_use]
+pub fn direct_cover(question: &Question<'_>, observed: &Observed, waits: &Waits) -> Cover {
+    granted(question, observed, waits, Through::Nothing).cover
+}
+
+/// As [`cover`], and deny assignments count too.
+#[must_use]
+pub fn effective_cover(question: &Question<'_>, observed: &Observed, waits: &Waits) -> Cover {
+    judge(question, observed, waits).cover
+}
+
+/// Judges, and tells the whole way.
+#[must_use]
+pub fn judge<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits) -> Answer<'a> {
+    let mut answer = granted(question, observed, waits, Through::Groups);
+    let groups = groups(question, observed);
+    let against = match &observed.denies {
+        Reading::NotRead => Err(Cover::NotRead(Box::new(ReadSet { denies: true, ..ReadSet::default() }))),
+        Reading::Unknown { why, cause } => {
+            Err(Cover::Unknown { why: format!("deny assignments: {why}"), cause: cause.clone() })
+        }
+        Reading::Known { value, .. } => denials(value, question, groups, observed).map_err(Cover::NotRead),
+    };
+    let covered = matches!(answer.cover, Cover::Covered { .. });
+    match against {
+        Ok(denials) => {
+            answer.denials = denials;
+            if covered && let Some(first) = answer.denials.first() {
+                answer.cover = Cover::Denied { by: Box::new(first.clone()) };
+            }
+        }
+        // Without a grant nothing that a denial could take is there.
+        Err(undecided) if covered => answer.cover = undecided,
+        Err(_) => {}
+    }
+    answer
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Through {
+    Groups,
+    Nothing,
+}
+
+fn groups<'a>(question: &Question<'_>, observed: &'a Observed) -> Groups<'a> {
+    if !question.has_groups() {
+        return Groups::Untold;
+    }
+    match observed.groups.get(&question.principal) {
+        Some(Reading::Known { value, .. }) => Groups::Known(value),
+        Some(Reading::Unknown { .. }) => Groups::Untold,
+        Some(Reading::NotRead) | None => Groups::NotRead,
+    }
+}
+
+fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, through: Through) -> Answer<'a> {
+    let nothing =
+        |cover| Answer { cover, paths: Vec::new(), missing: question.role.data_actions.to_vec(), denials: Vec::new() };
+    let assignments = match &observed.assignments {
+        Reading::NotRead => {
+            return nothing(Cover::NotRead(Box::new(ReadSet { assignments: true, ..ReadSet::default() })));
+        }
+        Reading::Unknown { why, cause } => {
+            return nothing(Cover::Unknown { why: format!("role assignments: {why}"), cause: cause.clone() });
+        }
+        Reading::Known { value, .. } => value,
+    };
+    let no_groups = BTreeSet::new();
+    let member_of = match (through, groups(question, observed)) {
+        (Through::Groups, Groups::Known(groups)) => groups,
+        (_, _) => &no_groups,
+    };
+    let account = observed.account_id.arm();
+    let at_account = || assignments.iter().filter(|assignment| assignment.scope.covers(account));
+    let mut paths: Vec<Path<'a>> = Vec::new();
+    let mut unread = None;
+    for assignment in at_account() {
+        let Some(through) = reached(question.principal, member_of, assignment) else { continue };
+        let definition = match observed.roles.get(&assignment.role) {
+            Some(Reading::Known { value, .. }) => value,
+            Some(Reading::Unknown { why, cause }) => {
+                unread = Some((format!("role definition {}: {why}", assignment.role), cause.clone()));
+                continue;
+            }
+            Some(Reading::NotRead) | None => {
+                unread = Some((format!("role definition {}: not read", assignment.role), Cause::default()));
+                continue;
+            }
+        };
+        let gives: Vec<&'static str> = question
+            .role
+            .data_actions
+            .iter()
+            .filter(|action| definition.permissions.iter().any(|block| allows(block, action)))
+            .copied()
+            .collect();
+        if gives.is_empty() {
+            continue;
+        }
+        let trust = Trust::of(question, assignment, definition, through, observed, waits);
+        let is_enough = question.takes(assignment.condition.as_deref());
+        paths.push(Path { assignment, definition, through, gives, is_enough, trust });
+    }
+
+    let mut works_at: Option<Option<Timestamp>> = None; // None: nothing judged yet; Some(None): age not told
+    let mut missing = Vec::new();
+    let mut conditional = true;
+    for &action in question.role.data_actions {
+        let giving = || paths.iter().filter(|path| path.gives.contains(&action));
+        let best = giving().filter(|path| path.is_enough).map(|path| path.trust.works_at).reduce(earlier);
+        match best {
+            Some(at) => works_at = Some(works_at.map_or(at, |so_far| later(so_far, at))),
+            None => {
+                missing.push(action);
+                conditional &= giving().next().is_some();
+            }
+        }
+    }
+    let cover = if missing.is_empty() {
+        Cover::Covered { works_at: works_at.flatten() }
+    } else if let Some((why, cause)) = unread {
+        Cover::Unknown { why, cause }
+    } else {
+        let candidate = |assignment: &&RoleAssignment| may_help(question, &missing, assignment, observed);
+        let undecided = through == Through::Groups && question.has_groups() && at_account().any(|a| candidate(&a));
+        match observed.groups.get(&question.principal) {
+            Some(Reading::NotRead) | None if undecided => {
+                let groups = BTreeSet::from([question.principal]);
+                Cover::NotRead(Box::new(ReadSet { groups, ..ReadSet::default() }))
+            }
+            Some(Reading::Unknown { why, cause }) if undecided => {
+                Cover::Unknown { why: format!("groups of {}: {why}", question.principal), cause: cause.clone() }
+            }
+            _ => {
+                let data_actions = missing.iter().map(|&action| action.to_owned()).collect();
+                Cover::Missing { data_actions, conditional }
+            }
+        }
+    };
+    Answer { cover, paths, missing, denials: Vec::new() }
+}
+
+/// Whether an assignment is made to the principal, or to which of its groups.
+fn reached(
+    principal: PrincipalId,
+    member_of: &BTreeSet<PrincipalId>,
+    assignment: &RoleAssignment,
+) -> Option<Option<PrincipalId>> {
+    if assignment.principal == principal {
+        return Some(None);
+    }
+    member_of.contains(&assignment.principal).then_some(Some(assignment.principal))
+}
+
+/// Whether the assignment would give something that is missing, were the principal in the group it is made to. Reading the
+/// groups costs a request for each principal, so it is asked for only then.
+fn may_help(question: &Question<'_>, missing: &[&str], assignment: &RoleAssignment, observed: &Observed) -> bool {
+    let may_be_group = match assignment.principal_type {
+        None | Some(PrincipalType::Group | PrincipalType::ForeignGroup) => true,
+        Some(PrincipalType::User | PrincipalType::ServicePrincipal | PrincipalType::Device) => false,
+    };
+    let gives = || match observed.roles.get(&assignment.role) {
+        Some(Reading::Known { value, .. }) => {
+            missing.iter().any(|action| value.permissions.iter().any(|block| allows(block, action)))
+        }
+        Some(Reading::Unknown { .. } | Reading::NotRead) | None => true,
+    };
+    assignment.principal != question.principal
+        && may_be_group
+        && question.takes(assignment.condition.as_deref())
+        && gives()
+}
+
+fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (known, None) | (None, known) => known,
+    }
+}
+
+fn later(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.max(b)),
+        _ => None,
+    }
+}

@@ -1,0 +1,66 @@
+//! One way from a principal to data actions: an assignment, the group it goes through, and since when it counts.
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::desired::Waits;
+use crate::id::PrincipalId;
+use crate::observed::{Observed, PrincipalType, RoleAssignment, RoleDefinition};
+
+use super::Question;
+
+/// One assignment that gives the principal some of the data actions in question.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Path<'a> {
+    /// The assignment.
+    pub assignment: &'a RoleAssignment,
+    /// Its role.
+    pub definition: &'a RoleDefinition,
+    /// The group it is made to, if it reaches the principal through one.
+    pub through: Option<PrincipalId>,
+    /// The data actions in question that it gives.
+    pub gives: Vec<&'static str>,
+    /// Whether the need takes it: it has no condition, or just the one that is asked for.
+    pub is_enough: bool,
+    /// When it may be relied on.
+    pub trust: Trust,
+}
+
+/// Since when a path counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Trust {
+    /// The youngest of what makes it up; `None` where Azure does not tell the assignment's age.
+    pub since: Option<Timestamp>,
+    /// When it may be relied on: `since` plus the wait for such a path.
+    pub works_at: Option<Timestamp>,
+}
+
+impl Trust {
+    /// Age runs from the youngest of the assignment's `createdOn` and `updatedOn`, the role definition's `updatedOn` and,
+    /// through a group, the first time the membership was seen.
+    ///
+    /// At management-group scope, and for managed identities through a group, the data plane may take hours.
+    /// Source: <https://learn.microsoft.com/azure/role-based-access-control/troubleshooting>.
+    pub(super) fn of(
+        question: &Question<'_>,
+        assignment: &RoleAssignment,
+        definition: &RoleDefinition,
+        through: Option<PrincipalId>,
+        observed: &Observed,
+        waits: &Waits,
+    ) -> Self {
+        let member_since = through.map(|group| {
+            // Not remembered means seen just now, for the first time.
+            observed.history.member_since.get(&(question.principal, group)).copied().unwrap_or(observed.now)
+        });
+        let made = assignment.created_on.max(assignment.updated_on);
+        let since = made.map(|made| Some(made).max(definition.updated_on).max(member_since).unwrap_or(made));
+        let high = assignment.scope.is_management_group() || assignment.scope.as_str() == "/";
+        // A person signs in anew; an identity's groups are cached by the resources for about a day.
+        let slow = through.is_some() && question.kind != Some(PrincipalType::User);
+        let wait = if high || slow { waits.group_propagation } else { waits.role_propagation };
+        let works_at = since.and_then(|since| {
+            SignedDuration::try_from(wait).ok().and_then(|wait| since.checked_add(wait).ok()) //
+        });
+        Self { since, works_at }
+    }
+}

@@ -1,0 +1,111 @@
+//! What hangs on the account beside the declared workspaces: undeclared ones, endpoints, and scenarios out of place.
+//!
+//! None of it is a step. It is looked at on every pass, so that what comes late is told on the next one.
+
+use std::collections::BTreeSet;
+
+use crate::catalog::ScenarioKind;
+use crate::gate::ReadSet;
+use crate::observed::{ObservedAuthMode, Reading, WorkspaceKind};
+use crate::plan::needs::{self, ServiceGrant};
+use crate::plan::{Finding, Look};
+
+use super::Planner;
+
+impl Planner<'_> {
+    pub(super) fn neighbours(&mut self) {
+        self.undeclared();
+        self.endpoints();
+        self.misplaced();
+    }
+
+    /// Workspaces that no document names. While the key is on they hold it, which its own gate tells; once it is off, one
+    /// that comes in access-key mode is broken from birth.
+    fn undeclared(&mut self) {
+        let key_off =
+            self.observed.account.value().and_then(Option::as_ref).is_some_and(|account| !account.shared_key.is_on());
+        if !key_off && self.look != Look::Everything {
+            return;
+        }
+        let mut wanted = BTreeSet::new();
+        for (id, entry) in &self.observed.workspaces {
+            if self.desired.workspaces.contains_key(id) {
+                continue;
+            }
+            match &entry.workspace {
+                Reading::NotRead => {
+                    wanted.insert(id.clone());
+                }
+                Reading::Known { value: Some(own), .. } => {
+                    let broken = key_off && own.auth_mode == ObservedAuthMode::AccessKey;
+                    self.findings.insert(Finding::Undeclared {
+                        workspace: id.clone(),
+                        kind: own.kind.clone(),
+                        auth_mode: own.auth_mode.clone(),
+                        broken,
+                    });
+                }
+                Reading::Known { value: None, .. } => {}
+                Reading::Unknown { why, cause } => {
+                    let what = format!("undeclared workspace {}", id.name());
+                    self.findings.insert(Finding::Unseen { what, why: why.clone(), cause: cause.clone() });
+                }
+            }
+        }
+        self.wants.add(ReadSet { workspaces: wanted, ..ReadSet::default() });
+    }
+
+    /// The service's grants to the identities of managed online endpoints: a missing one is a warning and no gate.
+    fn endpoints(&mut self) {
+        let asking: Vec<_> = self.present().filter(|(workspace, _)| workspace.cares_for_service_grants()).collect();
+        if asking.is_empty() {
+            return;
+        }
+        let endpoints = match &self.observed.endpoints {
+            Reading::NotRead => {
+                self.wants.add(ReadSet { endpoints: true, ..ReadSet::default() });
+                return;
+            }
+            Reading::Unknown { why, cause } => {
+                let (why, cause) = (why.clone(), cause.clone());
+                self.findings.insert(Finding::Unseen { what: "online endpoints".to_owned(), why, cause });
+                return;
+            }
+            Reading::Known { value, .. } => value,
+        };
+        for (workspace, own) in asking {
+            for endpoint in endpoints.iter().filter(|endpoint| endpoint.workspace == workspace.id) {
+                let Some(principal) = endpoint.system else { continue };
+                let granted = needs::endpoint_grant(principal, own, self.observed, &self.desired.fleet.waits);
+                if let ServiceGrant::Missing(principal) = granted {
+                    self.findings.insert(Finding::EndpointGrantMissing {
+                        workspace: workspace.id.clone(),
+                        endpoint: endpoint.name.clone(),
+                        principal,
+                    });
+                }
+            }
+        }
+    }
+
+    /// Scenarios of the hub article on workspaces, and the other way round.
+    fn misplaced(&mut self) {
+        for (workspace, own) in self.present() {
+            let here = match own.kind {
+                WorkspaceKind::Default => ScenarioKind::Workspace,
+                WorkspaceKind::Hub | WorkspaceKind::Project => ScenarioKind::Hub,
+                WorkspaceKind::FeatureStore | WorkspaceKind::Other(_) => continue,
+            };
+            for row in workspace.needs.iter().flat_map(|need| need.rows()) {
+                if crate::catalog::find_scenarios(row.name).any(|row| row.kind == here) {
+                    continue;
+                }
+                self.findings.insert(Finding::ScenarioMisplaced {
+                    workspace: workspace.id.clone(),
+                    scenario: row.name,
+                    kind: own.kind.clone(),
+                });
+            }
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! What plans make of groups and conditions: no grant beside a cover through a group, none that a condition narrows.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod world;
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use keyless_core::action::{Action, Grant, assignment_name, is_own_name, second_name};
+use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER};
+use keyless_core::desired::*;
+use keyless_core::gate::Gate;
+use keyless_core::id::*;
+use keyless_core::observed::*;
+use keyless_core::plan::{self, Limits, Look, Standing};
+use world::*;
+
+const RAW: &str = "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'raw')";
+
+fn service_principal(n: u128) -> PrincipalRef {
+    PrincipalRef::Object { kind: PrincipalType::ServicePrincipal, id: person(n), name: None }
+}
+
+/// A world in which person 1 is in group 7, which is in group 8, and group 8 writes blobs.
+fn nested() -> (World, WorkspaceId) {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.members.insert(person(7), BTreeSet::from([person(1)]));
+    world.members.insert(person(8), BTreeSet::from([person(7)]));
+    world.assign(person(8), BLOB_CONTRIBUTOR, 3 * DAY).principal_type = Some(PrincipalType::Group);
+    (world, a)
+}
+
+fn grants(world: &World, desired: &KeyDesired) -> Vec<Grant> {
+    let steps = look(world, desired).steps;
+    steps
+        .into_iter()
+        .filter_map(|step| if let Action::GrantRole(grant) = step.action { Some(grant) } else { None })
+        .collect()
+}
+
+#[test]
+fn whoever_is_covered_through_a_group_gets_no_grant_of_its_own() {
+    let (mut world, a) = nested();
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert!(!taken.iter().any(|action| matches!(action, Action::GrantRole(_))), "{taken:?}");
+    assert_eq!(look(&world, &desired).standing(), Standing::Converged);
+}
+
+#[test]
+fn the_groups_of_a_principal_are_read_only_where_an_assignment_could_help_it() {
+    let (mut world, a) = nested();
+    let reads = |world: &World, desired: &KeyDesired| {
+        let mut observed = world.observe(desired);
+        observed.groups.clear();
+        let planned = plan::plan(desired, &observed, &Limits::default(), Look::WhatMatters);
+        let granted = planned.steps.iter().any(|step| matches!(step.action, Action::GrantRole(_)));
+        (planned.wants.groups, granted)
+    };
+    let asked = |who: PrincipalRef| desired(&[(&a, AuthMode::Identity, vec![need(who, BLOB_CONTRIBUTOR)])]);
+    let one = BTreeSet::from([person(1)]);
+    assert_eq!(reads(&world, &asked(object(1))), (one, false), "nothing is granted before they are known");
+    let group = PrincipalRef::Object { kind: PrincipalType::Group, id: person(7), name: None };
+    assert_eq!(reads(&world, &asked(group)), (BTreeSet::new(), true), "Azure does not tell a group's groups");
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    assert_eq!(reads(&world, &asked(object(1))), (BTreeSet::new(), false), "it has a grant of its own");
+    world.assignments.retain(|assignment| assignment.principal != person(1));
+    world.assignments.last_mut().unwrap().principal_type = Some(PrincipalType::User);
+    assert_eq!(reads(&world, &asked(object(1))), (BTreeSet::new(), true), "no assignment is made to a group");
+}
+
+#[test]
+fn groups_that_could_not_be_read_are_not_no_groups() {
+    let (world, a) = nested();
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let mut observed = world.observe(&desired);
+    observed.groups.insert(person(1), Reading::unknown("503"));
+    let planned = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    assert_eq!(planned.standing(), Standing::Blocked);
+    assert!(!planned.steps.iter().any(|step| matches!(step.action, Action::GrantRole(_))));
+    assert!(show(&planned).contains("could not be read: groups of"), "{}", show(&planned));
+}
+
+#[test]
+fn through_a_group_the_age_runs_from_when_it_was_first_seen_and_for_services_it_is_a_day() {
+    for (who, waits_hours) in [(object(1), 0.25), (service_principal(1), 24.0)] {
+        let (mut world, a) = nested();
+        world.members_seen = world.now - SignedDuration::from_secs(60);
+        let desired = desired(&[(&a, AuthMode::Identity, vec![need(who, BLOB_CONTRIBUTOR)])]);
+        let until = look(&world, &desired).wakes_at().unwrap();
+        assert_eq!(until, world.members_seen + SignedDuration::from_secs_f64(waits_hours * 3600.0));
+        let mut observed = world.observe(&desired);
+        observed.history = History::default();
+        let forgotten = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+        assert!(forgotten.wakes_at().unwrap() > until, "not remembered is first seen now");
+    }
+}
+
+#[test]
+fn what_a_switch_rests_on_is_read_again_before_it() {
+    let (world, a) = nested();
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let planned = look(&world, &desired);
+    let next = planned.next().unwrap();
+    assert!(matches!(next.action, Action::SetAuthMode { .. }));
+    let reads = plan::confirm_reads(next, &desired, &world.observe(&desired));
+    assert_eq!(reads.groups, BTreeSet::from([person(1)]));
+    let mut observed = world.observe(&desired);
+    observed.forget(&reads);
+    let blind = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    assert!(blind.next().is_none(), "{}", show(&blind));
+}
+
+#[test]
+fn a_denied_group_counts_for_sure_only_where_its_member_is_known() {
+    let (mut world, a) = nested();
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let deny = |principals, excluded: &[u128]| DenyAssignment {
+        name: "stack-deny".to_owned(),
+        scope: account_id().arm().clone(),
+        permissions: vec![Permission { data_actions: vec!["*/write".to_owned()], ..Permission::default() }],
+        exact_scope_only: false,
+        principals,
+        excluded: excluded.iter().map(|n| person(*n)).collect(),
+        conditional: false,
+    };
+    for (principals, excluded, word) in [
+        (vec![DeniedPrincipal::Group(person(8))], vec![], Some("is denied by")),
+        (vec![DeniedPrincipal::Group(person(9))], vec![], Some("is, or may be, denied by")),
+        (vec![DeniedPrincipal::Everyone], vec![8], None),
+        (vec![DeniedPrincipal::Group(person(9))], vec![8], None),
+        // Of group 7 nothing shows: no assignment is made to it.
+        (vec![DeniedPrincipal::Everyone], vec![7], Some("is, or may be, denied by")),
+        (vec![DeniedPrincipal::Everyone], vec![], Some("is denied by")),
+    ] {
+        world.denies = vec![deny(principals.clone(), &excluded)];
+        let planned = look(&world, &desired);
+        match word {
+            None => assert!(planned.next().is_some(), "{principals:?} {excluded:?}: {}", show(&planned)),
+            Some(word) => {
+                assert!(planned.next().is_none());
+                assert!(show(&planned).contains(word), "{principals:?} {excluded:?}: {}", show(&planned));
+            }
+        }
+    }
+}
+
+#[test]
+fn a_group_that_is_spared_is_asked_for_although_the_grant_is_direct() {
+    let (mut world, a) = nested();
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    world.denies = vec![DenyAssignment {
+        name: "all".to_owned(),
+        scope: account_id().arm().clone(),
+        permissions: vec![Permission { data_actions: vec!["*".to_owned()], ..Permission::default() }],
+        exact_scope_only: false,
+        principals: vec![DeniedPrincipal::Everyone],
+        excluded: BTreeSet::from([person(8)]),
+        conditional: false,
+    }];
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let mut observed = world.observe(&desired);
+    assert!(plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters).next().is_some());
+    observed.groups.clear();
+    let planned = plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters);
+    assert_eq!(planned.wants.groups, BTreeSet::from([person(1)]));
+    assert!(planned.next().is_none());
+}
+
+fn under(condition: &str) -> Need {
+    Need { condition: Some(condition.to_owned()), ..need(object(1), BLOB_CONTRIBUTOR) }
+}
+
+#[test]
+fn a_need_with_a_condition_takes_just_that_condition_or_none() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![under(RAW)])]);
+    for (condition, covered) in [(Some(RAW), true), (None, true), (Some("(@Resource[a] StringEquals 'b')"), false)] {
+        world.assignments.retain(|assignment| assignment.principal != person(1));
+        world.assign(person(1), BLOB_CONTRIBUTOR, DAY).condition = condition.map(str::to_owned);
+        assert_eq!(grants(&world, &desired).is_empty(), covered, "{condition:?}");
+    }
+    world.assignments.retain(|assignment| assignment.principal != person(1));
+    let taken = converge(&mut world, &desired, |_, _| {});
+    let Action::GrantRole(made) = &taken[0] else { panic!("{taken:?}") };
+    assert_eq!(made.condition.as_deref(), Some(RAW));
+    assert_eq!(look(&world, &desired).standing(), Standing::Converged);
+}
+
+#[test]
+fn the_same_role_with_and_without_a_condition_is_one_grant_without() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let b = world.workspace("fraud-score", ObservedAuthMode::AccessKey);
+    let plain = vec![need(object(1), BLOB_CONTRIBUTOR)];
+    let desired = desired(&[(&a, AuthMode::Identity, plain), (&b, AuthMode::Identity, vec![under(RAW)])]);
+    converge(&mut world, &desired, |_, _| {});
+    let made: Vec<_> = world.assignments.iter().filter(|a| a.principal == person(1)).map(|a| &a.condition).collect();
+    assert!(made.contains(&&None));
+    assert_eq!(look(&world, &desired).standing(), Standing::Converged);
+}
+
+#[test]
+fn names_of_grants_stay_what_they_were_and_conditions_and_clashes_give_others() {
+    let account = account_id();
+    let name = |condition| assignment_name("ml-platform-prod", account.arm(), person(1), BLOB_READER, condition);
+    // The name of a grant that an earlier release made.
+    assert_eq!(name(None).to_string(), "b5b0fa98-71cf-58d4-9aed-49b4768625c4");
+    let second = second_name("ml-platform-prod", account.arm(), person(1), BLOB_READER, None);
+    let all = BTreeSet::from([name(None), name(Some(RAW)), name(Some("x")), second]);
+    assert_eq!(all.len(), 4);
+    let mut world = World::new();
+    for (named, condition, own) in [
+        (name(None), None, true),
+        (second, None, true),
+        (name(Some(RAW)), Some(RAW), true),
+        (name(None), Some(RAW), false),
+        (name(Some(RAW)), None, false),
+    ] {
+        let made = world.assign(person(1), BLOB_READER, DAY);
+        made.name = named;
+        made.condition = condition.map(str::to_owned);
+        assert_eq!(is_own_name("ml-platform-prod", made), own, "{condition:?}");
+        assert!(!is_own_name("ml-platform-test", made));
+    }
+}
+
+#[test]
+fn a_name_that_clashes_gives_way_to_the_second_which_is_taken_back_like_the_first() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let mut wanted = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let first = grants(&world, &wanted).remove(0);
+    let limits = Limits { clashing: BTreeSet::from([first.name]), ..Limits::default() };
+    let planned = plan::plan(&wanted, &world.observe(&wanted), &limits, Look::Everything);
+    let Action::GrantRole(second) = &planned.next().unwrap().action else { panic!() };
+    assert_ne!(second.name, first.name);
+    assert_eq!(Grant { name: first.name, is_renamed: false, ..second.clone() }, first);
+    world.apply(&Action::GrantRole(second.clone()));
+    assert!(grants(&world, &wanted).is_empty());
+    wanted.workspaces.get_mut(&a).unwrap().needs.clear();
+    wanted.fleet.prune = true;
+    let planned = look(&world, &wanted);
+    assert!(planned.steps.iter().any(|step| matches!(step.action, Action::RevokeRole { .. })), "{}", show(&planned));
+}
+
+#[test]
+fn a_grant_to_an_identity_that_was_made_again_gives_its_successor_nothing() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let compute = |id| Compute {
+        name: "cpu".to_owned(),
+        compute_type: "AmlCompute".to_owned(),
+        identity: Identity { system: Some(id), ..Identity::default() },
+    };
+    world.workspaces.get_mut(&a).unwrap().computes = vec![compute(person(50))];
+    let wanted = desired(&[(&a, AuthMode::Identity, vec![need(PrincipalRef::Compute("cpu".to_owned()), BLOB_READER)])]);
+    let first = grants(&world, &wanted).remove(0);
+    world.apply(&Action::GrantRole(first));
+    world.workspaces.get_mut(&a).unwrap().computes = vec![compute(person(51))];
+    let planned = look(&world, &wanted);
+    assert_eq!(grants(&world, &wanted)[0].principal, person(51));
+    assert!(show(&planned).contains(&format!("of {} any more", person(50))), "{}", show(&planned));
+    let switch = planned.steps.iter().find(|step| matches!(step.action, Action::SetAuthMode { .. })).unwrap();
+    assert!(switch.gates.iter().any(|check| check.gate == Gate::NeedsCovered && !check.state.is_open()));
+}

@@ -1,0 +1,227 @@
+//! The way back to keys, whole: key on, keys taken anew where they may be stale, mode back, and only then what is pruned.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod world;
+
+use keyless_core::action::Action;
+use keyless_core::catalog::BLOB_CONTRIBUTOR;
+use keyless_core::desired::*;
+use keyless_core::id::*;
+use keyless_core::observed::*;
+use world::*;
+
+fn names(actions: &[Action]) -> Vec<String> {
+    actions.iter().map(ToString::to_string).collect()
+}
+
+/// A workspace off keys for good, in which somebody works by a grant of this installation.
+fn off_keys() -> (World, WorkspaceId) {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let forward = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    converge(&mut world, &forward, |_, _| {});
+    assert!(!world.key.is_on());
+    (world, a)
+}
+
+fn back(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired {
+    let mut back = desired(workspaces);
+    declare_account(&mut back, DesiredSharedKey::Enabled);
+    back
+}
+
+#[test]
+fn who_leaves_the_files_on_the_way_back_keeps_the_grant_until_the_key_serves() {
+    let (mut world, a) = off_keys();
+    // The list of who needs the data goes together with the mode: with keys nobody needs it.
+    let mut back = back(&[(&a, AuthMode::AccessKey, vec![])]);
+    back.fleet.prune = true;
+    let taken = converge(&mut world, &back, |before, action| {
+        if matches!(action, Action::RevokeRole { .. }) {
+            assert_eq!(before.workspaces[&a].mode, ObservedAuthMode::AccessKey, "still at work by the grant");
+        }
+    });
+    assert_eq!(
+        names(&taken),
+        [
+            "SetSharedKeyAccess enabled on stml",
+            "SetAuthMode accesskey on fraud-train",
+            "RevokeRole Storage Blob Data Contributor from 00000000-0000-0000-0000-00000000a001",
+        ]
+    );
+    let plan = look(&world, &back);
+    assert!(plan.steps.is_empty() && plan.drift.is_empty(), "{}", show(&plan));
+}
+
+#[test]
+fn a_way_back_that_is_barred_keeps_every_grant() {
+    let (mut world, a) = off_keys();
+    let b = world.workspace("churn", ObservedAuthMode::Other("UserDelegationSAS".to_owned()));
+    let mut back = back(&[(&a, AuthMode::AccessKey, vec![]), (&b, AuthMode::AccessKey, vec![])]);
+    back.fleet.prune = true;
+    let taken = converge(&mut world, &back, |_, _| {});
+    assert_eq!(names(&taken), ["SetSharedKeyAccess enabled on stml", "SetAuthMode accesskey on fraud-train"]);
+    let shown = show(&look(&world, &back));
+    assert!(shown.contains("went_back: the way back is not over: churn is on UserDelegationSAS"), "{shown}");
+}
+
+#[test]
+fn keys_that_were_made_anew_are_taken_before_the_switch_and_once_more_after_it() {
+    let (mut world, a) = off_keys();
+    world.rotate();
+    let needs = vec![need(object(1), BLOB_CONTRIBUTOR)];
+    let back = back(&[(&a, AuthMode::AccessKey, needs.clone())]);
+    insta::assert_snapshot!(show(&look(&world, &back)), @r"
+    ready
+    - SetSharedKeyAccess enabled on stml
+    - ResyncWorkspaceKeys of fraud-train
+        key_on: the key is still off
+    - SetAuthMode accesskey on fraud-train
+        key_on: the key is still off
+        key_effective: not looked at
+        keys_taken: a key was made at 2026-11-30T09:30:00Z, and whether the workspace has it is not told
+    ");
+    let taken = converge(&mut world, &back, |before, action| {
+        let mut after = before.clone();
+        after.apply(action);
+        assert!(after.works(&a, &needs, std::time::Duration::ZERO).values().all(|works| *works), "{action} denies");
+    });
+    assert_eq!(
+        names(&taken),
+        [
+            "SetSharedKeyAccess enabled on stml",
+            "ResyncWorkspaceKeys of fraud-train",
+            "SetAuthMode accesskey on fraud-train",
+            "ResyncWorkspaceKeys of fraud-train",
+        ]
+    );
+    let plan = look(&world, &back);
+    assert!(plan.steps.is_empty() && plan.drift.is_empty(), "{}", show(&plan));
+    // Without the step in between people would stand before a door with a new lock.
+    let (mut careless, a) = off_keys();
+    careless.rotate();
+    for action in &taken[..1] {
+        careless.apply(action);
+    }
+    careless.apply(&taken[2]);
+    assert!(careless.works(&a, &needs, std::time::Duration::ZERO).values().all(|works| !works));
+}
+
+#[test]
+fn keys_as_old_as_the_workspace_are_not_taken_anew() {
+    let (mut world, a) = off_keys();
+    let taken = converge(&mut world, &back(&[(&a, AuthMode::AccessKey, vec![])]), |_, _| {});
+    assert_eq!(names(&taken), ["SetSharedKeyAccess enabled on stml", "SetAuthMode accesskey on fraud-train"]);
+}
+
+#[test]
+fn what_is_not_told_of_keys_or_workspace_counts_as_made_anew() {
+    for hide in [
+        (|world: &mut World, _: &WorkspaceId| world.tells_key_times = false) as fn(&mut World, &WorkspaceId),
+        |world, _| world.key_times.key2 = None,
+        |world, a| world.workspaces.get_mut(a).unwrap().created_at = None,
+    ] {
+        let (mut world, a) = off_keys();
+        hide(&mut world, &a);
+        let taken = converge(&mut world, &back(&[(&a, AuthMode::AccessKey, vec![])]), |_, _| {});
+        let resyncs = taken.iter().filter(|action| matches!(action, Action::ResyncWorkspaceKeys { .. })).count();
+        assert_eq!(resyncs, 2, "{taken:?}");
+    }
+}
+
+#[test]
+fn a_restart_in_the_middle_takes_the_keys_once_more_and_one_at_the_end_nothing() {
+    let (mut world, a) = off_keys();
+    world.rotate();
+    let back = back(&[(&a, AuthMode::AccessKey, vec![])]);
+    let step = |world: &mut World| {
+        let plan = look(world, &back);
+        match plan.next() {
+            Some(step) => world.apply(&step.action),
+            None => world.advance(plan.wakes_at().unwrap()),
+        }
+        plan.next().map(|step| step.action.kind())
+    };
+    assert_eq!(step(&mut world), Some("SetSharedKeyAccess"));
+    assert_eq!(step(&mut world), Some("ResyncWorkspaceKeys"));
+    world.keys_taken.clear();
+    assert_eq!(step(&mut world), Some("ResyncWorkspaceKeys"), "a new process cannot know");
+    assert_eq!(step(&mut world), None, "until the key works");
+    assert_eq!(step(&mut world), Some("SetAuthMode"));
+    // Once back, no process takes keys for nothing: a converged fleet is written to by nobody.
+    world.keys_taken.clear();
+    assert_eq!(world.workspaces[&a].holds, world.key_times);
+    world.rotate();
+    assert!(look(&world, &back).steps.is_empty());
+}
+
+#[test]
+fn a_rotation_between_the_keys_and_the_switch_holds_the_switch() {
+    let (mut world, a) = off_keys();
+    world.rotate();
+    let back = back(&[(&a, AuthMode::AccessKey, vec![])]);
+    world.apply(&Action::SetSharedKeyAccess { account: account_id(), allowed: true });
+    world.apply(&Action::ResyncWorkspaceKeys { workspace: a.clone() });
+    world.advance(world.now + jiff::SignedDuration::from_secs(600));
+    assert!(matches!(look(&world, &back).next().unwrap().action, Action::SetAuthMode { .. }));
+    world.rotate();
+    assert!(matches!(look(&world, &back).next().unwrap().action, Action::ResyncWorkspaceKeys { .. }));
+}
+
+#[test]
+fn a_workspace_that_takes_no_keys_on_identity_has_them_in_the_end() {
+    let (mut world, a) = off_keys();
+    world.rotate();
+    world.identity_takes_keys = false;
+    converge(&mut world, &back(&[(&a, AuthMode::AccessKey, vec![])]), |_, _| {});
+    assert_eq!(world.workspaces[&a].holds, world.key_times);
+}
+
+#[test]
+fn a_refusal_to_take_keys_holds_that_workspace_and_nothing_else_until_it_is_accepted() {
+    use keyless_core::plan::{self, Limits, Look, Refusal};
+    let (mut world, a) = off_keys();
+    let b = world.workspace("churn", ObservedAuthMode::Identity);
+    world.workspaces.get_mut(&b).unwrap().created_at = Some(world.now);
+    world.rotate();
+    world.workspaces.get_mut(&b).unwrap().created_at = Some(world.now + jiff::SignedDuration::from_secs(1));
+    let mut back = back(&[(&a, AuthMode::AccessKey, vec![]), (&b, AuthMode::AccessKey, vec![])]);
+    world.apply(&Action::SetSharedKeyAccess { account: account_id(), allowed: true });
+    world.advance(world.now + jiff::SignedDuration::from_secs(600));
+    let refused = Refusal {
+        until: world.now + jiff::SignedDuration::from_secs(3600),
+        why: "AuthorizationFailed".to_owned(),
+        lift: None,
+    };
+    let resync = Action::ResyncWorkspaceKeys { workspace: a.clone() };
+    let limits = Limits { refused: [(resync, refused)].into(), ..Limits::default() };
+    let plan = plan::plan(&back, &world.observe(&back), &limits, Look::Everything);
+    let other = Action::SetAuthMode { workspace: b.clone(), mode: AuthMode::AccessKey };
+    assert_eq!(plan.next().unwrap().action, other);
+    let held = plan.steps.iter().find(|step| step.workspaces.contains(&a) && step.action.kind() == "SetAuthMode");
+    let lifts = format!("{:?}", held.unwrap().gates);
+    assert!(lifts.contains("az ml workspace sync-keys --name fraud-train --resource-group rg"), "{lifts}");
+
+    let accept = |until| Acceptance { reason: "done by hand".to_owned(), owner: "ops".to_owned(), until };
+    let declared = back.workspaces.get_mut(&a).unwrap();
+    declared.accept_stale_keys = Some(accept(world.now - jiff::SignedDuration::from_secs(1)));
+    let shown = show(&look(&world, &back));
+    assert!(shown.contains("; what ops accepted ended at "), "{shown}");
+    let declared = back.workspaces.get_mut(&a).unwrap();
+    declared.accept_stale_keys = Some(accept(world.now + jiff::SignedDuration::from_secs(1)));
+    let plan = look(&world, &back);
+    assert!(plan.steps.iter().all(|step| step.action.kind() == "SetAuthMode" && step.is_open()), "{}", show(&plan));
+}
+
+#[test]
+fn a_read_only_lock_on_the_account_bars_taking_its_keys() {
+    let (mut world, a) = off_keys();
+    world.rotate();
+    world.key = SharedKeyAccess::Allowed;
+    world.key_on_since = Some(world.now);
+    let id = ArmId::parse(&format!("{}/providers/Microsoft.Authorization/locks/l", account_id())).unwrap();
+    world.locks.push(Lock { id, scope: account_id().arm().clone(), level: LockLevel::ReadOnly });
+    let plan = look(&world, &back(&[(&a, AuthMode::AccessKey, vec![])]));
+    let resync = plan.steps.iter().find(|step| step.action.kind() == "ResyncWorkspaceKeys").unwrap();
+    assert!(!resync.is_open());
+}

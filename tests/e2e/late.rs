@@ -1,0 +1,108 @@
+//! What comes late is noticed on the next pass: a workspace on an account whose key is off, an endpoint without its grant,
+//! a compute with a new identity.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use crate::harness::{Daemon, Sim, id_of, patience, same_id, text_at};
+
+const WORKSPACES: usize = 6;
+const ML: &str = "Microsoft.MachineLearningServices/workspaces";
+
+/// `interval` of the files, twice, because a look over the fleet may have just gone by, and two seconds.
+const SOON: Duration = Duration::from_secs(4);
+
+fn converged() -> (Sim, Daemon) {
+    let sim = Sim::fleet(WORKSPACES, 5);
+    let mut daemon = Daemon::start(&sim);
+    daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
+    (sim, daemon)
+}
+
+/// The event, which comes within [`SOON`] of `since` and is told once.
+#[track_caller]
+fn told_soon(daemon: &mut Daemon, name: &str, since: &str, is: impl Fn(&Value) -> bool) -> Value {
+    let since: Timestamp = since.parse().expect("a time");
+    let time = |event: &Value| -> Timestamp { text_at(event, "/timestamp").parse().expect("a time") };
+    let ours = |event: &Value| time(event) >= since && is(event);
+    let told = daemon.event(name, ours);
+    let after = Duration::try_from(time(&told).duration_since(since)).expect("it came later");
+    assert!(after <= SOON, "told after {after:?}: {told:#}");
+    assert_eq!(daemon.events(name).iter().filter(|event| ours(event)).count(), 1, "{told:#}");
+    told
+}
+
+#[test]
+fn a_workspace_born_on_an_account_whose_key_is_off_is_told_as_broken() {
+    let (sim, mut daemon) = converged();
+    let (accounts, workspaces) = (sim.accounts(), sim.workspaces());
+    let account = id_of(&accounts[0]);
+    let writes = sim.requests().writes();
+    let late = format!("{}-late", id_of(&workspaces[0]));
+    let resource = |mode: &str| {
+        json!({
+            "kind": "Hub", "location": "westeurope",
+            "identity": {"type": "SystemAssigned", "principalId": "5a11c0de-0000-4000-8000-000000000002"},
+            "properties": {"storageAccount": account, "systemDatastoresAuthMode": mode},
+        })
+    };
+    let at = sim.drift("workspaceAdded", &late, resource("AccessKey"));
+    let ours = |event: &Value| same_id(text_at(event, "/workspace"), &late);
+    let told = told_soon(&mut daemon, "workspace_undeclared", &at, ours);
+    assert_eq!(told["level"], "ERROR");
+    assert!(text_at(&told, "/why").contains("hub") && text_at(&told, "/why").contains("broken now"), "{told:#}");
+    assert!(same_id(text_at(&told, "/storage_account"), account), "{told:#}");
+    // Put right by its owner, it is no trouble any more, and still declared by nobody.
+    let at = sim.drift("authMode", &late, json!("Identity"));
+    let told = told_soon(&mut daemon, "workspace_undeclared", &at, ours);
+    assert_eq!(told["level"], "INFO");
+    daemon.full_cycles(accounts.len(), 2);
+    assert_eq!(sim.requests().writes(), writes, "what no document declares is not touched");
+    daemon.stop();
+}
+
+#[test]
+fn an_endpoint_without_its_grant_is_told_on_the_next_pass() {
+    let (sim, mut daemon) = converged();
+    let workspaces = sim.workspaces();
+    let workspace = workspaces.iter().find(|entry| entry["kind"] == "Default").expect("a workspace that is no hub");
+    let endpoint = format!("{}/onlineEndpoints/late", id_of(workspace));
+    let principal = "5a11c0de-0000-4000-8000-000000000003";
+    let resource = json!({
+        "id": endpoint, "name": "late", "type": format!("{ML}/onlineEndpoints"), "location": "westeurope",
+        "identity": {"type": "SystemAssigned", "principalId": principal},
+        "properties": {"authMode": "AADToken", "provisioningState": "Succeeded"},
+    });
+    let at = sim.drift("resourcePut", &endpoint, resource);
+    let told = told_soon(&mut daemon, "service_grant_missing", &at, |event| {
+        same_id(text_at(event, "/principal"), principal) //
+    });
+    assert!(text_at(&told, "/why").contains("endpoint late"), "{told:#}");
+    assert_eq!(told["level"], "WARN");
+    daemon.stop();
+    sim.assert_nobody_was_denied();
+}
+
+#[test]
+fn a_compute_made_again_gets_the_grants_of_the_old_one() {
+    let (sim, mut daemon) = converged();
+    let computes = sim.resources(&format!("{ML}/computes"));
+    let compute = computes
+        .iter()
+        .find(|compute| compute["identity"]["principalId"].is_string())
+        .expect("a cluster with an identity of its own");
+    let principal = "5a11c0de-0000-4000-8000-000000000004";
+    let mut again = compute.clone();
+    again["identity"]["principalId"] = json!(principal);
+    let at = sim.drift("resourcePut", id_of(compute), again);
+    told_soon(&mut daemon, "drift_detected", &at, |event| {
+        same_id(text_at(event, "/principal"), principal) //
+    });
+    let granted = daemon.event("action_applied", |event| {
+        event["kind"] == "GrantRole" && same_id(text_at(event, "/principal"), principal)
+    });
+    assert_eq!(granted["role"], "Storage Blob Data Reader", "{granted:#}");
+    daemon.stop();
+}
