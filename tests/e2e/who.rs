@@ -113,11 +113,14 @@ fn a_grant_and_a_mode_name_their_hands_too() {
 #[test]
 fn a_policy_engine_that_turns_the_key_on_again_and_again_is_left_alone_and_named() {
     let (sim, mut daemon) = converged("0s");
-    let identities = sim.resources("Microsoft.ManagedIdentity/userAssignedIdentities");
-    let engine = identities.first().expect("the fleet has managed identities");
-    let (id, name) = (text_at(engine, "/properties/principalId"), id_of(engine).rsplit('/').next().unwrap());
+    let (id, name) = ("5a11c0de-0000-4000-8000-0000000000ee", "remediation");
     let accounts = sim.accounts();
     let account = id_of(&accounts[0]);
+    let group = account.split("/providers/").next().unwrap();
+    let engine = format!("{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}");
+    let resource = json!({"id": engine, "name": name, "type": "Microsoft.ManagedIdentity/userAssignedIdentities",
+        "location": "westeurope", "properties": {"principalId": id, "clientId": "5a11c0de-0000-4000-8000-0000000000ef"}});
+    sim.drift("resourcePut", &engine, resource);
     let began = sim.drift_by(id, "sharedKey", account, json!(true));
     for _ in 0..2 {
         daemon.wait_until("the key goes off", patience(WORKSPACES), |_| (!sim.key_is_on(account)).then_some(()));
