@@ -17,6 +17,7 @@ mod commands;
 mod converges;
 mod drift;
 mod faults;
+mod incompatible;
 mod kills;
 mod late;
 mod published_order;

@@ -10,6 +10,7 @@ use keyless_core::action::{Action, Grant};
 use keyless_core::catalog;
 use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
+use keyless_core::incompatibility;
 use keyless_core::observed::{Cause, ObservedAuthMode, Reading};
 use keyless_core::pass::{Ended, Refused, RefusedBy, Report, WriteRecord, WriteResult};
 use keyless_core::plan::{Drift, Fight, Finding, Plan, Standing, Step};
@@ -61,6 +62,8 @@ enum Topic {
     Missing(WorkspaceId),
     /// What is fought over, and with whom: another name is news.
     Fight(Setting, Option<String>),
+    /// Which row, and whether somebody accepts it now: the end of that is news.
+    Incompatible(WorkspaceId, &'static str, bool),
 }
 
 /// What the log says of a pass beside its report.
@@ -127,6 +130,10 @@ impl Book {
                         (moving || !complete) && plan.steps.iter().any(|step| step.action == *action)
                     }
                     Topic::Gate(None, _, _) => !complete,
+                    // The computes are read by a gate, so the same holds for them.
+                    Topic::Incompatible(workspace, ..) => {
+                        (moving || !complete) && plan.steps.iter().any(|step| step.workspaces.contains(workspace))
+                    }
                     Topic::Incomplete(what, _) => still_unread(what, &current),
                     Topic::Missing(_) | Topic::Fight(..) => false,
                 };
@@ -380,6 +387,15 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 role: Some(catalog::role_name(*role)),
                 why,
                 ..about(Name::GrantUnwanted, Level::Warn, plan)
+            },
+        ),
+        Finding::Incompatible { workspace, id, found: _, accepted } => (
+            Topic::Incompatible(workspace.clone(), id, accepted.is_some()),
+            Event {
+                workspace: Some(workspace.to_string()),
+                why,
+                lift: incompatibility::find(id).map(|row| format!("see {}", row.source)),
+                ..about(Name::IncompatibilityFound, if accepted.is_some() { Level::Info } else { Level::Warn }, plan)
             },
         ),
         Finding::Contradiction { what } => (

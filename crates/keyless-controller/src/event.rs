@@ -44,6 +44,8 @@ pub enum Name {
     WorkspaceUndeclared,
     /// A grant of this installation that no document asks for.
     GrantUnwanted,
+    /// Something in a workspace that goes to identity is known not to work there.
+    IncompatibilityFound,
 }
 
 impl Name {
@@ -67,6 +69,7 @@ impl Name {
             Self::ServiceGrantMissing => "service_grant_missing",
             Self::WorkspaceUndeclared => "workspace_undeclared",
             Self::GrantUnwanted => "grant_unwanted",
+            Self::IncompatibilityFound => "incompatibility_found",
         }
     }
 
@@ -90,6 +93,7 @@ impl Name {
             Self::ServiceGrantMissing => "the service's grant to a workspace's identity is missing",
             Self::WorkspaceUndeclared => "a workspace on the account is not declared",
             Self::GrantUnwanted => "no document asks for a grant of this installation any more",
+            Self::IncompatibilityFound => "something is known not to work with identity-based access",
         }
     }
 }

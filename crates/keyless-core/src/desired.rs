@@ -216,6 +216,8 @@ pub struct DesiredWorkspace {
     pub service_grants: ServiceGrants,
     /// That the workspace may hold old keys when it goes back to them is accepted until then.
     pub accept_stale_keys: Option<Acceptance>,
+    /// What is known not to work and is accepted, by the ids of [`crate::incompatibility::ALL`].
+    pub accept_incompatible: BTreeMap<&'static str, Acceptance>,
     /// Where the document stands.
     pub location: Location,
 }

@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod desired;
 pub mod gate;
 pub mod id;
+pub mod incompatibility;
 pub mod manifest;
 pub mod observed;
 pub mod pass;

@@ -75,6 +75,8 @@ pub struct Plan {
     pub steps: Vec<Step>,
     /// What people should know and no step mends, sorted.
     pub findings: BTreeSet<Finding>,
+    /// The kinds of the workspaces that it takes to identity, for the advice on them.
+    pub switches: BTreeSet<WorkspaceKind>,
     /// What has to be read before all gates that matter can be judged.
     pub wants: ReadSet,
 }
@@ -252,6 +254,17 @@ pub enum Finding {
         /// Which role.
         role: RoleId,
     },
+    /// Something in a workspace that goes to identity is known not to work there.
+    Incompatible {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Which row of [`crate::incompatibility::ALL`].
+        id: &'static str,
+        /// What in the workspace it is.
+        found: String,
+        /// Who accepted it, until when and why, if that holds.
+        accepted: Option<String>,
+    },
     /// Documents contradict each other about the key.
     Contradiction {
         /// What, with the names on both sides.
@@ -304,6 +317,11 @@ impl fmt::Display for Finding {
             }
             Self::GrantUnwanted { assignment: _, principal, role } => {
                 write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
+            }
+            Self::Incompatible { workspace, id, found, accepted } => {
+                let what = crate::incompatibility::find(id).map(|row| row.what).unwrap_or_default();
+                write!(f, "{}: {id}: {what} ({found})", workspace.name())?;
+                accepted.as_ref().map_or(Ok(()), |accepted| write!(f, "; {accepted}"))
             }
             Self::Contradiction { what } => f.write_str(what),
             Self::Fought { setting, fight } => write!(f, "{setting} is fought over: {fight}"),
@@ -363,7 +381,8 @@ impl Plan {
             | Finding::ScenarioMisplaced { .. }
             | Finding::Unseen { .. }
             | Finding::GrantUnwanted { .. }
-            | Finding::Fought { .. } => false,
+            | Finding::Fought { .. }
+            | Finding::Incompatible { .. } => false,
         });
         if self.next().is_some() {
             Standing::Ready

@@ -66,7 +66,7 @@ fn every_error_of_every_file_is_named_in_one_run() {
     stale-keys-accepted-by-nobody.yaml:8:52: `spec.acceptStaleKeys.until` is not an RFC 3339 time: `soon` (hint: write it as in `2026-12-24T00:00:00Z`)
     syntax-error.yaml:7:3: unknown field `enforcment` in `spec` (hint: did you mean `enforcement`?)
     syntax-error.yaml:8:13: the document is not YAML: unclosed quote
-    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, acceptStaleKeys)
+    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, acceptStaleKeys, acceptIncompatible)
     tab-indentation.yaml:7:1: a tab indents this line (hint: YAML is indented with spaces)
     too-few-reversals.json:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     too-few-reversals.json:4:75: `spec.guard.fight.reversals` must be a whole number from 1 to 100; found the number 0
@@ -77,6 +77,9 @@ fn every_error_of_every_file_is_named_in_one_run() {
     unknown-field.yaml:4:33: unknown field `namespace` in `metadata` (hint: known here: labels, name)
     unknown-field.yaml:8:3: unknown field `acces` in `spec` (hint: did you mean `access`?)
     unknown-field.yaml:10:75: unknown field `nmae` in `spec.access[0].principal.group` (hint: did you mean `name`?)
+    unknown-incompatibility.yaml:9:12: `spec.acceptIncompatible[0].id` must be one of computeInstanceSystemIdentity, crossRegionAccount, hubUserAssignedIdentity; found `crossRegion`
+    unknown-incompatibility.yaml:10:12: `spec.acceptIncompatible[1].id` must be one of computeInstanceSystemIdentity, crossRegionAccount, hubUserAssignedIdentity; found `modelPackage`
+    unknown-incompatibility.yaml:12:7: `crossRegionAccount` is accepted twice
     unknown-scenario.yaml:10:19: `spec.access[0].scenarios[0]` must be one of computeInstance, dataLabeling, datastores, fineTuning, modelFromLocalFiles, modelRegistry, monitoring, notebooks, ownData, parallelRunStep, promptFlow, speech, studioDatasets, training; found `trainig` (hint: did you mean `training`?)
     unknown-scenario.yaml:12:14: `spec.access[1].level` must be one of readWrite, readOnly; found `write`
     unknown-word.yaml:7:13: `spec.authMode` must be one of identity, accesskey; found `accessKey` (hint: did you mean `accesskey`?)

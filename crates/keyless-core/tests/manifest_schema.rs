@@ -26,6 +26,7 @@ fn samples() -> Vec<(Kind, Value)> {
                 "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
                 "authMode": "identity", "enforcement": "enforce", "suspend": suspend, "access": access,
                 "profiles": ["known"], "serviceGrants": "wait", "acceptStaleKeys": acceptance,
+                "acceptIncompatible": [{"id": "crossRegionAccount", "reason": "agreed", "owner": "ada", "until": "2027-01-31T00:00:00Z"}],
             }}),
         ),
         (

@@ -123,6 +123,9 @@ prop_compose! {
             }
             let key_times = world.key_times;
             let truth = world.workspaces.get_mut(&id).unwrap();
+            if n == 1 {
+                truth.location = "swedencentral".to_owned();
+            }
             truth.created_at = born.map(|days| start() - SignedDuration::from_secs(days * DAY));
             if truth.created_at.is_none_or(|at| at <= key_times.newest().unwrap()) {
                 // It was there before the last rotation, and nobody told it.

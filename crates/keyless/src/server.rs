@@ -255,6 +255,7 @@ mod tests {
             drift: Default::default(),
             steps: Vec::new(),
             findings: [finding].into(),
+            switches: Default::default(),
             wants: ReadSet::default(),
         };
         let mut snapshot = Snapshot { revision: Some("r1".to_owned()), ..Snapshot::default() };

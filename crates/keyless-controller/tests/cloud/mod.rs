@@ -585,6 +585,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             needs: vec![need],
             service_grants: ServiceGrants::Accept,
             accept_stale_keys: None,
+            accept_incompatible: BTreeMap::new(),
             location: Location::default(),
         };
         (id, declared)

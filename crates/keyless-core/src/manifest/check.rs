@@ -27,6 +27,14 @@ pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<
         );
     }
     access(spec.access.as_ref(), reader);
+    let mut accepted: BTreeSet<&str> = BTreeSet::new();
+    for At { value, at } in items(spec.accept_incompatible.as_ref()) {
+        if let Some(id) = &value.id
+            && !accepted.insert(id.value.0)
+        {
+            reader.problem(*at, format!("`{}` is accepted twice", id.value.0), None);
+        }
+    }
     let mut seen: BTreeSet<&str> = BTreeSet::new();
     for At { value: profile, at } in items(spec.profiles.as_ref()) {
         if !seen.insert(&profile.0) {

@@ -11,7 +11,7 @@ use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, Subscri
 use super::check::{asks_for_something, names_one_principal};
 use super::condition::Condition;
 use super::reversals::Reversals;
-use super::scalar::{Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
+use super::scalar::{IncompatibilityId, Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
 /// The one word that `apiVersion` may say.
@@ -132,6 +132,8 @@ object! {
         optional service_grants("serviceGrants"): ServiceGrants,
         /// On the way back, keys of the account that the workspace may hold from before a rotation are accepted.
         optional accept_stale_keys("acceptStaleKeys"): Acceptance,
+        /// What is known not to work with identity-based access and is accepted.
+        optional accept_incompatible("acceptIncompatible"): Vec<At<AcceptedIncompatibility>>,
     }
     elsewhere {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
@@ -336,6 +338,20 @@ object! {
 object! {
     /// A risk that a named person accepted until a date.
     Acceptance {
+        /// Why.
+        required reason("reason"): Prose,
+        /// Who answers for it.
+        required owner("owner"): Line,
+        /// Until when it holds.
+        required until("until"): Timestamp,
+    }
+}
+
+object! {
+    /// Something known not to work that a named person accepted until a date.
+    AcceptedIncompatibility {
+        /// What.
+        required id("id"): IncompatibilityId,
         /// Why.
         required reason("reason"): Prose,
         /// Who answers for it.

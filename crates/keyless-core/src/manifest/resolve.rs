@@ -141,6 +141,7 @@ fn workspace(
         needs: needs::of(spec, profiles),
         service_grants: spec.service_grants.map(|given| given.value).unwrap_or_default(),
         accept_stale_keys: acceptance(spec.accept_stale_keys.as_ref())?,
+        accept_incompatible: spec.accept_incompatible.iter().flat_map(values).map(accepted).collect::<Option<_>>()?,
         location: document.location.clone(),
     })
 }
@@ -173,6 +174,15 @@ fn suspend(given: Option<&At<kinds::Suspend>>) -> Option<Option<Suspend>> {
         until: value.until?.value,
         then: value.then.map_or(AfterSuspend::Stay, |given| given.value),
     }))
+}
+
+fn accepted(given: &kinds::AcceptedIncompatibility) -> Option<(&'static str, Acceptance)> {
+    let acceptance = Acceptance {
+        reason: given.reason.as_ref()?.value.0.clone(),
+        owner: given.owner.as_ref()?.value.0.clone(),
+        until: given.until?.value,
+    };
+    Some((given.id?.value.0, acceptance))
 }
 
 /// The acceptance, if one is written down; nothing at all if it is written down wrongly.

@@ -8,6 +8,7 @@ use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::catalog::{LEVELS, Level, SCENARIOS, ScenarioIdentity, find_scenarios};
 use crate::id::{ArmId, IdError, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
+use crate::incompatibility::{self, Severity};
 
 use super::node::{Node, Value};
 use super::problem::shorten;
@@ -263,6 +264,35 @@ impl Wire for ScenarioName {
         let offered = Self::offered();
         let words: Vec<&str> = offered.keys().copied().collect();
         let titles: Vec<String> = offered.iter().map(|(name, title)| format!("{name}: {title}")).collect();
+        json_schema!({ "type": "string", "description": titles.join("; "), "enum": words })
+    }
+}
+
+/// The id of something that is known not to work and that Azure shows.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct IncompatibilityId(pub &'static str);
+
+impl IncompatibilityId {
+    /// What can be accepted; advice has nothing to accept.
+    fn offered() -> BTreeMap<&'static str, &'static str> {
+        let shown = incompatibility::ALL.iter().filter(|row| row.severity != Severity::Advice);
+        shown.map(|row| (row.id, row.what)).collect()
+    }
+}
+
+impl Wire for IncompatibilityId {
+    const NAME: &'static str = "Incompatibility";
+
+    fn decode(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let known: Vec<&str> = Self::offered().into_keys().collect();
+        let word = reader.word(node, &known, &[])?;
+        known.into_iter().find(|known| *known == word).map(Self)
+    }
+
+    fn describe(_: &mut SchemaGenerator) -> Schema {
+        let offered = Self::offered();
+        let words: Vec<&str> = offered.keys().copied().collect();
+        let titles: Vec<String> = offered.iter().map(|(name, what)| format!("{name}: {what}")).collect();
         json_schema!({ "type": "string", "description": titles.join("; "), "enum": words })
     }
 }

@@ -4,6 +4,7 @@
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
 mod grants;
+mod incompatible;
 mod key;
 mod modes;
 mod neighbours;
@@ -16,7 +17,7 @@ use crate::action::{Action, Effort};
 use crate::desired::{DesiredWorkspace, KeyDesired, Need};
 use crate::gate::{Gate, GateCheck, GateState, ReadSet};
 use crate::id::WorkspaceId;
-use crate::observed::{Observed, Reading, Workspace};
+use crate::observed::{Observed, Reading, Workspace, WorkspaceKind};
 
 use super::gates::{self, Judged};
 use super::needs::{self, NeedView};
@@ -30,6 +31,7 @@ pub(super) struct Planner<'a> {
     drift: BTreeSet<Drift>,
     steps: Vec<Step>,
     findings: BTreeSet<Finding>,
+    switches: BTreeSet<WorkspaceKind>,
     wants: ReadSet,
 }
 
@@ -43,6 +45,7 @@ impl<'a> Planner<'a> {
             drift: BTreeSet::new(),
             steps: Vec::new(),
             findings: BTreeSet::new(),
+            switches: BTreeSet::new(),
             wants: ReadSet::default(),
         }
     }
@@ -83,6 +86,7 @@ impl<'a> Planner<'a> {
             drift: self.drift,
             steps: self.steps,
             findings: self.findings,
+            switches: self.switches,
             wants: self.wants,
         }
     }

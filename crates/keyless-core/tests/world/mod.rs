@@ -68,6 +68,7 @@ pub struct Truth {
     pub computes: Vec<Compute>,
     pub datastores: Vec<Datastore>,
     pub more_accounts: BTreeSet<StorageAccountId>,
+    pub location: String,
     pub created_at: Option<Timestamp>,
     /// The keys it holds.
     pub holds: KeyTimes,
@@ -160,6 +161,7 @@ impl World {
             computes: Vec::new(),
             datastores: Vec::new(),
             more_accounts: BTreeSet::new(),
+            location: "westeurope".to_owned(),
             created_at: Some(start() - SignedDuration::from_secs(400 * DAY)),
             holds: self.key_times,
         };
@@ -232,7 +234,7 @@ impl World {
                 data_isolation: None,
                 provisioning_state: Some("Succeeded".to_owned()),
                 created_at: truth.created_at,
-                location: "westeurope".to_owned(),
+                location: truth.location.clone(),
             };
             let entry = ObservedWorkspace {
                 workspace: Reading::known(Some(workspace), now),
@@ -412,6 +414,7 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
                 needs: needs.clone(),
                 service_grants: ServiceGrants::Wait,
                 accept_stale_keys: None,
+                accept_incompatible: BTreeMap::new(),
                 location: Location::default(),
             };
             ((*id).clone(), workspace)

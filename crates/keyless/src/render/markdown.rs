@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 
-use super::view::{Account, CheckedGate, Fleet};
+use super::view::{Account, Advice, CheckedGate, Fleet};
 use super::{count, in_how_long};
 
 pub(super) fn render(fleet: &Fleet, now: Option<Timestamp>) -> String {
@@ -35,6 +35,16 @@ fn write_fleet(text: &mut String, fleet: &Fleet, now: Option<Timestamp>) -> std:
         if !account.steps.is_empty() || !account.drift.is_empty() || !account.findings.is_empty() {
             write_account(text, account, now)?;
         }
+    }
+    if !fleet.advice.is_empty() {
+        writeln!(text, "<details><summary>Known not to work on identity, if it is used</summary>")?;
+        writeln!(text)?;
+        for Advice { workspace_kind, id, what, source } in &fleet.advice {
+            writeln!(text, "- {}: {id}: {} ([source]({source}))", inline(workspace_kind), inline(what))?;
+        }
+        writeln!(text)?;
+        writeln!(text, "</details>")?;
+        writeln!(text)?;
     }
     if !fleet.problems.is_empty() {
         writeln!(text, "### Not placed on any account")?;

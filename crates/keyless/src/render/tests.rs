@@ -7,7 +7,7 @@ use keyless_core::catalog::find_scenarios;
 use keyless_core::desired::{AuthMode, Revision};
 use keyless_core::gate::{Gate, GateCheck, GateState, ReadSet};
 use keyless_core::id::{PrincipalId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{ObservedAuthMode, PrincipalType, SharedKeyAccess};
+use keyless_core::observed::{ObservedAuthMode, PrincipalType, SharedKeyAccess, WorkspaceKind};
 use keyless_core::plan::{Drift, Finding, Step};
 use uuid::uuid;
 
@@ -35,6 +35,7 @@ fn empty(name: &str) -> Plan {
         drift: BTreeSet::new(),
         steps: Vec::new(),
         findings: BTreeSet::new(),
+        switches: BTreeSet::new(),
         wants: ReadSet::default(),
     }
 }
@@ -43,6 +44,7 @@ fn busy() -> Plan {
     let role = *find_scenarios("training").flat_map(|scenario| scenario.roles).next().unwrap();
     let principal = PrincipalId(uuid!("00000000-0000-0000-0000-0000000000aa"));
     let mut plan = empty("stfraud");
+    plan.switches.insert(WorkspaceKind::Hub);
     plan.drift.insert(Drift::AuthMode {
         workspace: workspace("fraud-train"),
         desired: AuthMode::Identity,

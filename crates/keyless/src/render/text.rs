@@ -1,5 +1,6 @@
 //! Plans for people at a terminal. It reads the same without color.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
@@ -30,6 +31,16 @@ fn write_fleet(text: &mut String, fleet: &Fleet, now: Option<Timestamp>) -> std:
         for problem in &fleet.problems {
             writeln!(text, "  {BAD}!{BAD:#} {}", plain(problem))?;
         }
+        writeln!(text)?;
+    }
+    let kinds: BTreeSet<&str> = fleet.advice.iter().map(|advice| advice.workspace_kind.as_str()).collect();
+    for kind in kinds {
+        let rows = fleet.advice.iter().filter(|advice| advice.workspace_kind == kind);
+        let ids: Vec<&str> = rows.map(|advice| advice.id).collect();
+        writeln!(text, "known not to work in a {kind} on identity, if it is used: {}", plain(&ids.join(", ")))?;
+    }
+    if !fleet.advice.is_empty() {
+        writeln!(text, "  `--output json` says what each is, and who says so")?;
         writeln!(text)?;
     }
     let summary = &fleet.summary;

@@ -1,9 +1,12 @@
 //! Plans as they are given to programs. Names of fields and words are stable: they are only ever added to.
 
+use std::collections::BTreeSet;
+
 use keyless_core::action::{Action, Grant};
 use keyless_core::catalog::role_name;
 use keyless_core::gate::{GateCheck, GateState};
-use keyless_core::observed::Cause;
+use keyless_core::incompatibility;
+use keyless_core::observed::{Cause, WorkspaceKind};
 use keyless_core::plan::{Drift, Fight, Finding, Plan, Standing, Step};
 use keyless_core::setting::Setting;
 use serde::Serialize;
@@ -21,6 +24,33 @@ pub(super) struct Fleet {
     pub accounts: Vec<Account>,
     /// What belongs to no account.
     pub problems: Vec<String>,
+    /// What is known not to work in the kinds of workspaces that are to be switched, and Azure does not show.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub advice: Vec<Advice>,
+}
+
+/// What people should know before a kind of workspace is switched.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Advice {
+    pub workspace_kind: String,
+    pub id: &'static str,
+    pub what: &'static str,
+    pub source: &'static str,
+}
+
+impl Advice {
+    fn of(plans: &[Plan]) -> Vec<Self> {
+        let kinds: BTreeSet<&WorkspaceKind> = plans.iter().flat_map(|plan| &plan.switches).collect();
+        let rows = kinds.into_iter().flat_map(|kind| incompatibility::advice(kind).map(move |row| (kind, row)));
+        rows.map(|(kind, row)| Self {
+            workspace_kind: kind.to_string(),
+            id: row.id,
+            what: row.what,
+            source: row.source,
+        })
+        .collect()
+    }
 }
 
 /// How many accounts stand how, and how many steps are left.
@@ -76,7 +106,7 @@ pub(super) struct Difference {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct PlannedStep {
-    /// `GrantRole`, `SetAuthMode`, `SetSharedKeyAccess` or `RevokeRole`.
+    /// `GrantRole`, `ResyncWorkspaceKeys`, `SetAuthMode`, `SetSharedKeyAccess` or `RevokeRole`.
     pub action: &'static str,
     /// The resource that is changed.
     pub target: String,
@@ -154,13 +184,14 @@ impl Fleet {
             summary,
             accounts: plans.iter().map(Account::of).collect(),
             problems: problems.clone(),
+            advice: Advice::of(plans),
         }
     }
 }
 
 impl Account {
     fn of(plan: &Plan) -> Self {
-        let Plan { account_id, revision: _, at, drift, steps, findings, wants: _ } = plan;
+        let Plan { account_id, revision: _, at, drift, steps, findings, switches: _, wants: _ } = plan;
         Self {
             id: account_id.as_str().to_owned(),
             name: account_id.name().to_owned(),
@@ -279,6 +310,9 @@ impl Noted {
             Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
             Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
                 ("grantUnwanted", None, Some(principal.to_string()))
+            }
+            Finding::Incompatible { workspace, id: _, found: _, accepted: _ } => {
+                ("incompatible", Some(workspace), None) //
             }
             Finding::Contradiction { what: _ } => ("contradiction", None, None),
             Finding::Fought { setting, fight: _ } => match setting {

@@ -109,33 +109,6 @@ pub(in crate::plan) fn service_grant_there(
     }
 }
 
-/// [`crate::gate::Gate::Compatible`]. A compute instance with a system-assigned identity cannot mount data in identity mode.
-///
-/// Source: <https://learn.microsoft.com/azure/machine-learning/how-to-disable-local-auth-storage>, limitations.
-pub(in crate::plan) fn compatible(id: &WorkspaceId, observed: &Observed) -> Judged {
-    let computes = match observed.workspaces.get(id).map(|entry| &entry.computes) {
-        None | Some(Reading::NotRead) => {
-            return lacks(ReadSet { computes: BTreeSet::from([id.clone()]), ..ReadSet::default() });
-        }
-        Some(Reading::Unknown { why, cause }) => return told(GateState::unknown("computes", why, cause)),
-        Some(Reading::Known { value, .. }) => value,
-    };
-    let barred: Vec<String> = computes
-        .iter()
-        .filter(|compute| {
-            compute.compute_type.eq_ignore_ascii_case("ComputeInstance") && compute.identity.system.is_some()
-        })
-        .map(|compute| compute.name.clone())
-        .collect();
-    if barred.is_empty() {
-        return told(GateState::Open);
-    }
-    told(GateState::unmet(
-        format!("compute instances with a system-assigned identity do not work in identity mode: {}", listed(&barred)),
-        "a user-assigned identity with Storage File Data Privileged Contributor on those instances",
-    ))
-}
-
 /// [`crate::gate::Gate::ModeKnown`].
 pub(in crate::plan) fn mode_known(id: &WorkspaceId, observed: &Observed) -> Judged {
     let own = match observed.workspaces.get(id).map(|entry| &entry.workspace) {

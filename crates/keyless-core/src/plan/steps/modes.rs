@@ -37,6 +37,7 @@ impl Planner<'_> {
             return;
         }
         self.mode_drift(workspace, own);
+        self.incompatible(workspace, own);
         // In access-key mode on an account whose key is off nobody has access to lose: forward at once.
         let key_off =
             self.observed.account.value().and_then(Option::as_ref).is_some_and(|account| !account.shared_key.is_on());
@@ -53,7 +54,7 @@ impl Planner<'_> {
             checks.look(Gate::NeedsAged, gates::needs_aged(views, self.observed, self.desired));
             let service = gates::service_grant_there(workspace, self.observed, self.desired);
             checks.look(Gate::ServiceGrant, service);
-            checks.look(Gate::Compatible, gates::compatible(&workspace.id, self.observed));
+            checks.look(Gate::Compatible, gates::compatible(workspace, own, self.observed));
         }
         checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
         self.push(action, effort, BTreeSet::from([workspace.id.clone()]), checks);
