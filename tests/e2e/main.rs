@@ -12,10 +12,13 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod adopt;
 mod back;
+mod barriers;
 mod commands;
 mod converges;
 mod drift;
+mod evidence;
 mod faults;
 mod incompatible;
 mod kills;

@@ -1,9 +1,11 @@
 //! The acting part of keyless: watches the desired state, observes, carries out one step at a time, queues and alerts.
 
 pub mod announce;
+mod barriers;
 mod clock;
 pub mod daemon;
 pub mod event;
+mod evidence;
 pub mod execute;
 mod failed;
 mod fights;
@@ -19,11 +21,13 @@ mod search;
 pub mod source;
 mod sparing;
 pub mod status;
+pub mod survey;
 mod sweep;
 mod turn;
 mod view;
 pub mod watch;
 mod who;
+pub mod why;
 
 pub use clock::ServerClock;
 pub use failed::Failure;

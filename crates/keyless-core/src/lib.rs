@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod action;
+pub mod adopt;
 pub mod attribution;
 pub mod catalog;
 pub mod desired;
@@ -14,5 +15,6 @@ pub mod manifest;
 pub mod observed;
 pub mod pass;
 pub mod plan;
+pub mod policy;
 mod reading;
 pub mod setting;

@@ -13,6 +13,7 @@ mod check;
 mod condition;
 mod documents;
 mod hint;
+pub mod import;
 mod kinds;
 mod needs;
 mod node;
@@ -23,6 +24,7 @@ mod scalar;
 mod schema;
 mod source;
 mod wire;
+pub mod write;
 
 use crate::desired::Desired;
 

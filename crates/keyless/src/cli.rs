@@ -1,12 +1,17 @@
 //! The command line: words, flags and their help.
 
+mod ways_in;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::render::Output;
+use crate::render::why::WhyOutput;
 use crate::settings::{Overrides, parse_duration};
+
+pub(crate) use self::ways_in::{AdoptArgs, ImportArgs, Summary};
 
 /// Takes cloud ML platforms off storage keys, without an outage.
 #[derive(Debug, Parser)]
@@ -44,6 +49,18 @@ pub(crate) enum Command {
         keyless plan --config config/keyless.yaml --output markdown > plan.md"
     )]
     Plan(PlanArgs),
+    /// Tell why somebody has, or has not, access to a workspace's data
+    #[command(
+        long_about = "Tell why a principal has, or has not, access to the data of a workspace: each need that the \
+        files state for it, whether it is effective and since when, the grants it comes from with group, scope and \
+        condition, missing data actions, denials, roles that could be activated, and what would lift it. For somebody \
+        whom the files do not name, each level and scenario of the catalog. Nothing is written to Azure.\n\n\
+        Exit status: 0 if every need is effective, or any level or scenario for somebody whom the files do not name, 2 if \
+        not, 1 on an error or where it cannot be told.\n\nExamples:\n\n  \
+        keyless why data-scientists fraud-train --config config/keyless.yaml\n  \
+        keyless why 4d2c8a1e-6b3f-4e57-9c0d-1f2a3b4c5d6e fraud-train --output json"
+    )]
+    Why(WhyArgs),
     /// Converge as far as open gates allow, then exit
     #[command(long_about = "Converge as far as open gates allow, then print what is left and exit. With `--wait` it \
         stays that long for gates that open by themselves.\n\nIt always sits out the wait after start, because a write \
@@ -60,6 +77,26 @@ pub(crate) enum Command {
     #[command(long_about = "Print the JSON Schema (draft 2020-12) of one kind of document, or of all.\n\n\
         Example:\n\n  keyless schema Workspace > workspace.schema.json")]
     Schema(SchemaArgs),
+    /// Write desired state from what exists, in observe mode
+    #[command(
+        long_about = "Write desired state from what exists: every workspace, hub and project with the mode it has \
+        now, and with everybody whose roles let them at its data, in the words of the catalog. A plan of these files \
+        changes nothing. Comments at the head of each file say what a switch would break today: who reaches the data \
+        through the key alone, who uses the key, which locks bar the way, who else is on the account.\n\n\
+        Nothing is written to Azure.\n\nExit status: 0, 3 if something could not be read (the files and stderr say \
+        what), 1 on an error.\n\nExample:\n\n  \
+        keyless adopt --config keyless.yaml --subscription 3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90 \
+        --owner ml-platform-prod --out desired"
+    )]
+    Adopt(AdoptArgs),
+    /// Turn files of other tools into desired state
+    #[command(long_about = "Turn files of other tools into desired state, offline: YAML of `az ml workspace`, ARM \
+        templates (JSON) with workspaces, storage accounts and role assignments, files of parameters, and bodies of \
+        requests. The documents go to stdout or to `--out`; what has no word there goes to stderr as a warning.\n\n\
+        Expressions are evaluated where their value follows from the files and the flags; any other is a problem with \
+        its place. All problems are told in one run, and then nothing is written: exit status 1.\n\nExample:\n\n  \
+        keyless import workspace.yml --subscription 3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90 --resource-group rg-ml")]
+    Import(ImportArgs),
     /// Run the simulated cloud alone
     #[command(long_about = "Run the simulated cloud alone: resource manager, token endpoints, metrics and people at \
         work, on this machine. Real clients can use it. When it is ready it prints one line of JSON on stdout, with \
@@ -114,6 +151,23 @@ pub(crate) struct PlanArgs {
     /// Exit with 0 for nothing to do, 2 for changes, 3 for blocked, 1 for an error
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+}
+
+/// `keyless why`
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// An object id, or what the files call a principal: the name of a user, group or service principal, a compute, a
+    /// managed identity, or `system` for the workspace's own identity
+    #[arg(value_name = "PRINCIPAL")]
+    pub(crate) principal: String,
+    /// The name of a declared workspace, or the id of any
+    #[arg(value_name = "WORKSPACE")]
+    pub(crate) workspace: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The form of the answer
+    #[arg(long, short, value_enum, default_value_t = WhyOutput::Text)]
+    pub(crate) output: WhyOutput,
 }
 
 /// `keyless apply`

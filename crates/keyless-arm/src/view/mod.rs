@@ -9,6 +9,7 @@ pub(crate) mod eligibility;
 pub(crate) mod endpoint;
 pub(crate) mod metrics;
 pub(crate) mod node;
+pub(crate) mod policy;
 pub(crate) mod storage;
 pub(crate) mod workspace;
 
@@ -18,7 +19,7 @@ mod spoiled;
 #[cfg(test)]
 mod tests {
     use super::node::Node;
-    use super::{access, activity, endpoint, metrics, storage, workspace};
+    use super::{access, activity, endpoint, metrics, policy, storage, workspace};
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
@@ -68,6 +69,19 @@ mod tests {
         "httpRequest",
         "requestbody",
         "policies",
+        "policyDefinitionId",
+        "policyAssignmentId",
+        "policyDefinitions",
+        "policyRule",
+        "if",
+        "then",
+        "details",
+        "operations",
+        "parameters",
+        "field",
+        "equals",
+        "allOf",
+        "effect",
     ];
 
     const WORDS: &[&str] = &[
@@ -133,6 +147,8 @@ mod tests {
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
             let _ = (activity::change(&node, |_, _| false), activity::body(&node));
             let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));
+            let _ = (policy::assignment(&node), policy::exemption(&node), policy::definition(&node));
+            let _ = (policy::set(&node), policy::own_right(&node), access::assignment_scope(&node));
             let _ = super::eligibility::eligibility(&node);
             let _ = crate::envelope::of_value(&body);
         }

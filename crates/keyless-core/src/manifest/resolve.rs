@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::desired::{
     Acceptance, AfterSuspend, ChangeWindow, Desired, DesiredAccount, DesiredWorkspace, Enforcement, FightGuard, Fleet,
-    Revision, Scope, Suspend, Waits,
+    Revision, SasAcceptance, Scope, Suspend, Waits,
 };
 
 use super::across;
@@ -104,6 +104,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
                 within: fight.value.within.map_or(within, |given| given.value),
             }
         }),
+        accept_sas: spec.accept_sas.iter().flat_map(values).filter_map(sas_acceptance).collect(),
         paused: spec.guard.as_ref().and_then(|guard| guard.value.paused).map_or(standard.paused, |given| given.value),
     }
 }
@@ -113,6 +114,19 @@ fn change_window(window: &kinds::ChangeWindow) -> Option<ChangeWindow> {
         days: window.days.iter().flat_map(values).map(|day| day.0).collect(),
         from: window.from?.value.0,
         to: window.to?.value.0,
+    })
+}
+
+/// An acceptance by selector; nothing at all if it is written down wrongly.
+fn sas_acceptance(given: &kinds::SasAcceptance) -> Option<SasAcceptance> {
+    Some(SasAcceptance {
+        accounts: given.accounts.as_ref()?.value.iter().map(|id| id.value.clone()).collect(),
+        services: given.services.iter().flat_map(values).copied().collect(),
+        acceptance: Acceptance {
+            reason: given.reason.as_ref()?.value.0.clone(),
+            owner: given.owner.as_ref()?.value.0.clone(),
+            until: given.until?.value,
+        },
     })
 }
 
