@@ -30,4 +30,5 @@ mod reload;
 mod rows;
 mod secrets;
 mod tokens;
+mod who;
 mod why;

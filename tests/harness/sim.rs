@@ -186,7 +186,13 @@ impl Sim {
     /// Makes a change behind everybody's back; answers with its time.
     #[track_caller]
     pub fn drift(&self, change: &str, target: &str, value: Value) -> String {
-        let body = json!({"change": change, "target": target, "value": value, "by": SOMEBODY}).to_string();
+        self.drift_by(SOMEBODY, change, target, value)
+    }
+
+    /// The same by somebody else, by object id.
+    #[track_caller]
+    pub fn drift_by(&self, by: &str, change: &str, target: &str, value: Value) -> String {
+        let body = json!({"change": change, "target": target, "value": value, "by": by}).to_string();
         let answer = self.http.send("POST", "/sim/drift", &[("Content-Type", "application/json")], &body).ok().json();
         text_at(&answer, "/at").to_owned()
     }

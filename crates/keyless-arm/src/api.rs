@@ -12,8 +12,8 @@ use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
-    PrincipalType, RoleAssignment, RoleDefinition, StorageService, Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock,
+    OwnRight, PrincipalType, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
@@ -83,6 +83,11 @@ pub trait ReadArm: Send + Sync {
     async fn policy_exemptions(&self, scope: &ArmId) -> Read<Vec<PolicyExemption>>;
     /// The metric `Transactions` by `Authentication` and `ResponseType` over exactly `from..to`.
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage>;
+    /// The writes that came to an end within `from..=to`, as far as the activity log shows them yet, oldest first. It lags
+    /// by minutes, and keeps 90 days.
+    async fn changes(&self, of: &ChangesOf, from: Timestamp, to: Timestamp) -> Read<Vec<Change>>;
+    /// The object id of the identity that this client has, where its token tells.
+    async fn own_identity(&self) -> Option<PrincipalId>;
     /// The same of one service, by `ApiName` too.
     async fn service_usage(
         &self,

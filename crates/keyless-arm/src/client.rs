@@ -15,6 +15,7 @@ use crate::counts::{Count, Counts};
 use crate::error::{ArmError, ErrorClass, SetupError};
 use crate::governor::{Governor, Place};
 use crate::operation::Operation;
+use crate::own::Sent;
 use crate::pipeline::{Call, Pipeline, Reply, Timeouts};
 use crate::quota::{Class, Limits, Provider, Quota};
 use crate::token::TokenSource;
@@ -66,7 +67,8 @@ impl Client {
         }
         let (governor, versions) = (Governor::new(limits)?, Versions::new(api_versions));
         let counts = Counts::default();
-        let pipeline = Pipeline { cloud, wire, tokens, governor, versions, clock, ids, timeouts, counts };
+        let sent = Sent::default();
+        let pipeline = Pipeline { cloud, wire, tokens, governor, versions, clock, ids, timeouts, counts, sent };
         Ok(Self { pipeline: Arc::new(pipeline) })
     }
 

@@ -10,6 +10,7 @@
 
 pub mod api;
 mod bucket;
+mod changes;
 mod classify;
 pub mod client;
 pub mod clock;
@@ -23,6 +24,7 @@ mod headers;
 mod lift;
 mod lro;
 pub mod operation;
+mod own;
 mod paging;
 pub mod pipeline;
 pub mod quota;

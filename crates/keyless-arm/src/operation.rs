@@ -115,6 +115,11 @@ operations! {
         &["Microsoft.Authorization/policyExemptions/read"];
     /// The metric that tells who signs with the key.
     GetKeyUsage = "get key usage", Metrics, &[200], &["Microsoft.Insights/metrics/read"];
+    /// Who changed a resource. The right is optional; its spelling is that of the built-in roles' documentation.
+    ListChanges = "list changes", ActivityLog, &[200], &["Microsoft.Insights/eventtypes/values/Read"];
+    /// Who changed the role assignments of a subscription.
+    ListAssignmentChanges = "list assignment changes", ActivityLog, &[200],
+        &["Microsoft.Insights/eventtypes/values/Read"];
     /// The same metric of one service, split by call.
     GetServiceUsage = "get service usage", Metrics, &[200], &["Microsoft.Insights/metrics/read"];
     /// A user-assigned managed identity.

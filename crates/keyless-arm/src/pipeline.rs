@@ -23,6 +23,7 @@ use crate::governor::{Counted, Gauge, Governor, Place};
 use crate::headers;
 use crate::lift::{Asked, lift};
 use crate::operation::Operation;
+use crate::own::Sent;
 use crate::quota::{Class, Quota, Throttle};
 use crate::redact;
 use crate::secret::Secret;
@@ -184,6 +185,8 @@ pub(crate) struct Pipeline {
     pub(crate) ids: Ids,
     pub(crate) timeouts: Timeouts,
     pub(crate) counts: Counts,
+    /// The writes of this process.
+    pub(crate) sent: Sent,
 }
 
 impl Pipeline {
@@ -344,6 +347,9 @@ impl Pipeline {
         let client_request_id = (self.ids)().to_string();
         let request = build(call, token, &client_request_id)
             .map_err(|error| before(call.error(ErrorClass::Bug, error.to_string())))?;
+        if call.method != Method::GET {
+            self.sent.remember(&client_request_id);
+        }
         let url = redact::url(&call.url);
         trace!(
             method = %call.method, url, client_request_id,

@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
-    RoleAssignment, RoleDefinition, StorageService, Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock,
+    OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
@@ -15,6 +15,7 @@ use crate::api::{Answer, Read, ReadArm};
 use crate::client::Client;
 use crate::error::{ArmError, ErrorClass};
 use crate::operation::Operation;
+use crate::own;
 use crate::pipeline::Call;
 use crate::quota::Provider;
 use crate::storage;
@@ -184,6 +185,14 @@ impl ReadArm for Client {
         let by = "Authentication eq '*' and ResponseType eq '*' and ApiName eq '*'";
         let asked = Transactions { account, service: Some(service), by, top: SERVICE_SERIES };
         self.transactions(asked, from, to, |node, question| metrics::service_usage(node, question, service)).await
+    }
+
+    async fn changes(&self, of: &ChangesOf, from: Timestamp, to: Timestamp) -> Read<Vec<Change>> {
+        self.logged_changes(of, from, to).await
+    }
+
+    async fn own_identity(&self) -> Option<PrincipalId> {
+        self.pipeline.tokens.token().await.ok().and_then(|token| own::object_id(&token))
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {

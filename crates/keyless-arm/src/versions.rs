@@ -32,6 +32,8 @@ pub enum Interface {
     Locks,
     /// Metrics.
     Metrics,
+    /// The activity log.
+    ActivityLog,
     /// User-assigned managed identities.
     ManagedIdentities,
     /// Subscriptions.
@@ -52,6 +54,7 @@ impl Interface {
         Self::Eligibilities,
         Self::Locks,
         Self::Metrics,
+        Self::ActivityLog,
         Self::ManagedIdentities,
         Self::Subscriptions,
         Self::Resources,
@@ -70,6 +73,7 @@ impl Interface {
             Self::Eligibilities => "eligibilities",
             Self::Locks => "locks",
             Self::Metrics => "metrics",
+            Self::ActivityLog => "activityLog",
             Self::ManagedIdentities => "managedIdentities",
             Self::Subscriptions => "subscriptions",
             Self::Resources => "resources",
@@ -105,6 +109,7 @@ impl ApiVersions {
             Interface::Eligibilities => &["2020-10-01"],
             Interface::Locks => &["2016-09-01"],
             Interface::Metrics => &["2024-02-01", "2019-07-01", "2018-01-01"],
+            Interface::ActivityLog => &["2015-04-01"],
             Interface::ManagedIdentities => &["2023-01-31", "2018-11-30"],
             Interface::Subscriptions => &["2022-12-01", "2020-01-01"],
             Interface::Resources => &["2025-04-01", "2024-11-01", "2020-06-01"],

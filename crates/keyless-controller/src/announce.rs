@@ -10,18 +10,20 @@ use jiff::{SignedDuration, Timestamp};
 use keyless_core::action::{Action, Grant};
 use keyless_core::catalog;
 use keyless_core::gate::{Gate, GateState};
-use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::incompatibility;
 use keyless_core::observed::{Cause, ObservedAuthMode, Reading, Signed, StorageService};
 use keyless_core::pass::{Ended, Refused, RefusedBy, Report, WriteRecord, WriteResult};
 use keyless_core::plan::finding::Denied;
-use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
+use keyless_core::plan::{Drift, Fight, Finding, Plan, Standing, Step};
+use keyless_core::setting::Setting;
 use tokio::time::Instant;
 
 use crate::event::{Event, Level, Name};
 use crate::failed::Failure;
 use crate::index::Index;
 use crate::memory::not_stuck_lift;
+use crate::who::Named;
 
 /// For how long it is remembered that a refusal was told.
 /// Source: MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`, retention.
@@ -33,6 +35,8 @@ pub struct Book {
     reminder: Duration,
     keys: BTreeMap<StorageAccountId, KeyBook>,
     fleet: BTreeMap<Topic, Told>,
+    /// Subscriptions whose activity log cannot be read.
+    logs: BTreeMap<SubscriptionId, Told>,
 }
 
 #[derive(Debug, Default)]
@@ -40,6 +44,8 @@ struct KeyBook {
     topics: BTreeMap<Topic, Told>,
     steps: Vec<Action>,
     standing: Option<Standing>,
+    /// Who caused the differences, as far as it was asked.
+    named: BTreeMap<Drift, Named>,
 }
 
 #[derive(Debug)]
@@ -62,6 +68,8 @@ enum Topic {
     Missing(WorkspaceId),
     /// A datastore that is not as the files describe it, and in which field.
     Differs(WorkspaceId, String, &'static str),
+    /// What is fought over, and with whom: another name is news.
+    Fight(Setting, Option<String>),
     /// Somebody was refused in an hour: told once for each.
     Denied(Timestamp, Option<StorageService>, String, Signed),
     /// Which row, and whether somebody accepts it now: the end of that is news.
@@ -81,7 +89,34 @@ impl Book {
     /// An empty book; what stays unchanged is told again after `reminder`.
     #[must_use]
     pub fn new(reminder: Duration) -> Self {
-        Self { reminder, keys: BTreeMap::new(), fleet: BTreeMap::new() }
+        Self { reminder, keys: BTreeMap::new(), fleet: BTreeMap::new(), logs: BTreeMap::new() }
+    }
+
+    /// Takes in who caused the differences of the plan that comes next.
+    pub(crate) fn learned(&mut self, key: &StorageAccountId, named: BTreeMap<Drift, Named>) {
+        self.keys.entry(key.clone()).or_default().named = named;
+    }
+
+    /// What there is to tell of the activity log of a subscription: once, and as a reminder, that it cannot be read.
+    pub(crate) fn read_log(
+        &mut self,
+        subscription: SubscriptionId,
+        read: Result<(), Failure>,
+        now: Instant,
+    ) -> Option<Event> {
+        let Err(Failure { why, cause }) = read else {
+            self.logs.remove(&subscription);
+            return None;
+        };
+        let told = self.logs.get(&subscription);
+        if told.is_some_and(|told| now.saturating_duration_since(told.at) < self.reminder) {
+            return None;
+        }
+        let why = format!("the activity log of subscription {subscription}, which names who changes things: {why}");
+        let event = Event { reminder: told.is_some(), ..Event::new(Name::ObserveIncomplete, Level::Warn) };
+        let event = caused(&cause, Event { why: Some(why), ..event });
+        self.logs.insert(subscription, Told { at: now, event: event.clone() });
+        Some(event)
     }
 
     /// What there is to tell of a plan.
@@ -92,7 +127,7 @@ impl Book {
         let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
         let unseen = plan.findings.iter().any(|finding| matches!(finding, Finding::Unseen { .. }));
         let moving = plan.standing() == Standing::Ready;
-        let current = topics(plan, moving);
+        let current = topics(plan, moving, &book.named);
         let mut events = Vec::new();
         book.topics.retain(|topic, told| {
             let keep = current.contains_key(topic)
@@ -110,7 +145,7 @@ impl Book {
                         (moving || !complete) && plan.steps.iter().any(|step| step.workspaces.contains(workspace))
                     }
                     Topic::Incomplete(what, _) => still_unread(what, &current),
-                    Topic::Missing(_) => false,
+                    Topic::Missing(_) | Topic::Fight(..) => false,
                     // Told once, whatever becomes of the reads; forgotten when Azure has forgotten it too.
                     Topic::Denied(hour, ..) => plan.at.duration_since(*hour) < DENIED_FOR,
                 };
@@ -257,46 +292,61 @@ fn tell(
 ) -> Vec<Event> {
     let mut events = Vec::new();
     for (topic, event) in current {
-        let known = told.get(&topic);
         let once = matches!(topic, Topic::Denied(..));
-        if known.is_some_and(|known| once || now.saturating_duration_since(known.at) < reminder) {
+        let known = told.get_mut(&topic);
+        if let Some(known) = &known
+            && !once
+            && now.saturating_duration_since(known.at) >= reminder
+        {
+            // Due for a reminder.
+        } else if let Some(known) = known {
+            // What is told when it is over says what is known by then.
+            known.event = event;
             continue;
         }
-        let reminder = known.is_some();
+        let reminder = told.contains_key(&topic);
         told.insert(topic, Told { at: now, event: event.clone() });
         events.push(Event { reminder, ..event });
     }
     events
 }
 
-fn topics(plan: &Plan, moving: bool) -> BTreeMap<Topic, Event> {
+fn is_broken(plan: &Plan, drift: &Drift) -> bool {
+    let workspace = drift.workspace();
+    matches!(drift, Drift::AuthMode { .. })
+        && plan.findings.iter().any(|finding| {
+            matches!(finding, Finding::BrokenNow { workspace: id } if Some(id) == workspace) //
+        })
+}
+
+/// What is told of a difference, but for who caused it.
+pub(crate) fn drifted(plan: &Plan, drift: &Drift) -> Event {
+    let broken = is_broken(plan, drift);
+    let (principal, role) = match drift {
+        Drift::RoleMissing { principal, role, .. } => (Some(principal.to_string()), Some(catalog::role_name(*role))),
+        Drift::AuthMode { .. }
+        | Drift::DatastoreCredential { .. }
+        | Drift::DatastoreMissing { .. }
+        | Drift::SharedKey { .. } => (None, None),
+    };
+    let foreign = matches!(drift, Drift::AuthMode { observed: ObservedAuthMode::Other(_), .. });
+    let level = if broken || foreign { Level::Error } else { Level::Warn };
+    Event {
+        workspace: drift.workspace().map(ToString::to_string),
+        principal,
+        role,
+        drift: Some(drift.to_string()),
+        why: broken.then(|| "it wants the account key, which is off: broken now".to_owned()),
+        ..about(Name::DriftDetected, level, plan)
+    }
+}
+
+fn topics(plan: &Plan, moving: bool, named: &BTreeMap<Drift, Named>) -> BTreeMap<Topic, Event> {
     let mut current = BTreeMap::new();
     for drift in &plan.drift {
-        let workspace = drift.workspace();
-        let broken = matches!(drift, Drift::AuthMode { .. })
-            && plan.findings.iter().any(|finding| {
-                matches!(finding, Finding::BrokenNow { workspace: id } if Some(id) == workspace) //
-            });
-        let (principal, role) = match drift {
-            Drift::RoleMissing { principal, role, .. } => {
-                (Some(principal.to_string()), Some(catalog::role_name(*role)))
-            }
-            Drift::AuthMode { .. }
-            | Drift::DatastoreCredential { .. }
-            | Drift::DatastoreMissing { .. }
-            | Drift::SharedKey { .. } => (None, None),
-        };
-        let foreign = matches!(drift, Drift::AuthMode { observed: ObservedAuthMode::Other(_), .. });
-        let level = if broken || foreign { Level::Error } else { Level::Warn };
-        let event = Event {
-            workspace: workspace.map(ToString::to_string),
-            principal,
-            role,
-            drift: Some(drift.to_string()),
-            why: broken.then(|| "it wants the account key, which is off: broken now".to_owned()),
-            ..about(Name::DriftDetected, level, plan)
-        };
-        current.insert(Topic::Drift(drift.clone(), broken), event);
+        let event = drifted(plan, drift);
+        let event = named.get(drift).map_or_else(|| event.clone(), |named| named.told_in(event.clone()));
+        current.insert(Topic::Drift(drift.clone(), is_broken(plan, drift)), event);
     }
     for finding in &plan.findings {
         current.extend(found(plan, finding));
@@ -388,6 +438,28 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 ..about(Name::DriftDetected, Level::Warn, plan)
             },
         ),
+        Finding::Fought { setting, fight } => (
+            Topic::Fight(setting.clone(), fight.theirs.clone()),
+            Event {
+                changed_by: Some(fight.theirs.clone().unwrap_or_else(|| "unknown so far".to_owned())),
+                why,
+                lift: Some(Fight::lift(fight.until)),
+                until: Some(fight.until),
+                workspace: match setting {
+                    Setting::AuthMode(workspace) | Setting::Datastore(workspace, _) => Some(workspace.to_string()),
+                    Setting::SharedKey | Setting::Role(..) => None,
+                },
+                principal: match setting {
+                    Setting::Role(principal, _) => Some(principal.to_string()),
+                    Setting::SharedKey | Setting::AuthMode(_) | Setting::Datastore(..) => None,
+                },
+                role: match setting {
+                    Setting::Role(_, role) => Some(catalog::role_name(*role)),
+                    Setting::SharedKey | Setting::AuthMode(_) | Setting::Datastore(..) => None,
+                },
+                ..about(Name::FightDetected, Level::Error, plan)
+            },
+        ),
         Finding::PrincipalMissing { workspace, principal, .. } => (
             Topic::Gate(None, Some(Gate::PrincipalKnown), format!("{workspace} {principal}")),
             Event {
@@ -451,6 +523,8 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
         // One wait of the whole process, not one of each step.
         Gate::Booted => true,
         Gate::Agreed => true,
+        // Told with both sides.
+        Gate::NoFight => true,
         _ => false,
     };
     if follows {

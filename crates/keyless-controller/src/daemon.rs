@@ -7,8 +7,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use async_trait::async_trait;
 use keyless_arm::api::{ReadArm, WriteArm};
-use keyless_core::desired::{Desired, Revision};
+use keyless_core::desired::{Desired, KeyDesired, Revision};
 use keyless_core::id::StorageAccountId;
 use keyless_core::observed::Observed;
 use keyless_core::pass::{Ended, Job, Report, WriteResult};
@@ -20,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 use crate::announce::Book;
 use crate::clock::ServerClock;
 use crate::event::{Event, Sink};
-use crate::execute::{Hands, Passed, Surroundings, run_pass};
+use crate::execute::{Hands, Intends, Passed, Surroundings, run_pass};
+use crate::fights::Fights;
 use crate::fleet::{FleetPlan, look_over};
 use crate::mark::StateDir;
 use crate::memory::{Growth, Memory};
@@ -30,6 +32,7 @@ use crate::sparing::Sparing;
 use crate::status::Status;
 use crate::turn::Loop;
 use crate::view::View;
+use crate::who::{Looked, Who};
 
 /// The revision in force, as it changes; `None` until there is one.
 pub type Feed = watch::Receiver<Option<Arc<Desired>>>;
@@ -91,6 +94,10 @@ pub(crate) struct Shared {
     sink: Arc<dyn Sink>,
     pub(crate) status: Arc<Status>,
     pub(crate) book: Mutex<Book>,
+    /// Who caused what differs.
+    pub(crate) who: Who,
+    /// What is fought over.
+    pub(crate) fights: Fights,
     /// The revision in force now, for passes that began under an older one.
     pub(crate) revision: Mutex<Revision>,
 }
@@ -123,7 +130,10 @@ impl Controller {
         let boot = Boot { needed: !state_dir.mark().is_set(), from: None };
         let book = Mutex::new(Book::new(options.alert_reminder));
         let revision = Mutex::new(Revision(String::new()));
-        let shared = Arc::new(Shared { observer, sparing, write, state_dir, sink, status, book, revision });
+        let who = Who::new(Arc::clone(&sparing) as Arc<dyn ReadArm>, options.interval);
+        let fights = Fights::default();
+        let shared = Shared { observer, sparing, write, state_dir, sink, status, book, who, fights, revision };
+        let shared = Arc::new(shared);
         Self { options, shared, boot }
     }
 
@@ -163,6 +173,23 @@ impl Controller {
     }
 }
 
+/// Tells what a plan says before anything is written for it, and counts what was set back.
+struct Telling<'a> {
+    shared: &'a Shared,
+    desired: &'a KeyDesired,
+}
+
+#[async_trait]
+impl Intends for Telling<'_> {
+    async fn goes_on(&self, plan: &Plan, observed: &Observed) -> bool {
+        self.shared.learn(plan, observed).await;
+        let began = self.shared.fights.saw(plan, self.desired);
+        let events = lock(&self.shared.book).planned(plan, Instant::now());
+        self.shared.emit(events);
+        !began
+    }
+}
+
 impl Shared {
     pub(crate) async fn pass(
         &self,
@@ -172,10 +199,8 @@ impl Shared {
         cancel: &CancellationToken,
     ) -> (Passed, Observed) {
         let revision = || lock(&self.revision).clone();
-        let intends = |plan: &Plan| {
-            let events = lock(&self.book).planned(plan, Instant::now());
-            self.emit(events);
-        };
+        let desired = job.desired.clone();
+        let intends = Telling { shared: self, desired: &desired };
         let around = Surroundings {
             observer: &self.observer,
             hands: Some(Hands { write: &*self.write, state_dir: &self.state_dir }),
@@ -184,7 +209,44 @@ impl Shared {
             intends: &intends,
             cancel,
         };
-        run_pass(job, observed, &around).await
+        let (passed, observed) = run_pass(job, observed, &around).await;
+        if let Passed::Finished(report) = &passed
+            && report.ended != Ended::Stopped
+        {
+            self.learn(&report.plan, &observed).await;
+            self.fights.saw(&report.plan, &desired);
+            self.fights.wrote(report, &desired);
+        }
+        (passed, observed)
+    }
+
+    /// Asks who caused what differs, where that is due, and tells what is known by now of what was told before.
+    async fn learn(&self, plan: &Plan, observed: &Observed) {
+        let Looked { named, amended, news, logs } = self.who.look(plan, observed).await;
+        if !news.is_empty() {
+            self.fights.identified(self.sparing.own_identity().await);
+        }
+        for (setting, by) in &news {
+            self.fights.named(&plan.account_id, setting, by);
+        }
+        let changed: Vec<String> = named.iter().map(|(drift, named)| format!("{drift}; {named}")).collect();
+        self.status.update(|status| {
+            if let Some(account) = status.accounts.get_mut(&plan.account_id) {
+                account.changed = changed;
+            }
+        });
+        let mut events = Vec::new();
+        {
+            let mut book = lock(&self.book);
+            book.learned(&plan.account_id, named);
+            let revision = Some(plan.revision.to_string());
+            for (subscription, read) in logs {
+                let event = book.read_log(subscription, read, Instant::now());
+                events.extend(event.map(|event| Event { revision: revision.clone(), at: Some(plan.at), ..event }));
+            }
+        }
+        events.extend(amended);
+        self.emit(events);
     }
 
     pub(crate) fn emit(&self, events: Vec<Event>) {

@@ -16,6 +16,10 @@ pub enum Name {
     DriftDetected,
     /// It no longer does.
     DriftCleared,
+    /// The activity log names who caused a difference that was told before.
+    DriftAttributed,
+    /// Somebody sets back again and again what this installation sets, which leaves it alone from now on.
+    FightDetected,
     /// The steps that are left have changed.
     PlanComputed,
     /// A step waits or is held.
@@ -53,6 +57,8 @@ impl Name {
         match self {
             Self::DriftDetected => "drift_detected",
             Self::DriftCleared => "drift_cleared",
+            Self::DriftAttributed => "drift_attributed",
+            Self::FightDetected => "fight_detected",
             Self::PlanComputed => "plan_computed",
             Self::GateUnmet => "gate_unmet",
             Self::ActionApplied => "action_applied",
@@ -76,6 +82,8 @@ impl Name {
         match self {
             Self::DriftDetected => "Azure differs from the files",
             Self::DriftCleared => "a difference from the files is gone",
+            Self::DriftAttributed => "it is known who caused a difference from the files",
+            Self::FightDetected => "a setting is fought over and left alone",
             Self::PlanComputed => "the steps that are left have changed",
             Self::GateUnmet => "a step is held",
             Self::ActionApplied => "a change was made",
@@ -140,12 +148,26 @@ pub struct Event {
     /// The gate's name.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gate: Option<String>,
-    /// Who changed it, where Azure tells.
+    /// Who changed it: whoever made the last successful write, not this installation's own, between the moment in which
+    /// the setting was last seen as it should be and the one in which it was not; or `unknown so far`, `unknown: …`,
+    /// `not readable`. Left out where this process never saw it as it should be.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_by: Option<String>,
-    /// When it was changed, where Azure tells.
+    /// When that write happened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub changed_at: Option<Timestamp>,
+    /// The operation of that write.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation: Option<String>,
+    /// What groups the events of that write in the activity log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub correlation_id: Option<String>,
+    /// The client application of that write and the id that it gave the request, as far as told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// How many others wrote to the same resource in that time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub other_writers: Option<u64>,
     /// Azure's request id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -235,6 +257,10 @@ impl Event {
             gate: None,
             changed_by: None,
             changed_at: None,
+            operation: None,
+            correlation_id: None,
+            client: None,
+            other_writers: None,
             request_id: None,
             action: None,
             kind: None,
@@ -299,6 +325,10 @@ impl Sink for LogSink {
                     gate = event.gate,
                     changed_by = event.changed_by,
                     changed_at = event.changed_at.map(tracing::field::display),
+                    operation = event.operation,
+                    correlation_id = event.correlation_id,
+                    client = event.client,
+                    other_writers = event.other_writers,
                     request_id = event.request_id,
                     action = event.action,
                     kind = event.kind,

@@ -6,6 +6,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use keyless_arm::api::{self, Answer, ReadArm, Write, WriteArm, WriteKind, WritePermit, Written};
 use keyless_arm::error::{ErrorClass, Landed, WriteError};
 use keyless_core::action::{Action, Grant};
@@ -35,6 +36,13 @@ pub struct Hands<'a> {
     pub state_dir: &'a StateDir,
 }
 
+/// Who is told of a plan before anything is written for it.
+#[async_trait]
+pub trait Intends: Send + Sync {
+    /// Whether the pass goes on; if not it ends, and another is to begin at once. `observed` is what the plan rests on.
+    async fn goes_on(&self, plan: &Plan, observed: &Observed) -> bool;
+}
+
 /// What a pass runs in.
 pub struct Surroundings<'a> {
     /// Reads.
@@ -45,8 +53,8 @@ pub struct Surroundings<'a> {
     pub known: &'a BTreeSet<SubscriptionId>,
     /// The revision of the files that is in force now.
     pub revision: &'a (dyn Fn() -> Revision + Send + Sync),
-    /// Told each time a step is about to be confirmed: the plan it comes from.
-    pub intends: &'a (dyn Fn(&Plan) + Send + Sync),
+    /// Asked each time a step is about to be confirmed.
+    pub intends: &'a dyn Intends,
     /// Asks the pass to stop.
     pub cancel: &'a CancellationToken,
 }
@@ -78,7 +86,7 @@ pub async fn run_pass(job: Job, observed: Observed, around: &Surroundings<'_>) -
         let effect;
         (state, effect) = step(state, event);
         event = match effect {
-            Effect::Read { reads, confirming } => pass.read(&job, reads, confirming).await,
+            Effect::Read { reads, confirming } => pass.read(&job, *reads, confirming).await,
             Effect::Unmark => Event::Unmarked(pass.unmark()),
             Effect::Send(action) => pass.send(&job, &action).await,
             Effect::Finish(report) => {
@@ -105,7 +113,10 @@ impl Pass<'_> {
     async fn read(&mut self, job: &Job, reads: ReadSet, confirming: Option<Action>) -> Event {
         if let Some(action) = &confirming {
             let plan = plan::plan(&job.desired, &self.seen, &job.limits, job.look);
-            (self.around.intends)(&plan);
+            if !self.around.intends.goes_on(&plan, &self.seen).await {
+                self.deferred = Some((Box::new(plan), "it is fought over".to_owned(), Some(Duration::ZERO)));
+                return Event::Stop;
+            }
             match self.reserve(action).await {
                 Ok(permit) => self.permit = permit,
                 Err(Held::Stopping) => return Event::Stop,

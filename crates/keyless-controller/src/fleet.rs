@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use futures::StreamExt;
 use futures::stream;
 use jiff::Timestamp;
@@ -14,7 +15,7 @@ use keyless_core::plan::{Limits, Look, Plan, Standing};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::ServerClock;
-use crate::execute::{Passed, Surroundings, run_pass};
+use crate::execute::{Intends, Passed, Surroundings, run_pass};
 use crate::index::Index;
 use crate::memory::{Growth, Memory};
 use crate::observe::Observer;
@@ -71,6 +72,16 @@ pub async fn plan_fleet(desired: Arc<Desired>, read: Arc<dyn ReadArm>, at_a_time
     look_over(desired, &Index::default(), &observer, at_a_time, |_| Limits::default(), &CancellationToken::new()).await
 }
 
+/// Nobody is told of plans that nothing is written for.
+struct Unwatched;
+
+#[async_trait]
+impl Intends for Unwatched {
+    async fn goes_on(&self, _: &Plan, _: &Observed) -> bool {
+        true
+    }
+}
+
 /// [`plan_fleet`] with the knowledge of a process that has been at work.
 pub(crate) async fn look_over(
     desired: Arc<Desired>,
@@ -83,14 +94,8 @@ pub(crate) async fn look_over(
     let index = Arc::new(before.refreshed(&desired, observer.reader(), observer.clock()).await);
     let view = View::new(desired, Arc::clone(&index));
     let revision = || view.desired.revision.clone();
-    let around = Surroundings {
-        observer,
-        hands: None,
-        known: &view.known,
-        revision: &revision,
-        intends: &|_: &Plan| {},
-        cancel,
-    };
+    let around =
+        Surroundings { observer, hands: None, known: &view.known, revision: &revision, intends: &Unwatched, cancel };
     let accounts = stream::iter(view.keys())
         .map(|key| {
             let job = Job {

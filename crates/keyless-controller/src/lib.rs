@@ -9,6 +9,7 @@ pub mod event;
 mod evidence;
 pub mod execute;
 mod failed;
+mod fights;
 pub mod fleet;
 pub mod index;
 pub mod mark;
@@ -26,6 +27,7 @@ mod sweep;
 mod turn;
 mod view;
 pub mod watch;
+mod who;
 pub mod why;
 
 pub use clock::ServerClock;

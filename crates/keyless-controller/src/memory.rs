@@ -167,7 +167,7 @@ impl Memory {
             })
             .collect();
         let clashing = memory.clashing.clone();
-        Limits { boot_until, unsettled_until: memory.unsettled_until, clashing, refused }
+        Limits { boot_until, unsettled_until: memory.unsettled_until, clashing, refused, ..Limits::default() }
     }
 
     /// Whether the last refusal of this action is one that time lifts.

@@ -16,8 +16,8 @@ use keyless_arm::error::ArmError;
 use keyless_arm::stored::StoredDatastore;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
-    RoleAssignment, RoleDefinition, StorageService, Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock,
+    OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::time::Instant;
@@ -192,6 +192,19 @@ impl ReadArm for Sparing {
 
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
         self.refusals.ask("key usage", account.arm().folded(), self.read.key_usage(account, from, to)).await
+    }
+
+    /// The right to the log is the subscription's, so one refusal speaks for all of its resources.
+    async fn changes(&self, of: &ChangesOf, from: Timestamp, to: Timestamp) -> Read<Vec<Change>> {
+        let subscription = match of {
+            ChangesOf::Resource(id) => id.subscription().unwrap_or_default(),
+            ChangesOf::Assignments(subscription) => *subscription,
+        };
+        self.refusals.ask("changes", subscription, self.read.changes(of, from, to)).await
+    }
+
+    async fn own_identity(&self) -> Option<PrincipalId> {
+        self.read.own_identity().await
     }
 
     async fn service_usage(

@@ -63,6 +63,8 @@ pub struct AccountStatus {
     pub last_good_at: Option<Instant>,
     /// What went wrong in the last pass, if anything did.
     pub last_error: Option<String>,
+    /// Who changed last what differs now, where it was asked: a line for each difference.
+    pub changed: Vec<String>,
     /// How many passes were made.
     pub passes: u64,
     /// How many writes of this process changed something.

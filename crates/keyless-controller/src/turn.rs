@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use keyless_core::desired::{Desired, Fleet};
 use keyless_core::id::StorageAccountId;
 use keyless_core::pass::{Ended, Intent, Job, Requeue};
-use keyless_core::plan::Look;
+use keyless_core::plan::{Limits, Look};
 use tokio::task::{Id, JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -190,9 +190,11 @@ impl Loop {
         let clock = self.shared.observer.clock();
         // Without an answer from Azure the end of the boot wait cannot be told, so nothing may be written yet.
         let dark = self.boot.needed && boot_until.is_none();
+        let desired = view.desired_for(&key);
+        let fights = self.shared.fights.of(&desired, clock.now());
         let job = Job {
-            desired: view.desired_for(&key),
-            limits: self.shared.observer.memory().limits(&key, boot_until),
+            desired,
+            limits: Limits { fights, ..self.shared.observer.memory().limits(&key, boot_until) },
             intent: if dark { Intent::Plan } else { Intent::Converge },
             look: Look::WhatMatters,
         };
@@ -264,6 +266,8 @@ impl Loop {
             self.queue.drop_key(key);
             self.rests.remove(key);
         }
+        self.shared.who.keep_only(&keys);
+        self.shared.fights.keep_only(&keys);
         let events = lock(&self.shared.book).keep_only(&keys);
         self.shared.emit(events);
         let known: BTreeSet<StorageAccountId> = self.queue.keys().cloned().collect();

@@ -56,10 +56,27 @@ pub struct Fleet {
     pub prune: bool,
     /// When changes that tighten or loosen may be made; empty means always.
     pub change_windows: Vec<ChangeWindow>,
+    /// When a setting that is fought over is left alone.
+    pub fight: FightGuard,
     /// The kill switch: nothing is written anywhere while it is set.
     pub paused: bool,
     /// SAS traffic that is known and accepted, by account and service.
     pub accept_sas: Vec<SasAcceptance>,
+}
+
+/// After how many reversals within which time a setting is left alone, and for how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FightGuard {
+    /// At least 1. Default 3; design decision.
+    pub reversals: u32,
+    /// Default 24 h; design decision.
+    pub within: Duration,
+}
+
+impl Default for FightGuard {
+    fn default() -> Self {
+        Self { reversals: 3, within: Duration::from_secs(24 * 60 * 60) }
+    }
 }
 
 impl Default for Fleet {
@@ -71,6 +88,7 @@ impl Default for Fleet {
             enforcement: Enforcement::Observe,
             prune: false,
             change_windows: Vec::new(),
+            fight: FightGuard::default(),
             paused: false,
             accept_sas: Vec::new(),
         }

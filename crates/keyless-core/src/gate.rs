@@ -71,6 +71,8 @@ pub enum Gate {
     Booted,
     /// Azure has not lately refused just this action for a reason that only a person can lift.
     NotRefused,
+    /// Nobody sets back again and again what the change sets.
+    NoFight,
 }
 
 impl Gate {
@@ -107,6 +109,7 @@ impl Gate {
             Self::Settled => "settled",
             Self::Booted => "booted",
             Self::NotRefused => "not_refused",
+            Self::NoFight => "no_fight",
         }
     }
 }

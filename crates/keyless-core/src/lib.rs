@@ -5,6 +5,7 @@
 pub mod access;
 pub mod action;
 pub mod adopt;
+pub mod attribution;
 pub mod catalog;
 pub mod desired;
 pub mod gate;
@@ -16,3 +17,4 @@ pub mod pass;
 pub mod plan;
 pub mod policy;
 mod reading;
+pub mod setting;

@@ -20,6 +20,7 @@ mod needs;
 mod node;
 mod problem;
 mod resolve;
+mod reversals;
 mod scalar;
 mod schema;
 mod source;

@@ -99,7 +99,7 @@ pub enum Effect {
     /// account and the action's target last.
     Read {
         /// What.
-        reads: ReadSet,
+        reads: Box<ReadSet>,
         /// The action these reads confirm, if they do.
         confirming: Option<Action>,
     },
@@ -323,7 +323,7 @@ impl State {
 
     fn read(mut self, reads: ReadSet, confirming: Option<Action>, stage: Stage) -> (Self, Effect) {
         self.stage = stage;
-        (self, Effect::Read { reads, confirming })
+        (self, Effect::Read { reads: Box::new(reads), confirming })
     }
 }
 

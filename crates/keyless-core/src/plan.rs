@@ -3,6 +3,7 @@
 //! Pure, total and deterministic: equal arguments give equal plans, and time comes in with the observation. A plan is
 //! recomputed from fresh facts after each step; nothing resumes one. Read `plan::steps` for the order, `plan::gates` for the rules.
 
+mod fight;
 pub mod finding;
 mod gates;
 mod needs;
@@ -23,9 +24,11 @@ use crate::observed::{
     Cause, DatastoreCredentials, Observed, ObservedAuthMode, ServiceFlags, SharedKeyAccess, StorageService,
     WorkspaceKind,
 };
+use crate::setting::Setting;
 
 use finding::{Accepted, Denied, KeyUse};
 
+pub use fight::Fight;
 pub use reads::{base_reads, confirm_reads, target_reads};
 
 /// What this process knows that neither files nor Azure tell.
@@ -39,6 +42,8 @@ pub struct Limits {
     pub clashing: BTreeSet<AssignmentName>,
     /// Actions that Azure refused for a reason only a person can lift, and until when they are not tried again.
     pub refused: BTreeMap<Action, Refusal>,
+    /// Settings that somebody sets back again and again.
+    pub fights: BTreeMap<Setting, Fight>,
 }
 
 /// A refusal that trying again will not lift.
@@ -324,6 +329,13 @@ pub enum Finding {
         /// What the file asks and what Azure shows.
         why: String,
     },
+    /// Somebody sets a setting back again and again, and it is left alone.
+    Fought {
+        /// Which.
+        setting: Setting,
+        /// By whom, how often, and until when it is left alone.
+        fight: Fight,
+    },
     /// A principal of the files cannot be resolved.
     PrincipalMissing {
         /// The workspace whose document names it.
@@ -437,6 +449,7 @@ impl fmt::Display for Finding {
             Self::DatastoreDiffers { workspace, name, field, why } => {
                 write!(f, "{}: datastore {name} differs in `{field}`: {why}", workspace.name())
             }
+            Self::Fought { setting, fight } => write!(f, "{setting} is fought over: {fight}"),
             Self::PrincipalMissing { workspace, principal, why } => {
                 write!(f, "{}: {principal}: {why}", workspace.name())
             }
@@ -511,6 +524,7 @@ impl Plan {
             | Finding::Barrier { .. }
             | Finding::ForeignHolder { .. }
             | Finding::GrantUnwanted { .. }
+            | Finding::Fought { .. }
             | Finding::Incompatible { .. } => false,
             Finding::KeyUse(_)
             | Finding::KeyRefused { .. }

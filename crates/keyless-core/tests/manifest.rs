@@ -70,7 +70,7 @@ spec:
   changeWindows:
     - {days: [Mon, Tue], from: "09:00", to: "17:00"}
     - {from: "00:00", to: "24:00"}
-  guard: {paused: true}
+  guard: {paused: true, fight: {reversals: 5, within: 2h}}
 "#;
 
 fn accept(files: &[SourceFile]) -> Accepted {
@@ -219,6 +219,10 @@ fn the_fleet_keeps_all_it_says() {
                 to: 1440,
             },
         ],
+        fight: FightGuard {
+            reversals: 5,
+            within: 7200s,
+        },
         paused: true,
         accept_sas: [
             SasAcceptance {

@@ -10,7 +10,7 @@ const SEEDS: [&str; 4] = [
     "apiVersion: keyless.dev/v1\nkind: Workspace\nmetadata: {name: fraud, labels: {team: a}}\nspec:\n  resourceId: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/fraud\n  authMode: identity\n  suspend:\n    reason: |\n      audit\n    until: 2026-12-24T00:00:00Z\n  access:\n    - principal: {group: {objectId: 9b1f3c52-7d64-4f0a-8a3e-2c5b6d7e8f90, name: \"data\"}}\n      level: readWrite\n    - principal: {compute: cpu}\n      scenarios: [training, parallelRunStep]\n  profiles: [readers]\n",
     "apiVersion: keyless.dev/v1\nkind: StorageAccount\nspec:\n  resourceId: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/stfraud\n  sharedKeyAccess: disabled\n  keyIdle: 30d\n  acceptSas: {reason: r, owner: o, until: 2027-01-31T00:00:00Z}\n",
     "apiVersion: keyless.dev/v1\nkind: AccessProfile\nmetadata: {name: readers}\nspec:\n  access:\n    - principal: {user: {objectId: 4d2c8a1e-6b3f-4e57-9c0d-1f2a3b4c5d6e}}\n      level: readOnly\n",
-    "apiVersion: keyless.dev/v1\nkind: Fleet\nspec:\n  owner: ml\n  defaults: {rolePropagation: 20m, prune: true}\n  changeWindows:\n    - {days: [Mon], from: \"09:00\", to: \"17:00\"}\n  guard: {paused: false}\n",
+    "apiVersion: keyless.dev/v1\nkind: Fleet\nspec:\n  owner: ml\n  defaults: {rolePropagation: 20m, prune: true}\n  changeWindows:\n    - {days: [Mon], from: \"09:00\", to: \"17:00\"}\n  guard: {paused: false, fight: {reversals: 2, within: 12h}}\n",
 ];
 
 /// Pieces that mean something to YAML or to the format.

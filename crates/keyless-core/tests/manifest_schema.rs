@@ -62,7 +62,7 @@ fn samples() -> Vec<(Kind, Value)> {
                 "owner": "ml", "scope": {"subscriptions": [id], "exclude": [group.strip_suffix("/providers")]},
                 "defaults": {"enforcement": "observe", "rolePropagation": "15m", "groupPropagation": "24h", "keyIdle": "7d",
                     "keyEffect": "2m", "metricsLag": "15m", "lateWrite": "5m", "watch": "24h", "prune": false},
-                "changeWindows": [{"days": ["Mon", "Sun"], "from": "09:00", "to": "17:00"}], "guard": {"paused": false},
+                "changeWindows": [{"days": ["Mon", "Sun"], "from": "09:00", "to": "17:00"}], "guard": {"paused": false, "fight": {"reversals": 3, "within": "24h"}},
                 "acceptSas": [{"accounts": [group.strip_suffix("/providers")], "services": ["blob"], "reason": "r", "owner": "o", "until": "2027-01-31T00:00:00Z"}],
             }}),
         ),
@@ -95,6 +95,7 @@ fn schema_accepts(root: &Value, schema: &Value, value: &Value) -> bool {
             "array" => value.is_array(),
             "string" => value.is_string(),
             "boolean" => value.is_boolean(),
+            "integer" => value.is_i64(),
             other => panic!("type {other}"),
         },
         "enum" => wanted.as_array().unwrap().contains(value),
@@ -114,6 +115,8 @@ fn schema_accepts(root: &Value, schema: &Value, value: &Value) -> bool {
         "maxProperties" => value.as_object().is_none_or(|object| object.len() as u64 <= wanted.as_u64().unwrap()),
         "minLength" => value.as_str().is_none_or(|text| text.chars().count() as u64 >= wanted.as_u64().unwrap()),
         "maxLength" => value.as_str().is_none_or(|text| text.chars().count() as u64 <= wanted.as_u64().unwrap()),
+        "minimum" => value.as_i64().is_none_or(|number| number >= wanted.as_i64().unwrap()),
+        "maximum" => value.as_i64().is_none_or(|number| number <= wanted.as_i64().unwrap()),
         "anyOf" => wanted.as_array().unwrap().iter().any(|schema| schema_accepts(root, schema, value)),
         "oneOf" => wanted.as_array().unwrap().iter().filter(|schema| schema_accepts(root, schema, value)).count() == 1,
         other => panic!("the checker does not know the keyword {other}"),
@@ -236,6 +239,7 @@ fn the_files_with_errors_that_a_schema_can_see_are_refused_by_it() {
         "not-a-mapping.yaml",
         "wrong-kind.yaml",
         "not-offered-yet.json",
+        "too-few-reversals.json",
     ];
     for file in seen {
         let text = std::fs::read_to_string(format!("{root}{file}")).unwrap();

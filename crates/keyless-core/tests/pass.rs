@@ -145,6 +145,7 @@ impl<'a> Shell<'a> {
             let event = match effect {
                 Effect::Read { .. } if self.stop_after_write && !self.sent.is_empty() => Event::Stop,
                 Effect::Read { reads, confirming } => {
+                    let reads = *reads;
                     (self.meddle)(self.reads.len(), &mut self.world, &mut self.revision);
                     let mut part = Box::new(self.part(&reads));
                     if self.blind_after_write && !self.sent.is_empty() {

@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 
 use insta::assert_snapshot;
 use jiff::SignedDuration;
-use keyless_core::action::Action;
+use keyless_core::action::{Action, Effort};
 use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER, FILE_CONTRIBUTOR, FILE_READER};
 use keyless_core::desired::*;
+use keyless_core::gate::Gate;
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Finding, Limits, Look, Refusal, Standing};
+use keyless_core::plan::{self, Fight, Finding, Limits, Look, Refusal, Standing};
+use keyless_core::setting::Setting;
 use world::*;
 
 fn names(actions: &[Action]) -> Vec<String> {
@@ -619,6 +621,52 @@ fn gates_are_read_only_as_far_as_they_matter() {
     let at = |look| plan::plan(&desired, &observed, &Limits::default(), look).wants;
     assert!(at(Look::WhatMatters).is_empty(), "the switch comes first");
     assert!(at(Look::Everything).key_usage);
+}
+
+#[test]
+fn what_is_fought_over_is_held_in_both_directions_and_nothing_else_is() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let b = world.workspace("churn", ObservedAuthMode::AccessKey);
+    let forward = desired(&[
+        (&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)]),
+        (&b, AuthMode::Identity, vec![need(object(2), BLOB_CONTRIBUTOR)]),
+    ]);
+    let until = world.now + SignedDuration::from_secs(300);
+    let fight = Fight {
+        reversals: 3,
+        since: world.now,
+        until,
+        ours: "keyless, owner ml".to_owned(),
+        theirs: Some("dana@example.com".to_owned()),
+    };
+    let held = |limits: &Limits, observed: &Observed, desired: &KeyDesired| -> Vec<String> {
+        let plan = plan::plan(desired, observed, limits, Look::Everything);
+        let shut =
+            |step: &&plan::Step| step.gates.iter().any(|check| check.gate == Gate::NoFight && !check.state.is_open());
+        plan.steps.iter().filter(shut).map(|step| step.action.to_string()).collect()
+    };
+    let observed = world.observe(&forward);
+    let steps = look(&world, &forward).steps;
+    for step in &steps {
+        let setting = step.action.setting().unwrap();
+        let limits = Limits { fights: [(setting, fight.clone())].into(), ..Limits::default() };
+        assert_eq!(held(&limits, &observed, &forward), [step.action.to_string()]);
+        let plan = plan::plan(&forward, &observed, &limits, Look::WhatMatters);
+        let told: Vec<String> = plan.findings.iter().map(ToString::to_string).collect();
+        assert!(told.iter().any(|told| told.contains("dana@example.com") && told.contains("owner ml")), "{told:?}");
+        let mut later = observed.clone();
+        later.now = until;
+        assert!(held(&limits, &later, &forward).is_empty(), "it is over when the other side was quiet");
+    }
+    assert!(steps.iter().any(|step| step.effort == Effort::Repair), "a grant is a repair, and is held like the rest");
+    // The way back of the same setting is held too.
+    world.key = SharedKeyAccess::Disallowed;
+    let mut back = forward;
+    declare_account(&mut back, DesiredSharedKey::Enabled);
+    let limits = Limits { fights: [(Setting::SharedKey, fight)].into(), ..Limits::default() };
+    let held = held(&limits, &world.observe(&back), &back);
+    assert!(held.iter().any(|action| action.contains("SetSharedKeyAccess enabled")), "{held:?}");
 }
 
 /// A hub in another region than its account, with an identity of the customer's and an instance that does not work.

@@ -256,6 +256,13 @@ impl Azure {
 
     /// Version, subscription, then the operation.
     pub(crate) fn perform(&mut self, caller: &str, call: &Call) -> Reply {
+        let before = self.activity.begin(call);
+        let reply = self.carry_out(caller, call);
+        self.end_request(caller, call, before, &reply);
+        reply
+    }
+
+    fn carry_out(&mut self, caller: &str, call: &Call) -> Reply {
         if let Some(path) = crate::datastore_v1::resource_path(&call.segments) {
             return self.datastores_v1(caller, call, path);
         }

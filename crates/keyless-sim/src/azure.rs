@@ -1,6 +1,6 @@
 //! The state of the simulated cloud and the way time moves it: no sockets, no clock of its own, no hidden randomness.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde_json::{Value, json};
 
+use crate::activity::ActivityLog;
 use crate::deployment::Deployment;
 use crate::faults::strike::OddPage;
 use crate::faults::trouble::Troubles;
@@ -62,7 +63,7 @@ pub(crate) struct Azure {
     pub(crate) odd_page: Option<OddPage>,
     /// How far the clock has jumped ahead of the one that is followed.
     pub(crate) jumped: Duration,
-    pub(crate) activity: VecDeque<Value>,
+    pub(crate) activity: ActivityLog,
     pub(crate) identities: Identities,
     pub(crate) queries: QueryQuota,
     /// Subscription and namespace of the providers that subscriptions have been unregistered from.
@@ -142,7 +143,7 @@ impl Azure {
             troubles: Troubles::default(),
             odd_page: None,
             jumped: Duration::ZERO,
-            activity: VecDeque::new(),
+            activity: ActivityLog::default(),
             unregistered: BTreeSet::new(),
             queries: QueryQuota::default(),
         };

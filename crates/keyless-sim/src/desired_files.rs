@@ -159,6 +159,9 @@ fn fleet_document(fleet: &Fleet, speed: f64) -> Yaml {
         spec.push(("scope", Yaml::Map(vec![("subscriptions", Yaml::list(&fleet.subscriptions))])));
     }
     spec.push(("defaults", Yaml::Map(defaults)));
+    // A day of a fight passes as fast as any other.
+    let within = Yaml::Map(vec![("within", Yaml::text(divided(24 * HOUR, speed)))]);
+    spec.push(("guard", Yaml::Map(vec![("fight", within)])));
     document("Fleet", "simulated-fleet", &BTreeMap::new(), Yaml::Map(spec))
 }
 

@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use crate::activity::Login;
 use crate::azure::Azure;
 use crate::request::{Answer, Call, Reply};
 use crate::token::{CLIENT_ID, CLIENT_OBJECT_ID, MANAGED_CLIENT_ID, MANAGED_OBJECT_ID, TENANT_ID};
@@ -176,6 +177,39 @@ impl Azure {
             }
         }
         all
+    }
+}
+
+impl Azure {
+    /// How whoever has this object id signs in; nothing where the world does not know it.
+    pub(crate) fn login_of(&self, oid: &str) -> Option<Login> {
+        let entry = |kind: Kind, value: &Value| {
+            let name = json::text(value, &["displayName"]).unwrap_or(oid).to_owned();
+            let login = json::text(value, &["appId"]).or_else(|| json::text(value, &["userPrincipalName"]));
+            let login = login.map_or_else(|| made_up_login(kind, oid, &name), str::to_owned);
+            match kind {
+                Kind::User => Login::Person { name, login },
+                Kind::Group | Kind::ServicePrincipal => Login::Application { client: login },
+            }
+        };
+        let key = arm_id::key(oid);
+        let found = KINDS.into_iter().find(|(kind, _)| self.world.is_a(kind, &key));
+        if let Some((_, kind)) = found {
+            return self.world.get(&key).map(|value| entry(kind, value));
+        }
+        if oid.eq_ignore_ascii_case(CLIENT_OBJECT_ID) {
+            return Some(Login::Application { client: CLIENT_ID.to_owned() });
+        }
+        if oid.eq_ignore_ascii_case(MANAGED_OBJECT_ID) {
+            let id = "/managed/identity/of/this/machine".to_owned();
+            return Some(Login::ManagedIdentity { client: MANAGED_CLIENT_ID.to_owned(), id });
+        }
+        self.world.keys_of(IDENTITY).filter_map(|key| self.world.get(key)).find_map(|identity| {
+            let own = json::text(identity, &["properties", "principalId"])?;
+            let client = json::text(identity, &["properties", "clientId"]).unwrap_or(own).to_owned();
+            let id = json::text(identity, &["id"]).unwrap_or_default().to_owned();
+            own.eq_ignore_ascii_case(oid).then_some(Login::ManagedIdentity { client, id })
+        })
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::azure::{Actor, Azure};
+use crate::azure::Azure;
 use crate::request::Answer;
 use crate::service::Service;
 use crate::workload::Signs;
@@ -69,6 +69,11 @@ impl Azure {
     pub(crate) fn drift(&mut self, drift: Drift) -> Result<(), Answer> {
         let Drift { change, target, value, by } = drift;
         let key = arm_id::key(&target);
+        let body = match change {
+            DriftChange::SharedKey => Some(json!({"properties": {"allowSharedKeyAccess": value}})),
+            DriftChange::AuthMode => Some(json!({"properties": {"systemDatastoresAuthMode": value}})),
+            _ => None,
+        };
         let action = match change {
             DriftChange::SharedKey => {
                 self.expect(ACCOUNT, &key)?;
@@ -159,7 +164,7 @@ impl Azure {
                 return self.change_member(change == DriftChange::MemberAdded, &key, &value);
             }
         };
-        self.record(&Actor { oid: &by, correlation: String::new() }, action, &target, 200);
+        self.record_drift(&by, action, &target, body.as_ref());
         Ok(())
     }
 

@@ -42,6 +42,8 @@ pub(crate) struct Operation {
     started: Timestamp,
     state: State,
     before: Option<Value>,
+    /// The event that says that it was accepted.
+    accepted: Option<Value>,
 }
 
 enum State {
@@ -100,6 +102,7 @@ impl Azure {
             started: self.now,
             state: State::Running { write, fails },
             before,
+            accepted: self.activity.latest(),
         };
         self.operations.insert(id.clone(), operation);
         let done = time::after(self.now, self.speed.shorten(self.knobs.operation));
@@ -122,6 +125,9 @@ impl Azure {
                 Some(before) => properties.insert("provisioningState".to_owned(), before),
                 None => properties.remove("provisioningState"),
             };
+        }
+        if let (State::Running { fails, .. }, Some(accepted)) = (&operation.state, operation.accepted.take()) {
+            self.record_end(&accepted, !fails);
         }
         operation.state = match operation.state {
             State::Running { fails: true, .. } => State::Failed { at: self.now },

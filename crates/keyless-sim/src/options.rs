@@ -135,6 +135,9 @@ pub struct Knobs {
     pub metric_lag: Duration,
     /// How old a write must be before the activity log shows it. No public source; design decision.
     pub activity_lag: Duration,
+    /// Whether events hold the bodies of requests (`properties.requestbody`), as they may.
+    /// Source: <https://learn.microsoft.com/azure/azure-monitor/platform/activity-log-schema>.
+    pub activity_bodies: bool,
     /// How long a workspace operation runs. No public source; design decision.
     pub operation: Duration,
     /// `Retry-After` of a workspace operation, 10 to 600 seconds.
@@ -197,6 +200,7 @@ impl Default for Knobs {
             key_sync: minutes(60),
             metric_lag: minutes(3),
             activity_lag: minutes(2),
+            activity_bodies: false,
             operation: Duration::from_secs(15),
             operation_retry_after: Duration::from_secs(10),
             service_grant_delay: Duration::from_secs(20),

@@ -226,6 +226,9 @@ pub(crate) struct SimArgs {
     /// How many times faster than life delays pass
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub(crate) speed: f64,
+    /// How old a write is before the activity log shows it; `--speed` divides it [default: 2m]
+    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+    pub(crate) activity_lag: Option<std::time::Duration>,
     /// Load a JSON array of resources in the resource manager's own shape, or a folder of recorded answers
     #[arg(long, value_name = "FILE")]
     pub(crate) world: Option<PathBuf>,

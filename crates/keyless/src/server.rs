@@ -152,12 +152,13 @@ fn render(snapshot: &Snapshot) -> String {
         let _ = write!(
             rows,
             "<tr><td title=\"{}\">{}</td><td class=\"{standing}\">{standing}</td><td>{}</td><td>{}</td><td>{}</td>\
-             <td>{age}</td></tr>",
+             <td>{}</td><td>{age}</td></tr>",
             escape(id.as_str()),
             escape(id.name()),
             account.steps_left(),
             escape(&next),
             escape(&waits_for),
+            escape(&account.changed.join("\n")),
             standing = standing(account),
         );
     }
@@ -169,7 +170,7 @@ fn render(snapshot: &Snapshot) -> String {
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"5\">\
          <title>keyless</title><style>{STYLE}</style></head><body><h1>keyless</h1><p>Revision <code>{}</code>; \
          {} accounts.</p>{rejected}{unplaced}{missing}<table><thead><tr><th>account</th><th>standing</th><th>steps</th>\
-         <th>next</th><th>waits for</th><th>read completely</th></tr></thead><tbody>{rows}</tbody></table>\
+         <th>next</th><th>waits for</th><th>changed by</th><th>read completely</th></tr></thead><tbody>{rows}</tbody></table>\
          <p><a href=\"/metrics\">metrics</a></p></body></html>\n",
         escape(snapshot.revision.as_deref().unwrap_or("none")),
         snapshot.accounts.len(),
@@ -260,6 +261,7 @@ mod tests {
         let mut snapshot = Snapshot { revision: Some("r1".to_owned()), ..Snapshot::default() };
         let status = AccountStatus {
             plan: Some(Arc::new(plan)),
+            changed: vec!["shared key access is enabled, files ask disabled; changed by <dana@example.com>".to_owned()],
             last_good_at: Some(tokio::time::Instant::now()),
             ..AccountStatus::default()
         };
@@ -331,6 +333,7 @@ mod tests {
         let mut snapshot = snapshot();
         snapshot.rejected.push("a.yaml:1:1: <b>".to_owned());
         let (_, text) = get(&snapshot, "/").await;
+        assert!(text.contains("changed by &lt;dana@example.com&gt;"), "{text}");
         assert!(text.contains("stone") && text.contains("&lt;locks&gt;") && text.contains("a.yaml:1:1: &lt;b&gt;"));
         assert!(!text.contains("<b>"), "{text}");
     }

@@ -4,6 +4,7 @@
 //! Strict: what safety rests on. A value that cannot be understood is an error, never a default.
 
 pub(crate) mod access;
+pub(crate) mod activity;
 pub(crate) mod eligibility;
 pub(crate) mod endpoint;
 pub(crate) mod metrics;
@@ -18,7 +19,7 @@ mod spoiled;
 #[cfg(test)]
 mod tests {
     use super::node::Node;
-    use super::{access, endpoint, metrics, policy, storage, workspace};
+    use super::{access, activity, endpoint, metrics, policy, storage, workspace};
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
@@ -58,6 +59,16 @@ mod tests {
         "createdOn",
         "condition",
         "subscriptionId",
+        "eventName",
+        "eventTimestamp",
+        "operationName",
+        "resourceId",
+        "status",
+        "caller",
+        "claims",
+        "httpRequest",
+        "requestbody",
+        "policies",
         "policyDefinitionId",
         "policyAssignmentId",
         "policyDefinitions",
@@ -77,6 +88,9 @@ mod tests {
         "",
         "Transactions",
         "Success",
+        "Succeeded",
+        "EndRequest",
+        "Microsoft.Authorization/policies/modify/action",
         "AccountKey",
         "authentication",
         "PT1H",
@@ -132,6 +146,7 @@ mod tests {
             let _ = workspace::stored_datastore(&node).map(|stored| stored.without_credentials());
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
+            let _ = (activity::change(&node, |_, _| false), activity::body(&node));
             let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));
             let _ = (policy::assignment(&node), policy::exemption(&node), policy::definition(&node));
             let _ = (policy::set(&node), policy::own_right(&node), access::assignment_scope(&node));

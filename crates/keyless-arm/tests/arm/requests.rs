@@ -14,7 +14,9 @@ use keyless_arm::stored::StoredDatastore;
 use keyless_arm::versions::{ApiVersions, Interface};
 use keyless_core::desired::{AuthMode, DatastoreKind, DatastorePlace, ServiceDataAccess};
 use keyless_core::id::{ArmId, ManagedIdentityId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{Datastore, DatastoreCredentials, DatastoreForm, PrincipalType, StorageService};
+use keyless_core::observed::{
+    ChangesOf, Datastore, DatastoreCredentials, DatastoreForm, PrincipalType, StorageService,
+};
 use serde_json::{Value, json};
 
 use crate::fake::{Asked, BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, reply, workspace_id};
@@ -79,6 +81,14 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::GetKeyUsage => {
             let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
             read!(client.key_usage(&account, from, to))
+        }
+        Operation::ListChanges | Operation::ListAssignmentChanges => {
+            let of = match operation {
+                Operation::ListChanges => ChangesOf::Resource(account.arm().clone()),
+                _ => ChangesOf::Assignments(SUBSCRIPTION.parse().unwrap()),
+            };
+            let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
+            read!(client.changes(&of, from, to))
         }
         Operation::GetServiceUsage => {
             let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
@@ -175,6 +185,8 @@ fn answer(operation: Operation) -> Value {
         | Operation::ListAssignmentsOf
         | Operation::ListEligibilities
         | Operation::ListDenyAssignments
+        | Operation::ListChanges
+        | Operation::ListAssignmentChanges
         | Operation::ListLocks
         | Operation::CountRoleAssignments
         | Operation::ListOwnRights
@@ -200,7 +212,12 @@ async fn sent(operation: Operation, status: u16) -> Vec<Asked> {
 }
 
 fn is_write(operation: Operation) -> bool {
-    operation.actions().iter().any(|action| !action.ends_with("/read"))
+    operation.actions().iter().any(|action| !reads(action))
+}
+
+/// Names of rights are compared without case.
+fn reads(action: &str) -> bool {
+    action.to_ascii_lowercase().ends_with("/read")
 }
 
 fn query_of(asked: &Asked) -> Vec<(String, String)> {
@@ -223,6 +240,8 @@ fn template(text: &str) -> String {
         (PRINCIPAL, "{principal}"),
         (POLICY, "{policy}"),
         ("2026-11-01T00:00:00Z/2026-11-08T00:00:00Z", "{from}/{to}"),
+        ("2026-11-01T00:00:00Z", "{from}"),
+        ("2026-11-08T00:00:00Z", "{to}"),
         ("keyless owner=prod", "{description}"),
     ] {
         text = text.replace(value, name);
@@ -363,7 +382,7 @@ fn only_resource_managers_are_spoken_to() {
 #[test]
 fn the_roles_of_the_deployment_hold_these_rights_and_no_others() {
     let all: BTreeSet<&str> = Operation::ALL.iter().flat_map(|operation| operation.actions()).copied().collect();
-    let reads: BTreeSet<&str> = all.iter().filter(|action| action.ends_with("/read")).copied().collect();
+    let reads: BTreeSet<&str> = all.iter().filter(|action| reads(action)).copied().collect();
     for (file, expected) in [("observe.json", reads), ("converge.json", all)] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/azure").join(file);
         let role: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();

@@ -93,7 +93,8 @@
 //! - `timeseries: []`: `no_series_at_all_is_not_zero`
 //! - a timespan is replaced, fields come and go: `a_timespan_that_was_replaced_answers_another_question`
 //! - bare errors with long messages: `an_error_of_metrics_is_bare_and_its_long_message_is_cut`
-//! - several events of one operation: `events_of_the_activity_log_are_never_read_as_something_else`
+//! - several events of one operation: `of_the_events_of_one_operation_the_one_that_succeeded_tells`, and
+//!   `events_of_the_activity_log_are_never_read_as_something_else`
 //! - a bad `$filter`: `a_bad_filter_is_refused_with_its_bare_code`
 //!
 //! Tokens (`tokens`):

@@ -1,11 +1,11 @@
-//! Metrics; and answers of Resource Graph and the activity log, which the client does not use and must not misread.
+//! Metrics, the activity log, and answers that belong to another interface and must not be misread.
 
 use std::time::Duration;
 
 use keyless_arm::api::ReadArm;
 use keyless_arm::client::Client;
 use keyless_arm::error::{ArmError, ErrorClass};
-use keyless_core::observed::KeyUsage;
+use keyless_core::observed::{ChangesOf, KeyUsage};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -111,6 +111,29 @@ async fn events_of_the_activity_log_are_never_read_as_something_else() {
         })
     };
     is_foreign(json!({"value": [event("Started"), event("Accepted"), event("Succeeded")]})).await;
+}
+
+/// Several events of one operation, one correlation id; claims are texts; groups are spelled in two ways.
+#[tokio::test(start_paused = true)]
+async fn of_the_events_of_one_operation_the_one_that_succeeded_tells() {
+    let event = |name: &str, status: &str, group: &str| {
+        json!({
+            "resourceId": format!("/subscriptions/{SUBSCRIPTION}/{group}/rg/providers/Microsoft.Storage/storageAccounts/s"),
+            "correlationId": GUID, "claims": {"exp": "1769937247", "appid": "app-1"}, "eventName": {"value": name},
+            "operationName": {"value": "Microsoft.Storage/storageAccounts/write"}, "status": {"value": status},
+            "subStatus": {"value": ""}, "eventTimestamp": "2026-11-01T00:00:10.9792776Z",
+        })
+    };
+    let body = json!({"value": [
+        event("EndRequest", "Succeeded", "resourcegroups"), event("EndRequest", "Accepted", "resourceGroups"),
+        event("BeginRequest", "Started", "resourceGroups"),
+    ]});
+    let (client, _) = always(200, &[], body);
+    let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-01T01:00:00Z".parse().unwrap());
+    let found = client.changes(&ChangesOf::Resource(scope()), from, to).await.unwrap().value;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].resource.contains("/resourcegroups/"));
+    assert_eq!(found[0].by.to_string(), "application app-1");
 }
 
 #[tokio::test(start_paused = true)]

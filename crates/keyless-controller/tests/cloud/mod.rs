@@ -106,6 +106,10 @@ pub(crate) struct State {
     pub(crate) account_reads: BTreeMap<StorageAccountId, Vec<Timestamp>>,
     /// Azure has closed the subscription to reads, until then.
     pub(crate) closed_until: Option<Timestamp>,
+    /// The activity log: when each change shows, and the change.
+    pub(crate) log: Vec<(Timestamp, Change)>,
+    /// Grants that are there although no list shows them: writing one is answered as being so already.
+    pub(crate) already: BTreeSet<ArmId>,
     /// What lists do not show.
     pub(crate) unlisted: BTreeSet<WorkspaceId>,
     /// Faults by the number of the write call, from 1.
@@ -119,7 +123,7 @@ pub(crate) struct State {
     pub(crate) grant_names: Vec<AssignmentName>,
     /// When each write call came in, and what it asked.
     pub(crate) calls: Vec<(Timestamp, String)>,
-    hidden: BTreeSet<ArmId>,
+    pub(crate) hidden: BTreeSet<ArmId>,
     late: Vec<(Timestamp, Effect)>,
     under_way: usize,
     pub(crate) most_under_way: usize,
@@ -387,6 +391,11 @@ impl Cloud {
             }
             None | Some(Fault::Unlisted | Fault::NoRightToKeys) => {
                 tokio::time::sleep(Duration::from_millis(50)).await;
+                if let Effect::Grant(grant) = &effect
+                    && self.lock().already.contains(&grant.scope.role_assignment(grant.name))
+                {
+                    return Ok(self.answer(Written::AlreadySo));
+                }
                 if let Effect::Grant(grant) = &effect {
                     let id = grant.scope.role_assignment(grant.name);
                     let hidden = &mut self.lock().hidden;
@@ -583,6 +592,22 @@ impl ReadArm for Cloud {
             }
         })
         .await
+    }
+    async fn changes(&self, of: &ChangesOf, from: Timestamp, to: Timestamp) -> Read<Vec<Change>> {
+        let now = self.now();
+        self.read("changes", |state| {
+            let shown =
+                state.log.iter().filter(|(shown, change)| *shown <= now && change.at >= from && change.at <= to);
+            let ours = shown.filter(|(_, change)| match of {
+                ChangesOf::Resource(id) => change.resource == id.folded(),
+                ChangesOf::Assignments(_) => change.operation.starts_with("Microsoft.Authorization/"),
+            });
+            ours.map(|(_, change)| change.clone()).collect()
+        })
+        .await
+    }
+    async fn own_identity(&self) -> Option<PrincipalId> {
+        Some(group(0xee))
     }
     async fn service_usage(
         &self,

@@ -12,6 +12,7 @@ use crate::observed::StorageService;
 use super::check::{asks_for_something, names_one_principal};
 use super::condition::Condition;
 use super::datastores::Datastores;
+use super::reversals::Reversals;
 use super::scalar::{IncompatibilityId, Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
@@ -314,6 +315,18 @@ object! {
     Guard {
         /// The kill switch: nothing is written anywhere while it is set.
         optional paused("paused"): bool,
+        /// When a setting that somebody sets back again and again is left alone.
+        optional fight("fight"): FightGuard,
+    }
+}
+
+object! {
+    /// When a setting that somebody sets back again and again is left alone.
+    FightGuard {
+        /// After so many reversals; 3 if left out.
+        optional reversals("reversals"): Reversals,
+        /// That came within this time, and for as long afterwards; 24h if left out.
+        optional within("within"): Duration,
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::desired::{
-    Acceptance, AfterSuspend, ChangeWindow, Desired, DesiredAccount, DesiredWorkspace, Enforcement, Fleet, Revision,
-    SasAcceptance, Scope, Suspend, Waits,
+    Acceptance, AfterSuspend, ChangeWindow, Desired, DesiredAccount, DesiredWorkspace, Enforcement, FightGuard, Fleet,
+    Revision, SasAcceptance, Scope, Suspend, Waits,
 };
 
 use super::across;
@@ -98,6 +98,13 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
         enforcement: defaults.and_then(|d| d.enforcement).map_or(standard.enforcement, |given| given.value),
         prune: defaults.and_then(|d| d.prune).map_or(standard.prune, |given| given.value),
         change_windows: spec.change_windows.iter().flat_map(values).filter_map(change_window).collect(),
+        fight: spec.guard.as_ref().and_then(|guard| guard.value.fight.as_ref()).map_or(standard.fight, |fight| {
+            let FightGuard { reversals, within } = standard.fight;
+            FightGuard {
+                reversals: fight.value.reversals.map_or(reversals, |given| given.value.0),
+                within: fight.value.within.map_or(within, |given| given.value),
+            }
+        }),
         accept_sas: spec.accept_sas.iter().flat_map(values).filter_map(sas_acceptance).collect(),
         paused: spec.guard.as_ref().and_then(|guard| guard.value.paused).map_or(standard.paused, |given| given.value),
     }

@@ -58,6 +58,10 @@ impl<'a> Planner<'a> {
 
     pub(super) fn plan(mut self) -> Plan {
         self.failed_reads();
+        let fights = self.limits.fights.iter().filter(|(_, fight)| fight.until > self.observed.now);
+        self.findings.extend(fights.map(|(setting, fight)| {
+            Finding::Fought { setting: setting.clone(), fight: fight.clone() } //
+        }));
         if matches!(self.observed.account, Reading::Known { value: None, .. }) {
             self.findings.insert(Finding::AccountMissing);
         } else {
@@ -146,6 +150,7 @@ impl<'a> Planner<'a> {
         checks.look(Gate::Booted, (gates::booted(self.limits, now), ReadSet::default()));
         checks.look(Gate::Settled, (gates::settled(self.limits, now), ReadSet::default()));
         checks.look(Gate::NotRefused, (gates::not_refused(action, self.limits, now), ReadSet::default()));
+        checks.look(Gate::NoFight, (gates::no_fight(action, self.limits, now), ReadSet::default()));
         let window = gates::window(effort, &self.desired.fleet.change_windows, now);
         checks.look(Gate::Window, (window, ReadSet::default()));
         checks

@@ -66,7 +66,7 @@ fn every_workspace_is_declared_once_in_the_file_of_its_subscription() {
     names.sort_unstable();
     names.dedup();
     assert_eq!(names.len(), 203, "names of workspaces, profiles and the fleet are unique");
-    for word in ["rollout", "changeWindows", "suspend", "guard"] {
+    for word in ["rollout", "changeWindows", "suspend", "paused"] {
         assert!(!all.contains(word), "{word}");
     }
 }

@@ -193,7 +193,11 @@ impl Azure {
     fn pretend(&mut self, caller: &str, call: &Call) -> Answer {
         let mut reading = call.clone();
         reading.method = Method::GET;
-        answer_of(self.perform(caller, &reading))
+        let answer = answer_of(self.perform(caller, &reading));
+        if answer.status.is_success() {
+            self.record_modified(caller, call);
+        }
+        answer
     }
 
     /// What takes the place of the answer although the request took effect.

@@ -167,7 +167,7 @@ async fn removals_are_in_the_activity_log() {
     assert_eq!(cloud.ask("DELETE", &format!("{}?api-version=2023-05-01", account()), None).await.status, 200);
     let log = format!(
         "{SUB}/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01\
-         &$filter=eventTimestamp ge '2020-01-01T00:00:00Z'"
+         &$filter=eventTimestamp ge '2027-01-01T00:00:00Z'"
     );
     let events = cloud.get(&log).await.body;
     for action in

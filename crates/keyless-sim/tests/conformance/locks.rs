@@ -90,7 +90,7 @@ async fn making_and_removing_a_lock_is_in_the_activity_log() {
     put(&cloud, &account(), "ReadOnly").await;
     cloud.ask("DELETE", &path(&account(), "keep"), None).await;
     let log = format!(
-        "{SUB}/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01&$filter=eventTimestamp ge '2020-01-01T00:00:00Z'"
+        "{SUB}/providers/Microsoft.Insights/eventtypes/management/values?api-version=2015-04-01&$filter=eventTimestamp ge '2027-01-01T00:00:00Z'"
     );
     let events = cloud.get(&log).await.body;
     let actions: Vec<&str> = events["value"]

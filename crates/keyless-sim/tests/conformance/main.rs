@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a helper of tests fails loudly, like a test")]
 
 mod accounts;
+mod activity;
 mod assignments;
 mod cloud;
 mod control;

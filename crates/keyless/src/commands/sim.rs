@@ -54,6 +54,9 @@ async fn serve(args: &SimArgs) -> anyhow::Result<ExitCode> {
     if let Some(faults) = &args.faults {
         options.knobs.faults = read_faults(faults, args)?;
     }
+    if let Some(lag) = args.activity_lag {
+        options.knobs.activity_lag = lag;
+    }
     let simulator = Arc::new(Simulator::new(world, &options)?);
     let recording = args.record.as_deref().map(|path| record(&simulator, path)).transpose()?;
     let server = keyless_sim::serve(simulator, &options, stop).await?;

@@ -8,7 +8,8 @@ use keyless_core::gate::{GateCheck, GateState};
 use keyless_core::incompatibility;
 use keyless_core::observed::{Cause, Signed, StorageService, WorkspaceKind};
 use keyless_core::plan::finding::{Accepted, Denied, KeyUse};
-use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
+use keyless_core::plan::{Drift, Fight, Finding, Plan, Standing, Step};
+use keyless_core::setting::Setting;
 use serde::Serialize;
 
 use super::{FleetPlan, moment};
@@ -388,6 +389,11 @@ impl Noted {
                 ("incompatible", Some(workspace), None) //
             }
             Finding::Contradiction { what: _ } => ("contradiction", None, None),
+            Finding::Fought { setting, fight: _ } => match setting {
+                Setting::SharedKey => ("fought", None, None),
+                Setting::AuthMode(workspace) | Setting::Datastore(workspace, _) => ("fought", Some(workspace), None),
+                Setting::Role(principal, _) => ("fought", None, Some(principal.to_string())),
+            },
             Finding::PrincipalMissing { workspace, principal, why: _ } => {
                 ("principalMissing", Some(workspace), Some(principal.clone()))
             }
@@ -402,6 +408,7 @@ impl Noted {
             Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } | Finding::Unwatched { cause, .. } => {
                 cause.clone()
             }
+            Finding::Fought { fight, .. } => Cause { class: None, lift: Some(Fight::lift(fight.until)) },
             _ => Cause::default(),
         };
         let workspace = workspace.map(|id| id.as_str().to_owned());

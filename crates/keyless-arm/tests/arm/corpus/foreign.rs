@@ -1,4 +1,4 @@
-//! Answers of interfaces that the client does not use: refused, and never misread as an empty list or an absent thing.
+//! Answers of other interfaces than the one that was asked: refused, and never misread as an empty list or an absent thing.
 
 use keyless_arm::api::ReadArm;
 use keyless_arm::error::{ArmError, ErrorClass};

@@ -5,6 +5,7 @@
 
 mod access;
 mod accounts;
+mod changes;
 mod errors;
 mod foreign;
 mod metrics;
