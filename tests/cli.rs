@@ -19,7 +19,8 @@ fn keyless(arguments: &[&str], code: i32) -> Output {
     output_of(command(arguments), code)
 }
 
-const COMMANDS: [&str; 8] = ["run", "plan", "apply", "validate", "schema", "sim", "demo", "completions"];
+const COMMANDS: [&str; 10] =
+    ["run", "plan", "apply", "validate", "schema", "adopt", "import", "sim", "demo", "completions"];
 
 #[test]
 fn help_of_every_command_goes_to_stdout_and_shows_an_example() {
@@ -48,6 +49,9 @@ fn a_wrong_command_line_exits_with_1_and_says_why_on_stderr() {
         &["run", "--limit-reads", "many"],
         &["validate"],
         &["schema", "Pod"],
+        &["adopt", "--owner", "us"],
+        &["adopt", "--subscription", "mine"],
+        &["adopt", "--resource-group", "rg-ml"],
         &["sim", "--speed", "fast"],
         &["sim", "--faults-seed", "3"],
         &["sim", "--faults", "no-such-file"],
@@ -60,12 +64,40 @@ fn a_wrong_command_line_exits_with_1_and_says_why_on_stderr() {
 }
 
 #[test]
-fn run_plan_and_apply_need_a_settings_file_and_say_so() {
-    for name in ["run", "plan", "apply"] {
-        let output = keyless(&[name], 1);
+fn what_talks_to_azure_needs_a_settings_file_and_says_so() {
+    let adopt = &["adopt", "--subscription", "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90"][..];
+    for arguments in [&["run"][..], &["plan"], &["apply"], adopt] {
+        let output = keyless(arguments, 1);
         let text = stderr(&output);
         assert!(text.contains("--config") && text.contains("hint:"), "{text}");
     }
+}
+
+#[test]
+fn a_template_becomes_desired_state_on_stdout_or_in_a_file_that_is_not_there_yet() {
+    let fixture = |name: &str| repository().join("crates/keyless-core/tests/import").join(name).display().to_string();
+    let flags = ["--subscription", "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90", "--resource-group", "rg-ml"];
+    let (template, parameters) = (fixture("template.json"), fixture("parameters.json"));
+    let all = [&["import", template.as_str(), parameters.as_str()][..], &flags].concat();
+    let printed = keyless(&all, 0);
+    assert!(stdout(&printed).contains("kind: Workspace") && stderr(&printed).contains("warning: "));
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("imported.yaml").display().to_string();
+    let to_file = [&all[..], &["--out", &out]].concat();
+    assert!(stdout(&keyless(&to_file, 0)).is_empty());
+    assert_eq!(std::fs::read_to_string(&out).unwrap(), stdout(&printed));
+    keyless(&["validate", &out], 0);
+    assert!(stderr(&keyless(&to_file, 1)).contains("--force"));
+    keyless(&[&to_file[..], &["--force"]].concat(), 0);
+
+    let refused = keyless(&["import", &template, "no-such-file"], 1);
+    assert!(stdout(&refused).is_empty());
+    let said = stderr(&refused);
+    assert!(
+        said.contains("no-such-file:1:1: ") && said.contains("template.json:") && said.contains("problems"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -12,7 +12,9 @@
 #[path = "../harness/mod.rs"]
 mod harness;
 
+mod adopt;
 mod back;
+mod barriers;
 mod commands;
 mod converges;
 mod datastores;

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 pub use http::Answer;
 pub use process::{Daemon, Stopped, assert_code, keyless, output_of, stderr, stdout};
 pub use record::{Record, Request};
-pub use sim::{SOMEBODY, Sim, id_of, same_id, text_at};
+pub use sim::{Requests, SOMEBODY, Sim, id_of, same_id, text_at};
 
 /// Several times what anything takes on two busy cores.
 pub const PATIENCE: Duration = Duration::from_secs(180);

@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, RoleAssignment,
-    RoleDefinition, StorageService, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
+    RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
+use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
 use crate::api::{Answer, Read, ReadArm};
 use crate::client::Client;
@@ -20,7 +21,7 @@ use crate::storage;
 use crate::stored::StoredDatastore;
 use crate::view::metrics::Question;
 use crate::view::node::{self, Node};
-use crate::view::{access, eligibility, endpoint, metrics, storage as storage_view, workspace};
+use crate::view::{access, eligibility, endpoint, metrics, policy, storage as storage_view, workspace};
 use crate::write::is_datastore_name;
 
 /// Five ways to authorise times some twenty response types is the most that can come; more means something is cut.
@@ -129,6 +130,42 @@ impl ReadArm for Client {
         // The list also has the locks of what lies below, which do not bear on the scope itself.
         answer.value.retain(|lock| lock.scope.covers(scope));
         Ok(answer)
+    }
+
+    async fn role_assignment_count(&self, subscription: SubscriptionId) -> Read<u32> {
+        let scope = subscription.arm();
+        let path = extension(&scope, "roleAssignments");
+        // Without a filter the list has what lies above, at and below.
+        let call = self.list(Operation::CountRoleAssignments, Provider::Authorization, &scope, &path, &[]);
+        let Answer { value, at, request_id } = self.all(call, access::assignment_scope).await?;
+        let inside = value.iter().filter(|made_at| scope.covers(made_at)).count();
+        Ok(Answer { value: u32::try_from(inside).unwrap_or(u32::MAX), at, request_id })
+    }
+
+    async fn own_rights(&self, scope: &ArmId) -> Read<Vec<OwnRight>> {
+        let path = extension(scope, "permissions");
+        let call = self.list(Operation::ListOwnRights, Provider::Authorization, scope, &path, &[]);
+        self.all(call, policy::own_right).await
+    }
+
+    async fn policy_assignments(&self, scope: &ArmId) -> Read<Vec<PolicyAssignment>> {
+        let call = self.at_scope(Operation::ListPolicyAssignments, scope, "policyAssignments");
+        self.all(call, policy::assignment).await
+    }
+
+    async fn policy_definition(&self, id: &ArmId) -> Read<Option<PolicyDefinition>> {
+        let call = self.get(Operation::GetPolicyDefinition, Provider::Authorization, id, id.as_str());
+        self.one(call, policy::definition).await
+    }
+
+    async fn policy_set(&self, id: &ArmId) -> Read<Option<PolicySet>> {
+        let call = self.get(Operation::GetPolicySet, Provider::Authorization, id, id.as_str());
+        self.one(call, policy::set).await
+    }
+
+    async fn policy_exemptions(&self, scope: &ArmId) -> Read<Vec<PolicyExemption>> {
+        let call = self.at_scope(Operation::ListPolicyExemptions, scope, "policyExemptions");
+        self.all(call, policy::exemption).await
     }
 
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {

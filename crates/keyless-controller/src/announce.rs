@@ -417,14 +417,16 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
             Topic::Incomplete("refused requests".to_owned(), *class),
             Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
         ),
-        // Told with the drift it belongs to, by the look over the fleet, and by plans alone.
-        Finding::BrokenNow { .. } | Finding::WorkspaceMissing { .. } | Finding::ScenarioMisplaced { .. } => {
-            return None;
-        }
         // Told with the gate it shuts, or nothing to act on: the plan has it.
         Finding::KeyUse(_) | Finding::KeyRefused { .. } | Finding::Accepted(_) | Finding::KeyByService { .. } => {
             return None;
         }
+        // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, and by plans.
+        Finding::BrokenNow { .. }
+        | Finding::WorkspaceMissing { .. }
+        | Finding::ScenarioMisplaced { .. }
+        | Finding::Barrier { .. }
+        | Finding::ForeignHolder { .. } => return None,
     })
 }
 

@@ -1,6 +1,7 @@
 //! The acting part of keyless: watches the desired state, observes, carries out one step at a time, queues and alerts.
 
 pub mod announce;
+mod barriers;
 mod clock;
 pub mod daemon;
 mod datastore;
@@ -20,6 +21,7 @@ mod search;
 pub mod source;
 mod sparing;
 pub mod status;
+pub mod survey;
 mod sweep;
 mod turn;
 mod view;

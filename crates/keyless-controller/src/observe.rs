@@ -17,11 +17,12 @@ use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    AccessAt, Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, Observed,
-    ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
+    AccessAt, Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails,
+    KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
+use crate::barriers::BarrierReader;
 use crate::clock::{ServerClock, earlier};
 use crate::evidence::{Evidence, Pace, Window};
 use crate::failed::failed;
@@ -35,6 +36,9 @@ const AT_A_TIME: usize = 4;
 
 /// How long a built-in role definition may be reused: it changes only with the platform.
 const BUILT_IN_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// How long what may bar writes is kept where nothing is written: a look over a fleet of thousands takes minutes.
+const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
 
 /// How long a list that several accounts share may be reused, unless there is an interval to go by.
 const SHARED_FOR: Duration = Duration::from_secs(30);
@@ -53,6 +57,7 @@ pub struct Observer {
     groups: Memberships,
     /// Held over a sweep of the fleet, so that accounts that need one at once share it.
     sweep: tokio::sync::Mutex<Sweep>,
+    barriers: BarrierReader,
     shared_for: Duration,
 }
 
@@ -110,10 +115,12 @@ enum Piece {
     Endpoints(Reading<Vec<Endpoint>>),
     Search(Search),
     Elsewhere(Reading<BTreeMap<WorkspaceId, Vec<Datastore>>>),
+    Barriers(Barriers),
 }
 
 impl Observer {
-    /// An observer over one reader. `memory` keeps since when each key has been seen on.
+    /// An observer over one reader. `memory` keeps since when each key has been seen on; what may bar writes is read once
+    /// in `interval`.
     #[must_use]
     pub fn new(read: Arc<dyn ReadArm>, clock: Arc<ServerClock>, memory: Arc<Memory>) -> Self {
         Self {
@@ -126,6 +133,7 @@ impl Observer {
             groups: Memberships::default(),
             sweep: tokio::sync::Mutex::default(),
             shared_for: SHARED_FOR,
+            barriers: BarrierReader::new(ONE_LOOK),
         }
     }
 
@@ -133,7 +141,7 @@ impl Observer {
     /// is new is seen on the next. Nothing but warnings rests on such a list.
     #[must_use]
     pub fn looking_every(self, interval: Duration) -> Self {
-        Self { shared_for: interval / 2, ..self }
+        Self { shared_for: interval / 2, barriers: BarrierReader::new(interval), ..self }
     }
 
     /// The reader.
@@ -182,6 +190,7 @@ impl Observer {
             denials,
             endpoints,
             identities,
+            barriers,
         } = ask.reads;
         let key = &ask.desired.account_id;
         let (mut first, mut last): (Vec<BoxFuture<'a, Piece>>, Vec<BoxFuture<'a, Piece>>) = Default::default();
@@ -236,6 +245,12 @@ impl Observer {
                 Piece::Identity(id.clone(), self.reading(self.read.managed_identity(id).await))
             }));
         }
+        if **barriers != BarrierReads::default() {
+            let anew = matches!(ask.confirming, Some(Action::SetSharedKeyAccess { allowed: false, .. }));
+            first.push(Box::pin(async move {
+                Piece::Barriers(self.barriers.read(barriers, anew, &*self.read, &self.clock).await)
+            }));
+        }
         if *key_usage {
             // Its window is cut from the server's time, which another read has to tell first.
             let group = if self.clock.last().is_some() { &mut first } else { &mut last };
@@ -273,7 +288,7 @@ impl Observer {
         (first, last)
     }
 
-    fn reading<T>(&self, read: Read<T>) -> Reading<T> {
+    pub(crate) fn reading<T>(&self, read: Read<T>) -> Reading<T> {
         match read {
             Ok(Answer { value, at, request_id: _ }) => {
                 self.clock.saw(at);
@@ -401,7 +416,7 @@ impl Observer {
         found
     }
 
-    async fn role(&self, desired: &KeyDesired, id: RoleId) -> Reading<RoleDefinition> {
+    pub(crate) async fn role(&self, desired: &KeyDesired, id: RoleId) -> Reading<RoleDefinition> {
         let slot = {
             let mut roles = self.roles.lock().unwrap_or_else(PoisonError::into_inner);
             Arc::clone(roles.entry(id).or_default())
@@ -483,6 +498,9 @@ impl Observer {
                 }
                 Piece::Identity(id, reading) => {
                     part.identities.insert(id, reading);
+                }
+                Piece::Barriers(read) => {
+                    part.barriers = read;
                 }
                 Piece::Endpoints(reading) => {
                     part.endpoints = reading;

@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, WorkspaceId};
+use crate::observed::BarrierReads;
 use crate::reading::Cause;
 
 /// A fact an action waits for. The names are API: events and `plan` carry them.
@@ -48,6 +49,16 @@ pub enum Gate {
     Agreed,
     /// No lock bars the change.
     Unlocked,
+    /// Network rules of the account do not shut the workspace out.
+    Reachable,
+    /// The controller has the right to make the change.
+    Permitted,
+    /// No policy refuses the change or sets another value.
+    PolicyAllows,
+    /// The change can be taken back, or the files accept that it cannot.
+    WayBack,
+    /// All grants that are due fit below the subscription's ceiling.
+    BelowCeiling,
     /// A principal that the files name exists; told of needs that no step can serve.
     PrincipalKnown,
     /// The documents say `enforce`, nothing is suspended, the kill switch is off.
@@ -85,6 +96,11 @@ impl Gate {
             Self::KeyIdle => "key_idle",
             Self::Agreed => "agreed",
             Self::Unlocked => "unlocked",
+            Self::Reachable => "reachable",
+            Self::Permitted => "permitted",
+            Self::PolicyAllows => "policy_allows",
+            Self::WayBack => "way_back",
+            Self::BelowCeiling => "below_ceiling",
             Self::PrincipalKnown => "principal_known",
             Self::Active => "active",
             Self::Window => "window",
@@ -189,6 +205,8 @@ pub struct ReadSet {
     pub endpoints: bool,
     /// These user-assigned identities.
     pub identities: BTreeSet<ManagedIdentityId>,
+    /// What may bar writes.
+    pub barriers: Box<BarrierReads>,
 }
 
 impl ReadSet {
@@ -219,6 +237,7 @@ impl ReadSet {
             denials,
             endpoints,
             identities,
+            barriers,
         } = other;
         self.account |= account;
         self.listings |= listings;
@@ -238,5 +257,6 @@ impl ReadSet {
         self.denials |= denials;
         self.endpoints |= endpoints;
         self.identities.extend(identities);
+        self.barriers.add(*barriers);
     }
 }

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod action;
+pub mod adopt;
 pub mod catalog;
 pub mod desired;
 pub mod gate;
@@ -13,4 +14,5 @@ pub mod manifest;
 pub mod observed;
 pub mod pass;
 pub mod plan;
+pub mod policy;
 mod reading;

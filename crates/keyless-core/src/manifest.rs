@@ -14,6 +14,7 @@ mod condition;
 mod datastores;
 mod documents;
 mod hint;
+pub mod import;
 mod kinds;
 mod needs;
 mod node;
@@ -23,6 +24,7 @@ mod scalar;
 mod schema;
 mod source;
 mod wire;
+pub mod write;
 
 use crate::desired::Desired;
 

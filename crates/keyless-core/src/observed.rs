@@ -6,6 +6,7 @@
 mod access;
 mod account;
 mod assignment;
+mod barriers;
 mod compute;
 mod datastore;
 mod deny;
@@ -14,6 +15,7 @@ mod endpoint;
 mod history;
 mod keys;
 mod lock;
+mod network;
 mod role;
 mod service;
 mod usage;
@@ -30,6 +32,7 @@ pub use crate::reading::{Cause, Reading};
 pub use access::AccessAt;
 pub use account::{Account, SharedKeyAccess};
 pub use assignment::{PrincipalType, RoleAssignment};
+pub use barriers::{BarrierReads, Barriers, OwnRight};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials, DatastoreForm, is_system_name};
 pub use deny::{DeniedPrincipal, DenyAssignment};
@@ -38,6 +41,7 @@ pub use endpoint::Endpoint;
 pub use history::{History, WatchCause, WatchFrom};
 pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
+pub use network::{Network, PublicAccess};
 pub use role::{Permission, RoleDefinition};
 pub use service::{ServiceFlags, StorageService};
 pub use usage::{KeyDetails, KeyUsage, ServiceUse, Signed, Traffic, hour};
@@ -87,6 +91,8 @@ pub struct Observed {
     pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
+    /// What bars or may bar writes, beside locks and denials of the account.
+    pub barriers: Barriers,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
     pub history: History,
 }
@@ -115,6 +121,7 @@ impl Observed {
             denials: Reading::NotRead,
             endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
+            barriers: Barriers::default(),
             history: History::default(),
         }
     }
@@ -141,6 +148,7 @@ impl Observed {
             denials,
             endpoints,
             identities,
+            barriers,
             history,
         } = part;
         // The later word counts even where it is earlier: by then more is known of the server's clock.
@@ -183,6 +191,7 @@ impl Observed {
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
+        self.barriers.absorb(barriers);
         self.history = history;
     }
 
@@ -207,6 +216,7 @@ impl Observed {
             denials,
             endpoints,
             identities,
+            barriers,
         } = reads;
         if *account {
             self.account = Reading::NotRead;
@@ -263,5 +273,6 @@ impl Observed {
         for id in identities {
             self.identities.remove(id);
         }
+        self.barriers.forget(barriers);
     }
 }

@@ -281,6 +281,22 @@ pub enum Finding {
         /// Which role.
         role: RoleId,
     },
+    /// Something bars or may bar a step, or would if it were not spared.
+    Barrier {
+        /// What sort of thing.
+        kind: Barrier,
+        /// Which, and what it does.
+        what: String,
+    },
+    /// An identity that holds a data role on the account and belongs to no workspace, compute or document known here.
+    ForeignHolder {
+        /// Who.
+        principal: PrincipalId,
+        /// The role's name.
+        role: String,
+        /// Where the role was given.
+        scope: ArmId,
+    },
     /// Something in a workspace that goes to identity is known not to work there.
     Incompatible {
         /// The workspace.
@@ -346,6 +362,35 @@ pub enum Finding {
     },
 }
 
+/// What sort of thing bars a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Barrier {
+    /// A lock.
+    Lock,
+    /// A policy.
+    Policy,
+    /// A deny assignment.
+    Denial,
+    /// Network rules.
+    Network,
+    /// A step that the files accept although it cannot be taken back.
+    OneWay,
+}
+
+impl Barrier {
+    /// The name in output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Policy => "policy",
+            Self::Denial => "denial",
+            Self::Network => "network",
+            Self::OneWay => "oneWay",
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -375,6 +420,13 @@ impl fmt::Display for Finding {
             }
             Self::GrantUnwanted { assignment: _, principal, role } => {
                 write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
+            }
+            Self::Barrier { kind: _, what } => f.write_str(what),
+            Self::ForeignHolder { principal, role, scope } => {
+                write!(
+                    f,
+                    "{principal} holds {role} at {scope} and belongs to no workspace, compute or document known here"
+                )
             }
             Self::Incompatible { workspace, id, found, accepted } => {
                 let what = crate::incompatibility::find(id).map(|row| row.what).unwrap_or_default();
@@ -456,6 +508,8 @@ impl Plan {
             | Finding::Undeclared { .. }
             | Finding::ScenarioMisplaced { .. }
             | Finding::Unseen { .. }
+            | Finding::Barrier { .. }
+            | Finding::ForeignHolder { .. }
             | Finding::GrantUnwanted { .. }
             | Finding::Incompatible { .. } => false,
             Finding::KeyUse(_)

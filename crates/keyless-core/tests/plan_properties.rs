@@ -58,6 +58,31 @@ fn account_word() -> impl Strategy<Value = Option<DesiredSharedKey>> {
     ]
 }
 
+/// What bars writes, seldom anything.
+fn barriers() -> impl Strategy<Value = Option<Bars>> {
+    let policy = proptest::sample::select(vec![
+        bar(ACCOUNT_FLAG, "true"),
+        bar(ACCOUNT_FLAG, "false"),
+        bar(MODE, "identity"),
+        bar(MODE, "accesskey"),
+    ]);
+    let policies = proptest::collection::vec((policy, proptest::bool::weighted(0.8)), 0..3);
+    let rights = proptest::sample::subsequence(
+        vec![GRANTING, "Microsoft.Storage/storageAccounts/write", "Microsoft.MachineLearningServices/workspaces/*"],
+        0..=3,
+    );
+    let bars =
+        (policies, rights, proptest::bool::ANY, 3_980_u32..4_001).prop_map(|(policies, rights, locked, others)| Bars {
+            no_right: rights.into_iter().collect(),
+            policies: policies.into_iter().map(|(policy, enforced)| Bar { enforced, ..policy }).collect(),
+            workspaces_locked: locked,
+            other_assignments: others,
+        });
+    proptest::option::weighted(0.3, bars)
+}
+
+const GRANTING: &str = "Microsoft.Authorization/roleAssignments/write";
+
 prop_compose! {
     /// One workspace: its mode, whether it is declared and to what, who needs what, and whether it has its service grant.
     fn workspace()(
@@ -95,12 +120,14 @@ prop_compose! {
         datastores in proptest::collection::vec(0_u8..8, 4),
         propagation in 0_u64..=900,
         idle in 3_600_u64..900_000,
+        bars in barriers(),
         rotated in proptest::option::weighted(0.5, 1_i64..800),
         tells_key_times in proptest::bool::weighted(0.8),
     ) -> Case {
         let mut world = World::new();
         let sas_barred = sas.is_some_and(|(used, accepted, holds)| used != accepted || !holds);
-        let mut barred = lock == Some(true) || denied || sas_barred || far;
+        let mut barred = lock == Some(true) || denied || sas_barred || far || bars.is_some();
+        world.barriers = bars.unwrap_or_default();
         world.key = key;
         if let Some(days) = rotated {
             world.key_times.key2 = Some(world.now - SignedDuration::from_secs(days * DAY));
@@ -267,6 +294,39 @@ fn check(case: &Case, before: &World, action: &Action) {
         }
     }
     let enforced = |id: &WorkspaceId| case.desired.workspaces[id].enforcement == Enforcement::Enforce;
+    let bars = &before.barriers;
+    let refused = |alias: &str, value: &str| bars.refuses(alias, value, before.now);
+    let (right, alias, value) = match action {
+        Action::GrantRole(_) => (GRANTING, "", ""),
+        Action::RevokeRole { .. } => ("", "", ""),
+        Action::SetDatastoreCredential { .. } | Action::CreateDatastore { .. } => ("", "", ""),
+        Action::ResyncWorkspaceKeys { .. } => ("Microsoft.MachineLearningServices/workspaces/*", "", ""),
+        Action::SetAuthMode { mode: AuthMode::Identity, .. } => {
+            ("Microsoft.MachineLearningServices/workspaces/*", MODE, "identity")
+        }
+        Action::SetAuthMode { .. } => ("Microsoft.MachineLearningServices/workspaces/*", MODE, "accesskey"),
+        Action::SetSharedKeyAccess { allowed: true, .. } => {
+            ("Microsoft.Storage/storageAccounts/write", ACCOUNT_FLAG, "true")
+        }
+        Action::SetSharedKeyAccess { .. } => ("Microsoft.Storage/storageAccounts/write", ACCOUNT_FLAG, "false"),
+    };
+    assert!(!bars.no_right.contains(right), "{action} without the right to it");
+    assert!(!refused(alias, value), "{action} against a policy");
+    match action {
+        Action::GrantRole(_) => {
+            assert!(bars.other_assignments as usize + after.assignments.len() <= 4_000, "beyond the ceiling");
+        }
+        Action::ResyncWorkspaceKeys { .. } => assert!(!bars.workspaces_locked, "{action} on a locked workspace"),
+        Action::SetAuthMode { mode, .. } => {
+            assert!(!bars.workspaces_locked, "{action} on a locked workspace");
+            let broken = !before.key.is_on();
+            assert!(broken || *mode == AuthMode::AccessKey || !refused(MODE, "accesskey"), "{action} is one way");
+        }
+        Action::SetSharedKeyAccess { allowed: false, .. } => {
+            assert!(!refused(ACCOUNT_FLAG, "true"), "{action} is one way");
+        }
+        _ => {}
+    }
     match action {
         Action::SetSharedKeyAccess { allowed: false, .. } => {
             for (id, truth) in &before.workspaces {
@@ -412,7 +472,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in case(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..15, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in case(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..19, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -470,6 +530,10 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         11 => observed.groups.values_mut().for_each(|reading| spoil(reading, unread)),
         13 => spoil(&mut observed.key_details, unread),
         14 => spoil(&mut observed.denials, unread),
+        15 => observed.barriers.locks.values_mut().for_each(|reading| spoil(reading, unread)),
+        16 => observed.barriers.policies.values_mut().for_each(|reading| spoil(reading, unread)),
+        17 => observed.barriers.rights.values_mut().for_each(|reading| spoil(reading, unread)),
+        18 => observed.barriers.assignment_counts.values_mut().for_each(|reading| spoil(reading, unread)),
         _ => spoil(&mut observed.locks, unread),
     }
 }

@@ -17,7 +17,7 @@ use crate::service::{Service, call_of};
 use crate::through::Signed;
 use crate::traffic::{Look, Pace, Segment, Use};
 use crate::world::{ACCOUNT, KEY_USER, WORKLOAD};
-use crate::{arm_id, json, time};
+use crate::{arm_id, json, network, time};
 
 /// How far back metrics reach, and with them the traffic before the start. Source:
 /// MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`.
@@ -77,6 +77,14 @@ impl Signs {
             "wrongKey" => Self::WrongKey,
             _ => return None,
         })
+    }
+
+    /// What metrics call it.
+    fn authentication(&self) -> &'static str {
+        match self {
+            Self::Key | Self::WrongKey => "AccountKey",
+            Self::KeySas | Self::DelegationSas => "SAS",
+        }
     }
 }
 
@@ -359,10 +367,22 @@ impl Azure {
         if !self.world.is_a(ACCOUNT, &client.account) {
             return Verdict::Idle;
         }
+        let through = match &client.what {
+            What::Workload { workspace, .. } => Some(workspace.as_str()),
+            What::KeyUser { .. } => None,
+        };
+        let shut_out = self.world.get(&client.account).is_some_and(|account| !network::lets_in(account, through));
+        // Source: the table of 403s in the storage data plane; the response type is that of metrics.
+        let no_way_in = |calls: &[(Service, &'static str)], authentication| {
+            Verdict::of(uses(calls, authentication, "AuthorizationError"), Some("AuthorizationFailure".to_owned()))
+        };
         match &client.what {
             What::KeyUser { stops, .. } if stops.is_some_and(|stops| stops <= self.now) => Verdict::Idle,
             What::KeyUser { service, signs, .. } => {
                 let call = [(*service, service.read())];
+                if shut_out {
+                    return no_way_in(&call, signs.authentication());
+                }
                 match signs {
                     Signs::Key => self.by_key(&client.account, &call, "AccountKey"),
                     Signs::KeySas => self.by_key(&client.account, &call, "SAS"),
@@ -376,25 +396,29 @@ impl Azure {
                 }
             }
             What::Workload { workspace, principal, actions, own, datastore } => {
-                match self.signed(workspace, datastore.as_deref()) {
-                    None => return Verdict::Idle,
-                    Some(Signed::ByKey(authentication)) => {
-                        let none = [call_of("")];
-                        let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
-                        let calls: &[_] = if calls.is_empty() { &none } else { &calls };
-                        return match self.by_key(&client.account, calls, authentication) {
-                            // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit. What a
-                            // datastore of people's making stores is not what the workspace holds.
-                            Verdict::Served(_) if datastore.is_none() && self.stale_keys.contains_key(workspace) => {
-                                Verdict::of(
-                                    uses(calls, authentication, "AuthorizationError"),
-                                    Some("AuthenticationFailed: the workspace signs with an old key".to_owned()),
-                                )
-                            }
-                            verdict => verdict,
-                        };
-                    }
-                    Some(Signed::ByToken) => {}
+                let Some(signed) = self.signed(workspace, datastore.as_deref()) else { return Verdict::Idle };
+                let none = [call_of("")];
+                let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
+                let calls: &[_] = if calls.is_empty() { &none } else { &calls };
+                if shut_out {
+                    let authentication = match signed {
+                        Signed::ByKey(authentication) => authentication,
+                        Signed::ByToken => "OAuth",
+                    };
+                    return no_way_in(calls, authentication);
+                }
+                if let Signed::ByKey(authentication) = signed {
+                    return match self.by_key(&client.account, calls, authentication) {
+                        // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit. What a
+                        // datastore of people's making stores is not what the workspace holds.
+                        Verdict::Served(_) if datastore.is_none() && self.stale_keys.contains_key(workspace) => {
+                            Verdict::of(
+                                uses(calls, authentication, "AuthorizationError"),
+                                Some("AuthenticationFailed: the workspace signs with an old key".to_owned()),
+                            )
+                        }
+                        verdict => verdict,
+                    };
                 }
                 let grants = if *own { Grants::All } else { Grants::Unconditional };
                 let mut missing = None;

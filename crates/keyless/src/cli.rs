@@ -1,5 +1,7 @@
 //! The command line: words, flags and their help.
 
+mod ways_in;
+
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -8,6 +10,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use crate::render::Output;
 use crate::render::why::WhyOutput;
 use crate::settings::{Overrides, parse_duration};
+
+pub(crate) use self::ways_in::{AdoptArgs, ImportArgs, Summary};
 
 /// Takes cloud ML platforms off storage keys, without an outage.
 #[derive(Debug, Parser)]
@@ -73,6 +77,26 @@ pub(crate) enum Command {
     #[command(long_about = "Print the JSON Schema (draft 2020-12) of one kind of document, or of all.\n\n\
         Example:\n\n  keyless schema Workspace > workspace.schema.json")]
     Schema(SchemaArgs),
+    /// Write desired state from what exists, in observe mode
+    #[command(
+        long_about = "Write desired state from what exists: every workspace, hub and project with the mode it has \
+        now, and with everybody whose roles let them at its data, in the words of the catalog. A plan of these files \
+        changes nothing. Comments at the head of each file say what a switch would break today: who reaches the data \
+        through the key alone, who uses the key, which locks bar the way, who else is on the account.\n\n\
+        Nothing is written to Azure.\n\nExit status: 0, 3 if something could not be read (the files and stderr say \
+        what), 1 on an error.\n\nExample:\n\n  \
+        keyless adopt --config keyless.yaml --subscription 3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90 \
+        --owner ml-platform-prod --out desired"
+    )]
+    Adopt(AdoptArgs),
+    /// Turn files of other tools into desired state
+    #[command(long_about = "Turn files of other tools into desired state, offline: YAML of `az ml workspace`, ARM \
+        templates (JSON) with workspaces, storage accounts and role assignments, files of parameters, and bodies of \
+        requests. The documents go to stdout or to `--out`; what has no word there goes to stderr as a warning.\n\n\
+        Expressions are evaluated where their value follows from the files and the flags; any other is a problem with \
+        its place. All problems are told in one run, and then nothing is written: exit status 1.\n\nExample:\n\n  \
+        keyless import workspace.yml --subscription 3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90 --resource-group rg-ml")]
+    Import(ImportArgs),
     /// Run the simulated cloud alone
     #[command(long_about = "Run the simulated cloud alone: resource manager, token endpoints, metrics and people at \
         work, on this machine. Real clients can use it. When it is ready it prints one line of JSON on stdout, with \

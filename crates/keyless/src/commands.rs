@@ -1,8 +1,10 @@
 //! One file per command, each one function from arguments to an exit status.
 
+mod adopt;
 mod apply;
 mod completions;
 mod demo;
+mod import;
 mod plan;
 mod run;
 mod schema;
@@ -26,6 +28,8 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Apply(args) => apply::apply(&args),
         Command::Validate(args) => validate::validate(&args),
         Command::Schema(args) => schema::schema(&args),
+        Command::Adopt(args) => adopt::adopt(&args),
+        Command::Import(args) => import::import(&args),
         Command::Sim(args) => sim::sim(&args),
         Command::Completions(args) => completions::completions(&args),
         Command::Demo(args) => demo::demo(&args),

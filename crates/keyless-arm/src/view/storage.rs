@@ -1,6 +1,8 @@
 //! Storage accounts.
 
-use keyless_core::observed::{Account, KeyTimes, ServiceFlags, SharedKeyAccess, StorageService};
+use std::collections::BTreeSet;
+
+use keyless_core::observed::{Account, KeyTimes, Network, PublicAccess, ServiceFlags, SharedKeyAccess, StorageService};
 
 use super::node::{Node, Result};
 
@@ -17,6 +19,7 @@ pub(crate) fn account(node: &Node<'_>) -> Result<Account> {
         id: node.parse("id")?,
         shared_key,
         services: service_flags(&properties)?,
+        network: network(&properties)?,
         key_times: key_times(&properties),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
     })
@@ -31,6 +34,35 @@ fn service_flags(properties: &Node<'_>) -> Result<ServiceFlags> {
         flags.0.extend(enabled.map(|enabled| (service, enabled)));
     }
     Ok(flags)
+}
+
+/// Its network rules.
+fn network(properties: &Node<'_>) -> Result<Network> {
+    let public = match properties.opt_text("publicNetworkAccess")? {
+        None => PublicAccess::Enabled,
+        Some(word) if word.eq_ignore_ascii_case("Enabled") => PublicAccess::Enabled,
+        Some(word) if word.eq_ignore_ascii_case("Disabled") => PublicAccess::Disabled,
+        Some(word) => PublicAccess::Other(word.to_owned()),
+    };
+    let private_endpoints = !properties.items("privateEndpointConnections")?.is_empty();
+    let Some(rules) = properties.opt_object("networkAcls")? else {
+        // Without rules trusted services are let in, which is the default of `bypass`.
+        return Ok(Network { public, private_endpoints, trusted_services: true, ..Network::default() });
+    };
+    let bypass = rules.opt_text("bypass")?.unwrap_or("AzureServices");
+    let mut instances = BTreeSet::new();
+    for rule in rules.items("resourceAccessRules")? {
+        instances.extend(rule.opt_text("resourceId")?.map(str::to_owned));
+    }
+    Ok(Network {
+        public,
+        // A word that is not known may let anybody in.
+        default_deny: rules.opt_text("defaultAction")?.is_some_and(|action| action.eq_ignore_ascii_case("Deny")),
+        lets_some_in: !rules.items("ipRules")?.is_empty() || !rules.items("virtualNetworkRules")?.is_empty(),
+        trusted_services: bypass.split(',').any(|word| word.trim().eq_ignore_ascii_case("AzureServices")),
+        instances,
+        private_endpoints,
+    })
 }
 
 /// What cannot be understood is not told, which callers must take for "made just now".
@@ -69,6 +101,25 @@ mod tests {
         assert_eq!(flags(some).unwrap(), (SharedKeyAccess::Absent, "blob off, file on".to_owned()));
         assert_eq!(flags(json!(null)).unwrap().1, "");
         assert!(flags(json!({"blob": {"enabled": "perhaps"}})).is_err());
+    }
+
+    #[test]
+    fn network_rules_are_read_and_what_is_not_known_lets_in() {
+        let read = |properties: serde_json::Value| {
+            let body = json!({"id": ID, "location": "westeurope", "properties": properties});
+            account(&Node::root(&body)).unwrap().network
+        };
+        assert!(read(json!({})).is_open());
+        assert!(read(json!({"publicNetworkAccess": "enabled", "networkAcls": {"defaultAction": "Allow"}})).is_open());
+        let shut = read(json!({"publicNetworkAccess": "Disabled", "privateEndpointConnections": [], "networkAcls": {
+            "bypass": "Logging, Metrics", "defaultAction": "deny", "ipRules": [], "virtualNetworkRules": [],
+            "resourceAccessRules": [{"tenantId": "t", "resourceId": "/subscriptions/s/*"}]}}));
+        assert!(shut.default_deny && !shut.lets_some_in && !shut.trusted_services && !shut.private_endpoints);
+        assert_eq!((shut.public, shut.instances.len()), (PublicAccess::Disabled, 1));
+        let perimeter =
+            read(json!({"publicNetworkAccess": "SecuredByPerimeter", "networkAcls": {"bypass": "AzureServices",
+            "ipRules": [{"value": "203.0.113.7"}]}}));
+        assert!(perimeter.trusted_services && perimeter.lets_some_in && !perimeter.is_open());
     }
 
     #[test]

@@ -21,6 +21,7 @@ use crate::fake::{Asked, BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, re
 
 const ROLE: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
 const PRINCIPAL: &str = "5e7a1b2c-0000-4000-8000-00000000abcd";
+const POLICY: &str = "8c6a50c6-9ffd-4ae7-986f-5fa6111f9a54";
 const POLL: &str = "https://arm.example/poll?sig=opaque";
 
 fn identity_id() -> String {
@@ -29,6 +30,10 @@ fn identity_id() -> String {
 
 fn assignment_id() -> String {
     format!("{}/providers/Microsoft.Authorization/roleAssignments/{GUID}", account_id())
+}
+
+fn policy(kind: &str) -> ArmId {
+    ArmId::parse(&format!("/providers/Microsoft.Authorization/{kind}/{POLICY}")).unwrap()
 }
 
 /// Does what the operation is for. There is no operation without an arm here.
@@ -65,6 +70,12 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::GetRoleDefinition => read!(client.role_definition(account.arm(), ROLE.parse().unwrap())),
         Operation::ListDenyAssignments => read!(client.deny_assignments(account.arm())),
         Operation::ListLocks => read!(client.locks(account.arm())),
+        Operation::CountRoleAssignments => read!(client.role_assignment_count(SUBSCRIPTION.parse().unwrap())),
+        Operation::ListOwnRights => read!(client.own_rights(account.arm())),
+        Operation::ListPolicyAssignments => read!(client.policy_assignments(account.arm())),
+        Operation::GetPolicyDefinition => read!(client.policy_definition(&policy("policyDefinitions"))),
+        Operation::GetPolicySet => read!(client.policy_set(&policy("policySetDefinitions"))),
+        Operation::ListPolicyExemptions => read!(client.policy_exemptions(account.arm())),
         Operation::GetKeyUsage => {
             let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
             read!(client.key_usage(&account, from, to))
@@ -139,6 +150,10 @@ fn answer(operation: Operation) -> Value {
             "id": format!("/providers/Microsoft.Authorization/roleDefinitions/{ROLE}"), "properties": {
             "roleName": "Storage Blob Data Contributor", "type": "BuiltInRole", "permissions": [],
         }}),
+        Operation::GetPolicyDefinition => {
+            json!({"properties": {"policyRule": {"if": {}, "then": {"effect": "audit"}}}})
+        }
+        Operation::GetPolicySet => json!({"properties": {"policyDefinitions": []}}),
         Operation::GetManagedIdentity => json!({"id": identity_id(), "properties": {"principalId": PRINCIPAL}}),
         Operation::GetKeyUsage | Operation::GetServiceUsage => json!({"interval": "PT1H", "value": [{
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
@@ -160,7 +175,11 @@ fn answer(operation: Operation) -> Value {
         | Operation::ListAssignmentsOf
         | Operation::ListEligibilities
         | Operation::ListDenyAssignments
-        | Operation::ListLocks => json!({"value": []}),
+        | Operation::ListLocks
+        | Operation::CountRoleAssignments
+        | Operation::ListOwnRights
+        | Operation::ListPolicyAssignments
+        | Operation::ListPolicyExemptions => json!({"value": []}),
     }
 }
 
@@ -202,6 +221,7 @@ fn template(text: &str) -> String {
         (GUID, "{assignment}"),
         (ROLE, "{role}"),
         (PRINCIPAL, "{principal}"),
+        (POLICY, "{policy}"),
         ("2026-11-01T00:00:00Z/2026-11-08T00:00:00Z", "{from}/{to}"),
         ("keyless owner=prod", "{description}"),
     ] {

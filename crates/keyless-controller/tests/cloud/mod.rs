@@ -15,6 +15,7 @@ use keyless_core::catalog;
 use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
+use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -86,6 +87,13 @@ pub(crate) struct State {
     pub(crate) refused: Vec<(StorageAccountId, Timestamp, Signed, u64)>,
     /// What workspaces hold beside their own account.
     pub(crate) datastores: BTreeMap<WorkspaceId, Vec<Datastore>>,
+    /// Role assignments elsewhere in the subscription.
+    pub(crate) other_assignments: u32,
+    /// Rights that the controller lacks.
+    pub(crate) no_right: BTreeSet<&'static str>,
+    /// Policies, at every scope.
+    pub(crate) policies: Vec<PolicyAssignment>,
+    pub(crate) definitions: BTreeMap<ArmId, PolicyDefinition>,
     /// Operations that fail.
     pub(crate) down: BTreeSet<&'static str>,
     /// Operations that the caller has no right to.
@@ -420,6 +428,7 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
         identity: Identity::default(),
         primary_identity: None,
         data_isolation: None,
+        managed_network: false,
         provisioning_state: None,
         created_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
         location: "westeurope".to_owned(),
@@ -472,6 +481,7 @@ impl ReadArm for Cloud {
         self.read("account", |state| {
             state.accounts.get(id).map(|on| Account {
                 id: id.clone(),
+                network: Network::default(),
                 shared_key: if *on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
                 services: ServiceFlags::default(),
                 key_times: {
@@ -528,6 +538,32 @@ impl ReadArm for Cloud {
     }
     async fn locks(&self, _: &ArmId) -> Read<Vec<Lock>> {
         self.read("locks", |_| Vec::new()).await
+    }
+    async fn role_assignment_count(&self, _: SubscriptionId) -> Read<u32> {
+        self.read("role_assignment_count", |state| {
+            u32::try_from(state.assignments.values().map(Vec::len).sum::<usize>()).unwrap() + state.other_assignments
+        })
+        .await
+    }
+    async fn own_rights(&self, _: &ArmId) -> Read<Vec<OwnRight>> {
+        self.read("own_rights", |state| {
+            let not_actions = state.no_right.iter().map(|&action| action.to_owned()).collect();
+            let permission = Permission { actions: vec!["*".to_owned()], not_actions, ..Permission::default() };
+            vec![OwnRight { permission, conditional: false }]
+        })
+        .await
+    }
+    async fn policy_assignments(&self, _: &ArmId) -> Read<Vec<PolicyAssignment>> {
+        self.read("policy_assignments", |state| state.policies.clone()).await
+    }
+    async fn policy_definition(&self, id: &ArmId) -> Read<Option<PolicyDefinition>> {
+        self.read("policy_definition", |state| state.definitions.get(id).cloned()).await
+    }
+    async fn policy_set(&self, _: &ArmId) -> Read<Option<PolicySet>> {
+        self.read("policy_set", |_| None).await
+    }
+    async fn policy_exemptions(&self, _: &ArmId) -> Read<Vec<PolicyExemption>> {
+        self.read("policy_exemptions", |_| Vec::new()).await
     }
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
         self.read("key_usage", |state| {

@@ -77,10 +77,7 @@ impl Wire for Name {
 
     fn decode(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node)?;
-        let valid = text.len() <= 128
-            && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-            && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'));
-        if !valid {
+        if !super::write::is_name(text) {
             let hint = "up to 128 letters, digits, `-`, `_` and `.`, a letter or digit first";
             reader.wrong(node.at, format_args!("is not a name: `{}`", shorten(text)), Some(hint.to_owned()));
             return None;

@@ -5,10 +5,12 @@
 
 mod account;
 mod back;
+pub(super) mod barriers;
 mod compatible;
 mod datastore;
 mod key_idle;
 mod keys;
+pub(super) mod network;
 mod workspace;
 mod write;
 

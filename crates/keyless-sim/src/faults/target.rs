@@ -91,7 +91,7 @@ const LISTS: [&str; 3] = [
 ];
 
 /// What is answered at every scope.
-const EXTENSIONS: [(&str, &str); 12] = [
+const EXTENSIONS: [(&str, &str); 16] = [
     ("GET", "/providers/Microsoft.Authorization/roleAssignments"),
     ("GET PUT DELETE", "/providers/Microsoft.Authorization/roleAssignments/{}"),
     ("GET", "/providers/Microsoft.Authorization/roleDefinitions"),
@@ -102,6 +102,10 @@ const EXTENSIONS: [(&str, &str); 12] = [
     ("GET PUT DELETE", "/providers/Microsoft.Authorization/locks/{}"),
     ("GET", "/providers/Microsoft.Authorization/policyAssignments"),
     ("GET", "/providers/Microsoft.Authorization/policyAssignments/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policyDefinitions/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policySetDefinitions/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policyExemptions"),
+    ("GET", "/providers/Microsoft.Authorization/permissions"),
     ("GET PUT PATCH DELETE", "/providers/Microsoft.Resources/tags/{}"),
     ("GET", "/providers/Microsoft.Insights/metrics"),
 ];

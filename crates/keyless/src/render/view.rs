@@ -373,12 +373,16 @@ impl Noted {
             Finding::ScenarioMisplaced { workspace, scenario: _, kind: _ } => {
                 ("scenarioMisplaced", Some(workspace), None)
             }
-            Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
             Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
                 ("grantUnwanted", None, Some(principal.to_string()))
             }
             Finding::DatastoreDiffers { workspace, name: _, field: _, why: _ } => {
                 ("datastoreDiffers", Some(workspace), None)
+            }
+            Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
+            Finding::Barrier { kind, what: _ } => (kind.as_str(), None, None),
+            Finding::ForeignHolder { principal, role: _, scope: _ } => {
+                ("foreignHolder", None, Some(principal.to_string()))
             }
             Finding::Incompatible { workspace, id: _, found: _, accepted: _ } => {
                 ("incompatible", Some(workspace), None) //

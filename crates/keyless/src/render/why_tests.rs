@@ -79,6 +79,8 @@ impl Case {
             service_grants: ServiceGrants::Wait,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
+            datastores: keyless_core::desired::DesiredDatastores::Unmanaged,
+            accept_one_way: None,
             location: Location::default(),
         };
         let desired = KeyDesired {
@@ -103,6 +105,7 @@ impl Case {
             data_isolation: None,
             provisioning_state: None,
             created_at: None,
+            managed_network: false,
             location: "westeurope".to_owned(),
         };
         let entry = ObservedWorkspace {

@@ -1,0 +1,170 @@
+//! A fleet that nobody has written down yet: adopted as it is, and then changed in one word.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::harness::{Requests, Sim, id_of, number, output_of, stderr, stdout, text_at};
+
+/// The subscriptions in which the fleet lies.
+fn subscriptions(sim: &Sim) -> Vec<String> {
+    let mut found: Vec<String> =
+        sim.workspaces().iter().filter_map(|entry| id_of(entry).split('/').nth(2).map(str::to_owned)).collect();
+    found.sort();
+    found.dedup();
+    found
+}
+
+fn adopt(sim: &Sim, out: &Path, more: &[&str], code: i32) -> std::process::Output {
+    let mut command = sim.command(&["adopt", "--owner", "us", "--output", "json", "--log-level", "warn"]);
+    command.arg("--out").arg(out).args(more);
+    if !more.contains(&"--resource-group") {
+        for subscription in subscriptions(sim) {
+            command.args(["--subscription", &subscription]);
+        }
+    }
+    output_of(command, code)
+}
+
+fn plan(sim: &Sim, desired: &Path, code: i32) -> Value {
+    let mut command = sim.command(&["plan", "--output", "json", "--detailed-exitcode"]);
+    command.arg("--desired-state").arg(desired);
+    serde_json::from_str(&stdout(&output_of(command, code))).unwrap()
+}
+
+/// Every file below a folder with its text.
+fn files(root: &Path) -> BTreeMap<PathBuf, String> {
+    let mut found = BTreeMap::new();
+    let mut open = vec![root.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let name = path.strip_prefix(root).unwrap().to_owned();
+                found.insert(name, std::fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+fn difference(before: &Requests, after: &Requests, ending: &str) -> u64 {
+    after.count("GET", ending) - before.count("GET", ending)
+}
+
+#[test]
+fn a_large_fleet_is_adopted_as_it_is_and_a_plan_of_it_changes_nothing() {
+    let workspaces = number("KEYLESS_E2E_ADOPT", 300);
+    let sim = Sim::fleet(workspaces, 11);
+    let (one, two) = (sim.folder().join("one"), sim.folder().join("two"));
+    let before = sim.requests();
+    let adopted = adopt(&sim, &one, &[], 0);
+    let after = sim.requests();
+    assert_eq!(after.writes(), 0);
+    sim.assert_no_secret_was_asked_for();
+
+    let summary: Value = serde_json::from_str(&stdout(&adopted)).unwrap();
+    assert_eq!(summary["workspaces"].as_array().unwrap().len(), workspaces);
+    assert_eq!(summary["unknown"], json!([]));
+    let written = files(&one);
+    assert_eq!(written.len(), summary["files"].as_array().unwrap().len());
+    let profiles = summary["profiles"].as_u64().unwrap();
+    assert!(profiles * 5 <= workspaces as u64, "{profiles} profiles for {workspaces} workspaces are not few");
+
+    // Five requests for each workspace, five for each account, and what the whole fleet shares.
+    let asked = after.total() - before.total();
+    let accounts = sim.accounts().len();
+    assert_eq!(difference(&before, &after, "/workspaces/{}"), workspaces as u64);
+    assert_eq!(difference(&before, &after, "/workspaces/{}/datastores"), workspaces as u64);
+    let each = 5 * (workspaces + accounts) as u64;
+    let shared = (sim.resources("Microsoft.ManagedIdentity/userAssignedIdentities").len() + 40) as u64;
+    println!("{asked} requests, {profiles} profiles");
+    assert!(asked <= each + shared, "{asked} requests for {workspaces} workspaces on {accounts} accounts");
+
+    let valid = output_of(crate::harness::keyless(&["validate", one.to_str().unwrap()]), 0);
+    let said = format!("{}{}", stdout(&valid), stderr(&valid));
+    assert!(said.contains("valid: ") && !said.contains("warning"), "{said}");
+    let plan = plan(&sim, &one, 0);
+    let steps: Vec<&Value> =
+        plan["accounts"].as_array().unwrap().iter().flat_map(|a| a["steps"].as_array()).flatten().collect();
+    assert!(steps.is_empty(), "{steps:#?}");
+
+    adopt(&sim, &two, &[], 0);
+    assert_eq!(written, files(&two));
+}
+
+#[test]
+fn one_word_in_an_adopted_file_gives_the_plan_that_a_reader_expects() {
+    let sim = Sim::fleet(8, 5);
+    let out = sim.folder().join("adopted");
+    let adopted = adopt(&sim, &out, &[], 0);
+    let summary: Value = serde_json::from_str(&stdout(&adopted)).unwrap();
+    let lines = summary["workspaces"].as_array().unwrap();
+    let alone = |line: &&Value| {
+        let on = lines.iter().filter(|other| other["storageAccount"] == line["storageAccount"]).count();
+        on == 1 && line["mode"] == "accesskey"
+    };
+    let line = lines.iter().find(alone).expect("one stands alone on its account");
+    let file = out.join(text_at(line, "/file"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("authMode: accesskey", "authMode: identity")).unwrap();
+    let plan = plan(&sim, &out, 3);
+    let mut told = String::new();
+    for account in plan["accounts"].as_array().unwrap() {
+        for step in account["steps"].as_array().unwrap() {
+            let shut = step["gates"].as_array().unwrap().iter().filter(|gate| gate["state"] != "open");
+            let shut: Vec<&str> = shut.map(|gate| text_at(gate, "/gate")).collect();
+            told.push_str(&format!("{}, shut: {}\n", text_at(step, "/message"), shut.join(" ")));
+        }
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
+fn files_that_are_there_are_not_written_over_unless_asked() {
+    let sim = Sim::fleet(3, 3);
+    let out = sim.folder().join("adopted");
+    adopt(&sim, &out, &[], 0);
+    std::fs::write(out.join("fleet.yaml"), "mine").unwrap();
+    let refused = adopt(&sim, &out, &[], 1);
+    assert!(stderr(&refused).contains("--force"), "{}", stderr(&refused));
+    assert_eq!(std::fs::read_to_string(out.join("fleet.yaml")).unwrap(), "mine");
+    adopt(&sim, &out, &["--force"], 0);
+    assert!(std::fs::read_to_string(out.join("fleet.yaml")).unwrap().contains("kind: Fleet"));
+}
+
+#[test]
+fn what_is_refused_is_said_and_the_command_does_not_end_well() {
+    let rule = json!({"operation": "GET /providers/Microsoft.Authorization/roleAssignments", "fault": "refuse", "status": 403, "code": "AuthorizationFailed"});
+    let folder = tempfile::tempdir().unwrap();
+    let faults = folder.path().join("faults.json");
+    std::fs::write(&faults, json!({"rules": [rule]}).to_string()).unwrap();
+    let sim = Sim::start(&["--workspaces", "3", "--seed", "3", "--speed", "600", "--faults", faults.to_str().unwrap()]);
+    let out = sim.folder().join("adopted");
+    let adopted = adopt(&sim, &out, &[], 3);
+    assert!(stderr(&adopted).contains("unknown: "), "{}", stderr(&adopted));
+    let summary: Value = serde_json::from_str(&stdout(&adopted)).unwrap();
+    assert!(!summary["unknown"].as_array().unwrap().is_empty());
+    assert!(files(&out).values().any(|text| text.contains("# UNKNOWN: who has access")));
+}
+
+#[test]
+fn only_one_resource_group_is_adopted_and_its_neighbours_are_named() {
+    let sim = Sim::fleet(12, 9);
+    let out = sim.folder().join("adopted");
+    let workspaces = sim.workspaces();
+    let group = id_of(&workspaces[0]).split('/').take(5).collect::<Vec<_>>().join("/");
+    let adopted = adopt(&sim, &out, &["--resource-group", &group], 0);
+    let summary: Value = serde_json::from_str(&stdout(&adopted)).unwrap();
+    let inside = |entry: &&Value| id_of(entry).to_lowercase().starts_with(&format!("{}/", group.to_lowercase()));
+    let expected = workspaces.iter().filter(inside).count();
+    assert!(expected < workspaces.len());
+    assert_eq!(summary["workspaces"].as_array().unwrap().len(), expected);
+    assert_eq!(
+        plan(&sim, &out, 0)["accounts"].as_array().unwrap().iter().filter(|a| a["steps"] != json!([])).count(),
+        0
+    );
+}
