@@ -16,6 +16,7 @@ mod adopt;
 mod back;
 mod commands;
 mod converges;
+mod create;
 mod drift;
 mod faults;
 mod incompatible;

@@ -23,13 +23,15 @@ pub(crate) enum Kind {
     Revoke,
     /// PATCH.
     Patch,
+    /// PUT of a whole resource that is not there.
+    Create,
     /// POST of an action, which answers with nothing.
     Act,
 }
 
 impl Kind {
     pub(crate) fn is_write(self) -> bool {
-        matches!(self, Self::Grant | Self::Revoke | Self::Patch | Self::Act)
+        matches!(self, Self::Grant | Self::Revoke | Self::Patch | Self::Create | Self::Act)
     }
 }
 

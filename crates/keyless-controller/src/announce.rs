@@ -456,7 +456,10 @@ fn of_action(event: Event, action: &Action, workspaces: &BTreeSet<WorkspaceId>) 
         Action::GrantRole(Grant { principal, role, .. }) | Action::RevokeRole { principal, role, .. } => {
             (Some(principal.to_string()), Some(catalog::role_name(*role)))
         }
-        Action::SetAuthMode { .. } | Action::SetSharedKeyAccess { .. } | Action::ResyncWorkspaceKeys { .. } => {
+        Action::SetAuthMode { .. }
+        | Action::CreateWorkspace { .. }
+        | Action::SetSharedKeyAccess { .. }
+        | Action::ResyncWorkspaceKeys { .. } => {
             (None, None) //
         }
     };

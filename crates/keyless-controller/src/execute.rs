@@ -138,7 +138,9 @@ impl Pass<'_> {
         let kind = match action {
             Action::GrantRole(_) => WriteKind::Grant,
             Action::RevokeRole { .. } => WriteKind::Revoke,
-            Action::SetAuthMode { .. } | Action::ResyncWorkspaceKeys { .. } => WriteKind::Workspace,
+            Action::SetAuthMode { .. } | Action::CreateWorkspace { .. } | Action::ResyncWorkspaceKeys { .. } => {
+                WriteKind::Workspace
+            }
             Action::SetSharedKeyAccess { .. } => WriteKind::Account,
         };
         tokio::select! {
@@ -197,6 +199,7 @@ async fn carry_out(write: &dyn WriteArm, permit: WritePermit, owner: &str, actio
             write.grant_role(permit, &grant).await
         }
         Action::SetAuthMode { workspace, mode } => write.set_auth_mode(permit, workspace, *mode).await,
+        Action::CreateWorkspace { workspace, create } => write.create_workspace(permit, workspace, create).await,
         Action::ResyncWorkspaceKeys { workspace } => write.resync_keys(permit, workspace).await,
         Action::SetSharedKeyAccess { account, allowed } => {
             write.set_shared_key_access(permit, account, *allowed).await //

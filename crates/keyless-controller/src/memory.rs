@@ -265,7 +265,10 @@ impl KeyMemory {
             Action::SetAuthMode { workspace, mode: AuthMode::Identity } => {
                 self.keys_taken.remove(workspace);
             }
-            Action::GrantRole(_) | Action::RevokeRole { .. } | Action::SetSharedKeyAccess { .. } => {}
+            Action::GrantRole(_)
+            | Action::CreateWorkspace { .. }
+            | Action::RevokeRole { .. }
+            | Action::SetSharedKeyAccess { .. } => {}
         }
     }
 

@@ -2,6 +2,8 @@
 //!
 //! [`crate::manifest`] turns texts into a [`Desired`]; [`crate::plan`] compares one key's part of it with Azure.
 
+mod create;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
@@ -11,6 +13,8 @@ use jiff::Timestamp;
 use crate::catalog::{Scenario, find_scenarios};
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use crate::observed::PrincipalType;
+
+pub use create::{Create, CreateKind, Isolation, Parts};
 
 /// One accepted revision of the desired state, as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -200,6 +204,8 @@ pub struct DesiredWorkspace {
     pub accept_stale_keys: Option<Acceptance>,
     /// What is known not to work and is accepted, by the ids of [`crate::incompatibility::ALL`].
     pub accept_incompatible: BTreeMap<&'static str, Acceptance>,
+    /// How it is made if it does not exist; without this it never is.
+    pub create: Option<Create>,
     /// Where the document stands.
     pub location: Location,
 }

@@ -63,6 +63,7 @@ pub(crate) enum Effect {
     Mode(WorkspaceId, AuthMode),
     Key(StorageAccountId, bool),
     Resync(WorkspaceId),
+    Create(WorkspaceId, StorageAccountId),
 }
 
 #[derive(Default)]
@@ -216,6 +217,12 @@ impl Cloud {
                 for list in state.assignments.values_mut() {
                     list.retain(|known| known.id != id);
                 }
+            }
+            Effect::Create(id, account) => {
+                let name = id.name().to_owned();
+                let made =
+                    Workspace { storage_account: Some(account), ..workspace(&name, None, ObservedAuthMode::Identity) };
+                assert!(state.workspaces.insert(id, made).is_none(), "{name} was there already");
             }
             Effect::Mode(id, mode) => {
                 let account = state.workspaces[&id].storage_account.clone().unwrap();
@@ -531,6 +538,10 @@ impl WriteArm for Cloud {
     async fn set_auth_mode(&self, _: WritePermit, workspace: &WorkspaceId, mode: AuthMode) -> Write {
         self.write(format!("{} {mode}", workspace.name()), Effect::Mode(workspace.clone(), mode)).await
     }
+    async fn create_workspace(&self, _: WritePermit, workspace: &WorkspaceId, create: &Create) -> Write {
+        let effect = Effect::Create(workspace.clone(), create.storage_account.clone());
+        self.write(format!("create {}", workspace.name()), effect).await
+    }
     async fn resync_keys(&self, _: WritePermit, workspace: &WorkspaceId) -> Write {
         self.write(format!("{} takes keys", workspace.name()), Effect::Resync(workspace.clone())).await
     }
@@ -561,6 +572,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             service_grants: ServiceGrants::Accept,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
+            create: None,
             location: Location::default(),
         };
         (id, declared)

@@ -5,6 +5,7 @@
 mod account;
 mod back;
 mod compatible;
+mod hub;
 mod keys;
 mod workspace;
 mod write;
@@ -16,6 +17,7 @@ use crate::gate::{GateState, ReadSet};
 pub(super) use account::{all_on_identity, key_idle, no_stored_keys, subscriptions_listed};
 pub(super) use back::went_back;
 pub(super) use compatible::{compatible, detect};
+pub(super) use hub::hub_there;
 pub(super) use keys::{is_owed, keys_taken, staleness};
 pub(super) use workspace::{key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there};
 pub(super) use write::{account_active, booted, caution, not_refused, settled, unlocked, window, workspace_active};

@@ -3,6 +3,7 @@
 //! Forward: grants, mode to identity, key off. Back: key on, keys taken anew, mode to accesskey, leavers' grants. The articles describe the way back in
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
+mod create;
 mod grants;
 mod incompatible;
 mod key;
@@ -66,8 +67,10 @@ impl<'a> Planner<'a> {
                 .map(|(workspace, _)| {
                     (&workspace.id, needs::views(workspace, service_needs.get(&workspace.id), self.observed))
                 })
+                .chain(self.absent().map(|workspace| (&workspace.id, self.views_before(workspace))))
                 .collect();
             self.grants(&views);
+            self.create();
             let target = self.key_target();
             self.key_on(&target);
             self.modes(&views, &target);
@@ -105,7 +108,7 @@ impl<'a> Planner<'a> {
         for id in self.desired.workspaces.keys() {
             let Some(entry) = observed.workspaces.get(id) else { continue };
             failed.push((format!("workspace {}", id.name()), entry.workspace.failed()));
-            if matches!(entry.workspace, Reading::Known { value: None, .. }) {
+            if create::is_absent(id, observed) && self.desired.workspaces.get(id).is_none_or(|w| w.create.is_none()) {
                 self.findings.insert(Finding::WorkspaceMissing { workspace: id.clone() });
             }
         }

@@ -244,7 +244,7 @@ impl PlannedStep {
                 (None, Some(principal.to_string()), Some(role_name(*role)))
             }
             Action::SetAuthMode { workspace: _, mode } => (Some(mode.to_string()), None, None),
-            Action::ResyncWorkspaceKeys { workspace: _ } => (None, None, None),
+            Action::CreateWorkspace { .. } | Action::ResyncWorkspaceKeys { workspace: _ } => (None, None, None),
             Action::SetSharedKeyAccess { account: _, allowed } => (Some(on_off(*allowed).to_owned()), None, None),
         };
         Self {
