@@ -180,3 +180,64 @@ fn without_the_keys_taken_anew_the_switch_denies_access() {
         causes.into_iter().find(|cause| cause.starts_with("AuthenticationFailed"))
     });
 }
+
+/// Takes the lists of who needs the data out of the documents of these workspaces, and lets grants of leavers be taken back.
+fn forget_people(desired: &Path, workspaces: &[String]) {
+    for entry in std::fs::read_dir(desired).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let documents: Vec<String> = text
+            .split("---\n")
+            .map(|document| {
+                if document.contains("kind: Fleet") {
+                    return document.replace("prune: false", "prune: true");
+                }
+                let asked =
+                    workspaces.iter().any(|id| document.lines().any(|line| line.trim() == format!("resourceId: {id}")));
+                let mut inside = false;
+                let kept = document.lines().filter(|line| {
+                    let indent = line.len() - line.trim_start().len();
+                    let listed = line.trim_start().starts_with("- ");
+                    if asked && indent == 2 && !listed {
+                        inside = ["access:", "profiles:"].iter().any(|field| line.trim().starts_with(field));
+                    }
+                    !inside
+                });
+                kept.map(|line| format!("{line}\n")).collect()
+            })
+            .collect();
+        std::fs::write(&path, documents.join("---\n")).unwrap();
+    }
+}
+
+#[test]
+fn leavers_keep_their_grants_until_everybody_is_back_over_a_kill_in_the_middle() {
+    let sim = Sim::fleet(WORKSPACES, 5);
+    let accounts = sim.accounts();
+    let mut daemon = Daemon::start(&sim);
+    daemon.until_converged(accounts.len(), patience(WORKSPACES));
+    let granted: Vec<String> = applied(&daemon)
+        .iter()
+        .filter(|event| text_at(event, "/kind") == "GrantRole")
+        .map(|event| text_at(event, "/storage_account").to_owned())
+        .collect();
+    let account = granted.first().expect("somebody was granted something").clone();
+    let workspaces = on_account(&sim, &account);
+    rotate(&sim, &account);
+
+    ask_for_keys(&sim.desired(), &workspaces, &account);
+    forget_people(&sim.desired(), &workspaces);
+    daemon.event("action_applied", |event| text_at(event, "/kind") == "ResyncWorkspaceKeys");
+    daemon.kill();
+    let mut next = Daemon::start(&sim);
+    next.until_converged(accounts.len(), patience(WORKSPACES));
+    let kinds: Vec<String> = applied(&next).iter().map(|event| text_at(event, "/kind").to_owned()).collect();
+    let last_of = |kind: &str| kinds.iter().rposition(|other| other == kind);
+    let first_revoke = kinds.iter().position(|kind| kind == "RevokeRole").expect("leavers are pruned");
+    assert!(last_of("SetAuthMode").is_none_or(|at| at < first_revoke), "{kinds:?}");
+    assert!(last_of("ResyncWorkspaceKeys").is_none_or(|at| at < first_revoke), "{kinds:?}");
+    assert!(workspaces.iter().all(|workspace| sim.mode(workspace) == "accesskey"));
+    next.stop();
+    sim.assert_nobody_was_denied();
+    sim.assert_no_secret_was_asked_for();
+}

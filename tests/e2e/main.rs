@@ -14,10 +14,12 @@ mod harness;
 
 mod adopt;
 mod back;
+mod barriers;
 mod commands;
 mod converges;
 mod create;
 mod drift;
+mod evidence;
 mod faults;
 mod incompatible;
 mod kills;

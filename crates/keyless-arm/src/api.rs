@@ -12,9 +12,10 @@ use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, PrincipalType, RoleAssignment,
-    RoleDefinition, Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
+    PrincipalType, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
+use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
 use crate::error::{ArmError, WriteError};
 use crate::governor::Place;
@@ -65,8 +66,28 @@ pub trait ReadArm: Send + Sync {
     async fn deny_assignments(&self, scope: &ArmId) -> Read<Vec<DenyAssignment>>;
     /// The locks that apply at `scope`, inherited ones included.
     async fn locks(&self, scope: &ArmId) -> Read<Vec<Lock>>;
+    /// How many role assignments lie in a subscription, at it and below.
+    async fn role_assignment_count(&self, subscription: SubscriptionId) -> Read<u32>;
+    /// What the controller's own identity may do at `scope`.
+    async fn own_rights(&self, scope: &ArmId) -> Read<Vec<OwnRight>>;
+    /// The policy assignments that apply at `scope`: made there or inherited.
+    async fn policy_assignments(&self, scope: &ArmId) -> Read<Vec<PolicyAssignment>>;
+    /// One policy definition.
+    async fn policy_definition(&self, id: &ArmId) -> Read<Option<PolicyDefinition>>;
+    /// One initiative.
+    async fn policy_set(&self, id: &ArmId) -> Read<Option<PolicySet>>;
+    /// The exemptions from policies that apply at `scope`: made there or inherited.
+    async fn policy_exemptions(&self, scope: &ArmId) -> Read<Vec<PolicyExemption>>;
     /// The metric `Transactions` by `Authentication` and `ResponseType` over exactly `from..to`.
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage>;
+    /// The same of one service, by `ApiName` too.
+    async fn service_usage(
+        &self,
+        account: &StorageAccountId,
+        service: StorageService,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyDetails>;
     /// The object id of a user-assigned managed identity.
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>>;
     /// How long Azure has asked to read nothing in this subscription; zero if it has not.

@@ -94,8 +94,26 @@ operations! {
         &["Microsoft.Authorization/denyAssignments/read"];
     /// The locks at a scope.
     ListLocks = "list locks", Locks, &[200], &["Microsoft.Authorization/locks/read"];
+    /// The role assignments of a subscription, to be counted.
+    CountRoleAssignments = "count role assignments", Authorization, &[200],
+        &["Microsoft.Authorization/roleAssignments/read"];
+    /// What the caller itself may do at a scope.
+    ListOwnRights = "list own rights", Authorization, &[200], &["Microsoft.Authorization/permissions/read"];
+    /// The policy assignments at a scope and above.
+    ListPolicyAssignments = "list policy assignments", Policies, &[200],
+        &["Microsoft.Authorization/policyAssignments/read"];
+    /// One policy definition.
+    GetPolicyDefinition = "get policy definition", Policies, &[200],
+        &["Microsoft.Authorization/policyDefinitions/read"];
+    /// One initiative.
+    GetPolicySet = "get policy set", Policies, &[200], &["Microsoft.Authorization/policySetDefinitions/read"];
+    /// The exemptions from policies at a scope and above.
+    ListPolicyExemptions = "list policy exemptions", PolicyExemptions, &[200],
+        &["Microsoft.Authorization/policyExemptions/read"];
     /// The metric that tells who signs with the key.
     GetKeyUsage = "get key usage", Metrics, &[200], &["Microsoft.Insights/metrics/read"];
+    /// The same metric of one service, split by call.
+    GetServiceUsage = "get service usage", Metrics, &[200], &["Microsoft.Insights/metrics/read"];
     /// A user-assigned managed identity.
     GetManagedIdentity = "get managed identity", ManagedIdentities, &[200],
         &["Microsoft.ManagedIdentity/userAssignedIdentities/read"];

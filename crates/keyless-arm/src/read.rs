@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, RoleAssignment, RoleDefinition,
-    Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
+    RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
+use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
 use crate::api::{Answer, Read, ReadArm};
 use crate::client::Client;
@@ -18,10 +19,15 @@ use crate::pipeline::Call;
 use crate::quota::Provider;
 use crate::storage;
 use crate::view::metrics::Question;
-use crate::view::{access, eligibility, endpoint, metrics, storage as storage_view, workspace};
+use crate::view::node::{self, Node};
+use crate::view::{access, eligibility, endpoint, metrics, policy, storage as storage_view, workspace};
 
 /// Five ways to authorise times some twenty response types is the most that can come; more means something is cut.
 const METRIC_SERIES: usize = 500;
+
+/// The same of one service, times the calls it knows.
+/// Source: <https://learn.microsoft.com/rest/api/storageservices/storage-analytics-logged-operations-and-status-messages>.
+const SERVICE_SERIES: usize = 5_000;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const MINUTE: Duration = Duration::from_secs(60);
@@ -115,32 +121,58 @@ impl ReadArm for Client {
         Ok(answer)
     }
 
+    async fn role_assignment_count(&self, subscription: SubscriptionId) -> Read<u32> {
+        let scope = subscription.arm();
+        let path = extension(&scope, "roleAssignments");
+        // Without a filter the list has what lies above, at and below.
+        let call = self.list(Operation::CountRoleAssignments, Provider::Authorization, &scope, &path, &[]);
+        let Answer { value, at, request_id } = self.all(call, access::assignment_scope).await?;
+        let inside = value.iter().filter(|made_at| scope.covers(made_at)).count();
+        Ok(Answer { value: u32::try_from(inside).unwrap_or(u32::MAX), at, request_id })
+    }
+
+    async fn own_rights(&self, scope: &ArmId) -> Read<Vec<OwnRight>> {
+        let path = extension(scope, "permissions");
+        let call = self.list(Operation::ListOwnRights, Provider::Authorization, scope, &path, &[]);
+        self.all(call, policy::own_right).await
+    }
+
+    async fn policy_assignments(&self, scope: &ArmId) -> Read<Vec<PolicyAssignment>> {
+        let call = self.at_scope(Operation::ListPolicyAssignments, scope, "policyAssignments");
+        self.all(call, policy::assignment).await
+    }
+
+    async fn policy_definition(&self, id: &ArmId) -> Read<Option<PolicyDefinition>> {
+        let call = self.get(Operation::GetPolicyDefinition, Provider::Authorization, id, id.as_str());
+        self.one(call, policy::definition).await
+    }
+
+    async fn policy_set(&self, id: &ArmId) -> Read<Option<PolicySet>> {
+        let call = self.get(Operation::GetPolicySet, Provider::Authorization, id, id.as_str());
+        self.one(call, policy::set).await
+    }
+
+    async fn policy_exemptions(&self, scope: &ArmId) -> Read<Vec<PolicyExemption>> {
+        let call = self.at_scope(Operation::ListPolicyExemptions, scope, "policyExemptions");
+        self.all(call, policy::exemption).await
+    }
+
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
-        let path = format!("{account}/providers/Microsoft.Insights/metrics");
-        let window = Duration::try_from(to.duration_since(from)).unwrap_or_default();
-        let (grain, interval) = if window >= HOUR { (HOUR, "PT1H") } else { (MINUTE, "PT1M") };
-        let timespan = format!("{from}/{to}");
-        let top = METRIC_SERIES.to_string();
-        let query = [
-            ("metricnames", "Transactions"),
-            ("metricnamespace", "Microsoft.Storage/storageAccounts"),
-            ("aggregation", "Total"),
-            ("timespan", &timespan),
-            ("interval", interval),
-            ("$filter", "Authentication eq '*' and ResponseType eq '*'"),
-            ("top", &top),
-        ];
-        let call = self.list(Operation::GetKeyUsage, Provider::Insights, account.arm(), &path, &query);
-        if window.is_zero() {
-            return Err(call.error(ErrorClass::Bug, "the window is empty"));
-        }
-        let question = Question { from, to, grain, top: METRIC_SERIES };
-        let Answer { value, at, request_id } =
-            self.one(call.clone(), |node| metrics::key_usage(node, question)).await?;
-        match value {
-            Some(value) => Ok(Answer { value, at, request_id }),
-            None => Err(call.error(ErrorClass::Unreadable, "the metric does not exist")),
-        }
+        let by = "Authentication eq '*' and ResponseType eq '*'";
+        let asked = Transactions { account, service: None, by, top: METRIC_SERIES };
+        self.transactions(asked, from, to, metrics::key_usage).await
+    }
+
+    async fn service_usage(
+        &self,
+        account: &StorageAccountId,
+        service: StorageService,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyDetails> {
+        let by = "Authentication eq '*' and ResponseType eq '*' and ApiName eq '*'";
+        let asked = Transactions { account, service: Some(service), by, top: SERVICE_SERIES };
+        self.transactions(asked, from, to, |node, question| metrics::service_usage(node, question, service)).await
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
@@ -153,7 +185,62 @@ impl ReadArm for Client {
     }
 }
 
+/// What is asked of the metric `Transactions`.
+struct Transactions<'a> {
+    account: &'a StorageAccountId,
+    /// One service; the account as a whole without.
+    service: Option<StorageService>,
+    /// The dimensions it is split by.
+    by: &'static str,
+    top: usize,
+}
+
 impl Client {
+    /// The metric over exactly `from..to`. One question for any window: only the portal's charts end at 30 days, and an
+    /// answer about less than the window is not complete.
+    /// Source: MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`.
+    async fn transactions<T>(
+        &self,
+        asked: Transactions<'_>,
+        from: Timestamp,
+        to: Timestamp,
+        view: impl Fn(&Node<'_>, Question) -> node::Result<T> + Send + Sync,
+    ) -> Read<T> {
+        let Transactions { account, service, by, top } = asked;
+        let (resource, namespace, operation) = match service {
+            None => (account.to_string(), "Microsoft.Storage/storageAccounts".to_owned(), Operation::GetKeyUsage),
+            Some(service) => (
+                format!("{account}/{service}Services/default"),
+                format!("Microsoft.Storage/storageAccounts/{service}Services"),
+                Operation::GetServiceUsage,
+            ),
+        };
+        let path = format!("{resource}/providers/Microsoft.Insights/metrics");
+        let window = Duration::try_from(to.duration_since(from)).unwrap_or_default();
+        let (grain, interval) = if window >= HOUR { (HOUR, "PT1H") } else { (MINUTE, "PT1M") };
+        let timespan = format!("{from}/{to}");
+        let series = top.to_string();
+        let query = [
+            ("metricnames", "Transactions"),
+            ("metricnamespace", &namespace),
+            ("aggregation", "Total"),
+            ("timespan", &timespan),
+            ("interval", interval),
+            ("$filter", by),
+            ("top", &series),
+        ];
+        let call = self.list(operation, Provider::Insights, account.arm(), &path, &query);
+        if window.is_zero() {
+            return Err(call.error(ErrorClass::Bug, "the window is empty"));
+        }
+        let question = Question { from, to, grain, top };
+        let Answer { value, at, request_id } = self.one(call.clone(), |node| view(node, question)).await?;
+        match value {
+            Some(value) => Ok(Answer { value, at, request_id }),
+            None => Err(call.error(ErrorClass::Unreadable, "the metric does not exist")),
+        }
+    }
+
     fn workspace_parts(&self, operation: Operation, id: &WorkspaceId, part: &str) -> Call {
         self.list(operation, Provider::MachineLearning, id.arm(), &format!("{id}/{part}"), &[])
     }

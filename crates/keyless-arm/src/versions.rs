@@ -22,6 +22,10 @@ pub enum Interface {
     Storage,
     /// Role assignments, role definitions and deny assignments.
     Authorization,
+    /// Policy assignments, definitions and initiatives.
+    Policies,
+    /// Exemptions from policies.
+    PolicyExemptions,
     /// Roles that could be activated.
     Eligibilities,
     /// Locks.
@@ -43,6 +47,8 @@ impl Interface {
         Self::WorkspaceParts,
         Self::Storage,
         Self::Authorization,
+        Self::Policies,
+        Self::PolicyExemptions,
         Self::Eligibilities,
         Self::Locks,
         Self::Metrics,
@@ -59,6 +65,8 @@ impl Interface {
             Self::WorkspaceParts => "workspaceParts",
             Self::Storage => "storage",
             Self::Authorization => "authorization",
+            Self::Policies => "policies",
+            Self::PolicyExemptions => "policyExemptions",
             Self::Eligibilities => "eligibilities",
             Self::Locks => "locks",
             Self::Metrics => "metrics",
@@ -82,14 +90,18 @@ pub struct ApiVersions(BTreeMap<Interface, Vec<String>>);
 impl ApiVersions {
     /// For Azure's public cloud.
     ///
-    /// Sources: azure-rest-api-specs and Azure/bicep-types-az, which agree on the shapes read here in all of a list.
+    /// Sources: azure-rest-api-specs and Azure/bicep-types-az, which agree on the shapes read here in all of a list. Only
+    /// the first version of storage shows `allowSharedKeyAccessForServices`; with the others nothing is known of it.
     #[must_use]
     pub fn public() -> Self {
         Self::of(|interface| match interface {
             Interface::Workspaces => &["2025-09-01", "2025-06-01"],
             Interface::WorkspaceParts => &["2025-09-01", "2025-06-01", "2024-10-01", "2024-04-01"],
-            Interface::Storage => &["2023-05-01", "2023-01-01", "2022-09-01"],
+            Interface::Storage => &["2025-08-01", "2023-05-01", "2023-01-01", "2022-09-01"],
             Interface::Authorization => &["2022-04-01"],
+            Interface::Policies => &["2023-04-01", "2021-06-01"],
+            // There is no stable version.
+            Interface::PolicyExemptions => &["2022-07-01-preview", "2020-07-01-preview"],
             Interface::Eligibilities => &["2020-10-01"],
             Interface::Locks => &["2016-09-01"],
             Interface::Metrics => &["2024-02-01", "2019-07-01", "2018-01-01"],
@@ -285,7 +297,7 @@ mod tests {
         versions.answered(Interface::Workspaces, "2025-06-01");
         versions.answered(Interface::Workspaces, "2025-06-01");
         assert_eq!(versions.current(Interface::Workspaces), "2025-06-01");
-        assert_eq!(versions.current(Interface::Storage), "2023-05-01", "the others stay");
+        assert_eq!(versions.current(Interface::Storage), "2025-08-01", "the others stay");
         assert_eq!(versions.after(Interface::Workspaces, "2025-06-01"), None, "the list is at its end");
         tokio::time::advance(FIRST_AGAIN).await;
         assert_eq!(versions.current(Interface::Workspaces), "2025-09-01");

@@ -6,13 +6,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use keyless_core::action::{Action, Grant};
 use keyless_core::catalog;
 use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_core::incompatibility;
-use keyless_core::observed::{Cause, ObservedAuthMode, Reading};
+use keyless_core::observed::{Cause, ObservedAuthMode, Reading, Signed, StorageService};
 use keyless_core::pass::{Ended, Refused, RefusedBy, Report, WriteRecord, WriteResult};
+use keyless_core::plan::finding::Denied;
 use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
 use tokio::time::Instant;
 
@@ -20,6 +22,10 @@ use crate::event::{Event, Level, Name};
 use crate::failed::Failure;
 use crate::index::Index;
 use crate::memory::NOT_STUCK_LIFT;
+
+/// For how long it is remembered that a refusal was told.
+/// Source: MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`, retention.
+const DENIED_FOR: SignedDuration = SignedDuration::from_hours(93 * 24);
 
 /// What has been told, and when.
 #[derive(Debug)]
@@ -54,6 +60,8 @@ enum Topic {
     Undeclared(WorkspaceId, bool),
     Unwanted(String),
     Missing(WorkspaceId),
+    /// Somebody was refused in an hour: told once for each.
+    Denied(Timestamp, Option<StorageService>, String, Signed),
     /// Which row, and whether somebody accepts it now: the end of that is news.
     Incompatible(WorkspaceId, &'static str, bool),
 }
@@ -101,6 +109,8 @@ impl Book {
                     }
                     Topic::Incomplete(what, _) => still_unread(what, &current),
                     Topic::Missing(_) => false,
+                    // Told once, whatever becomes of the reads; forgotten when Azure has forgotten it too.
+                    Topic::Denied(hour, ..) => plan.at.duration_since(*hour) < DENIED_FOR,
                 };
             if let Topic::Drift(drift, _) = topic
                 && !keep
@@ -242,7 +252,8 @@ fn tell(
     let mut events = Vec::new();
     for (topic, event) in current {
         let known = told.get(&topic);
-        if known.is_some_and(|known| now.saturating_duration_since(known.at) < reminder) {
+        let once = matches!(topic, Topic::Denied(..));
+        if known.is_some_and(|known| once || now.saturating_duration_since(known.at) < reminder) {
             continue;
         }
         let reminder = known.is_some();
@@ -368,10 +379,35 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 ..about(Name::GateUnmet, Level::Warn, plan)
             },
         ),
-        // Told with the drift it belongs to, by the look over the fleet, and by plans alone.
-        Finding::BrokenNow { .. } | Finding::WorkspaceMissing { .. } | Finding::ScenarioMisplaced { .. } => {
+        Finding::KeyUserDenied(denied) => {
+            let Denied { hour, service, api, signed, requests, cause: _, since: _, because: _ } = denied;
+            (
+                Topic::Denied(*hour, *service, api.clone(), *signed),
+                Event {
+                    service: service.map(StorageService::as_str),
+                    api: (!api.is_empty()).then(|| api.clone()),
+                    authentication: Some(signed.as_str()),
+                    hour: Some(*hour),
+                    requests: Some(*requests),
+                    why,
+                    ..about(Name::KeyUserDenied, Level::Warn, plan)
+                },
+            )
+        }
+        Finding::Unwatched { why: _, cause: Cause { class, lift } } => (
+            Topic::Incomplete("refused requests".to_owned(), *class),
+            Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+        ),
+        // Told with the gate it shuts, or nothing to act on: the plan has it.
+        Finding::KeyUse(_) | Finding::KeyRefused { .. } | Finding::Accepted(_) | Finding::KeyByService { .. } => {
             return None;
         }
+        // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, and by plans.
+        Finding::BrokenNow { .. }
+        | Finding::WorkspaceMissing { .. }
+        | Finding::ScenarioMisplaced { .. }
+        | Finding::Barrier { .. }
+        | Finding::ForeignHolder { .. } => return None,
     })
 }
 

@@ -40,6 +40,8 @@ pub enum Name {
     WorkspaceUndeclared,
     /// A grant of this installation that no document asks for.
     GrantUnwanted,
+    /// Somebody was refused after a key went off or a workspace was switched.
+    KeyUserDenied,
     /// Something in a workspace that goes to identity is known not to work there.
     IncompatibilityFound,
 }
@@ -63,6 +65,7 @@ impl Name {
             Self::ServiceGrantMissing => "service_grant_missing",
             Self::WorkspaceUndeclared => "workspace_undeclared",
             Self::GrantUnwanted => "grant_unwanted",
+            Self::KeyUserDenied => "key_user_denied",
             Self::IncompatibilityFound => "incompatibility_found",
         }
     }
@@ -85,6 +88,7 @@ impl Name {
             Self::ServiceGrantMissing => "the service's grant to a workspace's identity is missing",
             Self::WorkspaceUndeclared => "a workspace on the account is not declared",
             Self::GrantUnwanted => "no document asks for a grant of this installation any more",
+            Self::KeyUserDenied => "somebody was refused access since the last change",
             Self::IncompatibilityFound => "something is known not to work with identity-based access",
         }
     }
@@ -182,6 +186,21 @@ pub struct Event {
     /// How long Azure asked to wait.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// The service of the storage account: `blob`, `file`, `queue` or `table`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<&'static str>,
+    /// What was asked of it, in Azure's words, such as `GetBlob`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// How requests were signed: `AccountKey`, `SAS` or `OAuth`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authentication: Option<&'static str>,
+    /// The start of the hour it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hour: Option<Timestamp>,
+    /// How many requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u64>,
     /// `converged`, `ready`, `waiting` or `blocked`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<&'static str>,
@@ -229,6 +248,11 @@ impl Event {
             code: None,
             http_status: None,
             retry_after_ms: None,
+            service: None,
+            api: None,
+            authentication: None,
+            hour: None,
+            requests: None,
             standing: None,
             steps: None,
             elapsed_ms: None,
@@ -288,6 +312,11 @@ impl Sink for LogSink {
                     code = event.code,
                     http_status = event.http_status,
                     retry_after_ms = event.retry_after_ms,
+                    service = event.service,
+                    api = event.api,
+                    authentication = event.authentication,
+                    hour = event.hour.map(tracing::field::display),
+                    requests = event.requests,
                     standing = event.standing,
                     steps = event.steps,
                     elapsed_ms = event.elapsed_ms,

@@ -1,9 +1,11 @@
 //! The acting part of keyless: watches the desired state, observes, carries out one step at a time, queues and alerts.
 
 pub mod announce;
+mod barriers;
 mod clock;
 pub mod daemon;
 pub mod event;
+mod evidence;
 pub mod execute;
 mod failed;
 pub mod fleet;
@@ -23,6 +25,7 @@ mod sweep;
 mod turn;
 mod view;
 pub mod watch;
+pub mod why;
 
 pub use clock::ServerClock;
 pub use failed::Failure;

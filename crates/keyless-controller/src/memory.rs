@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use keyless_core::action::Action;
 use keyless_core::desired::AuthMode;
 use keyless_core::id::{AssignmentName, PrincipalId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{Account, Again, History, KeyTimes, KeysTaken, Reading};
+use keyless_core::observed::{Account, Again, History, KeyTimes, KeysTaken, Reading, WatchCause, WatchFrom};
 use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
 use keyless_core::plan::{Finding, Limits, Refusal};
 
@@ -57,6 +57,7 @@ struct KeyMemory {
     unsettled_until: Option<Timestamp>,
     refused: BTreeMap<Action, Remembered>,
     key_on_since: Option<Timestamp>,
+    watch: Option<WatchFrom>,
     /// As the last read told.
     key_times: KeyTimes,
     keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
@@ -101,11 +102,21 @@ impl Memory {
             let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
             memory.key_times = value.as_ref().map(|account| account.key_times).unwrap_or_default();
             memory.key_on_since = on.then(|| memory.key_on_since.unwrap_or_else(since));
+            match memory.watch.map(|watch| watch.because) {
+                // Off and on again: the next time it goes off is another matter.
+                Some(WatchCause::KeyOff | WatchCause::FirstSeenOff) if on => memory.watch = None,
+                None if !on && value.is_some() => {
+                    let because = WatchCause::FirstSeenOff;
+                    memory.watch = Some(WatchFrom { at: now.unwrap_or(*at), because });
+                }
+                _ => {}
+            }
         }
         History {
             key_on_since: memory.key_on_since,
             keys_taken: memory.keys_taken.clone(),
             member_since: memory.member_since.clone(),
+            watch: memory.watch,
         }
     }
 
@@ -126,6 +137,11 @@ impl Memory {
             let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
             memory.member_since.entry((principal, *group)).or_insert_with(since);
         }
+    }
+
+    /// Since when the account is watched for people who lost access.
+    pub(crate) fn watch(&self, key: &StorageAccountId) -> Option<WatchFrom> {
+        self.keys().get(key)?.watch
     }
 
     /// What holds a pass over this account back.
@@ -167,6 +183,7 @@ impl Memory {
             memory.refused.retain(|action, _| report.plan.steps.iter().any(|step| step.action == *action));
         }
         let Some(write) = &report.write else { return };
+        memory.watch_from(&write.action, &write.result, now);
         match &write.result {
             WriteResult::Applied { .. } | WriteResult::NotReadBack { .. }
                 if matches!(write.action, Action::GrantRole(_) | Action::RevokeRole { .. }) =>
@@ -221,6 +238,18 @@ impl Memory {
 }
 
 impl KeyMemory {
+    /// A change that may take somebody's access begins a watch, or begins it anew.
+    fn watch_from(&mut self, action: &Action, result: &WriteResult, now: Timestamp) {
+        let because = match action {
+            Action::SetSharedKeyAccess { allowed: false, .. } => WatchCause::KeyOff,
+            Action::SetAuthMode { mode: AuthMode::Identity, .. } => WatchCause::Switch,
+            _ => return,
+        };
+        if matches!(result, WriteResult::Applied { changed: true, .. } | WriteResult::NotReadBack { .. }) {
+            self.watch = Some(WatchFrom { at: now, because });
+        }
+    }
+
     /// Notes that a grant needs its second name, if that is what the refusal says and it has not got it already.
     ///
     /// The code has no public source beyond the report of the conflict, Azure/azure-cli pull request 24324.

@@ -17,12 +17,14 @@ use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, Observed, ObservedWorkspace,
-    Reading, RoleAssignment, RoleDefinition, Workspace,
+    Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage,
+    Lock, Observed, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
+use crate::barriers::BarrierReader;
 use crate::clock::{ServerClock, earlier};
+use crate::evidence::{Evidence, Pace, Window};
 use crate::failed::failed;
 use crate::membership::{self, Memberships};
 use crate::memory::Memory;
@@ -34,6 +36,9 @@ const AT_A_TIME: usize = 4;
 
 /// How long a built-in role definition may be reused: it changes only with the platform.
 const BUILT_IN_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// How long what may bar writes is kept where nothing is written: a look over a fleet of thousands takes minutes.
+const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
 
 /// How long a list that several accounts share may be reused, unless there is an interval to go by.
 const SHARED_FOR: Duration = Duration::from_secs(30);
@@ -47,10 +52,12 @@ pub struct Observer {
     clock: Arc<ServerClock>,
     memory: Arc<Memory>,
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
+    evidence: Evidence,
     endpoints: Mutex<BTreeMap<SubscriptionId, Arc<tokio::sync::Mutex<Option<Endpoints>>>>>,
     groups: Memberships,
     /// Held over a sweep of the fleet, so that accounts that need one at once share it.
     sweep: tokio::sync::Mutex<Sweep>,
+    barriers: BarrierReader,
     shared_for: Duration,
 }
 
@@ -101,14 +108,18 @@ enum Piece {
     Denies(Reading<Vec<DenyAssignment>>),
     Locks(Reading<Vec<Lock>>),
     KeyUsage(Reading<KeyUsage>),
+    KeyDetails(Reading<KeyDetails>),
+    Denials(Reading<KeyDetails>),
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
     Endpoints(Reading<Vec<Endpoint>>),
     Search(Search),
     Elsewhere(Reading<BTreeMap<WorkspaceId, Vec<Datastore>>>),
+    Barriers(Barriers),
 }
 
 impl Observer {
-    /// An observer over one reader. `memory` keeps since when each key has been seen on.
+    /// An observer over one reader. `memory` keeps since when each key has been seen on; what may bar writes is read once
+    /// in `interval`.
     #[must_use]
     pub fn new(read: Arc<dyn ReadArm>, clock: Arc<ServerClock>, memory: Arc<Memory>) -> Self {
         Self {
@@ -116,10 +127,12 @@ impl Observer {
             clock,
             memory,
             roles: Mutex::default(),
+            evidence: Evidence::default(),
             endpoints: Mutex::default(),
             groups: Memberships::default(),
             sweep: tokio::sync::Mutex::default(),
             shared_for: SHARED_FOR,
+            barriers: BarrierReader::new(ONE_LOOK),
         }
     }
 
@@ -127,7 +140,7 @@ impl Observer {
     /// is new is seen on the next. Nothing but warnings rests on such a list.
     #[must_use]
     pub fn looking_every(self, interval: Duration) -> Self {
-        Self { shared_for: interval / 2, ..self }
+        Self { shared_for: interval / 2, barriers: BarrierReader::new(interval), ..self }
     }
 
     /// The reader.
@@ -171,8 +184,11 @@ impl Observer {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             endpoints,
             identities,
+            barriers,
         } = ask.reads;
         let key = &ask.desired.account_id;
         let (mut first, mut last): (Vec<BoxFuture<'a, Piece>>, Vec<BoxFuture<'a, Piece>>) = Default::default();
@@ -218,10 +234,23 @@ impl Observer {
                 Piece::Identity(id.clone(), self.reading(self.read.managed_identity(id).await))
             }));
         }
+        if **barriers != BarrierReads::default() {
+            let anew = matches!(ask.confirming, Some(Action::SetSharedKeyAccess { allowed: false, .. }));
+            first.push(Box::pin(async move {
+                Piece::Barriers(self.barriers.read(barriers, anew, &*self.read, &self.clock).await)
+            }));
+        }
         if *key_usage {
             // Its window is cut from the server's time, which another read has to tell first.
             let group = if self.clock.last().is_some() { &mut first } else { &mut last };
             group.push(Box::pin(self.key_usage(ask.desired)));
+        }
+        if *key_details {
+            let group = if self.clock.last().is_some() { &mut first } else { &mut last };
+            group.push(Box::pin(self.key_details(ask)));
+        }
+        if *denials {
+            last.push(Box::pin(self.denials(ask.desired)));
         }
         if *endpoints {
             first.push(Box::pin(async move { Piece::Endpoints(self.endpoints(ask).await) }));
@@ -310,15 +339,31 @@ impl Observer {
         Reading::known(found, oldest)
     }
 
-    /// Key usage over exactly `keyIdle`, ending where metrics are complete.
+    /// The window of exactly `keyIdle`, ending where metrics are complete.
+    fn idle_window(&self, desired: &KeyDesired) -> Option<Window> {
+        let to = earlier(self.clock.last()?, desired.fleet.waits.metrics_lag);
+        Some(Window { from: earlier(to, desired.key_idle()), to })
+    }
+
     async fn key_usage(&self, desired: &KeyDesired) -> Piece {
-        let Some(now) = self.clock.last() else {
-            return Piece::KeyUsage(Reading::unknown("the server's time is not known"));
-        };
-        let waits = &desired.fleet.waits;
-        let to = earlier(now, waits.metrics_lag);
-        let from = earlier(to, desired.key_idle());
+        let Some(Window { from, to }) = self.idle_window(desired) else { return Piece::KeyUsage(timeless()) };
         Piece::KeyUsage(self.reading(self.read.key_usage(&desired.account_id, from, to).await))
+    }
+
+    async fn key_details(&self, Ask { desired, confirming, .. }: Ask<'_>) -> Piece {
+        let Some(window) = self.idle_window(desired) else { return Piece::KeyDetails(timeless()) };
+        let (account, idle) = (&desired.account_id, desired.key_idle());
+        let keep = confirming.is_none().then(|| Pace::of(desired.fleet.waits.metrics_lag));
+        Piece::KeyDetails(self.evidence.names(&*self.read, account, window, idle, keep).await)
+    }
+
+    async fn denials(&self, desired: &KeyDesired) -> Piece {
+        let key = &desired.account_id;
+        let (Some(watch), Some(now)) = (self.memory.watch(key), self.clock.last()) else {
+            return Piece::Denials(timeless());
+        };
+        let pace = Pace::of(desired.fleet.waits.metrics_lag);
+        Piece::Denials(self.evidence.denials(&*self.read, key, watch, now, pace).await)
     }
 
     async fn assignments(&self, desired: &KeyDesired) -> Piece {
@@ -423,8 +468,17 @@ impl Observer {
                 Piece::KeyUsage(reading) => {
                     part.key_usage = reading;
                 }
+                Piece::KeyDetails(reading) => {
+                    part.key_details = reading;
+                }
+                Piece::Denials(reading) => {
+                    part.denials = reading;
+                }
                 Piece::Identity(id, reading) => {
                     part.identities.insert(id, reading);
+                }
+                Piece::Barriers(read) => {
+                    part.barriers = read;
                 }
                 Piece::Endpoints(reading) => {
                     part.endpoints = reading;
@@ -446,6 +500,11 @@ impl Observer {
         part.history = self.memory.saw_account(key, &part.account, self.clock.now());
         part
     }
+}
+
+/// A window cannot be cut before an answer has told the server's time.
+fn timeless<T>() -> Reading<T> {
+    Reading::unknown("the server's time is not known")
 }
 
 fn entry(part: &mut Observed, id: WorkspaceId) -> &mut ObservedWorkspace {

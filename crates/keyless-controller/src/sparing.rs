@@ -15,9 +15,10 @@ use keyless_arm::api::{Read, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyUsage, Lock, RoleAssignment, RoleDefinition,
-    Workspace,
+    Account, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock, OwnRight,
+    RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
+use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::time::Instant;
 
 use crate::memory::Growth;
@@ -159,8 +160,43 @@ impl ReadArm for Sparing {
         self.refusals.ask("locks", scope.folded(), self.read.locks(scope)).await
     }
 
+    async fn role_assignment_count(&self, subscription: SubscriptionId) -> Read<u32> {
+        self.refusals.ask("role assignment count", subscription, self.read.role_assignment_count(subscription)).await
+    }
+
+    async fn own_rights(&self, scope: &ArmId) -> Read<Vec<OwnRight>> {
+        self.refusals.ask("own rights", scope.folded(), self.read.own_rights(scope)).await
+    }
+
+    async fn policy_assignments(&self, scope: &ArmId) -> Read<Vec<PolicyAssignment>> {
+        self.refusals.ask("policy assignments", scope.folded(), self.read.policy_assignments(scope)).await
+    }
+
+    async fn policy_definition(&self, id: &ArmId) -> Read<Option<PolicyDefinition>> {
+        self.refusals.ask("policy definition", id.folded(), self.read.policy_definition(id)).await
+    }
+
+    async fn policy_set(&self, id: &ArmId) -> Read<Option<PolicySet>> {
+        self.refusals.ask("policy set", id.folded(), self.read.policy_set(id)).await
+    }
+
+    async fn policy_exemptions(&self, scope: &ArmId) -> Read<Vec<PolicyExemption>> {
+        self.refusals.ask("policy exemptions", scope.folded(), self.read.policy_exemptions(scope)).await
+    }
+
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
         self.refusals.ask("key usage", account.arm().folded(), self.read.key_usage(account, from, to)).await
+    }
+
+    async fn service_usage(
+        &self,
+        account: &StorageAccountId,
+        service: StorageService,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyDetails> {
+        let of = format!("{service} {}", account.arm().folded());
+        self.refusals.ask("service usage", of, self.read.service_usage(account, service, from, to)).await
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {

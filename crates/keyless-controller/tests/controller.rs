@@ -6,6 +6,8 @@ mod back;
 mod cloud;
 #[path = "cloud/create.rs"]
 mod create;
+#[path = "cloud/groups.rs"]
+mod groups;
 #[path = "cloud/rig.rs"]
 mod rig;
 

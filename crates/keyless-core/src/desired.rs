@@ -12,7 +12,7 @@ use jiff::Timestamp;
 
 use crate::catalog::{Scenario, find_scenarios};
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
-use crate::observed::PrincipalType;
+use crate::observed::{PrincipalType, StorageService};
 
 pub use create::{Create, CreateKind, Isolation, Parts};
 
@@ -56,6 +56,8 @@ pub struct Fleet {
     pub change_windows: Vec<ChangeWindow>,
     /// The kill switch: nothing is written anywhere while it is set.
     pub paused: bool,
+    /// SAS traffic that is known and accepted, by account and service.
+    pub accept_sas: Vec<SasAcceptance>,
 }
 
 impl Default for Fleet {
@@ -68,6 +70,7 @@ impl Default for Fleet {
             prune: false,
             change_windows: Vec::new(),
             paused: false,
+            accept_sas: Vec::new(),
         }
     }
 }
@@ -100,6 +103,11 @@ pub struct Waits {
     /// How long an account is watched after its key went off. Default 24 h.
     pub watch: Duration,
 }
+
+/// The longest `keyIdle`. Azure keeps metrics for 93 days, and the newest of them are not complete.
+///
+/// Source: MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`.
+pub const LONGEST_KEY_IDLE: Duration = Duration::from_secs(92 * 24 * 60 * 60);
 
 impl Default for Waits {
     fn default() -> Self {
@@ -363,6 +371,17 @@ impl Acceptance {
     }
 }
 
+/// SAS traffic to some accounts, accepted until a date.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SasAcceptance {
+    /// Accounts, or resource groups or subscriptions of accounts.
+    pub accounts: BTreeSet<ArmId>,
+    /// The services it is about; empty means all.
+    pub services: BTreeSet<StorageService>,
+    /// Who accepted it, why and until when.
+    pub acceptance: Acceptance,
+}
+
 /// A place in the files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Location {
@@ -402,6 +421,17 @@ impl KeyDesired {
     #[must_use]
     pub fn key_idle(&self) -> Duration {
         self.account.as_ref().and_then(|account| account.key_idle).unwrap_or(self.fleet.waits.key_idle)
+    }
+}
+
+impl KeyDesired {
+    /// What is accepted of this account's SAS traffic, ended or not: for which services (none named: for all), and by whom.
+    pub fn accepted_sas(&self) -> impl Iterator<Item = (&BTreeSet<StorageService>, &Acceptance)> {
+        static ALL: BTreeSet<StorageService> = BTreeSet::new();
+        let own = self.account.as_ref().and_then(|account| account.accept_sas.as_ref()).map(|own| (&ALL, own));
+        let covers = |entry: &&SasAcceptance| entry.accounts.iter().any(|scope| scope.covers(self.account_id.arm()));
+        let fleet = self.fleet.accept_sas.iter().filter(covers).map(|entry| (&entry.services, &entry.acceptance));
+        own.into_iter().chain(fleet)
     }
 }
 

@@ -6,6 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, WorkspaceId};
+use crate::observed::BarrierReads;
 use crate::reading::Cause;
 
 /// A fact an action waits for. The names are API: events and `plan` carry them.
@@ -43,6 +44,16 @@ pub enum Gate {
     Agreed,
     /// No lock bars the change.
     Unlocked,
+    /// Network rules of the account do not shut the workspace out.
+    Reachable,
+    /// The controller has the right to make the change.
+    Permitted,
+    /// No policy refuses the change or sets another value.
+    PolicyAllows,
+    /// The change can be taken back, or the files accept that it cannot.
+    WayBack,
+    /// All grants that are due fit below the subscription's ceiling.
+    BelowCeiling,
     /// A principal that the files name exists; told of needs that no step can serve.
     PrincipalKnown,
     /// The documents say `enforce`, nothing is suspended, the kill switch is off.
@@ -78,6 +89,11 @@ impl Gate {
             Self::KeyIdle => "key_idle",
             Self::Agreed => "agreed",
             Self::Unlocked => "unlocked",
+            Self::Reachable => "reachable",
+            Self::Permitted => "permitted",
+            Self::PolicyAllows => "policy_allows",
+            Self::WayBack => "way_back",
+            Self::BelowCeiling => "below_ceiling",
             Self::PrincipalKnown => "principal_known",
             Self::Active => "active",
             Self::Window => "window",
@@ -172,10 +188,16 @@ pub struct ReadSet {
     pub locks: bool,
     /// The key-usage metric.
     pub key_usage: bool,
+    /// The same metric by service and call.
+    pub key_details: bool,
+    /// Who was refused what since the account is watched.
+    pub denials: bool,
     /// The online endpoints of the workspaces on the account.
     pub endpoints: bool,
     /// These user-assigned identities.
     pub identities: BTreeSet<ManagedIdentityId>,
+    /// What may bar writes.
+    pub barriers: Box<BarrierReads>,
 }
 
 impl ReadSet {
@@ -201,8 +223,11 @@ impl ReadSet {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             endpoints,
             identities,
+            barriers,
         } = other;
         self.account |= account;
         self.listings |= listings;
@@ -217,7 +242,10 @@ impl ReadSet {
         self.denies |= denies;
         self.locks |= locks;
         self.key_usage |= key_usage;
+        self.key_details |= key_details;
+        self.denials |= denials;
         self.endpoints |= endpoints;
         self.identities.extend(identities);
+        self.barriers.add(*barriers);
     }
 }

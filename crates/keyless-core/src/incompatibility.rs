@@ -277,6 +277,7 @@ mod tests {
                 identity: Default::default(),
                 primary_identity: primary.map(|id| id.parse().unwrap()),
                 data_isolation: None,
+                managed_network: false,
                 provisioning_state: None,
                 created_at: None,
                 location: String::new(),

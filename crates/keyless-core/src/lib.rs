@@ -14,4 +14,5 @@ pub mod manifest;
 pub mod observed;
 pub mod pass;
 pub mod plan;
+pub mod policy;
 mod reading;

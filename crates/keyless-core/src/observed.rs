@@ -5,14 +5,18 @@
 
 mod account;
 mod assignment;
+mod barriers;
 mod compute;
 mod datastore;
 mod deny;
 mod eligibility;
 mod endpoint;
+mod history;
 mod keys;
 mod lock;
+mod network;
 mod role;
+mod service;
 mod usage;
 mod workspace;
 
@@ -26,15 +30,19 @@ use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId,
 pub use crate::reading::{Cause, Reading};
 pub use account::{Account, SharedKeyAccess};
 pub use assignment::{PrincipalType, RoleAssignment};
+pub use barriers::{BarrierReads, Barriers, OwnRight};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials};
 pub use deny::{DeniedPrincipal, DenyAssignment};
 pub use eligibility::Eligibility;
 pub use endpoint::Endpoint;
+pub use history::{History, WatchCause, WatchFrom};
 pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
+pub use network::{Network, PublicAccess};
 pub use role::{Permission, RoleDefinition};
-pub use usage::{KeyUsage, Traffic};
+pub use service::{ServiceFlags, StorageService};
+pub use usage::{KeyDetails, KeyUsage, ServiceUse, Signed, Traffic, hour};
 pub use workspace::{ObservedAuthMode, ObservedWorkspace, Workspace, WorkspaceKind};
 
 /// Everything one pass knows about one storage account and what hangs on it.
@@ -71,10 +79,16 @@ pub struct Observed {
     pub locks: Reading<Vec<Lock>>,
     /// Who signed with what during the key-idle window.
     pub key_usage: Reading<KeyUsage>,
+    /// The same by service and call; read where the key is in use.
+    pub key_details: Reading<KeyDetails>,
+    /// Who was refused what since the account is watched.
+    pub denials: Reading<KeyDetails>,
     /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
     pub endpoints: Reading<Vec<Endpoint>>,
     /// Principals behind user-assigned identities named in the desired state; `None`: the identity does not exist.
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
+    /// What bars or may bar writes, beside locks and denials of the account.
+    pub barriers: Barriers,
     /// What earlier passes of this process remember. Losing it costs waiting, never safety.
     pub history: History,
 }
@@ -98,8 +112,11 @@ impl Observed {
             denies: Reading::NotRead,
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
+            key_details: Reading::NotRead,
+            denials: Reading::NotRead,
             endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
+            barriers: Barriers::default(),
             history: History::default(),
         }
     }
@@ -121,8 +138,11 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             endpoints,
             identities,
+            barriers,
             history,
         } = part;
         // The later word counts even where it is earlier: by then more is known of the server's clock.
@@ -158,10 +178,13 @@ impl Observed {
         self.denies.absorb(denies);
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
+        self.key_details.absorb(key_details);
+        self.denials.absorb(denials);
         self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
             self.identities.entry(id).or_insert(Reading::NotRead).absorb(identity);
         }
+        self.barriers.absorb(barriers);
         self.history = history;
     }
 
@@ -181,8 +204,11 @@ impl Observed {
             denies,
             locks,
             key_usage,
+            key_details,
+            denials,
             endpoints,
             identities,
+            barriers,
         } = reads;
         if *account {
             self.account = Reading::NotRead;
@@ -226,22 +252,18 @@ impl Observed {
         if *key_usage {
             self.key_usage = Reading::NotRead;
         }
+        if *key_details {
+            self.key_details = Reading::NotRead;
+        }
+        if *denials {
+            self.denials = Reading::NotRead;
+        }
         if *endpoints {
             self.endpoints = Reading::NotRead;
         }
         for id in identities {
             self.identities.remove(id);
         }
+        self.barriers.forget(barriers);
     }
-}
-
-/// Facts that only time shows and Azure does not store.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct History {
-    /// Since when every read of this process has seen shared key access allowed.
-    pub key_on_since: Option<Timestamp>,
-    /// Which workspaces this process had take the account's keys anew.
-    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
-    /// Since when every read of this process has seen a principal (first) in a group (second).
-    pub member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
 }

@@ -24,7 +24,7 @@ pub const SEND_WITHIN: Duration = Duration::from_secs(5);
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(60);
 
 /// How often one pass goes back for reads that a gate lacks, before it gives up until the next.
-const ROUNDS: u8 = 6;
+const ROUNDS: u8 = 8;
 
 /// What a pass is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,10 +3,12 @@
 //! Pure, total and deterministic: equal arguments give equal plans, and time comes in with the observation. A plan is
 //! recomputed from fresh facts after each step; nothing resumes one. Read `plan::steps` for the order, `plan::gates` for the rules.
 
+pub mod finding;
 mod gates;
 mod needs;
 mod reads;
 mod steps;
+pub mod why;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -17,7 +19,11 @@ use crate::action::{Action, Effort};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
 use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
-use crate::observed::{Cause, Observed, ObservedAuthMode, SharedKeyAccess, WorkspaceKind};
+use crate::observed::{
+    Cause, Observed, ObservedAuthMode, ServiceFlags, SharedKeyAccess, StorageService, WorkspaceKind,
+};
+
+use finding::{Accepted, Denied, KeyUse};
 
 pub use reads::{base_reads, confirm_reads, target_reads};
 
@@ -249,6 +255,22 @@ pub enum Finding {
         /// Which role.
         role: RoleId,
     },
+    /// Something bars or may bar a step, or would if it were not spared.
+    Barrier {
+        /// What sort of thing.
+        kind: Barrier,
+        /// Which, and what it does.
+        what: String,
+    },
+    /// An identity that holds a data role on the account and belongs to no workspace, compute or document known here.
+    ForeignHolder {
+        /// Who.
+        principal: PrincipalId,
+        /// The role's name.
+        role: String,
+        /// Where the role was given.
+        scope: ArmId,
+    },
     /// Something in a workspace that goes to identity is known not to work there.
     Incompatible {
         /// The workspace.
@@ -274,6 +296,62 @@ pub enum Finding {
         /// Why.
         why: String,
     },
+    /// Who uses the key that is to go off.
+    KeyUse(KeyUse),
+    /// Requests signed with the key that were refused: they may be anybody's, and hold nothing.
+    KeyRefused {
+        /// How many.
+        requests: u64,
+        /// In how many hours.
+        hours: usize,
+        /// The services that have the key off by themselves, which explains refusals there.
+        off: Vec<StorageService>,
+    },
+    /// A risk that the files accept.
+    Accepted(Accepted),
+    /// Single services have a switch of their own; the account as a whole is on.
+    KeyByService {
+        /// Whether the key is accepted there.
+        flags: BTreeMap<StorageService, bool>,
+    },
+    /// Somebody was refused since the key went off or a workspace was switched.
+    KeyUserDenied(Denied),
+    /// The account should be watched, and what was refused could not be read.
+    Unwatched {
+        /// What happened.
+        why: String,
+        /// What kind of failure it was, and what would lift it.
+        cause: Cause,
+    },
+}
+
+/// What sort of thing bars a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Barrier {
+    /// A lock.
+    Lock,
+    /// A policy.
+    Policy,
+    /// A deny assignment.
+    Denial,
+    /// Network rules.
+    Network,
+    /// A step that the files accept although it cannot be taken back.
+    OneWay,
+}
+
+impl Barrier {
+    /// The name in output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Lock => "lock",
+            Self::Policy => "policy",
+            Self::Denial => "denial",
+            Self::Network => "network",
+            Self::OneWay => "oneWay",
+        }
+    }
 }
 
 impl fmt::Display for Finding {
@@ -306,6 +384,13 @@ impl fmt::Display for Finding {
             Self::GrantUnwanted { assignment: _, principal, role } => {
                 write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
             }
+            Self::Barrier { kind: _, what } => f.write_str(what),
+            Self::ForeignHolder { principal, role, scope } => {
+                write!(
+                    f,
+                    "{principal} holds {role} at {scope} and belongs to no workspace, compute or document known here"
+                )
+            }
             Self::Incompatible { workspace, id, found, accepted } => {
                 let what = crate::incompatibility::find(id).map(|row| row.what).unwrap_or_default();
                 write!(f, "{}: {id}: {what} ({found})", workspace.name())?;
@@ -314,6 +399,21 @@ impl fmt::Display for Finding {
             Self::Contradiction { what } => f.write_str(what),
             Self::PrincipalMissing { workspace, principal, why } => {
                 write!(f, "{}: {principal}: {why}", workspace.name())
+            }
+            Self::KeyUse(one) => one.fmt(f),
+            Self::KeyRefused { requests, hours, off } => {
+                let hours = finding::plural(*hours, "hour");
+                write!(f, "{requests} requests signed with the key were refused in {hours}: they may be anybody's")?;
+                let off: Vec<&str> = off.iter().map(|service| service.as_str()).collect();
+                if off.is_empty() { Ok(()) } else { write!(f, "; the key is off for {} already", off.join(", ")) }
+            }
+            Self::Accepted(accepted) => accepted.fmt(f),
+            Self::KeyByService { flags } => {
+                write!(f, "shared key access by service: {}; the account as a whole is on", ServiceFlags(flags.clone()))
+            }
+            Self::KeyUserDenied(denied) => denied.fmt(f),
+            Self::Unwatched { why, cause: _ } => {
+                write!(f, "whether somebody is refused since the last change could not be read: {why}")
             }
         }
     }
@@ -367,8 +467,16 @@ impl Plan {
             | Finding::Undeclared { .. }
             | Finding::ScenarioMisplaced { .. }
             | Finding::Unseen { .. }
+            | Finding::Barrier { .. }
+            | Finding::ForeignHolder { .. }
             | Finding::GrantUnwanted { .. }
             | Finding::Incompatible { .. } => false,
+            Finding::KeyUse(_)
+            | Finding::KeyRefused { .. }
+            | Finding::Accepted(_)
+            | Finding::KeyByService { .. }
+            | Finding::KeyUserDenied(_)
+            | Finding::Unwatched { .. } => false,
         });
         if self.next().is_some() {
             Standing::Ready

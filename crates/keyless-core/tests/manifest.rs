@@ -65,6 +65,8 @@ spec:
     subscriptions: [3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90]
     exclude: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-sandbox]
   defaults: {enforcement: observe, rolePropagation: 20m, groupPropagation: 36h, keyIdle: 14d, keyEffect: 3m, metricsLag: 30m, lateWrite: 6m, watch: 2d, prune: true}
+  acceptSas:
+  - {accounts: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-fraud], services: [blob], reason: exports, owner: ada, until: 2027-01-31T00:00:00Z}
   changeWindows:
     - {days: [Mon, Tue], from: "09:00", to: "17:00"}
     - {from: "00:00", to: "24:00"}
@@ -218,6 +220,21 @@ fn the_fleet_keeps_all_it_says() {
             },
         ],
         paused: true,
+        accept_sas: [
+            SasAcceptance {
+                accounts: {
+                    /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-fraud,
+                },
+                services: {
+                    Blob,
+                },
+                acceptance: Acceptance {
+                    reason: "exports",
+                    owner: "ada",
+                    until: 2027-01-31T00:00:00Z,
+                },
+            },
+        ],
     }
     "#);
 }

@@ -70,6 +70,15 @@ fn every_error_of_every_file_is_named_in_one_run() {
     not-offered-yet.json:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     not-offered-yet.json:4:36: unknown field `rollout` in `spec` (hint: `rollout` is not offered yet)
     nothing-asked.yaml:9:7: `spec.access[0]` asks for nothing: it has neither `level` nor `scenarios` (hint: add `level: readWrite`, `level: readOnly` or a list of `scenarios`)
+    sas-selector.yaml:2:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
+    sas-selector.yaml:5:23: `spec.defaults.keyIdle` is 93 days, but Azure keeps metrics for 93 (hint: at most `92d`, for the newest metrics are not complete)
+    sas-selector.yaml:7:18: `/providers/Microsoft.Management/managementGroups/all` holds no account: it is not in a subscription (hint: as in `/subscriptions/GUID`, with a resource group or account below it if need be)
+    sas-selector.yaml:8:18: `spec.acceptSas[0].services[0]` must be one of blob, file, queue, table; found `dfs` (hint: Data Lake Storage is part of `blob`)
+    sas-selector.yaml:12:17: `spec.acceptSas[1].accounts` is an empty list (hint: leave it out, or name at least one)
+    sas-selector.yaml:16:7: missing field `accounts` in `spec.acceptSas[2]`
+    sas-selector.yaml:16:7: missing field `owner` in `spec.acceptSas[2]`
+    sas-selector.yaml:16:7: missing field `reason` in `spec.acceptSas[2]`
+    sas-selector.yaml:24:12: `spec.keyIdle` is 120 days, but Azure keeps metrics for 93 (hint: at most `92d`, for the newest metrics are not complete)
     second-fleet.yaml:2:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     service-scenario.yaml:10:19: `spec.access[0].scenarios[0]` is `workspaceIdentity`, for which the service itself makes the grant (hint: leave it out; `serviceGrants` says what to do while that grant is missing)
     stale-keys-accepted-by-nobody.yaml:8:20: missing field `owner` in `spec.acceptStaleKeys`

@@ -48,6 +48,7 @@ fn samples() -> Vec<(Kind, Value)> {
                 "defaults": {"enforcement": "observe", "rolePropagation": "15m", "groupPropagation": "24h", "keyIdle": "7d",
                     "keyEffect": "2m", "metricsLag": "15m", "lateWrite": "5m", "watch": "24h", "prune": false},
                 "changeWindows": [{"days": ["Mon", "Sun"], "from": "09:00", "to": "17:00"}], "guard": {"paused": false},
+                "acceptSas": [{"accounts": [group.strip_suffix("/providers")], "services": ["blob"], "reason": "r", "owner": "o", "until": "2027-01-31T00:00:00Z"}],
             }}),
         ),
     ]

@@ -105,11 +105,24 @@ impl<'a> Shell<'a> {
         if reads.locks {
             left.locks = full.locks;
         }
+        let BarrierReads { locks, policies, rights, assignment_counts } = &*reads.barriers;
+        let all = full.barriers;
+        left.barriers.locks = all.locks.into_iter().filter(|(scope, _)| locks.contains(scope)).collect();
+        left.barriers.policies = all.policies.into_iter().filter(|(scope, _)| policies.contains(scope)).collect();
+        left.barriers.rights = all.rights.into_iter().filter(|(scope, _)| rights.contains(scope)).collect();
+        let counts = all.assignment_counts.into_iter();
+        left.barriers.assignment_counts = counts.filter(|(id, _)| assignment_counts.contains(id)).collect();
         if reads.endpoints {
             left.endpoints = full.endpoints;
         }
         if reads.key_usage {
             left.key_usage = full.key_usage;
+        }
+        if reads.key_details {
+            left.key_details = full.key_details;
+        }
+        if reads.denials {
+            left.denials = full.denials;
         }
         left
     }
@@ -237,7 +250,7 @@ fn a_converged_pass_reads_only_what_tells_drift() {
 fn what_changes_between_plan_and_confirming_read_stops_the_write() {
     type Make = fn() -> (World, KeyDesired, WorkspaceId);
     type Meddle = fn(&mut World, &WorkspaceId);
-    let cases: [(&str, Make, Meddle); 6] = [
+    let cases: [(&str, Make, Meddle); 13] = [
         ("the key is used", key_world, |w, _| w.key_user_until = Some(w.now)),
         ("a workspace goes back", key_world, |w, a| {
             w.workspaces.get_mut(a).unwrap().mode = ObservedAuthMode::AccessKey
@@ -253,6 +266,19 @@ fn what_changes_between_plan_and_confirming_read_stops_the_write() {
         ("somebody else grants it", grant_world, |w, _| {
             w.assign(person(1), BLOB_CONTRIBUTOR, 5);
         }),
+        ("a policy comes to refuse it", key_world, |w, _| w.barriers.policies.push(bar(ACCOUNT_FLAG, "false"))),
+        ("a policy comes to bar the way back", key_world, |w, _| {
+            w.barriers.policies.push(bar(ACCOUNT_FLAG, "true"));
+        }),
+        ("a policy comes to refuse the mode", switch_world, |w, _| w.barriers.policies.push(bar(MODE, "identity"))),
+        ("a policy comes to bar the way back to keys", switch_world, |w, _| {
+            w.barriers.policies.push(bar(MODE, "accesskey"));
+        }),
+        ("a right is taken away", switch_world, |w, _| {
+            w.barriers.no_right = BTreeSet::from(["Microsoft.MachineLearningServices/workspaces/*"]);
+        }),
+        ("the workspace is locked", switch_world, |w, _| w.barriers.workspaces_locked = true),
+        ("the subscription fills up", grant_world, |w, _| w.barriers.other_assignments = 3_999),
     ];
     for (what, make, meddle) in cases {
         let (world, wanted, a) = make();

@@ -58,6 +58,31 @@ fn account_word() -> impl Strategy<Value = Option<DesiredSharedKey>> {
     ]
 }
 
+/// What bars writes, seldom anything.
+fn barriers() -> impl Strategy<Value = Option<Bars>> {
+    let policy = proptest::sample::select(vec![
+        bar(ACCOUNT_FLAG, "true"),
+        bar(ACCOUNT_FLAG, "false"),
+        bar(MODE, "identity"),
+        bar(MODE, "accesskey"),
+    ]);
+    let policies = proptest::collection::vec((policy, proptest::bool::weighted(0.8)), 0..3);
+    let rights = proptest::sample::subsequence(
+        vec![GRANTING, "Microsoft.Storage/storageAccounts/write", "Microsoft.MachineLearningServices/workspaces/*"],
+        0..=3,
+    );
+    let bars =
+        (policies, rights, proptest::bool::ANY, 3_980_u32..4_001).prop_map(|(policies, rights, locked, others)| Bars {
+            no_right: rights.into_iter().collect(),
+            policies: policies.into_iter().map(|(policy, enforced)| Bar { enforced, ..policy }).collect(),
+            workspaces_locked: locked,
+            other_assignments: others,
+        });
+    proptest::option::weighted(0.3, bars)
+}
+
+const GRANTING: &str = "Microsoft.Authorization/roleAssignments/write";
+
 prop_compose! {
     /// One workspace: its mode, whether it is declared and to what, who needs what, and whether it has its service grant.
     fn workspace()(
@@ -86,19 +111,23 @@ prop_compose! {
         used in proptest::option::weighted(0.5, 0_i64..10 * DAY),
         lock in proptest::option::weighted(0.1, proptest::bool::ANY),
         denied in proptest::bool::weighted(0.2),
-        sas in proptest::bool::weighted(0.1),
+        sas in proptest::option::weighted(0.2, (0_usize..4, 0_usize..4, proptest::bool::ANY)),
+        refused in proptest::bool::weighted(0.2),
         far in proptest::bool::weighted(0.1),
         prune in proptest::bool::ANY,
         leaver in proptest::bool::weighted(0.2),
         windows in proptest::bool::weighted(0.2),
         propagation in 0_u64..=900,
         idle in 3_600_u64..900_000,
+        bars in barriers(),
         rotated in proptest::option::weighted(0.5, 1_i64..800),
         tells_key_times in proptest::bool::weighted(0.8),
         newcomer in proptest::bool::weighted(0.2),
     ) -> Case {
         let mut world = World::new();
-        let mut barred = lock == Some(true) || denied || sas || far;
+        let sas_barred = sas.is_some_and(|(used, accepted, holds)| used != accepted || !holds);
+        let mut barred = lock == Some(true) || denied || sas_barred || far || bars.is_some();
+        world.barriers = bars.unwrap_or_default();
         world.key = key;
         if let Some(days) = rotated {
             world.key_times.key2 = Some(world.now - SignedDuration::from_secs(days * DAY));
@@ -109,7 +138,16 @@ prop_compose! {
         }
         world.key_user_until = key_user.map(|at| world.now + SignedDuration::from_secs(at));
         world.last_workspace_use = used.map(|ago| world.now - SignedDuration::from_secs(ago));
-        world.sas = u64::from(sas);
+        if let Some((used, _, _)) = sas {
+            world.sas_by_service.insert(StorageService::ALL[used], 3);
+        }
+        if refused {
+            let at = world.now - SignedDuration::from_secs(3_600);
+            world.watch = Some(WatchFrom { at, because: WatchCause::Switch });
+            let traffic = Traffic { count: 2, last: Some(world.now), grains: std::collections::BTreeMap::from([(at, 2)]) };
+            let (service, api) = (Some(StorageService::Blob), "Unknown".to_owned());
+            world.denied.push(ServiceUse { service, api, signed: Signed::OAuth, refused: true, traffic });
+        }
         if far {
             let credentials = DatastoreCredentials::Sas;
             let account_name = Some("stml".to_owned());
@@ -216,6 +254,15 @@ prop_compose! {
             });
         }
         wanted.fleet.prune = prune;
+        if let Some((_, accepted, holds)) = sas {
+            // Long enough for every wait on the way, or over before it begins.
+            let until = world.now + SignedDuration::from_secs(if holds { 400 * DAY } else { 0 });
+            wanted.fleet.accept_sas.push(SasAcceptance {
+                accounts: BTreeSet::from([ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}")).unwrap()]),
+                services: BTreeSet::from([StorageService::ALL[accepted]]),
+                acceptance: Acceptance { reason: "r".to_owned(), owner: "o".to_owned(), until },
+            });
+        }
         wanted.fleet.waits.key_idle = Duration::from_secs(idle);
         if windows {
             wanted.fleet.change_windows = vec![ChangeWindow { days: BTreeSet::from([3]), from: 540, to: 1020 }];
@@ -247,6 +294,38 @@ fn check(case: &Case, before: &World, action: &Action) {
         }
     }
     let enforced = |id: &WorkspaceId| case.desired.workspaces[id].enforcement == Enforcement::Enforce;
+    let bars = &before.barriers;
+    let refused = |alias: &str, value: &str| bars.refuses(alias, value, before.now);
+    let (right, alias, value) = match action {
+        Action::GrantRole(_) => (GRANTING, "", ""),
+        Action::RevokeRole { .. } => ("", "", ""),
+        Action::ResyncWorkspaceKeys { .. } => ("Microsoft.MachineLearningServices/workspaces/*", "", ""),
+        Action::CreateWorkspace { .. } | Action::SetAuthMode { mode: AuthMode::Identity, .. } => {
+            ("Microsoft.MachineLearningServices/workspaces/*", MODE, "identity")
+        }
+        Action::SetAuthMode { .. } => ("Microsoft.MachineLearningServices/workspaces/*", MODE, "accesskey"),
+        Action::SetSharedKeyAccess { allowed: true, .. } => {
+            ("Microsoft.Storage/storageAccounts/write", ACCOUNT_FLAG, "true")
+        }
+        Action::SetSharedKeyAccess { .. } => ("Microsoft.Storage/storageAccounts/write", ACCOUNT_FLAG, "false"),
+    };
+    assert!(!bars.no_right.contains(right), "{action} without the right to it");
+    assert!(!refused(alias, value), "{action} against a policy");
+    match action {
+        Action::GrantRole(_) => {
+            assert!(bars.other_assignments as usize + after.assignments.len() <= 4_000, "beyond the ceiling");
+        }
+        Action::ResyncWorkspaceKeys { .. } => assert!(!bars.workspaces_locked, "{action} on a locked workspace"),
+        Action::SetAuthMode { mode, .. } => {
+            assert!(!bars.workspaces_locked, "{action} on a locked workspace");
+            let broken = !before.key.is_on();
+            assert!(broken || *mode == AuthMode::AccessKey || !refused(MODE, "accesskey"), "{action} is one way");
+        }
+        Action::SetSharedKeyAccess { allowed: false, .. } => {
+            assert!(!refused(ACCOUNT_FLAG, "true"), "{action} is one way");
+        }
+        _ => {}
+    }
     match action {
         Action::SetSharedKeyAccess { allowed: false, .. } => {
             for (id, truth) in &before.workspaces {
@@ -257,7 +336,12 @@ fn check(case: &Case, before: &World, action: &Action) {
             if let Some(last) = before.last_key_use() {
                 assert!(before.now.duration_since(last) >= quiet, "key off {} after its last use", before.now - last);
             }
-            assert_eq!(before.sas, 0);
+            let accepted = |service: &StorageService| {
+                case.desired.fleet.accept_sas.iter().any(|entry| {
+                    entry.services.contains(service) && before.now < entry.acceptance.until //
+                })
+            };
+            assert!(before.sas_by_service.keys().all(accepted), "key off under a SAS that nobody accepted");
             assert!(before.elsewhere.is_empty(), "key off under a stored key of a workspace elsewhere");
             assert!(case.desired.workspaces.keys().all(enforced));
             assert!(case.desired.workspaces.values().all(|w| w.auth_mode == AuthMode::Identity));
@@ -370,7 +454,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in case(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..13, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in case(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..19, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -426,6 +510,12 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         9 => spoil(&mut observed.elsewhere, unread),
         10 => spoil(&mut observed.endpoints, unread),
         11 => observed.groups.values_mut().for_each(|reading| spoil(reading, unread)),
+        13 => spoil(&mut observed.key_details, unread),
+        14 => spoil(&mut observed.denials, unread),
+        15 => observed.barriers.locks.values_mut().for_each(|reading| spoil(reading, unread)),
+        16 => observed.barriers.policies.values_mut().for_each(|reading| spoil(reading, unread)),
+        17 => observed.barriers.rights.values_mut().for_each(|reading| spoil(reading, unread)),
+        18 => observed.barriers.assignment_counts.values_mut().for_each(|reading| spoil(reading, unread)),
         _ => spoil(&mut observed.locks, unread),
     }
 }

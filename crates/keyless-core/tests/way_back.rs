@@ -8,6 +8,7 @@ use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
+use proptest::prelude::*;
 use world::*;
 
 fn names(actions: &[Action]) -> Vec<String> {
@@ -224,4 +225,91 @@ fn a_read_only_lock_on_the_account_bars_taking_its_keys() {
     let plan = look(&world, &back(&[(&a, AuthMode::AccessKey, vec![])]));
     let resync = plan.steps.iter().find(|step| step.action.kind() == "ResyncWorkspaceKeys").unwrap();
     assert!(!resync.is_open());
+}
+
+/// What the files say for a while, and what happens meanwhile.
+#[derive(Debug, Clone)]
+struct Chapter {
+    /// For each of three workspaces, whether it is to go back.
+    back: [bool; 3],
+    /// Whether a document of the account turns the key on.
+    word: bool,
+    /// How many steps or waits pass before the files change again.
+    steps: usize,
+    /// After how many of them somebody makes a key anew.
+    rotates: Option<usize>,
+    /// After how many of them the process is a new one.
+    restarts: Option<usize>,
+}
+
+fn chapter() -> impl Strategy<Value = Chapter> {
+    let moment = || proptest::option::weighted(0.4, 0_usize..12);
+    (any::<[bool; 3]>(), proptest::bool::weighted(0.7), 0_usize..16, moment(), moment())
+        .prop_map(|(back, word, steps, rotates, restarts)| Chapter { back, word, steps, rotates, restarts })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Some back and some not, files that turn round half-way, a key that goes off again in between, keys made anew, and
+    /// processes that remember nothing: no write of ours takes anybody's access, and the last word of the files is reached.
+    #[test]
+    fn files_that_turn_round_at_any_moment_take_nobodys_access(story in proptest::collection::vec(chapter(), 1..5)) {
+        let mut world = World::new();
+        let ids: Vec<WorkspaceId> = (0..3).map(|n| world.workspace(&format!("workspace-{n}"), ObservedAuthMode::AccessKey)).collect();
+        let needs = |n: usize| vec![need(object(n as u128), BLOB_CONTRIBUTOR)];
+        let propagation = std::time::Duration::from_secs(600);
+        let mut taken = 0;
+        let last = story.len() - 1;
+        for (number, Chapter { back, word, steps, rotates, restarts }) in story.into_iter().enumerate() {
+            let list: Vec<(&WorkspaceId, AuthMode, Vec<Need>)> = ids.iter().enumerate().map(|(n, id)| {
+                (id, if back[n] { AuthMode::AccessKey } else { AuthMode::Identity }, needs(n))
+            }).collect();
+            let mut files = desired(&list);
+            files.fleet.waits.key_idle = std::time::Duration::from_secs(3600);
+            if word && back.contains(&true) || number == last && back.contains(&true) {
+                declare_account(&mut files, DesiredSharedKey::Enabled);
+            }
+            for count in 0.. {
+                if rotates == Some(count) {
+                    world.rotate();
+                }
+                if restarts == Some(count) {
+                    world.keys_taken.clear();
+                    world.key_on_since = world.key.is_on().then_some(world.now);
+                }
+                if number < last && count >= steps {
+                    break;
+                }
+                prop_assert!(count < 200, "no end: {}", show(&look(&world, &files)));
+                let plan = look(&world, &files);
+                let Some(step) = plan.next() else {
+                    let Some(at) = plan.wakes_at() else { break };
+                    world.advance(at.max(world.now + jiff::SignedDuration::from_secs(1)));
+                    continue;
+                };
+                let mut after = world.clone();
+                after.apply(&step.action);
+                for (n, id) in ids.iter().enumerate() {
+                    let had = world.works(id, &needs(n), propagation);
+                    let has = after.works(id, &needs(n), propagation);
+                    for (who, could) in had {
+                        prop_assert!(!could || has[&who], "{} takes {who}'s access through {}", step.action, id.name());
+                    }
+                }
+                if let Action::SetAuthMode { workspace, mode: AuthMode::AccessKey } = &step.action {
+                    prop_assert_eq!(world.workspaces[workspace].holds, world.key_times);
+                }
+                world = after;
+                taken += 1;
+            }
+            if number == last {
+                for (n, id) in ids.iter().enumerate() {
+                    let asked = if back[n] { ObservedAuthMode::AccessKey } else { ObservedAuthMode::Identity };
+                    prop_assert_eq!(&world.workspaces[id].mode, &asked, "{}", show(&look(&world, &files)));
+                }
+            }
+        }
+        prop_assert!(taken < 200, "{taken} writes");
+    }
 }

@@ -85,6 +85,32 @@ impl Azure {
             .any(|(_, assignment)| self.role_allows(assignment, Plane::Control, action))
     }
 
+    /// The blocks of everything the caller may do at a scope, in the form that the permissions of a caller are listed in.
+    pub(crate) fn own_permissions(&self, caller: &str, scope: &str) -> Vec<Value> {
+        if self.is_implicit_owner(caller) {
+            return vec![
+                serde_json::json!({"actions": ["*"], "notActions": [], "dataActions": [], "notDataActions": []}),
+            ];
+        }
+        let principals = self.world.with_groups(caller);
+        let held = self.world.extensions_covering(ASSIGNMENT, scope);
+        let held = held.filter(|(_, assignment)| principals.contains(&principal_of(assignment)));
+        let blocks = held.flat_map(|(_, assignment)| {
+            let id = json::text(assignment, &["properties", "roleDefinitionId"]).unwrap_or_default();
+            let condition = json::text(assignment, &["properties", "condition"]);
+            let definition = self.definition(id, None);
+            let blocks = definition.as_ref().and_then(|role| json::at(role, &["properties", "permissions"]));
+            let blocks = blocks.and_then(Value::as_array).cloned().unwrap_or_default();
+            blocks.into_iter().map(move |mut block| {
+                if let Some(condition) = condition {
+                    json::into_object(&mut block).insert("condition".to_owned(), serde_json::json!(condition));
+                }
+                block
+            })
+        });
+        blocks.collect()
+    }
+
     /// Whether a list shows an entry: `everything` says that the caller may read all of it, as far as nothing below the
     /// list's scope is denied.
     /// Source: MicrosoftDocs/azure-docs `articles/role-based-access-control/deny-assignments.md`.

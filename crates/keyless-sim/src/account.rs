@@ -9,6 +9,7 @@ use crate::request::{Answer, Call, Reply};
 use crate::world::ACCOUNT;
 use crate::{arm_id, json, time};
 
+const TYPE: &str = "Microsoft.Storage/storageAccounts";
 const WRITE: &str = "Microsoft.Storage/storageAccounts/write";
 const DELETE: &str = "Microsoft.Storage/storageAccounts/delete";
 
@@ -72,22 +73,31 @@ impl Azure {
         self.unlocked(key, Change::Write)?;
         let patch = call.json()?;
         check_flags(&patch)?;
-        let Some(account) = self.world.get_mut(key) else { return Err(Answer::empty(404)) };
+        let mut changed = self.world.get(key).cloned().unwrap_or_default();
         for name in ["sku", "tags", "identity", "kind"] {
             if let Some(value) = json::at(&patch, &[name]) {
-                json::into_object(account).insert(name.to_owned(), value.clone());
+                json::into_object(&mut changed).insert(name.to_owned(), value.clone());
             }
         }
         if let Some(properties) = patch.get("properties").and_then(Value::as_object) {
             let mut settable = properties.clone();
             settable.retain(|name, _| SETTABLE.contains(&name.as_str()));
-            json::lay_over(json::object(account, "properties"), &settable);
+            json::lay_over(json::object(&mut changed, "properties"), &settable);
         }
-        let shown = account.clone();
+        let shown = self.policed(TYPE, key, changed, &patch)?;
+        let Some(account) = self.world.get_mut(key) else { return Err(Answer::empty(404)) };
+        // A policy may have set it.
+        let flag_concerned = ["allowSharedKeyAccess", "allowSharedKeyAccessForServices"].iter().any(|name| {
+            let flag = ["properties", name];
+            json::at(&patch, &flag).is_some() || json::at(account, &flag) != json::at(&shown, &flag)
+        });
+        account.clone_from(&shown);
         self.record(&Actor { oid: caller, correlation: call.correlation() }, WRITE, &call.path(), 200);
-        if json::at(&patch, &["properties", "allowSharedKeyAccess"]).is_some() {
+        if flag_concerned {
             self.follow_shared_key(key);
         }
+        // Network rules may have changed.
+        self.reconsider_account(key);
         Ok(Answer::ok(show_account(call, self.shown(call, &shown))))
     }
 
@@ -103,6 +113,7 @@ impl Azure {
         self.unlocked(key, Change::Write)?;
         let mut body = call.placed_json()?;
         check_flags(&body)?;
+        body = self.policed(TYPE, key, body.clone(), &body)?;
         let name = arm_id::name(key).to_owned();
         if !(3..=24).contains(&name.len())
             || !name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())

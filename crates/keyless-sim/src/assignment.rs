@@ -13,6 +13,7 @@ use crate::roles::BUILT_IN;
 use crate::world::{ACCOUNT, ASSIGNMENT, DEFINITION, WORKSPACE};
 use crate::{arm_id, json, time};
 
+const TYPE: &str = "Microsoft.Authorization/roleAssignments";
 const READ: &str = "Microsoft.Authorization/roleAssignments/read";
 const WRITE: &str = "Microsoft.Authorization/roleAssignments/write";
 const DELETE: &str = "Microsoft.Authorization/roleAssignments/delete";
@@ -154,6 +155,10 @@ impl Azure {
         if let Some(standing) = self.standing(&key, scope, &principal, &role)? {
             return Ok(self.update_assignment(caller, call, &body, standing));
         }
+        let asked = json!({"id": call.path(), "name": name, "properties": {
+            "roleDefinitionId": role, "principalId": principal, "principalType": principal_type, "scope": written,
+        }});
+        self.policed(TYPE, &key, asked.clone(), &asked)?;
         if let Some(id) = &subscription {
             let scope = format!("/subscriptions/{id}");
             if self.world.keys_below(ASSIGNMENT, &scope).count() >= self.knobs.assignment_limit {
@@ -258,6 +263,7 @@ impl Azure {
     pub(crate) fn delete_assignment(&mut self, caller: &str, call: &Call, scope: &str) -> Reply {
         self.authorize(caller, DELETE, scope)?;
         self.unlocked(scope, Change::Delete)?;
+        self.police_delete(TYPE, &call.key())?;
         match self.revoke(&call.key()) {
             Some(gone) => {
                 self.record(&Actor { oid: caller, correlation: call.correlation() }, DELETE, &call.path(), 200);

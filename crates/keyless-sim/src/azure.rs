@@ -17,6 +17,7 @@ use crate::operation::Operation;
 use crate::options::{Knobs, Speed};
 use crate::request::Sent;
 use crate::resource_graph::QueryQuota;
+use crate::service::{self, Service};
 use crate::throttle::Buckets;
 use crate::token::{CLIENT_OBJECT_ID, Identities, MANAGED_OBJECT_ID};
 use crate::traffic::Segment;
@@ -39,6 +40,8 @@ pub(crate) struct Azure {
     pub(crate) owners: BTreeSet<String>,
     /// Accounts whose keys are refused right now; it follows the property after a while.
     pub(crate) keys_refused: BTreeSet<String>,
+    /// Services that refuse keys right now although their account does not.
+    pub(crate) services_refused: BTreeMap<String, BTreeSet<Service>>,
     /// Workspaces whose copy of the key is an old one, and when they are handed the new one if they are on keys.
     pub(crate) stale_keys: BTreeMap<String, Timestamp>,
     /// Assignments that are gone and still count for a while.
@@ -74,7 +77,7 @@ pub(crate) struct Fading {
 
 /// What happens by itself at some instant.
 pub(crate) enum Timer {
-    KeyEffect { account: String, refused: bool },
+    KeyEffect { account: String, refused: bool, services: BTreeSet<Service> },
     Reconsider { scope: String },
     KeyUserStops { client: String },
     OperationDone { id: String },
@@ -98,6 +101,11 @@ impl Azure {
             .filter(|key| world.get(key).is_some_and(|account| !allows_keys(account)))
             .map(str::to_owned)
             .collect();
+        let services_refused = world
+            .keys_of(ACCOUNT)
+            .filter_map(|key| Some((key.to_owned(), service::refused_by(world.get(key)?))))
+            .filter(|(_, services)| !services.is_empty())
+            .collect();
         let granted: BTreeSet<String> = world
             .keys_of(ASSIGNMENT)
             .filter_map(|key| json::text(world.get(key)?, &["properties", "principalId"]))
@@ -118,6 +126,7 @@ impl Azure {
             timers: BTreeMap::new(),
             sequence: 0,
             keys_refused,
+            services_refused,
             stale_keys: BTreeMap::new(),
             fading: BTreeMap::new(),
             settled: BTreeSet::new(),
@@ -198,13 +207,18 @@ impl Azure {
 
     fn fire(&mut self, timer: Timer) {
         match timer {
-            Timer::KeyEffect { account, refused } => {
+            Timer::KeyEffect { account, refused, services } => {
                 let changed = if refused {
                     self.keys_refused.insert(account.clone())
                 } else {
                     self.keys_refused.remove(&account)
                 };
-                if changed {
+                let before = if services.is_empty() {
+                    self.services_refused.remove(&account)
+                } else {
+                    self.services_refused.insert(account.clone(), services.clone())
+                };
+                if changed || before.unwrap_or_default() != services {
                     self.reconsider_account(&account);
                 }
             }
@@ -238,7 +252,8 @@ impl Azure {
     /// Schedules the effect of what the property now says.
     pub(crate) fn follow_shared_key(&mut self, account: &str) {
         let refused = self.world.get(account).is_some_and(|account| !allows_keys(account));
-        let timer = Timer::KeyEffect { account: account.to_owned(), refused };
+        let services = self.world.get(account).map(service::refused_by).unwrap_or_default();
+        let timer = Timer::KeyEffect { account: account.to_owned(), refused, services };
         let delay = self.speed.shorten(self.knobs.key_effect);
         if delay.is_zero() {
             self.fire(timer);

@@ -5,6 +5,8 @@ use serde_json::{Value, json};
 
 use crate::azure::{Actor, Azure};
 use crate::request::Answer;
+use crate::service::Service;
+use crate::workload::Signs;
 use crate::world::{ACCOUNT, ASSIGNMENT, DATASTORE, KEY_USER, LOCK, WORKSPACE};
 use crate::{arm_id, json, roles, time};
 
@@ -237,12 +239,21 @@ impl Azure {
         if field("stopsAfter").is_some_and(|span| !is_span(&span)) {
             return Err(bad("`stopsAfter` must be a duration such as `1h`"));
         }
+        let word =
+            |name: &str| field(name).map(|word| word.as_str().map(str::to_owned).unwrap_or_else(|| "?".to_owned()));
+        if word("service").is_some_and(|word| Service::named(&word).is_none()) {
+            return Err(bad("`service` must be blob, file, queue or table"));
+        }
+        if word("signs").is_some_and(|word| Signs::named(&word).is_none()) {
+            return Err(bad("`signs` must be key, keySas, delegationSas or wrongKey"));
+        }
         let mut properties = json!({
             "account": account, "name": field("name").unwrap_or_else(|| json!(format!("key user {number}"))),
             "triesPerHour": field("triesPerHour").unwrap_or_else(|| json!(60)),
         });
-        if let Some(stops) = field("stopsAfter") {
-            json::into_object(&mut properties).insert("stopsAfter".to_owned(), stops);
+        for name in ["stopsAfter", "service", "signs"] {
+            let value = field(name).map(|value| (name.to_owned(), value));
+            json::into_object(&mut properties).extend(value);
         }
         self.world.insert(json!({"id": id, "type": "Keyless.Sim/keyUsers", "properties": properties}));
         self.start_client(&arm_id::key(&id), self.now);

@@ -11,8 +11,9 @@ use crate::assignment::clauses;
 use crate::azure::Azure;
 use crate::options::MetricAnswer;
 use crate::request::{Answer, Call, Reply, percent_decoded};
+use crate::service::Service;
 use crate::time;
-use crate::traffic::{Look, Segment};
+use crate::traffic::{Segment, Use};
 use crate::world::ACCOUNT;
 
 /// Points that one answer may hold.
@@ -29,20 +30,20 @@ impl Azure {
     pub(crate) fn metrics(&self, caller: &str, call: &Call, scope: &str, written: &str) -> Reply {
         self.authorize(caller, "Microsoft.Insights/metrics/read", scope)?;
         let (account, service) = match scope.strip_suffix("/default").and_then(|scope| scope.rsplit_once('/')) {
-            Some((account, service)) if service.ends_with("services") => (account, Some(service)),
-            _ => (scope, None),
+            Some((account, kind)) => match Service::of_resource(kind) {
+                Some(service) => (account, Some(service)),
+                None => (scope, None),
+            },
+            None => (scope, None),
         };
         if !self.world.is_a(ACCOUNT, account) {
             return Err(self.not_found(written));
         }
         let query = Query::read(call, self.now)?;
         let shown_until = time::before(self.now, self.speed.shorten(self.knobs.metric_lag));
-        let segments = match service {
-            None | Some("blobservices") => self.tries_on(account),
-            Some(_) => Vec::new(),
-        };
+        let segments = self.tries_on(account);
         let (series, error) = match &self.knobs.metric_answer {
-            MetricAnswer::Traffic => (query.series(&segments, shown_until), "Success"),
+            MetricAnswer::Traffic => (query.series(&segments, service, shown_until), "Success"),
             MetricAnswer::Empty => (Vec::new(), "Success"),
             MetricAnswer::Error(code) => (Vec::new(), code.as_str()),
         };
@@ -123,14 +124,18 @@ impl Query {
     }
 
     /// One series per combination of split values that has traffic in the span; without a split, one at most.
-    fn series(&self, segments: &[Segment], shown_until: Timestamp) -> Vec<Value> {
+    fn series(&self, segments: &[Segment], service: Option<Service>, shown_until: Timestamp) -> Vec<Value> {
         let to = self.to.min(shown_until);
-        let mut groups: BTreeMap<Vec<&str>, Vec<&Segment>> = BTreeMap::new();
-        for segment in segments.iter().filter(|segment| segment.tries(self.from, to) > 0) {
-            if self.dimensions.iter().all(|dimension| dimension.keeps(segment.look)) {
-                let split = self.dimensions.iter().filter(|dimension| dimension.split);
-                let values = split.map(|dimension| value_of(segment.look, &dimension.name)).collect();
-                groups.entry(values).or_default().push(segment);
+        let mut groups: BTreeMap<Vec<&str>, Vec<Part<'_>>> = BTreeMap::new();
+        for segment in segments {
+            for (place, one) in segment.uses.iter().enumerate() {
+                let here = service.is_none_or(|service| service == one.service);
+                let kept = self.dimensions.iter().all(|dimension| dimension.keeps(one));
+                if here && kept && segment.tries(place, self.from, to) > 0 {
+                    let split = self.dimensions.iter().filter(|dimension| dimension.split);
+                    let values = split.map(|dimension| value_of(one, &dimension.name)).collect();
+                    groups.entry(values).or_default().push(Part { segment, place });
+                }
             }
         }
         let top = if self.dimensions.is_empty() { usize::MAX } else { self.top };
@@ -139,19 +144,19 @@ impl Query {
         groups
             .into_iter()
             .take(top)
-            .map(|(values, segments)| {
+            .map(|(values, parts)| {
                 let metadata: Vec<Value> = names
                     .iter()
                     .zip(values)
                     .map(|(name, value)| json!({"name": {"value": name, "localizedValue": name}, "value": value}))
                     .collect();
-                json!({"metadatavalues": metadata, "data": self.points(&segments, to)})
+                json!({"metadatavalues": metadata, "data": self.points(&parts, to)})
             })
             .collect()
     }
 
     /// One point per grain, counting only what lies in the asked span; a grain that is too young has no total yet.
-    fn points(&self, segments: &[&Segment], shown_until: Timestamp) -> Vec<Value> {
+    fn points(&self, parts: &[Part<'_>], shown_until: Timestamp) -> Vec<Value> {
         let mut points = Vec::new();
         let mut start = self.grain.map_or(self.from, |grain| floor(self.from, grain));
         while start < self.to {
@@ -159,7 +164,7 @@ impl Query {
             let (from, to) = (start.max(self.from), end.min(shown_until));
             let stamp = start.strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
             points.push(if from < to {
-                let total: u64 = segments.iter().map(|segment| segment.tries(from, to)).sum();
+                let total: u64 = parts.iter().map(|part| part.segment.tries(part.place, from, to)).sum();
                 json!({"timeStamp": stamp, "total": total as f64})
             } else {
                 json!({"timeStamp": stamp})
@@ -173,25 +178,30 @@ impl Query {
     }
 }
 
+/// One use of a span of tries.
+struct Part<'a> {
+    segment: &'a Segment,
+    place: usize,
+}
+
 fn floor(at: Timestamp, grain: SignedDuration) -> Timestamp {
     let seconds = grain.as_secs().max(1);
     Timestamp::from_second(at.as_second().div_euclid(seconds) * seconds).unwrap_or(at)
 }
 
-fn value_of(look: Look, dimension: &str) -> &'static str {
+fn value_of(one: &Use, dimension: &str) -> &'static str {
     match dimension {
-        "authentication" => look.authentication,
-        "responsetype" => look.response,
+        "authentication" => one.look.authentication,
+        "responsetype" => one.look.response,
         "geotype" => "Primary",
-        _ if look.response == "Success" => "GetBlob",
-        _ => "Unknown",
+        _ => one.api_name(),
     }
 }
 
 impl Dimension {
-    fn keeps(&self, look: Look) -> bool {
+    fn keeps(&self, one: &Use) -> bool {
         self.split && self.keep.is_empty()
-            || self.keep.iter().any(|value| value.eq_ignore_ascii_case(value_of(look, &self.name)))
+            || self.keep.iter().any(|value| value.eq_ignore_ascii_case(value_of(one, &self.name)))
     }
 }
 

@@ -4,7 +4,9 @@ use http::Method;
 
 use crate::azure::Azure;
 use crate::request::{Answer, Call, Reply};
-use crate::world::{ACCOUNT, COMPUTE, DENY, ENDPOINT, IDENTITY, LOCK, POLICY, WORKSPACE};
+use crate::world::{
+    ACCOUNT, COMPUTE, DENY, ENDPOINT, EXEMPTION, IDENTITY, LOCK, POLICY, POLICY_DEFINITION, POLICY_SET, WORKSPACE,
+};
 
 const ML: &str = "microsoft.machinelearningservices";
 const STORAGE: &str = "microsoft.storage";
@@ -236,6 +238,16 @@ impl Azure {
             (&Method::GET, ["microsoft.authorization", "policyassignments", _]) => {
                 self.get_plain(caller, call, POLICY, "Microsoft.Authorization/policyAssignments/read")
             }
+            (&Method::GET, ["microsoft.authorization", "policydefinitions", _]) => {
+                self.get_policy(caller, call, scope, POLICY_DEFINITION)
+            }
+            (&Method::GET, ["microsoft.authorization", "policysetdefinitions", _]) => {
+                self.get_policy(caller, call, scope, POLICY_SET)
+            }
+            (&Method::GET, ["microsoft.authorization", "policyexemptions"]) => {
+                self.list_extensions(caller, call, scope, EXEMPTION, "Microsoft.Authorization/policyExemptions/read")
+            }
+            (&Method::GET, ["microsoft.authorization", "permissions"]) => self.list_permissions(caller, call, scope),
             (_, ["microsoft.resources", "tags", "default"]) => match *method {
                 Method::GET => self.get_tags(caller, call, scope, written),
                 Method::PUT | Method::PATCH => self.write_tags(caller, call, scope, written),

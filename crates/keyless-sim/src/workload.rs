@@ -4,15 +4,19 @@
 //! Only the loss of something counts as a denial: a caller is judged from the first verdict under which its access
 //! worked. Tries before that are counted apart, as `neverWorked`.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
 use crate::access::Grants;
 use crate::azure::{Azure, Mode, Timer};
-use crate::traffic::{Look, Pace, Segment};
+use crate::service::{Service, call_of};
+use crate::traffic::{Look, Pace, Segment, Use};
 use crate::world::{ACCOUNT, KEY_USER, WORKLOAD, WORKSPACE};
-use crate::{arm_id, json, time};
+use crate::{arm_id, json, network, time};
 
 /// How far back metrics reach, and with them the traffic before the start. Source:
 /// MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`.
@@ -43,22 +47,66 @@ pub(crate) enum What {
     KeyUser {
         name: String,
         stops: Option<Timestamp>,
+        service: Service,
+        signs: Signs,
     },
+}
+
+/// How somebody outside of all workspaces signs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Signs {
+    Key,
+    /// With a SAS made from the key.
+    KeySas,
+    /// With a SAS that Entra signed.
+    DelegationSas,
+    /// With a key that never was this account's.
+    WrongKey,
+}
+
+impl Signs {
+    /// The words of `signs` in a key user's properties.
+    pub(crate) fn named(word: &str) -> Option<Self> {
+        Some(match word {
+            "" | "key" => Self::Key,
+            "keySas" => Self::KeySas,
+            "delegationSas" => Self::DelegationSas,
+            "wrongKey" => Self::WrongKey,
+            _ => return None,
+        })
+    }
+
+    /// What metrics call it.
+    fn authentication(&self) -> &'static str {
+        match self {
+            Self::Key | Self::WrongKey => "AccountKey",
+            Self::KeySas | Self::DelegationSas => "SAS",
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Verdict {
     /// Not trying: stopped, or what it uses does not exist.
     Idle,
-    Served(Look),
-    Refused(Look, String),
+    Served(Arc<[Use]>),
+    Refused(Arc<[Use]>, String),
 }
 
 impl Verdict {
-    fn look(&self) -> Option<Look> {
+    fn uses(&self) -> Option<&Arc<[Use]>> {
         match self {
             Self::Idle => None,
-            Self::Served(look) | Self::Refused(look, _) => Some(*look),
+            Self::Served(uses) | Self::Refused(uses, _) => Some(uses),
+        }
+    }
+
+    /// Served where nothing is refused.
+    fn of(uses: BTreeSet<Use>, cause: Option<String>) -> Self {
+        let uses = uses.into_iter().collect();
+        match cause {
+            None => Self::Served(uses),
+            Some(cause) => Self::Refused(uses, cause),
         }
     }
 }
@@ -139,7 +187,10 @@ impl Azure {
         } else {
             let stops = humantime::parse_duration(words("stopsAfter")).ok();
             let stops = stops.map(|after| time::after(self.now, self.speed.shorten(after)));
-            (What::KeyUser { name: words("name").to_owned(), stops }, arm_id::key(words("account")), 60.0)
+            let service = Service::named(words("service")).unwrap_or(Service::Blob);
+            let signs = Signs::named(words("signs")).unwrap_or(Signs::Key);
+            let name = words("name").to_owned();
+            (What::KeyUser { name, stops, service, signs }, arm_id::key(words("account")), 60.0)
         };
         let tries = number("triesPerHour").unwrap_or(default_pace);
         self.bring_to_life(key, what, account, tries, history);
@@ -281,11 +332,11 @@ impl Azure {
         }
         let counted = self.counted(client);
         self.oracle.add(client, counted);
-        if let Some(look) = client.verdict.look() {
+        if let Some(uses) = client.verdict.uses().cloned() {
             let segments = self.traffic.entry(client.account.clone()).or_default();
             let kept = time::before(self.now, RETENTION);
             segments.retain(|segment| segment.until > kept);
-            segments.push(Segment { look, since: client.since, until: self.now, pace: client.pace });
+            segments.push(Segment { uses, since: client.since, until: self.now, pace: client.pace });
         }
     }
 
@@ -298,44 +349,85 @@ impl Azure {
         if !self.world.is_a(ACCOUNT, &client.account) {
             return Verdict::Idle;
         }
-        let by_key = || {
-            if self.keys_refused.contains(&client.account) {
-                let look = Look { authentication: "AccountKey", response: "AuthorizationError" };
-                Verdict::Refused(look, "KeyBasedAuthenticationNotPermitted".to_owned())
-            } else {
-                Verdict::Served(Look { authentication: "AccountKey", response: "Success" })
-            }
+        let through = match &client.what {
+            What::Workload { workspace, .. } => Some(workspace.as_str()),
+            What::KeyUser { .. } => None,
+        };
+        let shut_out = self.world.get(&client.account).is_some_and(|account| !network::lets_in(account, through));
+        // Source: the table of 403s in the storage data plane; the response type is that of metrics.
+        let no_way_in = |calls: &[(Service, &'static str)], authentication| {
+            Verdict::of(uses(calls, authentication, "AuthorizationError"), Some("AuthorizationFailure".to_owned()))
         };
         match &client.what {
             What::KeyUser { stops, .. } if stops.is_some_and(|stops| stops <= self.now) => Verdict::Idle,
-            What::KeyUser { .. } => by_key(),
+            What::KeyUser { service, signs, .. } => {
+                let call = [(*service, service.read())];
+                if shut_out {
+                    return no_way_in(&call, signs.authentication());
+                }
+                match signs {
+                    Signs::Key => self.by_key(&client.account, &call, "AccountKey"),
+                    Signs::KeySas => self.by_key(&client.account, &call, "SAS"),
+                    // Source: MicrosoftDocs/azure-docs `articles/storage/common/shared-key-authorization-prevent.md`.
+                    Signs::DelegationSas => Verdict::of(uses(&call, "SAS", "Success"), None),
+                    // 403 `AuthenticationFailed`. That metrics call it so is told by no public source.
+                    Signs::WrongKey => Verdict::of(
+                        uses(&call, "AccountKey", "AuthenticationError"),
+                        Some("AuthenticationFailed".to_owned()),
+                    ),
+                }
+            }
             What::Workload { workspace, principal, actions, own } => {
                 let Some(value) = self.world.typed(WORKSPACE, workspace) else { return Verdict::Idle };
-                if Mode::of(value) == Mode::AccessKey {
-                    return match by_key() {
+                let none = [call_of("")];
+                let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
+                let calls: &[_] = if calls.is_empty() { &none } else { &calls };
+                let by_key = Mode::of(value) == Mode::AccessKey;
+                if shut_out {
+                    return no_way_in(calls, if by_key { "AccountKey" } else { "OAuth" });
+                }
+                if by_key {
+                    return match self.by_key(&client.account, calls, "AccountKey") {
                         // Source: "Common REST API error codes" of Azure Storage: a signature that does not fit.
-                        Verdict::Served(_) if self.stale_keys.contains_key(workspace) => {
-                            let look = Look { authentication: "AccountKey", response: "AuthorizationError" };
-                            Verdict::Refused(
-                                look,
-                                "AuthenticationFailed: the workspace signs with an old key".to_owned(),
-                            )
-                        }
+                        Verdict::Served(_) if self.stale_keys.contains_key(workspace) => Verdict::of(
+                            uses(calls, "AccountKey", "AuthorizationError"),
+                            Some("AuthenticationFailed: the workspace signs with an old key".to_owned()),
+                        ),
                         verdict => verdict,
                     };
                 }
                 let grants = if *own { Grants::All } else { Grants::Unconditional };
-                let missing =
-                    actions.iter().find(|action| !self.data_allowed(principal, action, &client.account, grants));
-                match missing {
-                    None => Verdict::Served(Look { authentication: "OAuth", response: "Success" }),
-                    Some(action) => Verdict::Refused(
-                        Look { authentication: "OAuth", response: "AuthorizationError" },
-                        format!("AuthorizationPermissionMismatch: {action}"),
-                    ),
+                let mut missing = None;
+                let mut done = BTreeSet::new();
+                for action in actions {
+                    let allowed = self.data_allowed(principal, action, &client.account, grants);
+                    let response = if allowed { "Success" } else { "AuthorizationError" };
+                    done.extend(uses(&[call_of(action)], "OAuth", response));
+                    if !allowed && missing.is_none() {
+                        missing = Some(format!("AuthorizationPermissionMismatch: {action}"));
+                    }
                 }
+                if actions.is_empty() {
+                    done = uses(&[call_of("")], "OAuth", "Success");
+                }
+                Verdict::of(done, missing)
             }
         }
+    }
+
+    /// What becomes of calls signed with the key, or with a SAS made from it.
+    fn by_key(&self, account: &str, calls: &[(Service, &'static str)], authentication: &'static str) -> Verdict {
+        let off = self.services_refused.get(account);
+        let refused = |service: &Service| {
+            self.keys_refused.contains(account) || off.is_some_and(|services| services.contains(service))
+        };
+        let mut done = BTreeSet::new();
+        for call in calls {
+            let response = if refused(&call.0) { "AuthorizationError" } else { "Success" };
+            done.extend(uses(&[*call], authentication, response));
+        }
+        let any = calls.iter().any(|(service, _)| refused(service));
+        Verdict::of(done, any.then(|| "KeyBasedAuthenticationNotPermitted".to_owned()))
     }
 
     /// Every span of tries on the account, the standing ones ending now.
@@ -343,8 +435,8 @@ impl Azure {
         let mut segments = self.traffic.get(account).cloned().unwrap_or_default();
         let clients = self.clients_on.get(account).into_iter().flatten().filter_map(|key| self.clients.get(key));
         segments.extend(clients.filter_map(|client| {
-            let look = client.verdict.look()?;
-            Some(Segment { look, since: client.since, until: self.now, pace: client.pace })
+            let uses = client.verdict.uses()?.clone();
+            Some(Segment { uses, since: client.since, until: self.now, pace: client.pace })
         }));
         segments
     }
@@ -370,6 +462,11 @@ impl Azure {
             events: total.events.into_iter().flatten().collect(),
         }
     }
+}
+
+fn uses(calls: &[(Service, &'static str)], authentication: &'static str, response: &'static str) -> BTreeSet<Use> {
+    let look = Look { authentication, response };
+    calls.iter().map(|(service, api)| Use { service: *service, api, look }).collect()
 }
 
 impl Oracle {

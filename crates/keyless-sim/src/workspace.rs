@@ -11,7 +11,8 @@ use crate::request::{Answer, Call, Reply};
 use crate::world::WORKSPACE;
 use crate::{arm_id, json, time};
 
-pub(crate) const WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
+pub(crate) const TYPE: &str = "Microsoft.MachineLearningServices/workspaces";
+const WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
 const HUB_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/hubs/write";
 /// Needed at the hub by whoever makes a project in it. Source: the built-in role Azure AI Developer, whose description
 /// speaks of projects in hubs, and the operations of Microsoft.MachineLearningServices; that it is asked for at the hub is
@@ -112,7 +113,25 @@ impl Azure {
         if tags.is_some_and(|tags| tags.keys().any(|tag| tag.starts_with("Attach"))) {
             return Err(Answer::error(400, "BadRequest", "Reserved tags cannot be set by an update."));
         }
+        let patch = self.policed_patch(key, patch)?;
         self.write_workspace(caller, call, key, Write::Patch(patch))
+    }
+
+    /// The patch as policies let it through: what they set is set with it.
+    fn policed_patch(&self, key: &str, mut patch: Value) -> Result<Value, Answer> {
+        let mut changed = self.world.get(key).cloned().unwrap_or_default();
+        if let Some(properties) = patch.get("properties").and_then(Value::as_object) {
+            json::lay_over(json::object(&mut changed, "properties"), properties);
+        }
+        let asked = changed.clone();
+        let let_through = self.policed(TYPE, key, changed, &patch)?;
+        for name in SETTABLE {
+            let path = ["properties", name];
+            if let Some(value) = json::at(&let_through, &path).filter(|value| json::at(&asked, &path) != Some(value)) {
+                json::object(&mut patch, "properties").insert(name.to_owned(), value.clone());
+            }
+        }
+        Ok(patch)
     }
 
     /// Creates, or replaces what is settable. Source: the same file.
@@ -137,6 +156,7 @@ impl Azure {
         if let Some(hub) = json::text(&body, &["properties", "hubResourceId"]).filter(|_| is_new) {
             self.authorize(caller, HUB_JOIN, &arm_id::key(hub))?;
         }
+        let body = self.policed(TYPE, key, body.clone(), &body)?;
         self.write_workspace(caller, call, key, Write::Put(body))
     }
 

@@ -18,6 +18,9 @@ pub(crate) const DENY: &str = "microsoft.authorization/denyassignments";
 pub(crate) const ELIGIBILITY: &str = "microsoft.authorization/roleeligibilityscheduleinstances";
 pub(crate) const LOCK: &str = "microsoft.authorization/locks";
 pub(crate) const POLICY: &str = "microsoft.authorization/policyassignments";
+pub(crate) const POLICY_DEFINITION: &str = "microsoft.authorization/policydefinitions";
+pub(crate) const POLICY_SET: &str = "microsoft.authorization/policysetdefinitions";
+pub(crate) const EXEMPTION: &str = "microsoft.authorization/policyexemptions";
 pub(crate) const IDENTITY: &str = "microsoft.managedidentity/userassignedidentities";
 pub(crate) const GROUP: &str = "microsoft.resources/resourcegroups";
 pub(crate) const SUBSCRIPTION: &str = "microsoft.resources/subscriptions";
@@ -36,6 +39,9 @@ const KNOWN: &[&str] = &[
     ELIGIBILITY,
     LOCK,
     POLICY,
+    POLICY_DEFINITION,
+    POLICY_SET,
+    EXEMPTION,
     IDENTITY,
     GROUP,
     SUBSCRIPTION,
@@ -74,7 +80,7 @@ impl World {
         self.history.note(&key, self.entries.get(&key));
         self.take_out(&key);
         match kind.as_str() {
-            ASSIGNMENT | DENY | ELIGIBILITY | LOCK | POLICY => {
+            ASSIGNMENT | DENY | ELIGIBILITY | LOCK | POLICY | EXEMPTION => {
                 let scope = arm_id::extension_scope(&key).to_owned();
                 self.at_scope.entry(scope).or_default().insert(key.clone());
                 if kind == ASSIGNMENT {

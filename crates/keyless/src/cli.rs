@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::render::Output;
+use crate::render::why::WhyOutput;
 use crate::settings::{Overrides, parse_duration};
 
 pub(crate) use self::ways_in::{AdoptArgs, ImportArgs, Summary};
@@ -48,6 +49,18 @@ pub(crate) enum Command {
         keyless plan --config config/keyless.yaml --output markdown > plan.md"
     )]
     Plan(PlanArgs),
+    /// Tell why somebody has, or has not, access to a workspace's data
+    #[command(
+        long_about = "Tell why a principal has, or has not, access to the data of a workspace: each need that the \
+        files state for it, whether it is effective and since when, the grants it comes from with group, scope and \
+        condition, missing data actions, denials, roles that could be activated, and what would lift it. For somebody \
+        whom the files do not name, each level and scenario of the catalog. Nothing is written to Azure.\n\n\
+        Exit status: 0 if every need is effective, or any level or scenario for somebody whom the files do not name, 2 if \
+        not, 1 on an error or where it cannot be told.\n\nExamples:\n\n  \
+        keyless why data-scientists fraud-train --config config/keyless.yaml\n  \
+        keyless why 4d2c8a1e-6b3f-4e57-9c0d-1f2a3b4c5d6e fraud-train --output json"
+    )]
+    Why(WhyArgs),
     /// Converge as far as open gates allow, then exit
     #[command(long_about = "Converge as far as open gates allow, then print what is left and exit. With `--wait` it \
         stays that long for gates that open by themselves.\n\nIt always sits out the wait after start, because a write \
@@ -138,6 +151,23 @@ pub(crate) struct PlanArgs {
     /// Exit with 0 for nothing to do, 2 for changes, 3 for blocked, 1 for an error
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+}
+
+/// `keyless why`
+#[derive(Debug, Args)]
+pub(crate) struct WhyArgs {
+    /// An object id, or what the files call a principal: the name of a user, group or service principal, a compute, a
+    /// managed identity, or `system` for the workspace's own identity
+    #[arg(value_name = "PRINCIPAL")]
+    pub(crate) principal: String,
+    /// The name of a declared workspace, or the id of any
+    #[arg(value_name = "WORKSPACE")]
+    pub(crate) workspace: String,
+    #[command(flatten)]
+    pub(crate) config: ConfigArgs,
+    /// The form of the answer
+    #[arg(long, short, value_enum, default_value_t = WhyOutput::Text)]
+    pub(crate) output: WhyOutput,
 }
 
 /// `keyless apply`

@@ -10,6 +10,7 @@ mod run;
 mod schema;
 mod sim;
 mod validate;
+mod why;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,7 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Plan(args) => plan::plan(&args),
+        Command::Why(args) => why::why(&args),
         Command::Apply(args) => apply::apply(&args),
         Command::Validate(args) => validate::validate(&args),
         Command::Schema(args) => schema::schema(&args),

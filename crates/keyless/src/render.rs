@@ -6,6 +6,7 @@ mod json;
 mod markdown;
 mod text;
 mod view;
+pub(crate) mod why;
 
 use std::process::ExitCode;
 
@@ -107,3 +108,5 @@ fn count(n: usize, noun: &str) -> String {
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod why_tests;

@@ -302,6 +302,8 @@ fn version_settings(file: VersionsFile, over: &Overrides) -> VersionsFile {
         workspace_parts: over.api_versions_workspace_parts.or(file.workspace_parts),
         storage: over.api_versions_storage.or(file.storage),
         authorization: over.api_versions_authorization.or(file.authorization),
+        policies: over.api_versions_policies.or(file.policies),
+        policy_exemptions: over.api_versions_policy_exemptions.or(file.policy_exemptions),
         eligibilities: over.api_versions_eligibilities.or(file.eligibilities),
         locks: over.api_versions_locks.or(file.locks),
         metrics: over.api_versions_metrics.or(file.metrics),

@@ -45,7 +45,7 @@ fn permissions(properties: &Node<'_>) -> Result<Vec<Permission>> {
     properties.items("permissions")?.iter().map(permission).collect()
 }
 
-fn permission(node: &Node<'_>) -> Result<Permission> {
+pub(crate) fn permission(node: &Node<'_>) -> Result<Permission> {
     Ok(Permission {
         actions: node.texts("actions")?,
         not_actions: node.texts("notActions")?,
@@ -109,6 +109,11 @@ pub(crate) fn lock(node: &Node<'_>) -> Result<Lock> {
 /// The object id of a user-assigned identity.
 pub(crate) fn identity_principal(node: &Node<'_>) -> Result<PrincipalId> {
     node.object("properties")?.parse("principalId")
+}
+
+/// Where a role assignment was made.
+pub(crate) fn assignment_scope(node: &Node<'_>) -> Result<ArmId> {
+    node.object("properties")?.arm_id("scope")
 }
 
 /// One subscription.

@@ -1,9 +1,10 @@
 //! The storage metric `Transactions`, split by how requests were authorised and how they ended.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::{Span, SpanRelativeTo, Timestamp};
-use keyless_core::observed::{KeyUsage, Traffic};
+use keyless_core::observed::{KeyDetails, KeyUsage, ServiceUse, Signed, StorageService, Traffic};
 
 use super::node::{Node, Result, parse_time};
 
@@ -24,12 +25,80 @@ pub(crate) fn key_usage(node: &Node<'_>, question: Question) -> Result<KeyUsage>
     let mut usage = KeyUsage {
         from: question.from,
         to: question.to,
-        complete: covers(node.opt_text("timespan")?, question),
+        complete: true,
         alive: false,
         account_key: Traffic::default(),
         account_key_failed: Traffic::default(),
         sas: Traffic::default(),
+        sas_failed: Traffic::default(),
+        oauth_refused: Traffic::default(),
     };
+    let answer = answer(node, question)?;
+    usage.complete = answer.complete;
+    usage.alive = answer.alive;
+    for Series { authentication, response_type: _, api: _, refused, traffic } in answer.series {
+        match (authentication.as_deref(), refused) {
+            (Some("accountkey"), false) => usage.account_key.add(traffic),
+            (Some("accountkey"), true) => usage.account_key_failed.add(traffic),
+            (Some("sas"), false) => usage.sas.add(traffic),
+            (Some("sas"), true) => usage.sas_failed.add(traffic),
+            (Some("oauth"), true) => usage.oauth_refused.add(traffic),
+            (Some(word), _) if KEYLESS.contains(&word) => {}
+            // Traffic of a kind that is not known may be signed with the key.
+            _ => usage.complete &= traffic.count == 0,
+        }
+    }
+    Ok(usage)
+}
+
+/// What one service was asked in the window.
+pub(crate) fn service_usage(node: &Node<'_>, question: Question, service: StorageService) -> Result<KeyDetails> {
+    let Answer { mut complete, alive: _, series } = answer(node, question)?;
+    let mut uses: BTreeMap<(String, Signed, bool), Traffic> = BTreeMap::new();
+    for Series { authentication, response_type, api, refused, traffic } in series {
+        let signed = match authentication.as_deref() {
+            Some("accountkey") => Signed::AccountKey,
+            Some("sas") => Signed::Sas,
+            Some("oauth") => Signed::OAuth,
+            Some(word) if KEYLESS.contains(&word) => continue,
+            _ => {
+                complete &= traffic.count == 0;
+                continue;
+            }
+        };
+        // Without its dimensions a series says nothing of the call.
+        complete &= response_type.is_some() && api.is_some();
+        if traffic.count > 0 {
+            uses.entry((api.unwrap_or_default(), signed, refused)).or_default().add(traffic);
+        }
+    }
+    let service = Some(service);
+    let uses = uses
+        .into_iter()
+        .map(|((api, signed, refused), traffic)| ServiceUse { service, api, signed, refused, traffic })
+        .collect();
+    Ok(KeyDetails { from: question.from, to: question.to, complete, uses })
+}
+
+/// What an answer holds, whatever it was split by.
+struct Answer {
+    complete: bool,
+    alive: bool,
+    series: Vec<Series>,
+}
+
+/// One series, its dimensions without regard to case where they are words of a list.
+struct Series {
+    authentication: Option<String>,
+    response_type: Option<String>,
+    api: Option<String>,
+    refused: bool,
+    traffic: Traffic,
+}
+
+fn answer(node: &Node<'_>, question: Question) -> Result<Answer> {
+    let mut answer =
+        Answer { complete: covers(node.opt_text("timespan")?, question), alive: false, series: Vec::new() };
     let grain = match node.opt_text("interval")? {
         None => question.grain,
         Some(text) => match duration(text) {
@@ -48,15 +117,15 @@ pub(crate) fn key_usage(node: &Node<'_>, question: Question) -> Result<KeyUsage>
         }
         found = true;
         let success = metric.opt_text("errorCode")?.is_some_and(|code| code.eq_ignore_ascii_case("Success"));
-        usage.complete &= success && metric.opt("timeseries").is_some();
+        answer.complete &= success && metric.opt("timeseries").is_some();
         let series = metric.items("timeseries")?;
-        usage.complete &= series.len() < question.top;
+        answer.complete &= series.len() < question.top;
         for one in &series {
-            add_series(one, grain, &mut usage)?;
+            add_series(one, grain, question.to, &mut answer)?;
         }
     }
-    usage.complete &= found;
-    Ok(usage)
+    answer.complete &= found;
+    Ok(answer)
 }
 
 /// An ISO 8601 duration such as `PT1H` or `P1D`.
@@ -74,59 +143,54 @@ fn covers(timespan: Option<&str>, question: Question) -> bool {
     }
 }
 
-fn add_series(series: &Node<'_>, grain: Duration, usage: &mut KeyUsage) -> Result<()> {
-    let mut authentication = None;
-    let mut response_type = None;
+fn add_series(series: &Node<'_>, grain: Duration, to: Timestamp, answer: &mut Answer) -> Result<()> {
+    let (mut authentication, mut response_type, mut api) = (None, None, None);
     for dimension in series.items("metadatavalues")? {
-        let value = dimension.opt_text("value")?.map(str::to_ascii_lowercase);
+        let value = dimension.opt_text("value")?;
+        let folded = || value.map(str::to_ascii_lowercase);
         match dimension.object("name")?.text("value")?.to_ascii_lowercase().as_str() {
-            "authentication" => authentication = value,
-            "responsetype" => response_type = value,
+            "authentication" => authentication = folded(),
+            "responsetype" => response_type = folded(),
+            "apiname" => api = value.map(str::to_owned),
             _ => {}
         }
     }
     // A series without points has not been counted.
-    usage.complete &= series.opt("data").is_some();
-    let traffic = traffic(series, grain, usage)?;
+    answer.complete &= series.opt("data").is_some();
+    let traffic = traffic(series, grain, to, &mut answer.alive)?;
     // Only what was clearly refused for lack of rights did not get at the data.
-    let refused = response_type.is_some_and(|word| word.contains("authorization") || word.contains("authentication"));
-    match (authentication.as_deref(), refused) {
-        (Some("accountkey"), false) => merge(&mut usage.account_key, traffic),
-        (Some("accountkey"), true) => merge(&mut usage.account_key_failed, traffic),
-        (Some("sas"), false) => merge(&mut usage.sas, traffic),
-        (Some("sas"), true) => {}
-        (Some(word), _) if KEYLESS.contains(&word) => {}
-        // Traffic of a kind that is not known may be signed with the key.
-        _ => usage.complete &= traffic.count == 0,
-    }
+    let refused =
+        response_type.as_ref().is_some_and(|word| word.contains("authorization") || word.contains("authentication"));
+    answer.series.push(Series { authentication, response_type, api, refused, traffic });
     Ok(())
 }
 
-fn traffic(series: &Node<'_>, grain: Duration, usage: &mut KeyUsage) -> Result<Traffic> {
+fn traffic(series: &Node<'_>, grain: Duration, to: Timestamp, alive: &mut bool) -> Result<Traffic> {
     let mut sum = 0.0;
-    let mut last = None;
+    let mut traffic = Traffic::default();
     for point in series.items("data")? {
         let Some(total) = point.opt_number("total")? else { continue };
         if total < 0.0 {
             return point.fail("`total` is negative");
         }
-        usage.alive = true;
+        *alive = true;
         if total > 0.0 {
             let Some(start) = point.opt_time("timeStamp")? else { return point.fail("`timeStamp` is missing") };
-            let end = start.checked_add(grain).unwrap_or(Timestamp::MAX).min(usage.to);
-            last = last.max(Some(end));
+            let end = start.checked_add(grain).unwrap_or(Timestamp::MAX).min(to);
+            traffic.last = traffic.last.max(Some(end));
+            let count = traffic.grains.entry(start).or_default();
+            *count = count.saturating_add(whole(total));
             sum += total;
         }
     }
-    // Rounded up: a fraction of a request is a request.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
-    let count = sum.ceil() as u64;
-    Ok(Traffic { count, last })
+    traffic.count = whole(sum);
+    Ok(traffic)
 }
 
-fn merge(into: &mut Traffic, traffic: Traffic) {
-    into.count = into.count.saturating_add(traffic.count);
-    into.last = into.last.max(traffic.last);
+/// Rounded up: a fraction of a request is a request.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative; saturates")]
+fn whole(requests: f64) -> u64 {
+    requests.ceil() as u64
 }
 
 #[cfg(test)]
@@ -186,7 +250,12 @@ mod tests {
         assert_eq!((usage.account_key_failed.count, usage.account_key.count), (5, 3));
         let usage =
             read(json!([series("SAS", "Success", json!([7])), series("SAS", "AuthenticationError", json!([9]))]));
-        assert_eq!(usage.sas.count, 7);
+        assert_eq!((usage.sas.count, usage.sas_failed.count), (7, 9));
+        let usage = read(json!([
+            series("OAuth", "AuthorizationError", json!([2, 0, 3])),
+            series("OAuth", "Success", json!([90])),
+        ]));
+        assert_eq!((usage.oauth_refused.count, usage.oauth_refused.hours().len()), (5, 2));
     }
 
     #[test]
@@ -210,6 +279,53 @@ mod tests {
         assert!(!complete(json!({"value": metric(json!("Success"))})));
         let short = "2026-02-01T01:00:00Z/2026-02-01T02:30:00Z";
         assert!(!complete(json!({"timespan": short, "value": metric(json!("Success"))})));
+    }
+
+    #[test]
+    fn a_service_is_told_by_call_signature_and_outcome() {
+        let with_api = |authentication: &str, response: &str, api: &str, totals: Value| {
+            let mut one = series(authentication, response, totals);
+            one["metadatavalues"].as_array_mut().unwrap().push(json!({"name": {"value": "apiname"}, "value": api}));
+            one
+        };
+        let read = |series: Value, top: usize| {
+            let body = json!({
+                "timespan": "2026-02-01T00:00:00Z/2026-02-01T02:30:00Z", "interval": "PT1H",
+                "value": [{"name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": series}]
+            });
+            service_usage(&Node::root(&body), Question { top, ..question() }, StorageService::File).unwrap()
+        };
+        let KeyDetails { complete, uses, .. } = read(
+            json!([
+                with_api("AccountKey", "Success", "GetFile", json!([3, 0, 4])),
+                with_api("accountkey", "ClientOtherError", "GetFile", json!([1])),
+                with_api("AccountKey", "AuthorizationError", "Unknown", json!([2])),
+                with_api("OAuth", "Success", "ListFiles", json!([9])),
+                with_api("Anonymous", "Success", "ListFiles", json!([9])),
+                with_api("SAS", "Success", "PutRange", json!([0])),
+            ]),
+            100,
+        );
+        assert!(complete);
+        let told: Vec<_> = uses
+            .iter()
+            .map(|one| (one.api.as_str(), one.signed, one.refused, one.traffic.count, one.traffic.hours().len()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("GetFile", Signed::AccountKey, false, 8, 2),
+                ("ListFiles", Signed::OAuth, false, 9, 1),
+                ("Unknown", Signed::AccountKey, true, 2, 1),
+            ]
+        );
+        assert!(uses.iter().all(|one| one.service == Some(StorageService::File)));
+        assert!(
+            !read(json!([with_api("SAS", "Success", "GetFile", json!([1]))]), 1).complete,
+            "as many as `top` may be cut"
+        );
+        assert!(!read(json!([series("SAS", "Success", json!([1]))]), 100).complete, "no word of the call");
+        assert!(!read(json!([with_api("Brandnew", "Success", "GetFile", json!([1]))]), 100).complete);
     }
 
     #[test]

@@ -8,6 +8,7 @@ pub(crate) mod eligibility;
 pub(crate) mod endpoint;
 pub(crate) mod metrics;
 pub(crate) mod node;
+pub(crate) mod policy;
 pub(crate) mod storage;
 pub(crate) mod workspace;
 
@@ -17,7 +18,7 @@ mod spoiled;
 #[cfg(test)]
 mod tests {
     use super::node::Node;
-    use super::{access, endpoint, metrics, storage, workspace};
+    use super::{access, endpoint, metrics, policy, storage, workspace};
     use proptest::prelude::*;
     use serde_json::{Map, Value};
 
@@ -57,6 +58,19 @@ mod tests {
         "createdOn",
         "condition",
         "subscriptionId",
+        "policyDefinitionId",
+        "policyAssignmentId",
+        "policyDefinitions",
+        "policyRule",
+        "if",
+        "then",
+        "details",
+        "operations",
+        "parameters",
+        "field",
+        "equals",
+        "allOf",
+        "effect",
     ];
 
     const WORDS: &[&str] = &[
@@ -118,6 +132,8 @@ mod tests {
             let _ = (storage::account(&node), access::role_assignment(&node), access::role_definition(&node));
             let _ = (access::deny_assignment(&node), access::lock(&node), access::identity_principal(&node));
             let _ = (access::subscription(&node), metrics::key_usage(&node, question), endpoint::endpoint(&node));
+            let _ = (policy::assignment(&node), policy::exemption(&node), policy::definition(&node));
+            let _ = (policy::set(&node), policy::own_right(&node), access::assignment_scope(&node));
             let _ = super::eligibility::eligibility(&node);
             let _ = crate::envelope::of_value(&body);
         }

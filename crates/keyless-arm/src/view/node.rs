@@ -98,6 +98,27 @@ impl<'a> Node<'a> {
             .collect())
     }
 
+    /// Whether this is an object.
+    pub(crate) fn is_object(&self) -> bool {
+        self.value.is_object()
+    }
+
+    /// The items, if this is an array.
+    pub(crate) fn list(&self) -> Option<Vec<Node<'a>>> {
+        let items = self.value.as_array()?;
+        let item = |(index, value)| Node { value, path: format!("{}[{index}]", self.path) };
+        Some(items.iter().enumerate().map(item).collect())
+    }
+
+    /// A text, a number or a boolean, as a text.
+    pub(crate) fn scalar(&self) -> Option<String> {
+        match self.value {
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(_) | Value::Number(_) => Some(self.value.to_string()),
+            _ => None,
+        }
+    }
+
     pub(crate) fn as_text(&self) -> Result<&'a str> {
         match self.value.as_str() {
             Some(text) => Ok(text),

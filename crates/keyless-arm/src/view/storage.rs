@@ -1,6 +1,8 @@
 //! Storage accounts.
 
-use keyless_core::observed::{Account, KeyTimes, SharedKeyAccess};
+use std::collections::BTreeSet;
+
+use keyless_core::observed::{Account, KeyTimes, Network, PublicAccess, ServiceFlags, SharedKeyAccess, StorageService};
 
 use super::node::{Node, Result};
 
@@ -16,8 +18,50 @@ pub(crate) fn account(node: &Node<'_>) -> Result<Account> {
     Ok(Account {
         id: node.parse("id")?,
         shared_key,
+        services: service_flags(&properties)?,
+        network: network(&properties)?,
         key_times: key_times(&properties),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
+    })
+}
+
+/// What single services say; one that says nothing follows the account.
+fn service_flags(properties: &Node<'_>) -> Result<ServiceFlags> {
+    let mut flags = ServiceFlags::default();
+    let Some(services) = properties.opt("allowSharedKeyAccessForServices") else { return Ok(flags) };
+    for service in StorageService::ALL {
+        let enabled = services.opt(service.as_str()).map(|own| own.opt_bool("enabled")).transpose()?.flatten();
+        flags.0.extend(enabled.map(|enabled| (service, enabled)));
+    }
+    Ok(flags)
+}
+
+/// Its network rules.
+fn network(properties: &Node<'_>) -> Result<Network> {
+    let public = match properties.opt_text("publicNetworkAccess")? {
+        None => PublicAccess::Enabled,
+        Some(word) if word.eq_ignore_ascii_case("Enabled") => PublicAccess::Enabled,
+        Some(word) if word.eq_ignore_ascii_case("Disabled") => PublicAccess::Disabled,
+        Some(word) => PublicAccess::Other(word.to_owned()),
+    };
+    let private_endpoints = !properties.items("privateEndpointConnections")?.is_empty();
+    let Some(rules) = properties.opt_object("networkAcls")? else {
+        // Without rules trusted services are let in, which is the default of `bypass`.
+        return Ok(Network { public, private_endpoints, trusted_services: true, ..Network::default() });
+    };
+    let bypass = rules.opt_text("bypass")?.unwrap_or("AzureServices");
+    let mut instances = BTreeSet::new();
+    for rule in rules.items("resourceAccessRules")? {
+        instances.extend(rule.opt_text("resourceId")?.map(str::to_owned));
+    }
+    Ok(Network {
+        public,
+        // A word that is not known may let anybody in.
+        default_deny: rules.opt_text("defaultAction")?.is_some_and(|action| action.eq_ignore_ascii_case("Deny")),
+        lets_some_in: !rules.items("ipRules")?.is_empty() || !rules.items("virtualNetworkRules")?.is_empty(),
+        trusted_services: bypass.split(',').any(|word| word.trim().eq_ignore_ascii_case("AzureServices")),
+        instances,
+        private_endpoints,
     })
 }
 
@@ -45,6 +89,37 @@ mod tests {
         check(json!({"allowSharedKeyAccess": null}), SharedKeyAccess::Null);
         check(json!({"allowSharedKeyAccess": true}), SharedKeyAccess::Allowed);
         check(json!({"allowSharedKeyAccess": "False"}), SharedKeyAccess::Disallowed);
+    }
+
+    #[test]
+    fn the_flags_of_single_services_are_read_and_say_nothing_of_the_account() {
+        let flags = |services: serde_json::Value| {
+            let body = json!({"id": ID, "properties": {"allowSharedKeyAccessForServices": services}});
+            account(&Node::root(&body)).map(|account| (account.shared_key, account.services.to_string()))
+        };
+        let some = json!({"blob": {"enabled": false}, "file": {"enabled": true}, "queue": {}, "table": null});
+        assert_eq!(flags(some).unwrap(), (SharedKeyAccess::Absent, "blob off, file on".to_owned()));
+        assert_eq!(flags(json!(null)).unwrap().1, "");
+        assert!(flags(json!({"blob": {"enabled": "perhaps"}})).is_err());
+    }
+
+    #[test]
+    fn network_rules_are_read_and_what_is_not_known_lets_in() {
+        let read = |properties: serde_json::Value| {
+            let body = json!({"id": ID, "location": "westeurope", "properties": properties});
+            account(&Node::root(&body)).unwrap().network
+        };
+        assert!(read(json!({})).is_open());
+        assert!(read(json!({"publicNetworkAccess": "enabled", "networkAcls": {"defaultAction": "Allow"}})).is_open());
+        let shut = read(json!({"publicNetworkAccess": "Disabled", "privateEndpointConnections": [], "networkAcls": {
+            "bypass": "Logging, Metrics", "defaultAction": "deny", "ipRules": [], "virtualNetworkRules": [],
+            "resourceAccessRules": [{"tenantId": "t", "resourceId": "/subscriptions/s/*"}]}}));
+        assert!(shut.default_deny && !shut.lets_some_in && !shut.trusted_services && !shut.private_endpoints);
+        assert_eq!((shut.public, shut.instances.len()), (PublicAccess::Disabled, 1));
+        let perimeter =
+            read(json!({"publicNetworkAccess": "SecuredByPerimeter", "networkAcls": {"bypass": "AzureServices",
+            "ipRules": [{"value": "203.0.113.7"}]}}));
+        assert!(perimeter.trusted_services && perimeter.lets_some_in && !perimeter.is_open());
     }
 
     #[test]

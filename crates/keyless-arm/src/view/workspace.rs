@@ -23,6 +23,7 @@ pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
         identity: identity(node)?,
         primary_identity: properties.opt_parse("primaryUserAssignedIdentity")?,
         data_isolation: properties.opt_bool("enableDataIsolation")?,
+        managed_network: managed_network(&properties)?,
         provisioning_state: properties.opt_text("provisioningState")?.map(str::to_owned),
         // Not understood is not told: keys then count as made after it.
         created_at: node.opt_object("systemData").ok().flatten().and_then(|data| data.opt_time("createdAt").ok()?),
@@ -60,6 +61,12 @@ fn identity(node: &Node<'_>) -> Result<Identity> {
         }
     }
     Ok(Identity { system: identity.opt_parse("principalId")?, user_assigned })
+}
+
+/// Whether the service isolates the workspace; a mode that is not known may be one that does.
+fn managed_network(properties: &Node<'_>) -> Result<bool> {
+    let Some(network) = properties.opt_object("managedNetwork")? else { return Ok(false) };
+    Ok(network.opt_text("isolationMode")?.is_some_and(|mode| !mode.eq_ignore_ascii_case("Disabled")))
 }
 
 /// One compute. Its type and its identity decide whether it goes on working: neither may be guessed.

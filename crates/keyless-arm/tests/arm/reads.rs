@@ -51,7 +51,7 @@ async fn an_account_is_read_through_the_management_crate_with_the_pipelines_toke
     assert_eq!(answer.request_id.as_deref(), Some("req-1"));
     let asks = asks.lock().unwrap();
     assert_eq!(asks.len(), 1);
-    assert_eq!(asks[0].url, format!("{BASE}{}?api-version=2023-05-01", account_id()));
+    assert_eq!(asks[0].url, format!("{BASE}{}?api-version=2025-08-01", account_id()));
     assert_eq!(asks[0].token, "Bearer token-1");
     assert!(!asks[0].client_request_id.is_empty());
     assert_eq!(client.counts()[0].operation, "get storage account");

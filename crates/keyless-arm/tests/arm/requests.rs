@@ -13,13 +13,14 @@ use keyless_arm::operation::Operation;
 use keyless_arm::versions::{ApiVersions, Interface};
 use keyless_core::desired::{AuthMode, CreateKind};
 use keyless_core::id::{ArmId, ManagedIdentityId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::PrincipalType;
+use keyless_core::observed::{PrincipalType, StorageService};
 use serde_json::{Value, json};
 
 use crate::fake::{Asked, BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, reply, workspace_id};
 
 const ROLE: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
 const PRINCIPAL: &str = "5e7a1b2c-0000-4000-8000-00000000abcd";
+const POLICY: &str = "8c6a50c6-9ffd-4ae7-986f-5fa6111f9a54";
 const POLL: &str = "https://arm.example/poll?sig=opaque";
 
 fn identity_id() -> String {
@@ -28,6 +29,10 @@ fn identity_id() -> String {
 
 fn assignment_id() -> String {
     format!("{}/providers/Microsoft.Authorization/roleAssignments/{GUID}", account_id())
+}
+
+fn policy(kind: &str) -> ArmId {
+    ArmId::parse(&format!("/providers/Microsoft.Authorization/{kind}/{POLICY}")).unwrap()
 }
 
 /// Does what the operation is for. There is no operation without an arm here.
@@ -63,9 +68,19 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::GetRoleDefinition => read!(client.role_definition(account.arm(), ROLE.parse().unwrap())),
         Operation::ListDenyAssignments => read!(client.deny_assignments(account.arm())),
         Operation::ListLocks => read!(client.locks(account.arm())),
+        Operation::CountRoleAssignments => read!(client.role_assignment_count(SUBSCRIPTION.parse().unwrap())),
+        Operation::ListOwnRights => read!(client.own_rights(account.arm())),
+        Operation::ListPolicyAssignments => read!(client.policy_assignments(account.arm())),
+        Operation::GetPolicyDefinition => read!(client.policy_definition(&policy("policyDefinitions"))),
+        Operation::GetPolicySet => read!(client.policy_set(&policy("policySetDefinitions"))),
+        Operation::ListPolicyExemptions => read!(client.policy_exemptions(account.arm())),
         Operation::GetKeyUsage => {
             let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
             read!(client.key_usage(&account, from, to))
+        }
+        Operation::GetServiceUsage => {
+            let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
+            read!(client.service_usage(&account, StorageService::File, from, to))
         }
         Operation::GetManagedIdentity => read!(client.managed_identity(&identity)),
         Operation::GrantRole => {
@@ -119,8 +134,12 @@ fn answer(operation: Operation) -> Value {
             "id": format!("/providers/Microsoft.Authorization/roleDefinitions/{ROLE}"), "properties": {
             "roleName": "Storage Blob Data Contributor", "type": "BuiltInRole", "permissions": [],
         }}),
+        Operation::GetPolicyDefinition => {
+            json!({"properties": {"policyRule": {"if": {}, "then": {"effect": "audit"}}}})
+        }
+        Operation::GetPolicySet => json!({"properties": {"policyDefinitions": []}}),
         Operation::GetManagedIdentity => json!({"id": identity_id(), "properties": {"principalId": PRINCIPAL}}),
-        Operation::GetKeyUsage => json!({"interval": "PT1H", "value": [{
+        Operation::GetKeyUsage | Operation::GetServiceUsage => json!({"interval": "PT1H", "value": [{
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
         Operation::GrantRole | Operation::RevokeRole | Operation::ResyncWorkspaceKeys => json!({}),
@@ -133,7 +152,11 @@ fn answer(operation: Operation) -> Value {
         | Operation::ListAssignmentsOf
         | Operation::ListEligibilities
         | Operation::ListDenyAssignments
-        | Operation::ListLocks => json!({"value": []}),
+        | Operation::ListLocks
+        | Operation::CountRoleAssignments
+        | Operation::ListOwnRights
+        | Operation::ListPolicyAssignments
+        | Operation::ListPolicyExemptions => json!({"value": []}),
     }
 }
 
@@ -173,6 +196,7 @@ fn template(text: &str) -> String {
         (GUID, "{assignment}"),
         (ROLE, "{role}"),
         (PRINCIPAL, "{principal}"),
+        (POLICY, "{policy}"),
         ("2026-11-01T00:00:00Z/2026-11-08T00:00:00Z", "{from}/{to}"),
         ("keyless owner=prod", "{description}"),
     ] {
@@ -364,7 +388,11 @@ async fn a_version_that_the_cloud_does_not_know_gives_way_to_the_next_for_the_pr
         // Through the management crate, and for a write: whoever does not know the interface has done nothing.
         drive(Operation::SetSharedKeyAccess, &client).await.unwrap();
         drive(Operation::GetStorageAccount, &client).await.unwrap();
-        assert_eq!(versions_asked(&asks), ["2023-05-01", "2023-01-01", "2022-09-01", "2022-09-01"], "{code}");
+        assert_eq!(
+            versions_asked(&asks),
+            ["2025-08-01", "2023-05-01", "2023-01-01", "2022-09-01", "2022-09-01"],
+            "{code}"
+        );
         let bodies: Vec<Value> = asks.lock().unwrap()[..3].iter().map(|asked| asked.body.clone()).collect();
         assert!(bodies.iter().all(|body| *body == json!({"properties": {"allowSharedKeyAccess": false}})));
         tokio::time::advance(std::time::Duration::from_secs(7 * 3600)).await;

@@ -9,8 +9,11 @@ use crate::fake::{Asked, SUBSCRIPTION, client, reply, workspace_id};
 
 const POLL: &str = "https://arm.example/poll?sig=opaque";
 
+/// Statuses with their headers and bodies, in the order in which they are given.
+type Answers = &'static [(u16, &'static [(&'static str, &'static str)], &'static str)];
+
 /// What comes of it when Azure answers with these, one after the other.
-async fn resync(answers: &'static [(u16, &[(&str, &str)], &str)]) -> (Result<Written, WriteError>, Vec<Asked>) {
+async fn resync(answers: Answers) -> (Result<Written, WriteError>, Vec<Asked>) {
     let (client, asks) = client(move |number, _| async move {
         let (status, headers, body) = answers[(number - 1).min(answers.len() - 1)];
         reply(status, headers, body)

@@ -14,6 +14,7 @@ use keyless_core::catalog;
 use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
+use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
@@ -50,6 +51,8 @@ pub(crate) enum Fault {
     Refused,
     /// The right to have a workspace take keys is missing; everything else works.
     NoRightToKeys,
+    /// Azure cannot tell the name of the grant from another's.
+    Clash,
     /// Accepted, and nothing happens.
     DoesNotStick,
     /// A grant that is made and that lists do not show, until it is written again without this.
@@ -79,8 +82,17 @@ pub(crate) struct State {
     pub(crate) members: BTreeSet<(PrincipalId, PrincipalId)>,
     /// Somebody signs with the key of these accounts, until then.
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
+    /// Refused requests: whose account, when, signed how, how many.
+    pub(crate) refused: Vec<(StorageAccountId, Timestamp, Signed, u64)>,
     /// What workspaces hold beside their own account.
     pub(crate) datastores: BTreeMap<WorkspaceId, Vec<Datastore>>,
+    /// Role assignments elsewhere in the subscription.
+    pub(crate) other_assignments: u32,
+    /// Rights that the controller lacks.
+    pub(crate) no_right: BTreeSet<&'static str>,
+    /// Policies, at every scope.
+    pub(crate) policies: Vec<PolicyAssignment>,
+    pub(crate) definitions: BTreeMap<ArmId, PolicyDefinition>,
     /// Operations that fail.
     pub(crate) down: BTreeSet<&'static str>,
     /// Operations that the caller has no right to.
@@ -102,6 +114,8 @@ pub(crate) struct State {
     /// Runs before each read.
     pub(crate) on_read: Option<Box<dyn FnMut(&'static str) + Send>>,
     pub(crate) reads: BTreeMap<&'static str, u64>,
+    /// The name of each grant that was asked for.
+    pub(crate) grant_names: Vec<AssignmentName>,
     /// When each write call came in, and what it asked.
     pub(crate) calls: Vec<(Timestamp, String)>,
     hidden: BTreeSet<ArmId>,
@@ -120,6 +134,27 @@ pub(crate) struct Cloud {
     /// The first answer's `Date` is off by so many seconds.
     pub(crate) first_off: AtomicI64,
     pub(crate) waits: Waits,
+}
+
+fn key_traffic(count: u64, last: Option<Timestamp>) -> Traffic {
+    let grains = last.map(|last| (hour(last), count)).into_iter().collect();
+    Traffic { count, last, grains }
+}
+
+fn refused_traffic(
+    refused: &[(StorageAccountId, Timestamp, Signed, u64)],
+    account: &StorageAccountId,
+    signed: Signed,
+    from: Timestamp,
+    to: Timestamp,
+) -> Traffic {
+    let mut traffic = Traffic::default();
+    for (_, at, _, count) in
+        refused.iter().filter(|(of, at, how, _)| of == account && *how == signed && (from..to).contains(at))
+    {
+        traffic.add(key_traffic(*count, Some(*at)));
+    }
+    traffic
 }
 
 pub(crate) fn waits() -> Waits {
@@ -338,6 +373,9 @@ impl Cloud {
                 Err(failed(ErrorClass::Transient, Landed::Unknown, "Timeout"))
             }
             Some(Fault::Refused) => Err(failed(ErrorClass::Refused, Landed::No, "ScopeLocked")),
+            Some(Fault::Clash) => {
+                Err(failed(ErrorClass::Transient, Landed::No, "HashConflictOnDifferentRoleAssignmentIds"))
+            }
             Some(Fault::DoesNotStick) => Ok(self.answer(Written::Changed)),
             Some(Fault::Slow(time)) => {
                 tokio::time::sleep(time).await;
@@ -390,6 +428,7 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
         identity: Identity::default(),
         primary_identity: None,
         data_isolation: None,
+        managed_network: false,
         provisioning_state: None,
         created_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
         location: "westeurope".to_owned(),
@@ -435,7 +474,9 @@ impl ReadArm for Cloud {
         self.read("account", |state| {
             state.accounts.get(id).map(|on| Account {
                 id: id.clone(),
+                network: Network::default(),
                 shared_key: if *on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
+                services: ServiceFlags::default(),
                 key_times: {
                     let made = state.made.get(id).copied();
                     let made = Some(made.unwrap_or_else(|| "2024-01-01T00:00:00Z".parse().unwrap()));
@@ -491,19 +532,72 @@ impl ReadArm for Cloud {
     async fn locks(&self, _: &ArmId) -> Read<Vec<Lock>> {
         self.read("locks", |_| Vec::new()).await
     }
+    async fn role_assignment_count(&self, _: SubscriptionId) -> Read<u32> {
+        self.read("role_assignment_count", |state| {
+            u32::try_from(state.assignments.values().map(Vec::len).sum::<usize>()).unwrap() + state.other_assignments
+        })
+        .await
+    }
+    async fn own_rights(&self, _: &ArmId) -> Read<Vec<OwnRight>> {
+        self.read("own_rights", |state| {
+            let not_actions = state.no_right.iter().map(|&action| action.to_owned()).collect();
+            let permission = Permission { actions: vec!["*".to_owned()], not_actions, ..Permission::default() };
+            vec![OwnRight { permission, conditional: false }]
+        })
+        .await
+    }
+    async fn policy_assignments(&self, _: &ArmId) -> Read<Vec<PolicyAssignment>> {
+        self.read("policy_assignments", |state| state.policies.clone()).await
+    }
+    async fn policy_definition(&self, id: &ArmId) -> Read<Option<PolicyDefinition>> {
+        self.read("policy_definition", |state| state.definitions.get(id).cloned()).await
+    }
+    async fn policy_set(&self, _: &ArmId) -> Read<Option<PolicySet>> {
+        self.read("policy_set", |_| None).await
+    }
+    async fn policy_exemptions(&self, _: &ArmId) -> Read<Vec<PolicyExemption>> {
+        self.read("policy_exemptions", |_| Vec::new()).await
+    }
     async fn key_usage(&self, account: &StorageAccountId, from: Timestamp, to: Timestamp) -> Read<KeyUsage> {
         self.read("key_usage", |state| {
             let last = state.key_users.get(account).copied().map(|until| until.min(to)).filter(|last| *last > from);
             let count = last.map_or(0, |last| last.duration_since(from).as_secs().unsigned_abs());
+            let refused = |signed| refused_traffic(&state.refused, account, signed, from, to);
             KeyUsage {
                 from,
                 to,
                 complete: true,
                 alive: true,
-                account_key: Traffic { count, last },
-                account_key_failed: Traffic::default(),
+                account_key: key_traffic(count, last),
+                account_key_failed: refused(Signed::AccountKey),
                 sas: Traffic::default(),
+                sas_failed: refused(Signed::Sas),
+                oauth_refused: refused(Signed::OAuth),
             }
+        })
+        .await
+    }
+    async fn service_usage(
+        &self,
+        account: &StorageAccountId,
+        service: StorageService,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyDetails> {
+        self.read("service_usage", |state| {
+            let mut uses = Vec::new();
+            let mut told = |api: &str, signed, refused, traffic: Traffic| {
+                if service == StorageService::File && traffic.count > 0 {
+                    let service = Some(service);
+                    uses.push(ServiceUse { service, api: api.to_owned(), signed, refused, traffic });
+                }
+            };
+            let last = state.key_users.get(account).copied().map(|until| until.min(to)).filter(|last| *last > from);
+            told("GetFile", Signed::AccountKey, false, key_traffic(u64::from(last.is_some()), last));
+            for signed in [Signed::AccountKey, Signed::Sas, Signed::OAuth] {
+                told("Unknown", signed, true, refused_traffic(&state.refused, account, signed, from, to));
+            }
+            KeyDetails { from, to, complete: true, uses }
         })
         .await
     }
@@ -529,6 +623,7 @@ impl WriteArm for Cloud {
         }
     }
     async fn grant_role(&self, _: WritePermit, grant: &Grant) -> Write {
+        self.lock().grant_names.push(grant.name);
         let what = format!("grant {} {}", catalog::role_name(grant.role), grant.scope.name());
         self.write(what, Effect::Grant(grant.clone())).await
     }

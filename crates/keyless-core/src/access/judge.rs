@@ -17,7 +17,7 @@ use super::{Cover, Denial, Path, Question, Trust, allows};
 pub struct Answer<'a> {
     /// How it stands.
     pub cover: Cover,
-    /// Every grant that gives some of the data actions, also those that are not enough.
+    /// Every grant that reaches the principal at the account, also those that are not enough or give nothing of it.
     pub paths: Vec<Path<'a>>,
     /// The data actions that no sufficient grant gives.
     pub missing: Vec<&'static str>,
@@ -128,9 +128,6 @@ fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, t
             .filter(|action| definition.permissions.iter().any(|block| allows(block, action)))
             .copied()
             .collect();
-        if gives.is_empty() {
-            continue;
-        }
         let trust = Trust::of(question, assignment, definition, through, observed, waits);
         let is_enough = question.takes(assignment.condition.as_deref());
         paths.push(Path { assignment, definition, through, gives, is_enough, trust });

@@ -2,13 +2,14 @@
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::catalog::CatalogRole;
 use crate::desired::Waits;
 use crate::id::PrincipalId;
 use crate::observed::{Observed, PrincipalType, RoleAssignment, RoleDefinition};
 
-use super::Question;
+use super::{Question, matches};
 
-/// One assignment that gives the principal some of the data actions in question.
+/// One assignment that reaches the principal.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Path<'a> {
     /// The assignment.
@@ -17,12 +18,24 @@ pub struct Path<'a> {
     pub definition: &'a RoleDefinition,
     /// The group it is made to, if it reaches the principal through one.
     pub through: Option<PrincipalId>,
-    /// The data actions in question that it gives.
+    /// The data actions in question that it gives: none where the role only sounds right.
     pub gives: Vec<&'static str>,
     /// Whether the need takes it: it has no condition, or just the one that is asked for.
     pub is_enough: bool,
     /// When it may be relied on.
     pub trust: Trust,
+}
+
+impl Path<'_> {
+    /// The data actions of `role` that a block of the definition names and then subtracts.
+    #[must_use]
+    pub fn holes(&self, role: &CatalogRole) -> Vec<&'static str> {
+        let named = |action: &str| {
+            let patterns = self.definition.permissions.iter().flat_map(|block| &block.data_actions);
+            patterns.into_iter().any(|pattern| matches(pattern, action))
+        };
+        role.data_actions.iter().filter(|action| !self.gives.contains(action) && named(action)).copied().collect()
+    }
 }
 
 /// Since when a path counts.

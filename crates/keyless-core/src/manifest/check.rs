@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::catalog::{ScenarioIdentity, find_scenarios};
-use crate::desired::AuthMode;
+use crate::desired::{AuthMode, LONGEST_KEY_IDLE};
 
 use super::kinds::{
-    AccessEntry, AccessProfile, ChangeWindow, CreateSpec, Defaults, Fleet, KindWord, Principal, Scope, Workspace,
-    WorkspaceIdentity,
+    AccessEntry, AccessProfile, ChangeWindow, CreateSpec, Defaults, Fleet, KindWord, Principal, SasAcceptance, Scope,
+    StorageAccount, Workspace, WorkspaceIdentity,
 };
 use super::node::{Node, Place, Value};
 use super::wire::{At, Fields, Reader};
@@ -115,6 +115,36 @@ pub(super) fn fleet(fleet: &Fleet, reader: &mut Reader<'_>) {
     }
     if let Some(At { value: defaults, .. }) = &spec.defaults {
         floors(defaults, reader);
+        evidence_lasts(defaults.key_idle.as_ref(), "spec.defaults.keyIdle", reader);
+    }
+    for At { value: entry, .. } in items(spec.accept_sas.as_ref()) {
+        accepts_something(entry, reader);
+    }
+}
+
+pub(super) fn account(account: &StorageAccount, reader: &mut Reader<'_>) {
+    let Some(At { value: spec, .. }) = &account.spec else { return };
+    evidence_lasts(spec.key_idle.as_ref(), "spec.keyIdle", reader);
+}
+
+/// Nobody can look further back than Azure keeps what it counted, so a longer `keyIdle` would hold the key for ever.
+fn evidence_lasts(given: Option<&At<Duration>>, field: &str, reader: &mut Reader<'_>) {
+    if let Some(At { value, at }) = given
+        && *value > LONGEST_KEY_IDLE
+    {
+        let days = value.as_secs().div_ceil(24 * 60 * 60);
+        let message = format!("`{field}` is {days} days, but Azure keeps metrics for 93");
+        reader.problem(*at, message, Some("at most `92d`, for the newest metrics are not complete".to_owned()));
+    }
+}
+
+/// A selector must name accounts, and accounts are in subscriptions.
+fn accepts_something(entry: &SasAcceptance, reader: &mut Reader<'_>) {
+    for At { value: scope, at } in items(entry.accounts.as_ref()) {
+        if scope.subscription().is_none() {
+            let hint = "as in `/subscriptions/GUID`, with a resource group or account below it if need be".to_owned();
+            reader.problem(*at, format!("`{scope}` holds no account: it is not in a subscription"), Some(hint));
+        }
     }
 }
 

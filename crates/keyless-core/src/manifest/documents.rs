@@ -128,7 +128,7 @@ fn read_part(path: &str, part: Part<'_>, documents: &mut Documents, report: &mut
                 check::workspace(&node, workspace, reader);
             });
         }
-        Some(Kind::StorageAccount) => keep(&node, &mut reader, &mut documents.accounts, |_, _| {}),
+        Some(Kind::StorageAccount) => keep(&node, &mut reader, &mut documents.accounts, check::account),
         Some(Kind::AccessProfile) => {
             keep(&node, &mut reader, &mut documents.profiles, check::profile);
         }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use crate::catalog::Level;
 use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, GrantScope, Isolation, ServiceGrants};
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
+use crate::observed::StorageService;
 
 use super::check::{asks_for_something, names_one_principal};
 use super::condition::Condition;
@@ -139,7 +140,7 @@ object! {
     elsewhere {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
         "keyIdle" => "`keyIdle` belongs on a StorageAccount document or in the Fleet's `defaults`",
-        "acceptSas" => "`acceptSas` belongs on a StorageAccount document",
+        "acceptSas" => "`acceptSas` belongs on a StorageAccount document or in the Fleet",
         "acceptOneWay" => "`acceptOneWay` belongs on a StorageAccount document",
         "acceptUnknownKeyUse" => "`acceptUnknownKeyUse` belongs on a StorageAccount document",
     }
@@ -320,6 +321,8 @@ object! {
         optional change_windows("changeWindows"): Vec<At<ChangeWindow>>,
         /// Safety limits.
         optional guard("guard"): Guard,
+        /// SAS traffic that is known and accepted, by account and service.
+        optional accept_sas("acceptSas"): Vec<At<SasAcceptance>>,
     }
     elsewhere {
         "rollout" => "`rollout` is not offered yet",
@@ -405,6 +408,22 @@ object! {
 }
 
 object! {
+    /// SAS traffic to some accounts that a named person accepted until a date.
+    SasAcceptance {
+        /// Ids of accounts, or of resource groups or subscriptions of accounts.
+        required accounts("accounts"): Vec<At<ArmId>>,
+        /// The services it is about; all if left out.
+        optional services("services"): Vec<At<StorageService>>,
+        /// Why.
+        required reason("reason"): Prose,
+        /// Who answers for it.
+        required owner("owner"): Line,
+        /// Until when it holds.
+        required until("until"): Timestamp,
+    }
+}
+
+object! {
     /// Something known not to work that a named person accepted until a date.
     AcceptedIncompatibility {
         /// What.
@@ -438,6 +457,19 @@ words! {
     Enforcement as "Enforcement" {
         "observe" => Enforcement::Observe,
         "enforce" => Enforcement::Enforce,
+    }
+}
+
+words! {
+    /// A service of a storage account.
+    StorageService as "StorageService" {
+        "blob" => StorageService::Blob,
+        "file" => StorageService::File,
+        "queue" => StorageService::Queue,
+        "table" => StorageService::Table,
+    }
+    hints {
+        "dfs" => "Data Lake Storage is part of `blob`",
     }
 }
 

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use crate::desired::{
     Acceptance, AfterSuspend, ChangeWindow, Create, CreateKind, Desired, DesiredAccount, DesiredWorkspace, Enforcement,
-    Fleet, Parts, Revision, Scope, Suspend, Waits,
+    Fleet, Parts, Revision, SasAcceptance, Scope, Suspend, Waits,
 };
 
 use super::across;
@@ -97,6 +97,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
         enforcement: defaults.and_then(|d| d.enforcement).map_or(standard.enforcement, |given| given.value),
         prune: defaults.and_then(|d| d.prune).map_or(standard.prune, |given| given.value),
         change_windows: spec.change_windows.iter().flat_map(values).filter_map(change_window).collect(),
+        accept_sas: spec.accept_sas.iter().flat_map(values).filter_map(sas_acceptance).collect(),
         paused: spec.guard.as_ref().and_then(|guard| guard.value.paused).map_or(standard.paused, |given| given.value),
     }
 }
@@ -106,6 +107,19 @@ fn change_window(window: &kinds::ChangeWindow) -> Option<ChangeWindow> {
         days: window.days.iter().flat_map(values).map(|day| day.0).collect(),
         from: window.from?.value.0,
         to: window.to?.value.0,
+    })
+}
+
+/// An acceptance by selector; nothing at all if it is written down wrongly.
+fn sas_acceptance(given: &kinds::SasAcceptance) -> Option<SasAcceptance> {
+    Some(SasAcceptance {
+        accounts: given.accounts.as_ref()?.value.iter().map(|id| id.value.clone()).collect(),
+        services: given.services.iter().flat_map(values).copied().collect(),
+        acceptance: Acceptance {
+            reason: given.reason.as_ref()?.value.0.clone(),
+            owner: given.owner.as_ref()?.value.0.clone(),
+            until: given.until?.value,
+        },
     })
 }
 

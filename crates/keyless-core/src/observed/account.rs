@@ -2,7 +2,7 @@
 
 use crate::id::StorageAccountId;
 
-use super::KeyTimes;
+use super::{KeyTimes, Network, ServiceFlags};
 
 /// A storage account.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -11,6 +11,10 @@ pub struct Account {
     pub id: StorageAccountId,
     /// The flag as Azure reports it.
     pub shared_key: SharedKeyAccess,
+    /// The flags of single services, where Azure shows them.
+    pub services: ServiceFlags,
+    /// Who may reach it over the network.
+    pub network: Network,
     /// When its keys were made.
     pub key_times: KeyTimes,
     /// The region, for throttling buckets and messages.

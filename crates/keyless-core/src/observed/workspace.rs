@@ -48,6 +48,8 @@ pub struct Workspace {
     pub primary_identity: Option<ManagedIdentityId>,
     /// `properties.enableDataIsolation`; absent reads as `None`.
     pub data_isolation: Option<bool>,
+    /// Whether the service runs it in a network of its own: `properties.managedNetwork.isolationMode`.
+    pub managed_network: bool,
     /// `properties.provisioningState`; absent means done.
     pub provisioning_state: Option<String>,
     /// `systemData.createdAt`, where told.

@@ -1,12 +1,16 @@
 //! One pure function for each gate: desired and observed in, open or not and why out.
 //!
-//! [`workspace`] guards a switch of one workspace, [`account`] the flag of the account, [`write`] every change.
+//! [`workspace`] guards a switch of one workspace, [`account`] and [`mod@key_idle`] the flag of the account, [`write`] every
+//! change.
 
 mod account;
 mod back;
+pub(super) mod barriers;
 mod compatible;
 mod hub;
+mod key_idle;
 mod keys;
+pub(super) mod network;
 mod workspace;
 mod write;
 
@@ -14,10 +18,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::gate::{GateState, ReadSet};
 
-pub(super) use account::{all_on_identity, key_idle, no_stored_keys, subscriptions_listed};
+pub(super) use account::{all_on_identity, no_stored_keys, subscriptions_listed};
 pub(super) use back::went_back;
 pub(super) use compatible::{compatible, detect};
 pub(super) use hub::hub_there;
+pub(super) use key_idle::key_idle;
 pub(super) use keys::{is_owed, keys_taken, staleness};
 pub(super) use workspace::{key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there};
 pub(super) use write::{account_active, booted, caution, not_refused, settled, unlocked, window, workspace_active};

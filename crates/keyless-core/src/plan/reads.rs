@@ -9,6 +9,7 @@ use crate::id::{PrincipalId, WorkspaceId};
 use crate::observed::Observed;
 
 use super::Step;
+use super::gates::barriers;
 use super::needs::{self, Resolved};
 
 /// What every pass reads first: enough to tell drift.
@@ -43,13 +44,15 @@ fn principal_reads(desired: &KeyDesired, id: &WorkspaceId) -> ReadSet {
 /// What is read again, after planning and right before the write, so that every gate of the step is judged afresh.
 #[must_use]
 pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> ReadSet {
-    let mut reads = ReadSet { account: true, locks: true, ..ReadSet::default() };
+    let barriers = Box::new(barriers::reads(&step.action, &desired.account_id));
+    let mut reads = ReadSet { account: true, locks: true, denies: true, barriers, ..ReadSet::default() };
     for id in &step.workspaces {
         reads.add(principal_reads(desired, id));
     }
     match &step.action {
         Action::GrantRole(grant) => {
             reads.assignments = true;
+            reads.barriers.assignment_counts.extend(grant.scope.subscription());
             // That no group of its gives what is missing, if it was looked up.
             reads.groups.extend(observed.groups.contains_key(&grant.principal).then_some(grant.principal));
         }
@@ -57,7 +60,6 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.workspaces.insert(workspace.clone());
             if *mode == crate::desired::AuthMode::Identity {
                 reads.assignments = true;
-                reads.denies = true;
                 reads.groups.extend(groups_rested_on(desired, observed, workspace));
                 reads.computes.insert(workspace.clone());
                 reads.identities.extend(identities_of_computes(observed, workspace));
@@ -74,6 +76,8 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
         Action::SetSharedKeyAccess { allowed: false, .. } => {
             reads.listings = true;
             reads.key_usage = true;
+            // Only then does it decide anything; elsewhere it names people.
+            reads.key_details = desired.accepted_sas().any(|(services, _)| !services.is_empty());
             reads.elsewhere = true;
             reads.workspaces.extend(observed.workspaces.keys().cloned());
             reads.datastores.extend(observed.workspaces.keys().cloned());

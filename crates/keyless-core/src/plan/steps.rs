@@ -3,14 +3,18 @@
 //! Forward: grants, mode to identity, key off. Back: key on, keys taken anew, mode to accesskey, leavers' grants. The articles describe the way back in
 //! the other order, which leaves a moment in which a workspace wants a key the account refuses.
 
+mod barriers;
 mod create;
+mod evidence;
 mod grants;
+mod holders;
 mod incompatible;
 mod key;
 mod modes;
 mod neighbours;
 mod resync;
 mod revokes;
+mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -76,6 +80,10 @@ impl<'a> Planner<'a> {
             self.modes(&views, &target);
             self.key_off(&target);
             self.revokes(&views);
+            self.service_flags();
+            self.watch();
+            self.note_locks();
+            self.foreign_holders(&views);
             self.neighbours();
         }
         Plan {
@@ -169,5 +177,22 @@ impl Checks {
         }
         self.all_open &= state.is_open();
         self.gates.push(GateCheck { gate, state });
+    }
+
+    /// Adds gates that are asked for together, because each pass goes back for reads only so often. The first of two of
+    /// one name counts unless the second is more shut.
+    fn look_together(&mut self, gates: impl IntoIterator<Item = (Gate, Judged)>) {
+        let may_matter = self.all_open || self.look == Look::Everything;
+        for (gate, (state, wants)) in gates {
+            if may_matter {
+                self.wants.add(wants);
+            }
+            self.all_open &= state.is_open();
+            match self.gates.iter_mut().find(|check| check.gate == gate) {
+                Some(check) if gates::caution(&state) <= gates::caution(&check.state) => {}
+                Some(check) => check.state = state,
+                None => self.gates.push(GateCheck { gate, state }),
+            }
+        }
     }
 }

@@ -12,6 +12,7 @@
 )]
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -21,6 +22,7 @@ use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Limits, Look, Plan};
+use keyless_core::policy::*;
 use uuid::Uuid;
 
 pub const SUBSCRIPTION: &str = "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90";
@@ -100,9 +102,129 @@ pub struct World {
     /// When a workspace in access-key mode last signed with the key.
     pub last_workspace_use: Option<Timestamp>,
     pub sas: u64,
+    /// Requests with a SAS in the last hour by service, besides `sas`.
+    pub sas_by_service: BTreeMap<StorageService, u64>,
+    /// Since when the account is watched, and what was refused since.
+    pub watch: Option<WatchFrom>,
+    pub denied: Vec<ServiceUse>,
     pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
+    pub barriers: Bars,
+    pub network: Network,
+}
+
+/// What bars writes, in plain words.
+#[derive(Debug, Clone, Default)]
+pub struct Bars {
+    /// The controller lacks the right to write these.
+    pub no_right: BTreeSet<&'static str>,
+    /// Policies, at every scope.
+    pub policies: Vec<Bar>,
+    /// A read-only lock on every workspace, and on nothing else.
+    pub workspaces_locked: bool,
+    /// How many role assignments the subscription has beside those of the account.
+    pub other_assignments: u32,
+}
+
+/// A policy that refuses one value.
+#[derive(Debug, Clone)]
+pub struct Bar {
+    pub alias: &'static str,
+    pub value: &'static str,
+    pub enforced: bool,
+    pub exempt_until: Option<Timestamp>,
+}
+
+/// A policy in force that refuses the value.
+pub fn bar(alias: &'static str, value: &'static str) -> Bar {
+    Bar { alias, value, enforced: true, exempt_until: None }
+}
+
+pub const ACCOUNT_FLAG: &str = "Microsoft.Storage/storageAccounts/allowSharedKeyAccess";
+pub const MODE: &str = "Microsoft.MachineLearningServices/workspaces/systemDatastoresAuthMode";
+
+impl Bars {
+    /// Whether a policy refuses the value now.
+    pub fn refuses(&self, alias: &str, value: &str, now: Timestamp) -> bool {
+        self.policies.iter().any(|bar| {
+            bar.enforced && bar.alias == alias && bar.value == value && bar.exempt_until.is_none_or(|at| at <= now)
+        })
+    }
+
+    fn observe(&self, workspaces: impl Iterator<Item = WorkspaceId>, held: u32, now: Timestamp) -> Barriers {
+        let id = |kind: &str, name: String| {
+            ArmId::parse(&format!("/providers/Microsoft.Authorization/{kind}/{name}")).unwrap()
+        };
+        let mut policies = Policies {
+            assignments: Vec::new(),
+            exemptions: Reading::known(Vec::new(), now),
+            sets: BTreeMap::new(),
+            definitions: BTreeMap::new(),
+        };
+        let mut exemptions = Vec::new();
+        for (n, bar) in self.policies.iter().enumerate() {
+            let (definition, assignment) =
+                (id("policyDefinitions", format!("d{n}")), id("policyAssignments", format!("a{n}")));
+            policies.assignments.push(PolicyAssignment {
+                id: assignment.clone(),
+                definition: definition.clone(),
+                enforced: bar.enforced,
+                not_scopes: Vec::new(),
+                parameters: BTreeMap::from([("Effect".to_owned(), PolicyValue::Word("deny".to_owned()))]),
+                altered: false,
+            });
+            let (kind, _) = bar.alias.rsplit_once('/').unwrap();
+            let field = |field: &str, word: &str| PolicyCondition::Field {
+                field: field.to_owned(),
+                test: PolicyTest::Equals,
+                value: PolicyValue::Word(word.to_owned()),
+            };
+            let rule = PolicyDefinition {
+                name: format!("no {}", bar.value),
+                defaults: BTreeMap::from([("effect".to_owned(), PolicyValue::Word("Audit".to_owned()))]),
+                condition: PolicyCondition::All(vec![field("type", kind), field(bar.alias, bar.value)]),
+                effect: PolicyValue::Parameter("effect".to_owned()),
+                sets: Vec::new(),
+                bars_delete: false,
+            };
+            policies.definitions.insert(definition, Reading::known(Arc::new(rule), now));
+            if let Some(expires) = bar.exempt_until {
+                exemptions.push(PolicyExemption {
+                    id: id("policyExemptions", format!("e{n}")),
+                    scope: ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}")).unwrap(),
+                    assignment,
+                    references: BTreeSet::new(),
+                    expires: Some(expires),
+                    altered: false,
+                });
+            }
+        }
+        policies.exemptions = Reading::known(exemptions, now);
+        let permission = Permission {
+            actions: vec!["*".to_owned()],
+            not_actions: self.no_right.iter().map(|&action| action.to_owned()).collect(),
+            ..Permission::default()
+        };
+        let rights = vec![OwnRight { permission, conditional: false }];
+        let group = ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg")).unwrap();
+        let mut barriers = Barriers::default();
+        for id in workspaces {
+            let lock = format!("{id}/providers/Microsoft.Authorization/locks/own");
+            let lock = Lock { id: ArmId::parse(&lock).unwrap(), scope: id.arm().clone(), level: LockLevel::ReadOnly };
+            let locks = if self.workspaces_locked { vec![lock] } else { Vec::new() };
+            barriers.locks.insert(id.arm().clone(), Reading::known(locks, now));
+            barriers.policies.insert(id.arm().clone(), Reading::known(policies.clone(), now));
+            barriers.rights.insert(id.arm().clone(), Reading::known(rights.clone(), now));
+        }
+        for scope in [account_id().arm().clone(), group] {
+            barriers.policies.insert(scope.clone(), Reading::known(policies.clone(), now));
+            barriers.rights.insert(scope, Reading::known(rights.clone(), now));
+        }
+        let count = Reading::known(self.other_assignments + held, now);
+        barriers.assignment_counts.insert(account_id().subscription(), count);
+        barriers
+    }
 }
 
 impl World {
@@ -125,8 +247,13 @@ impl World {
             key_user_until: None,
             last_workspace_use: None,
             sas: 0,
+            sas_by_service: BTreeMap::new(),
+            watch: None,
+            denied: Vec::new(),
             endpoints: Vec::new(),
             elsewhere: Vec::new(),
+            barriers: Bars::default(),
+            network: Network::default(),
         };
         for role in catalog::ROLES {
             world.define(role.id, role.name, role.data_actions, &[], true);
@@ -216,7 +343,9 @@ impl World {
         let account = Account {
             id: account_id(),
             shared_key: self.key,
+            services: ServiceFlags::default(),
             key_times: self.told_key_times(),
+            network: self.network.clone(),
             location: "westeurope".to_owned(),
         };
         observed.account = Reading::known(Some(account), now);
@@ -232,6 +361,7 @@ impl World {
                 identity: Identity { system: truth.system, user_assigned: BTreeMap::new() },
                 primary_identity: None,
                 data_isolation: None,
+                managed_network: false,
                 provisioning_state: Some("Succeeded".to_owned()),
                 created_at: truth.created_at,
                 location: truth.location.clone(),
@@ -274,15 +404,50 @@ impl World {
                 to,
                 complete: true,
                 alive: true,
-                account_key: Traffic { count: u64::from(last.is_some()) * 7, last },
+                account_key: key_traffic(last),
                 account_key_failed: Traffic::default(),
-                sas: Traffic { count: self.sas, last: None },
+                sas: self.sas_traffic(to, self.sas + self.sas_by_service.values().sum::<u64>()),
+                sas_failed: Traffic::default(),
+                oauth_refused: Traffic::default(),
             },
             now,
         );
+        let one = |service, signed, traffic| ServiceUse {
+            service: Some(service),
+            api: "GetFile".to_owned(),
+            signed,
+            refused: false,
+            traffic,
+        };
+        let mut uses = Vec::new();
+        if last.is_some() {
+            let traffic = key_traffic(last);
+            uses.push(one(StorageService::File, Signed::AccountKey, traffic));
+        }
+        if self.sas > 0 {
+            uses.push(one(StorageService::Blob, Signed::Sas, self.sas_traffic(to, self.sas)));
+        }
+        for (service, count) in &self.sas_by_service {
+            uses.push(one(*service, Signed::Sas, self.sas_traffic(to, *count)));
+        }
+        observed.key_details = Reading::known(KeyDetails { from, to, complete: true, uses }, now);
+        let since = self.watch.map_or(now, |watch| watch.at);
+        let uses = self.denied.clone();
+        observed.denials = Reading::known(KeyDetails { from: since, to: now, complete: true, uses }, now);
+        let held = u32::try_from(self.assignments.len()).unwrap();
+        observed.barriers = self.barriers.observe(self.workspaces.keys().cloned(), held, now);
         observed.history.key_on_since = self.key_on_since;
         observed.history.keys_taken = self.keys_taken.clone();
+        observed.history.watch = self.watch;
         observed
+    }
+
+    fn sas_traffic(&self, to: Timestamp, count: u64) -> Traffic {
+        if count == 0 {
+            return Traffic::default();
+        }
+        let start = hour(to - SignedDuration::from_secs(1));
+        Traffic { count, last: Some(to), grains: BTreeMap::from([(start, count)]) }
     }
 
     fn told_key_times(&self) -> KeyTimes {
@@ -390,6 +555,12 @@ impl World {
         }
         works
     }
+}
+
+/// Seven requests in the hour of the last one.
+fn key_traffic(last: Option<Timestamp>) -> Traffic {
+    let grains = last.map(|last| (hour(last - SignedDuration::from_secs(1)), 7)).into_iter().collect();
+    Traffic { count: last.map_or(0, |_| 7), last, grains }
 }
 
 /// Both keys, made at once.

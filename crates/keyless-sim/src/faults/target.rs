@@ -54,7 +54,17 @@ const BELOW: [(&str, &[(&str, &str)]); 5] = [
             ("GET PUT DELETE", "/providers/Microsoft.OperationalInsights/workspaces/{}"),
         ],
     ),
-    (ACCOUNT, &[("GET HEAD PUT PATCH DELETE", ""), ("POST", "/listKeys")]),
+    (
+        ACCOUNT,
+        &[
+            ("GET HEAD PUT PATCH DELETE", ""),
+            ("POST", "/listKeys"),
+            ("GET", "/blobServices/{}/providers/Microsoft.Insights/metrics"),
+            ("GET", "/fileServices/{}/providers/Microsoft.Insights/metrics"),
+            ("GET", "/queueServices/{}/providers/Microsoft.Insights/metrics"),
+            ("GET", "/tableServices/{}/providers/Microsoft.Insights/metrics"),
+        ],
+    ),
     (
         WORKSPACE,
         &[
@@ -81,7 +91,7 @@ const LISTS: [&str; 3] = [
 ];
 
 /// What is answered at every scope.
-const EXTENSIONS: [(&str, &str); 12] = [
+const EXTENSIONS: [(&str, &str); 16] = [
     ("GET", "/providers/Microsoft.Authorization/roleAssignments"),
     ("GET PUT DELETE", "/providers/Microsoft.Authorization/roleAssignments/{}"),
     ("GET", "/providers/Microsoft.Authorization/roleDefinitions"),
@@ -92,6 +102,10 @@ const EXTENSIONS: [(&str, &str); 12] = [
     ("GET PUT DELETE", "/providers/Microsoft.Authorization/locks/{}"),
     ("GET", "/providers/Microsoft.Authorization/policyAssignments"),
     ("GET", "/providers/Microsoft.Authorization/policyAssignments/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policyDefinitions/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policySetDefinitions/{}"),
+    ("GET", "/providers/Microsoft.Authorization/policyExemptions"),
+    ("GET", "/providers/Microsoft.Authorization/permissions"),
     ("GET PUT PATCH DELETE", "/providers/Microsoft.Resources/tags/{}"),
     ("GET", "/providers/Microsoft.Insights/metrics"),
 ];

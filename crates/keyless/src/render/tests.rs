@@ -7,7 +7,8 @@ use keyless_core::catalog::find_scenarios;
 use keyless_core::desired::{AuthMode, Revision};
 use keyless_core::gate::{Gate, GateCheck, GateState, ReadSet};
 use keyless_core::id::{PrincipalId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{ObservedAuthMode, PrincipalType, SharedKeyAccess, WorkspaceKind};
+use keyless_core::observed::{ObservedAuthMode, PrincipalType, SharedKeyAccess, Signed, StorageService, WorkspaceKind};
+use keyless_core::plan::finding::{Accepted, KeyUse};
 use keyless_core::plan::{Drift, Finding, Step};
 use uuid::uuid;
 
@@ -152,4 +153,49 @@ fn text_from_azure_cannot_forge_markdown() {
     plan.findings.insert(Finding::Contradiction { what: "</details> **x** @all\n# y".to_owned() });
     let text = fleet(vec![plan]).render(Output::Markdown);
     assert!(text.contains("&lt;/details&gt; \\*\\*x\\*\\* \\@all \\# y"), "{text}");
+}
+
+#[test]
+fn evidence_of_key_use_has_fields_of_its_own_and_one_line_in_every_form() {
+    let mut plan = empty("stfraud");
+    plan.findings.insert(Finding::KeyUse(KeyUse {
+        service: Some(StorageService::File),
+        api: "GetFile".to_owned(),
+        signed: Signed::AccountKey,
+        requests: 118,
+        hours: 3,
+        last: Some(at("2026-11-01T08:00:00Z")),
+    }));
+    plan.findings.insert(Finding::KeyRefused { requests: 2, hours: 1, off: vec![StorageService::Queue] });
+    plan.findings.insert(Finding::Accepted(Accepted {
+        what: "acceptSas",
+        services: vec![StorageService::Blob],
+        reason: "exports".to_owned(),
+        owner: "ada".to_owned(),
+        until: at("2026-12-01T00:00:00Z"),
+        ended: false,
+    }));
+    plan.findings.insert(Finding::KeyByService { flags: [(StorageService::Blob, false)].into() });
+    let text = without_color(&fleet(vec![plan.clone()]).render(Output::Text));
+    let markdown = fleet(vec![plan.clone()]).render(Output::Markdown);
+    for line in [
+        "file: GetFile with the account key: 118 requests in 3 hours, the last before 2026-11-01T08:00:00Z",
+        "2 requests signed with the key were refused in 1 hour: they may be anybody's; the key is off for queue already",
+        "for blob of ada, until 2026-12-01T00:00:00Z: exports",
+        "shared key access by service: blob off; the account as a whole is on",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+        assert!(markdown.contains(line), "{line}: {markdown}");
+    }
+    let json: serde_json::Value = serde_json::from_str(&fleet(vec![plan]).render(Output::Json)).unwrap();
+    let findings = json["accounts"][0]["findings"].as_array().unwrap();
+    let of = |kind: &str| findings.iter().find(|finding| finding["kind"] == kind).unwrap();
+    assert_eq!(
+        of("keyUse")["requests"],
+        serde_json::json!({"service": "file", "api": "GetFile", "authentication": "AccountKey", "count": 118, "hours": 3,
+            "last": "2026-11-01T08:00:00Z"})
+    );
+    assert_eq!(of("keyRefused")["requests"]["count"], 2);
+    assert_eq!(of("accepted")["accepted"]["owner"], "ada");
+    assert_eq!(of("keyByService")["services"]["blob"], "off");
 }

@@ -1,12 +1,13 @@
 //! Plans as they are given to programs. Names of fields and words are stable: they are only ever added to.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use keyless_core::action::{Action, Grant};
 use keyless_core::catalog::role_name;
 use keyless_core::gate::{GateCheck, GateState};
 use keyless_core::incompatibility;
-use keyless_core::observed::{Cause, WorkspaceKind};
+use keyless_core::observed::{Cause, Signed, StorageService, WorkspaceKind};
+use keyless_core::plan::finding::{Accepted, Denied, KeyUse};
 use keyless_core::plan::{Drift, Finding, Plan, Standing, Step};
 use serde::Serialize;
 
@@ -162,6 +163,51 @@ pub(super) struct Noted {
     pub error_class: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub lift: Option<String>,
+    /// Requests to a service, of the kinds that are about them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<Requests>,
+    /// An accepted risk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub accepted: Option<AcceptedRisk>,
+    /// `on` or `off` by service.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub services: Option<BTreeMap<&'static str, &'static str>>,
+}
+
+/// How often something was asked of a service.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Requests {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub api: Option<String>,
+    /// `AccountKey`, `SAS` or `OAuth`.
+    pub authentication: &'static str,
+    pub count: u64,
+    /// In how many hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hours: Option<usize>,
+    /// The end of the last hour with any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last: Option<String>,
+    /// The start of the one hour it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hour: Option<String>,
+}
+
+/// What the files accept.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct AcceptedRisk {
+    /// The field in the files.
+    pub field: &'static str,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub services: Vec<&'static str>,
+    pub reason: String,
+    pub owner: String,
+    pub until: String,
+    pub ended: bool,
 }
 
 impl Fleet {
@@ -306,9 +352,13 @@ impl Noted {
             Finding::ScenarioMisplaced { workspace, scenario: _, kind: _ } => {
                 ("scenarioMisplaced", Some(workspace), None)
             }
-            Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
             Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
                 ("grantUnwanted", None, Some(principal.to_string()))
+            }
+            Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
+            Finding::Barrier { kind, what: _ } => (kind.as_str(), None, None),
+            Finding::ForeignHolder { principal, role: _, scope: _ } => {
+                ("foreignHolder", None, Some(principal.to_string()))
             }
             Finding::Incompatible { workspace, id: _, found: _, accepted: _ } => {
                 ("incompatible", Some(workspace), None) //
@@ -317,13 +367,78 @@ impl Noted {
             Finding::PrincipalMissing { workspace, principal, why: _ } => {
                 ("principalMissing", Some(workspace), Some(principal.clone()))
             }
+            Finding::KeyUse(_) => ("keyUse", None, None),
+            Finding::KeyRefused { requests: _, hours: _, off: _ } => ("keyRefused", None, None),
+            Finding::Accepted(_) => ("accepted", None, None),
+            Finding::KeyByService { flags: _ } => ("keyByService", None, None),
+            Finding::KeyUserDenied(_) => ("keyUserDenied", None, None),
+            Finding::Unwatched { why: _, cause: _ } => ("unwatched", None, None),
         };
         let Cause { class, lift } = match finding {
-            Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } => cause.clone(),
+            Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } | Finding::Unwatched { cause, .. } => {
+                cause.clone()
+            }
             _ => Cause::default(),
         };
         let workspace = workspace.map(|id| id.as_str().to_owned());
-        Self { kind, message: finding.to_string(), workspace, principal, error_class: class, lift }
+        let message = finding.to_string();
+        let (requests, accepted) = (Requests::of(finding), AcceptedRisk::of(finding));
+        let services = match finding {
+            Finding::KeyByService { flags } => {
+                Some(flags.iter().map(|(service, on)| (service.as_str(), if *on { "on" } else { "off" })).collect())
+            }
+            _ => None,
+        };
+        Self { kind, message, workspace, principal, error_class: class, lift, requests, accepted, services }
+    }
+}
+
+impl Requests {
+    fn of(finding: &Finding) -> Option<Self> {
+        match finding {
+            Finding::KeyUse(KeyUse { service, api, signed, requests, hours, last }) => Some(Self {
+                service: service.map(StorageService::as_str),
+                api: Some(api.clone()),
+                authentication: signed.as_str(),
+                count: *requests,
+                hours: Some(*hours),
+                last: last.map(moment),
+                hour: None,
+            }),
+            Finding::KeyRefused { requests, hours, off: _ } => Some(Self {
+                service: None,
+                api: None,
+                authentication: Signed::AccountKey.as_str(),
+                count: *requests,
+                hours: Some(*hours),
+                last: None,
+                hour: None,
+            }),
+            Finding::KeyUserDenied(Denied { hour, service, api, signed, requests, .. }) => Some(Self {
+                service: service.map(StorageService::as_str),
+                api: (!api.is_empty()).then(|| api.clone()),
+                authentication: signed.as_str(),
+                count: *requests,
+                hours: None,
+                last: None,
+                hour: Some(moment(*hour)),
+            }),
+            _ => None,
+        }
+    }
+}
+
+impl AcceptedRisk {
+    fn of(finding: &Finding) -> Option<Self> {
+        let Finding::Accepted(Accepted { what, services, reason, owner, until, ended }) = finding else { return None };
+        Some(Self {
+            field: what,
+            services: services.iter().map(|service| service.as_str()).collect(),
+            reason: reason.clone(),
+            owner: owner.clone(),
+            until: moment(*until),
+            ended: *ended,
+        })
     }
 }
 

@@ -94,6 +94,12 @@ pub(crate) struct Overrides {
     /// Versions for role assignments, role definitions and deny assignments
     #[arg(long, env = "KEYLESS_API_VERSIONS_AUTHORIZATION", value_name = "VERSION,VERSION")]
     pub(super) api_versions_authorization: Option<VersionList>,
+    /// Versions for policies
+    #[arg(long, env = "KEYLESS_API_VERSIONS_POLICIES", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_policies: Option<VersionList>,
+    /// Versions for exemptions from policies
+    #[arg(long, env = "KEYLESS_API_VERSIONS_POLICY_EXEMPTIONS", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_policy_exemptions: Option<VersionList>,
     /// Versions for roles that could be activated
     #[arg(long, env = "KEYLESS_API_VERSIONS_ELIGIBILITIES", value_name = "VERSION,VERSION")]
     pub(super) api_versions_eligibilities: Option<VersionList>,

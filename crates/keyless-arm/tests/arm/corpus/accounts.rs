@@ -66,7 +66,7 @@ async fn read(report: &mut Report, one: &Recorded, flags: &mut [usize; 4]) {
     report.same(one, "flag", found.shared_key, expected);
     report.same(one, "key on", found.shared_key.is_on(), properties["allowSharedKeyAccess"].as_bool() != Some(false));
     let asked = asks.lock().unwrap()[0].url.clone();
-    report.same(one, "address", asked, format!("{PUBLIC}{id}?api-version=2023-05-01"));
+    report.same(one, "address", asked, format!("{PUBLIC}{id}?api-version=2025-08-01"));
 }
 
 /// The recorded answers to a PATCH stand for the answer to the client's own, in both directions.
@@ -79,6 +79,6 @@ async fn patch(report: &mut Report, one: &Recorded, allowed: bool) {
     let asks = asks.lock().unwrap();
     report.same(one, "requests", asks.len(), 1);
     report.same(one, "method", &*asks[0].method, "PATCH");
-    report.same(one, "address", &*asks[0].url, &format!("{PUBLIC}{}?api-version=2023-05-01", one.path()));
+    report.same(one, "address", &*asks[0].url, &format!("{PUBLIC}{}?api-version=2025-08-01", one.path()));
     report.same(one, "body", &asks[0].body, &json!({"properties": {"allowSharedKeyAccess": allowed}}));
 }

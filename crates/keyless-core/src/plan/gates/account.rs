@@ -1,12 +1,10 @@
 //! Gates on turning the account's key off.
 
-use jiff::{SignedDuration, Timestamp};
-
 use crate::desired::KeyDesired;
 use crate::gate::{GateState, ReadSet};
-use crate::observed::{KeyUsage, Observed, ObservedAuthMode, Reading};
+use crate::observed::{Observed, ObservedAuthMode, Reading};
 
-use super::{Judged, after, lacks, listed, told};
+use super::{Judged, lacks, listed, told};
 
 /// [`crate::gate::Gate::Listed`].
 pub(in crate::plan) fn subscriptions_listed(observed: &Observed) -> Judged {
@@ -101,75 +99,4 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed) -> Judged {
         return told(GateState::unmet(listed(&unmet), lift));
     }
     if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }
-}
-
-/// [`crate::gate::Gate::KeyIdle`].
-pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Judged {
-    let now = observed.now;
-    let account = desired.account.as_ref();
-    let idle = desired.key_idle();
-    let usage = match &observed.key_usage {
-        Reading::NotRead => return lacks(ReadSet { key_usage: true, ..ReadSet::default() }),
-        Reading::Unknown { why, .. } => {
-            return told(accept_unknown(desired, now, &format!("key usage could not be read: {why}")));
-        }
-        Reading::Known { value, .. } => value,
-    };
-    if let Some(until) = busy_until(usage, desired) {
-        let why = format!("{} requests signed with the key succeeded within {}", usage.account_key.count, human(idle));
-        if until > now {
-            return told(GateState::Waiting { until, why });
-        }
-        return told(GateState::unmet(why, "an end of that traffic"));
-    }
-    if usage.length() < idle || after(usage.to, desired.fleet.waits.metrics_lag).is_none_or(|end| end < lately(now)) {
-        return told(GateState::unmet("the key-usage answer covers another window", "a read of the whole window"));
-    }
-    if !usage.complete {
-        return told(accept_unknown(desired, now, "the key-usage answer is incomplete"));
-    }
-    if !usage.alive {
-        return told(accept_unknown(
-            desired,
-            now,
-            "the storage metric shows no traffic of any kind, which proves nothing",
-        ));
-    }
-    if usage.sas.count > 0 && !account.and_then(|a| a.accept_sas.as_ref()).is_some_and(|accepted| accepted.holds(now)) {
-        return told(GateState::unmet(
-            format!(
-                "{} requests with a SAS within {}: the metric does not tell what signed them",
-                usage.sas.count,
-                human(idle)
-            ),
-            "an end of that traffic, or `acceptSas` on the StorageAccount document",
-        ));
-    }
-    told(GateState::Open)
-}
-
-fn busy_until(usage: &KeyUsage, desired: &KeyDesired) -> Option<Timestamp> {
-    (usage.account_key.count > 0).then(|| {
-        let last = usage.account_key.last.unwrap_or(usage.to);
-        after(last, desired.key_idle())
-            .and_then(|at| after(at, desired.fleet.waits.metrics_lag))
-            .unwrap_or(Timestamp::MAX)
-    })
-}
-
-fn accept_unknown(desired: &KeyDesired, now: Timestamp, why: &str) -> GateState {
-    let accepted = desired.account.as_ref().and_then(|account| account.accept_unknown_key_use.as_ref());
-    if accepted.is_some_and(|accepted| accepted.holds(now)) {
-        return GateState::Open;
-    }
-    GateState::unmet(why, "a complete answer, or `acceptUnknownKeyUse` on the StorageAccount document")
-}
-
-/// How old the end of a usable window may be beyond the metrics' own lag.
-fn lately(now: Timestamp) -> Timestamp {
-    now.checked_sub(SignedDuration::from_secs(60)).unwrap_or(Timestamp::MIN)
-}
-
-fn human(duration: std::time::Duration) -> String {
-    humantime::format_duration(duration).to_string()
 }

@@ -44,7 +44,7 @@ impl<'a> Planner<'a> {
             checks.look(Gate::HubThere, gates::hub_there(create, self.observed));
             checks.look(Gate::NeedsCovered, gates::needs_covered(&views, self.observed, self.desired));
             checks.look(Gate::NeedsAged, gates::needs_aged(&views, self.observed, self.desired));
-            checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+            self.barriers(&mut checks, &action);
             self.push(action, effort, BTreeSet::from([workspace.id.clone()]), checks);
         }
     }

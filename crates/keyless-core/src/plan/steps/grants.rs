@@ -6,7 +6,7 @@ use crate::access::{self, Cover};
 use crate::action::{Action, Effort, Grant};
 use crate::catalog;
 use crate::desired::GrantScope;
-use crate::gate::{Gate, GateState};
+use crate::gate::GateState;
 use crate::id::{ArmId, WorkspaceId};
 use crate::plan::gates;
 use crate::plan::needs::{NeedView, Resolved};
@@ -70,21 +70,28 @@ impl Planner<'_> {
             }
         }
         let stronger_first = without_implied(wanted);
+        let due = stronger_first.iter().filter(|(_, asked)| self.active_for(&asked.workspaces).is_open()).count();
         for (grant, Asked { workspaces, reasons }) in stronger_first {
             let action = Action::GrantRole(grant);
-            // One document that may act is enough: the grant is what it asks for.
-            let active = workspaces
-                .iter()
-                .filter_map(|id| self.desired.workspaces.get(id))
-                .map(|workspace| gates::workspace_active(workspace, self.desired, self.observed.now))
-                .min_by_key(gates::caution);
-            let mut checks = self.checks(&action, Effort::Repair, active.unwrap_or(GateState::NotLooked));
-            checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+            let active = self.active_for(&workspaces);
+            let mut checks = self.checks(&action, Effort::Repair, active);
+            self.barriers(&mut checks, &action);
+            self.ceiling(&mut checks, &action, due);
             self.push(action, Effort::Repair, workspaces, checks);
             if let Some(step) = self.steps.last_mut() {
                 step.reasons = reasons;
             }
         }
+    }
+
+    /// One document that may act is enough: the grant is what it asks for.
+    fn active_for(&self, workspaces: &BTreeSet<WorkspaceId>) -> GateState {
+        workspaces
+            .iter()
+            .filter_map(|id| self.desired.workspaces.get(id))
+            .map(|workspace| gates::workspace_active(workspace, self.desired, self.observed.now))
+            .min_by_key(gates::caution)
+            .unwrap_or(GateState::NotLooked)
     }
 
     fn grant_scope(&self, scope: GrantScope) -> ArmId {

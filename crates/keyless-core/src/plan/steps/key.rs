@@ -52,7 +52,7 @@ impl Planner<'_> {
         let action = Action::SetSharedKeyAccess { account: self.desired.account_id.clone(), allowed: true };
         let active = gates::account_active(self.desired, self.observed.now);
         let mut checks = self.checks(&action, Effort::Loosen, active);
-        checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+        self.barriers(&mut checks, &action);
         self.push(action, Effort::Loosen, BTreeSet::new(), checks);
     }
 
@@ -76,6 +76,10 @@ impl Planner<'_> {
         checks.look(Gate::Listed, gates::subscriptions_listed(self.observed));
         checks.look(Gate::NoStoredKeys, gates::no_stored_keys(self.observed));
         checks.look(Gate::KeyIdle, gates::key_idle(self.observed, self.desired));
+        // Last, as a key may have to idle for weeks and these cost reads on every pass.
+        self.further_barriers(&mut checks, &action);
+        self.way_back(&mut checks, &action);
         self.push(action, Effort::Tighten, BTreeSet::new(), checks);
+        self.key_evidence();
     }
 }

@@ -55,8 +55,14 @@ impl Planner<'_> {
             let service = gates::service_grant_there(workspace, self.observed, self.desired);
             checks.look(Gate::ServiceGrant, service);
             checks.look(Gate::Compatible, gates::compatible(workspace, own, self.observed));
+            checks.look(Gate::Reachable, gates::network::reachable(own, self.observed));
+            self.note_network();
         }
-        checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+        self.barriers(&mut checks, &action);
+        // What mends a workspace that is broken now is not held for a way back to being broken.
+        if !key_off {
+            self.way_back(&mut checks, &action);
+        }
         self.push(action, effort, BTreeSet::from([workspace.id.clone()]), checks);
     }
 
@@ -75,7 +81,7 @@ impl Planner<'_> {
         checks.look(Gate::KeyOn, gates::key_on(self.observed, matches!(target, KeyTarget::On)));
         checks.look(Gate::KeyEffective, gates::key_effective(self.observed, self.desired));
         checks.look(Gate::KeysTaken, gates::keys_taken(workspace, own, self.observed));
-        checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+        self.barriers(&mut checks, &action);
         self.push(action, Effort::Loosen, BTreeSet::from([workspace.id.clone()]), checks);
     }
 

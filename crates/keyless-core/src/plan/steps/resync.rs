@@ -38,7 +38,7 @@ impl Planner<'_> {
         let mut checks = self.checks(&action, Effort::Loosen, active);
         checks.look(Gate::ModeKnown, gates::mode_known(&workspace.id, self.observed));
         checks.look(Gate::KeyOn, gates::key_on(self.observed, matches!(target, KeyTarget::On)));
-        checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
+        self.barriers(&mut checks, &action);
         self.push(action, Effort::Loosen, BTreeSet::from([workspace.id.clone()]), checks);
     }
 }

@@ -1,0 +1,197 @@
+//! Reads what may bar writes: locks of workspaces, policies, own rights, the count of role assignments.
+//!
+//! Whatever these bar, Azure refuses anyway, so for most writes they may be as old as one interval and are shared by the
+//! passes in it. For the one write that they could make irrevocable, the key going off, they are read anew. What a policy
+//! definition says is kept for an hour; which policies are assigned, with which parameters, and what is exempted is not.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::stream;
+use jiff::Timestamp;
+use keyless_arm::api::{Answer, Read, ReadArm};
+use keyless_core::id::{ArmId, SubscriptionId};
+use keyless_core::observed::{BarrierReads, Barriers, OwnRight, Reading};
+use keyless_core::policy::{Policies, PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet, is_set};
+use tokio::time::Instant;
+
+use crate::clock::ServerClock;
+use crate::failed::failed;
+
+/// How many reads are under way at a time.
+const AT_A_TIME: usize = 4;
+
+/// How long a definition is kept. Large tenants have hundreds assigned, and they hardly ever change.
+const DEFINITIONS_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// What was read of barriers lately.
+pub(crate) struct BarrierReader {
+    /// For how long a value serves.
+    fresh_for: Duration,
+    assignments: Kept<ArmId, Vec<PolicyAssignment>>,
+    exemptions: Kept<ArmId, Vec<PolicyExemption>>,
+    definitions: Kept<ArmId, Arc<PolicyDefinition>>,
+    sets: Kept<ArmId, Arc<PolicySet>>,
+    rights: Kept<ArmId, Vec<OwnRight>>,
+    counts: Kept<SubscriptionId, u32>,
+}
+
+impl BarrierReader {
+    /// A reader whose values serve for `fresh_for`.
+    pub(crate) fn new(fresh_for: Duration) -> Self {
+        Self {
+            fresh_for,
+            assignments: Kept::for_as_long_as(fresh_for),
+            exemptions: Kept::for_as_long_as(fresh_for),
+            definitions: Kept::for_as_long_as(DEFINITIONS_FOR),
+            sets: Kept::for_as_long_as(DEFINITIONS_FOR),
+            rights: Kept::for_as_long_as(fresh_for),
+            counts: Kept::for_as_long_as(fresh_for),
+        }
+    }
+
+    /// Reads what is asked for; with `anew`, whatever was read before.
+    pub(crate) async fn read(
+        &self,
+        reads: &BarrierReads,
+        anew: bool,
+        read: &dyn ReadArm,
+        clock: &ServerClock,
+    ) -> Barriers {
+        let within = if anew { Duration::ZERO } else { self.fresh_for };
+        let mut barriers = Barriers::default();
+        for scope in &reads.locks {
+            barriers.locks.insert(scope.clone(), reading(read.locks(scope).await, clock));
+        }
+        for scope in &reads.rights {
+            let rights = self.rights.get(scope, within, async { reading(read.own_rights(scope).await, clock) });
+            barriers.rights.insert(scope.clone(), rights.await);
+        }
+        for subscription in &reads.assignment_counts {
+            let count = async { reading(read.role_assignment_count(*subscription).await, clock) };
+            let count = self.counts.get(subscription, within, count);
+            barriers.assignment_counts.insert(*subscription, count.await);
+        }
+        for scope in &reads.policies {
+            barriers.policies.insert(scope.clone(), self.policies(scope, within, read, clock).await);
+        }
+        barriers
+    }
+
+    async fn policies(
+        &self,
+        scope: &ArmId,
+        within: Duration,
+        read: &dyn ReadArm,
+        clock: &ServerClock,
+    ) -> Reading<Policies> {
+        let assigned = async { reading(read.policy_assignments(scope).await, clock) };
+        let (assignments, at) = match self.assignments.get(scope, within, assigned).await {
+            Reading::Known { value, at } => (value, at),
+            Reading::Unknown { why, cause } => return Reading::Unknown { why, cause },
+            Reading::NotRead => return Reading::NotRead,
+        };
+        let exemptions = if assignments.is_empty() {
+            // There is nothing to be exempted from.
+            Reading::known(Vec::new(), at)
+        } else {
+            let exempted = async { reading(read.policy_exemptions(scope).await, clock) };
+            self.exemptions.get(scope, within, exempted).await
+        };
+        let (sets, single): (Vec<ArmId>, Vec<ArmId>) =
+            assignments.iter().map(|assignment| assignment.definition.clone()).partition(is_set);
+        let sets: BTreeMap<ArmId, Reading<Arc<PolicySet>>> =
+            self.sets.get_all(sets, |id| async move { there(reading(read.policy_set(&id).await, clock)) }).await;
+        let members = sets.values().filter_map(Reading::value).flat_map(|set| &set.members);
+        let ids = members.map(|member| member.definition.clone()).chain(single).collect();
+        let definitions = self
+            .definitions
+            .get_all(ids, |id| async move { there(reading(read.policy_definition(&id).await, clock)) })
+            .await;
+        Reading::known(Policies { assignments, exemptions, sets, definitions }, at)
+    }
+}
+
+fn reading<T>(read: Read<T>, clock: &ServerClock) -> Reading<T> {
+    match read {
+        Ok(Answer { value, at, request_id: _ }) => {
+            clock.saw(at);
+            Reading::known(value, at)
+        }
+        Err(error) => failed(&error),
+    }
+}
+
+/// A definition that is assigned and that does not exist is a contradiction, and nothing to rest on.
+fn there<T>(read: Reading<Option<T>>) -> Reading<Arc<T>> {
+    match read {
+        Reading::Known { value: Some(value), at } => Reading::known(Arc::new(value), at),
+        Reading::Known { value: None, .. } => Reading::unknown("Azure says it does not exist, and it is assigned"),
+        Reading::Unknown { why, cause } => Reading::Unknown { why, cause },
+        Reading::NotRead => Reading::NotRead,
+    }
+}
+
+/// Values by what they are of. Whoever asks for one that is being read shares the answer.
+struct Kept<K, V> {
+    keep_for: Duration,
+    slots: Mutex<BTreeMap<K, Slot<V>>>,
+}
+
+type Slot<V> = Arc<tokio::sync::Mutex<Option<(Instant, Timestamp, V)>>>;
+
+impl<K: Ord + Clone, V: Clone> Kept<K, V> {
+    fn for_as_long_as(keep_for: Duration) -> Self {
+        Self { keep_for, slots: Mutex::default() }
+    }
+
+    /// The value, read again unless it was read within `within`. A failure is not kept.
+    async fn get(&self, key: &K, within: Duration, read: impl Future<Output = Reading<V>>) -> Reading<V> {
+        let slot = {
+            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+            // What nobody holds and nobody may use any more is let go.
+            slots.retain(|known, slot| {
+                known == key
+                    || Arc::strong_count(slot) > 1
+                    || slot
+                        .try_lock()
+                        .is_ok_and(|slot| slot.as_ref().is_some_and(|(read, ..)| read.elapsed() < self.keep_for))
+            });
+            Arc::clone(slots.entry(key.clone()).or_default())
+        };
+        let mut slot = slot.lock().await;
+        if let Some((read, at, value)) = &*slot
+            && read.elapsed() < within
+        {
+            return Reading::known(value.clone(), *at);
+        }
+        let value = read.await;
+        *slot = match &value {
+            Reading::Known { value, at } => Some((Instant::now(), *at, value.clone())),
+            Reading::Unknown { .. } | Reading::NotRead => None,
+        };
+        value
+    }
+
+    /// Definitions, some at a time.
+    async fn get_all<F>(&self, keys: Vec<K>, read: impl Fn(K) -> F) -> BTreeMap<K, Reading<V>>
+    where
+        F: Future<Output = Reading<V>>,
+    {
+        let keys: std::collections::BTreeSet<K> = keys.into_iter().collect();
+        stream::iter(keys)
+            .map(|key| {
+                let read = read(key.clone());
+                async move {
+                    let value = self.get(&key, DEFINITIONS_FOR, read).await;
+                    (key, value)
+                }
+            })
+            .buffered(AT_A_TIME)
+            .collect()
+            .await
+    }
+}

@@ -1,0 +1,146 @@
+//! Access through groups, and names of grants that clash, by the whole controller.
+
+use std::time::Duration;
+
+use crate::cloud::*;
+use crate::rig::Rig;
+use jiff::SignedDuration;
+use keyless_core::catalog;
+use keyless_core::desired::*;
+use keyless_core::id::*;
+use keyless_core::observed::*;
+
+/// Files in which one person needs blobs.
+fn of_a_person(revision: &str) -> Desired {
+    let mut files = desired(revision, AuthMode::Identity, &["ml-a"]);
+    for workspace in files.workspaces.values_mut() {
+        for need in &mut workspace.needs {
+            need.principal = PrincipalRef::Object { kind: PrincipalType::User, id: group(1), name: None };
+        }
+    }
+    files
+}
+
+/// A group that has had the role for long, with the person in it.
+fn covered(cloud: &Cloud) {
+    let account = account_id("stone");
+    let name: AssignmentName = "0f6c7b8a-2d1e-5c3f-9a4b-6d7e8f901234".parse().unwrap();
+    let at = Some(cloud.now() - SignedDuration::from_hours(900));
+    let assignment = RoleAssignment {
+        id: account.arm().role_assignment(name),
+        name,
+        scope: account.arm().clone(),
+        principal: group(9),
+        principal_type: Some(PrincipalType::Group),
+        role: catalog::BLOB_CONTRIBUTOR,
+        condition: None,
+        description: None,
+        created_on: at,
+        updated_on: at,
+    };
+    let mut state = cloud.lock();
+    state.assignments.entry(account).or_default().push(assignment);
+    state.members.insert((group(9), group(1)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_person_whose_group_has_the_role_is_switched_without_a_grant_once_the_membership_has_been_seen_for_long() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), tempfile::tempdir().unwrap());
+    covered(&cloud);
+    let began = cloud.now();
+    let rig = Rig::start(&cloud, dir.path(), of_a_person("1"));
+    rig.converged("1").await;
+    assert_eq!(cloud.calls(), ["ml-a identity", "key off stone"]);
+    let switched = cloud.lock().calls[0].0;
+    let wait = cloud.waits.role_propagation;
+    assert!(switched.duration_since(began) >= SignedDuration::try_from(wait).unwrap(), "{began} {switched}");
+    let before = cloud.lock().reads["role_assignments_of"];
+    let from = cloud.now();
+    rig.passes(60).await;
+    let asked = cloud.lock().reads["role_assignments_of"] - before;
+    let minutes = cloud.now().duration_since(from).as_mins();
+    assert!((1..=minutes / 5 + 1).contains(&i64::try_from(asked).unwrap()), "{asked} in {minutes} minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_leaves_the_group_before_the_switch_is_noticed_by_the_confirming_read_and_gets_a_grant() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), tempfile::tempdir().unwrap());
+    covered(&cloud);
+    let leaves = cloud.now() + SignedDuration::from_mins(14);
+    let watched = std::sync::Arc::downgrade(&cloud);
+    cloud.lock().on_read = Some(Box::new(move |_| {
+        let cloud = watched.upgrade().unwrap();
+        if cloud.now() >= leaves {
+            cloud.lock().members.clear();
+        }
+    }));
+    let rig = Rig::start(&cloud, dir.path(), of_a_person("1"));
+    rig.converged("1").await;
+    let calls = cloud.calls();
+    assert_eq!(calls[0], "grant Storage Blob Data Contributor stone", "{calls:?}");
+    assert_eq!(calls[1..], ["ml-a identity", "key off stone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn groups_that_cannot_be_read_hold_the_grant_and_the_switch() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), tempfile::tempdir().unwrap());
+    covered(&cloud);
+    cloud.lock().down.insert("role_assignments_of");
+    let rig = Rig::start(&cloud, dir.path(), of_a_person("1"));
+    rig.passes(30).await;
+    assert_eq!(cloud.calls(), Vec::<String>::new());
+    cloud.lock().down.clear();
+    rig.converged("1").await;
+    assert_eq!(cloud.calls(), ["ml-a identity", "key off stone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grant_whose_name_clashes_is_made_under_its_second_name_and_counts() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), tempfile::tempdir().unwrap());
+    cloud.lock().faults.insert(1, Fault::Clash);
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a"]));
+    rig.converged("1").await;
+    let grant = "grant Storage Blob Data Contributor stone";
+    assert_eq!(cloud.calls(), [grant, grant, "ml-a identity", "key off stone"]);
+    let names = cloud.lock().grant_names.clone();
+    assert_ne!(names[0], names[1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_name_that_clashes_too_is_a_refusal_like_any_other() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), tempfile::tempdir().unwrap());
+    cloud.lock().faults.extend((1..=6).map(|number| (number, Fault::Clash)));
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a"]));
+    rig.converged("1").await;
+    let names = cloud.lock().grant_names.clone();
+    assert_eq!(names.len(), 7);
+    assert!(names[1..].iter().all(|name| *name == names[1]), "no third name: {names:?}");
+    let first = cloud.lock().calls[0].0;
+    let last = cloud.lock().calls[6].0;
+    assert!(last.duration_since(first) >= SignedDuration::try_from(Duration::from_secs(20)).unwrap(), "it backs off");
+}
+
+#[tokio::test(start_paused = true)]
+async fn why_answers_by_the_same_reads_and_writes_nothing() {
+    use keyless_controller::why::{WhyError, why, workspace_called};
+    let cloud = Cloud::with("stone", &["ml-a"]);
+    covered(&cloud);
+    let files = std::sync::Arc::new(of_a_person("1"));
+    let workspace = workspace_called(&files, "ml-a").unwrap();
+    assert!(matches!(workspace_called(&files, "ml-z"), Err(WhyError::NoWorkspace { .. })));
+    let who = group(1).to_string();
+    let answer = why(files.clone(), cloud.clone(), &workspace, &who).await.unwrap();
+    assert_eq!(
+        (answer.is_declared, answer.is_effective()),
+        (true, Some(false)),
+        "the membership was never seen before"
+    );
+    assert_eq!(answer.needs[0].routes[0].through, Some((group(9), None)));
+    let nobody = why(files.clone(), cloud.clone(), &workspace, &group(3).to_string()).await.unwrap();
+    assert_eq!((nobody.is_declared, nobody.is_effective()), (false, Some(false)));
+    cloud.lock().down.insert("role_assignments");
+    assert_eq!(why(files.clone(), cloud.clone(), &workspace, &who).await.unwrap().is_effective(), None);
+    let missing = workspace_id("ml-z");
+    assert!(matches!(why(files, cloud.clone(), &missing, &who).await, Err(WhyError::Missing(_))));
+    assert!(cloud.calls().is_empty());
+}

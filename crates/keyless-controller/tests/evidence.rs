@@ -1,0 +1,138 @@
+//! Who uses a key and who was refused: read when it tells something, told once, and never acted on.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[allow(dead_code)]
+mod cloud;
+#[path = "cloud/rig.rs"]
+#[allow(dead_code)]
+mod rig;
+
+use std::sync::Arc;
+
+use cloud::*;
+use jiff::SignedDuration;
+use keyless_controller::event::Name;
+use keyless_controller::mark::StateDir;
+use keyless_core::desired::AuthMode;
+use keyless_core::observed::{Signed, hour};
+use rig::Rig;
+
+fn settled_state() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    StateDir::open(dir.path()).unwrap().mark().set().unwrap();
+    dir
+}
+
+fn start(cloud: &Arc<Cloud>, dir: &tempfile::TempDir) -> Rig {
+    Rig::start(cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]))
+}
+
+fn reads(cloud: &Cloud, operation: &str) -> u64 {
+    cloud.lock().reads.get(operation).copied().unwrap_or_default()
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_refused_after_the_key_went_off_is_told_once_an_hour_and_nothing_is_undone() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let rig = start(&cloud, &dir);
+    rig.converged("1").await;
+    assert!(rig.told(Name::KeyUserDenied).is_empty());
+    let writes = cloud.calls();
+    let (account, first) = (account_id("stone"), cloud.now());
+    cloud.lock().refused.push((account.clone(), first, Signed::AccountKey, 3));
+    rig.passes(30).await;
+    let told = rig.told(Name::KeyUserDenied);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let event = &told[0];
+    assert_eq!((event.service, event.api.as_deref()), (Some("file"), Some("Unknown")));
+    assert_eq!((event.authentication, event.requests, event.hour), (Some("AccountKey"), Some(3), Some(hour(first))));
+    assert!(event.why.as_ref().unwrap().contains("watched since"), "{event:?}");
+    assert!(event.why.as_ref().unwrap().contains("(key off)"), "{event:?}");
+    // More in the same hour is no news, and more in the next is.
+    cloud.lock().refused.push((account.clone(), first, Signed::AccountKey, 30));
+    rig.passes(10).await;
+    assert_eq!(rig.told(Name::KeyUserDenied).len(), 1);
+    cloud.lock().refused.push((account.clone(), first + SignedDuration::from_hours(1), Signed::AccountKey, 1));
+    rig.until("the next hour", |_| rig.told(Name::KeyUserDenied).len() == 2).await;
+    assert!(rig.told(Name::DriftDetected).iter().all(|event| !event.reminder));
+    assert_eq!(cloud.calls(), writes, "the watch undoes nothing");
+    // The watch is over a day after the change, and costs nothing any more.
+    let quiet = first + SignedDuration::from_hours(25);
+    while cloud.now() <= quiet {
+        rig.passes(60).await;
+    }
+    let before = reads(&cloud, "key_usage");
+    cloud.lock().refused.push((account, cloud.now(), Signed::AccountKey, 1));
+    rig.passes(30).await;
+    assert_eq!(reads(&cloud, "key_usage"), before);
+    assert_eq!(rig.told(Name::KeyUserDenied).len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_watch_asks_every_few_minutes_and_by_service_only_when_somebody_was_refused() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let rig = start(&cloud, &dir);
+    rig.converged("1").await;
+    let (usage, service, began) = (reads(&cloud, "key_usage"), reads(&cloud, "service_usage"), cloud.now());
+    rig.passes(60).await;
+    let minutes = u64::try_from(cloud.now().duration_since(began).as_mins()).unwrap();
+    let asked = reads(&cloud, "key_usage") - usage;
+    assert!(asked <= minutes / 5 + 1 && asked >= minutes / 10, "{asked} in {minutes} minutes");
+    assert_eq!(reads(&cloud, "service_usage"), service, "nobody was refused");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_cannot_be_read_is_told_as_such_and_refusals_are_not_forgotten() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let rig = start(&cloud, &dir);
+    rig.converged("1").await;
+    let (account, now) = (account_id("stone"), cloud.now());
+    cloud.lock().refused.push((account, now, Signed::OAuth, 2));
+    cloud.lock().down.insert("service_usage");
+    rig.until("a refusal without names", |_| !rig.told(Name::KeyUserDenied).is_empty()).await;
+    let told = rig.told(Name::KeyUserDenied);
+    assert_eq!((told[0].service, told[0].authentication), (None, Some("OAuth")), "{told:?}");
+    cloud.lock().down.insert("key_usage");
+    rig.until("what could not be read", |_| !rig.told(Name::ObserveIncomplete).is_empty()).await;
+    cloud.lock().down.clear();
+    let told = rig.told(Name::ObserveIncomplete);
+    assert!(told[0].why.as_ref().unwrap().starts_with("whether somebody is refused"), "{told:?}");
+    rig.passes(20).await;
+    let told = rig.told(Name::KeyUserDenied);
+    let nameless = told.iter().filter(|event| event.service.is_none()).count();
+    assert_eq!((nameless, told.len()), (1, 2), "told again with its service, and each once: {told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_finds_the_key_off_watches_from_then_on_and_says_so() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let rig = start(&cloud, &dir);
+    rig.converged("1").await;
+    assert!(rig.stop().await.settled);
+    tokio::time::advance(std::time::Duration::from_secs(72 * 3600)).await;
+    let rig = start(&cloud, &dir);
+    rig.passes(2).await;
+    cloud.lock().refused.push((account_id("stone"), cloud.now(), Signed::AccountKey, 3));
+    rig.until("it is told", |_| !rig.told(Name::KeyUserDenied).is_empty()).await;
+    let told = rig.told(Name::KeyUserDenied);
+    assert!(told[0].why.as_ref().unwrap().contains("(key first seen off by this process)"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_users_behind_a_shut_gate_are_named_and_read_once_an_hour() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let users_until = cloud.now() + SignedDuration::from_hours(400);
+    cloud.lock().key_users.insert(account_id("stone"), users_until);
+    let rig = start(&cloud, &dir);
+    rig.until("a named user", |_| {
+        let named = |why: &String| why.contains("(file GetFile 1 in 1 hour)");
+        rig.told(Name::GateUnmet).iter().any(|event| event.why.as_ref().is_some_and(named))
+    })
+    .await;
+    let (asked, began) = (reads(&cloud, "service_usage"), cloud.now());
+    rig.passes(120).await;
+    let hours = u64::try_from(cloud.now().duration_since(began).as_mins()).unwrap() / 60;
+    assert!(hours >= 1);
+    assert!(reads(&cloud, "service_usage") - asked <= 4 * (hours + 1));
+    assert!(cloud.key_on("stone"));
+}

@@ -1,0 +1,107 @@
+//! What people should know of the use of a key, besides the gates that it shuts.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use crate::observed::{Signed, StorageService, WatchCause};
+
+/// Requests of one kind to one service that hold the key on, or a SAS nobody can tell about.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct KeyUse {
+    /// The service, where it is known.
+    pub service: Option<StorageService>,
+    /// `ApiName`.
+    pub api: String,
+    /// How it was signed.
+    pub signed: Signed,
+    /// How many requests.
+    pub requests: u64,
+    /// In how many hours there were any.
+    pub hours: usize,
+    /// The end of the last hour with any.
+    pub last: Option<Timestamp>,
+}
+
+impl fmt::Display for KeyUse {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, api, signed, requests, hours, last } = self;
+        write!(
+            f,
+            "{}: {api} with {signed}: {requests} requests in {}",
+            service_word(*service),
+            plural(*hours, "hour")
+        )?;
+        last.map_or(Ok(()), |last| write!(f, ", the last before {last}"))
+    }
+}
+
+/// A risk that was accepted, or was until lately.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Accepted {
+    /// The field in the files.
+    pub what: &'static str,
+    /// For which services alone; none named: for all.
+    pub services: Vec<StorageService>,
+    /// Why.
+    pub reason: String,
+    /// Who answers for it.
+    pub owner: String,
+    /// Until when.
+    pub until: Timestamp,
+    /// Whether that is over.
+    pub ended: bool,
+}
+
+impl fmt::Display for Accepted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, services, reason, owner, until, ended } = self;
+        let words: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
+        let of = if words.is_empty() { String::new() } else { format!(" for {}", words.join(", ")) };
+        let word = if *ended { "ended at" } else { "until" };
+        write!(f, "`{what}`{of} of {owner}, {word} {until}: {reason}")
+    }
+}
+
+/// Requests that were refused in one hour since the account is watched.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Denied {
+    /// The start of the hour.
+    pub hour: Timestamp,
+    /// The service, where it is known.
+    pub service: Option<StorageService>,
+    /// `ApiName`.
+    pub api: String,
+    /// How they were signed.
+    pub signed: Signed,
+    /// How many.
+    pub requests: u64,
+    /// What most likely stands behind it.
+    pub cause: String,
+    /// Since when the account is watched, and what happened then.
+    pub since: Timestamp,
+    /// What happened then.
+    pub because: WatchCause,
+}
+
+impl fmt::Display for Denied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { hour, service, api, signed, requests, cause, since, because } = self;
+        let service = service_word(*service);
+        write!(
+            f,
+            "{service}: {api} with {signed} was refused {requests} times in the hour from {hour}: {cause}; watched since \
+             {since} ({})",
+            because.as_str()
+        )
+    }
+}
+
+/// A count with its noun.
+pub(super) fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
+}
+
+fn service_word(service: Option<StorageService>) -> &'static str {
+    service.map_or("a service that is not told", StorageService::as_str)
+}

@@ -1,0 +1,317 @@
+//! Gates on what bars a write whatever the resources themselves look like: own rights, denials, policies, the way back, the
+//! ceiling of role assignments.
+//!
+//! Azure refuses what they stand for and nothing is lost by that, except by the last: so a right or policy that the
+//! controller may not read is a warning and no bar, and its refusal is what tells. Any other failed read bars.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+
+use crate::access::matches;
+use crate::action::Action;
+use crate::desired::{AuthMode, KeyDesired};
+use crate::gate::{GateState, ReadSet};
+use crate::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
+use crate::observed::{
+    BarrierReads, Cause, DeniedPrincipal, DenyAssignment, LockLevel, Observed, OwnRight, Permission, Reading,
+};
+use crate::policy::{PolicyTarget, PolicyWord};
+
+use super::{Judged, lacks, listed, told};
+
+/// The most role assignments of a subscription.
+///
+/// Source: <https://learn.microsoft.com/azure/role-based-access-control/troubleshoot-limits>. Clouds with a lower limit
+/// refuse earlier, which is then what tells.
+pub(in crate::plan) const CEILING: u32 = 4000;
+
+/// Where the barriers of an action are read.
+pub(in crate::plan) fn place(action: &Action, account: &StorageAccountId) -> ArmId {
+    match action {
+        Action::GrantRole(grant) => grant.scope.clone(),
+        Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace } => workspace.arm().clone(),
+        // There is nothing to ask at what does not exist: its resource group is where it is going to be.
+        Action::CreateWorkspace { workspace, .. } => group_of(workspace),
+        Action::SetSharedKeyAccess { .. } | Action::RevokeRole { .. } => account.arm().clone(),
+    }
+}
+
+/// The resource group of a workspace.
+fn group_of(workspace: &WorkspaceId) -> ArmId {
+    let group = format!("/subscriptions/{}/resourceGroups/{}", workspace.subscription(), workspace.resource_group());
+    // A prefix of a valid id is valid.
+    ArmId::parse(&group).unwrap_or_else(|_| workspace.arm().clone())
+}
+
+/// What takes the action back, if keyless itself would do that.
+pub(in crate::plan) fn undo(action: &Action) -> Option<Action> {
+    match action {
+        Action::SetSharedKeyAccess { account, allowed: false } => {
+            Some(Action::SetSharedKeyAccess { account: account.clone(), allowed: true })
+        }
+        Action::SetAuthMode { workspace, mode: AuthMode::Identity } => {
+            Some(Action::SetAuthMode { workspace: workspace.clone(), mode: AuthMode::AccessKey })
+        }
+        _ => None,
+    }
+}
+
+/// The reads of all gates of this file for an action, but for the ceiling.
+pub(in crate::plan) fn reads(action: &Action, account: &StorageAccountId) -> BarrierReads {
+    let place = BTreeSet::from([place(action, account)]);
+    let locks = if of_workspace(action).is_some() { place.clone() } else { BTreeSet::new() };
+    let policies = if is_policed(action) { place.clone() } else { BTreeSet::new() };
+    BarrierReads { locks, policies, rights: place, assignment_counts: BTreeSet::new() }
+}
+
+/// The workspace that the action changes.
+fn of_workspace(action: &Action) -> Option<&WorkspaceId> {
+    match action {
+        Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace } => Some(workspace),
+        Action::GrantRole(_)
+        | Action::CreateWorkspace { .. }
+        | Action::RevokeRole { .. }
+        | Action::SetSharedKeyAccess { .. } => None,
+    }
+}
+
+/// Whether policies look at the action: what is asked of a resource by POST, they do not.
+fn is_policed(action: &Action) -> bool {
+    !matches!(action, Action::ResyncWorkspaceKeys { .. })
+}
+
+/// Whether a failure to read is for want of a right that an installation may do without.
+pub(in crate::plan) fn is_optional(cause: &Cause) -> bool {
+    cause.class == Some("refused")
+}
+
+/// A value that bars while it is not known, unless the right to read it is missing.
+fn known<'a, T>(reading: Option<&'a Reading<T>>, what: &str, wants: BarrierReads) -> Result<&'a T, Box<Judged>> {
+    match reading {
+        None | Some(Reading::NotRead) => {
+            Err(Box::new(lacks(ReadSet { barriers: Box::new(wants), ..ReadSet::default() })))
+        }
+        Some(Reading::Unknown { cause, .. }) if is_optional(cause) => Err(Box::new(told(GateState::Open))),
+        Some(Reading::Unknown { why, cause }) => Err(Box::new(told(GateState::unknown(what, why, cause)))),
+        Some(Reading::Known { value, .. }) => Ok(value),
+    }
+}
+
+/// The control-plane actions that a change needs, any one of which will do, and the role that has them.
+///
+/// Source: <https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations>; hubs have a right
+/// of their own.
+fn needed(action: &Action) -> (&'static [&'static str], &'static str) {
+    match action {
+        Action::GrantRole(_) => (
+            &["Microsoft.Authorization/roleAssignments/write"],
+            "the converge role, or Role Based Access Control Administrator",
+        ),
+        Action::RevokeRole { .. } => (
+            &["Microsoft.Authorization/roleAssignments/delete"],
+            "the converge role, or Role Based Access Control Administrator",
+        ),
+        Action::SetAuthMode { .. } | Action::CreateWorkspace { .. } => (
+            &[
+                "Microsoft.MachineLearningServices/workspaces/write",
+                "Microsoft.MachineLearningServices/workspaces/hubs/write",
+            ],
+            "the converge role, or Contributor",
+        ),
+        Action::ResyncWorkspaceKeys { .. } => {
+            (&["Microsoft.MachineLearningServices/workspaces/resyncKeys/action"], "the converge role")
+        }
+        Action::SetSharedKeyAccess { .. } => {
+            (&["Microsoft.Storage/storageAccounts/write"], "the converge role, or Storage Account Contributor")
+        }
+    }
+}
+
+fn allows(block: &Permission, action: &str) -> bool {
+    block.actions.iter().any(|pattern| matches(pattern, action))
+        && !block.not_actions.iter().any(|pattern| matches(pattern, action))
+}
+
+/// [`crate::gate::Gate::Permitted`]. A right with a condition counts as held: whether the condition lets this write through
+/// only Azure tells.
+pub(in crate::plan) fn permitted(action: &Action, observed: &Observed) -> Judged {
+    let place = place(action, &observed.account_id);
+    let wants = BarrierReads { rights: BTreeSet::from([place.clone()]), ..BarrierReads::default() };
+    match denials(action, observed) {
+        Err(judged) => {
+            let (state, mut reads) = *judged;
+            // Both in one round.
+            if state == GateState::NotLooked && !observed.barriers.rights.contains_key(&place) {
+                reads.barriers.add(wants);
+            }
+            return (state, reads);
+        }
+        Ok(denials) => {
+            let sure: Vec<String> = denials
+                .iter()
+                .filter(|(_, sure)| *sure)
+                .map(|(deny, _)| format!("`{}` at {}", deny.name, deny.scope))
+                .collect();
+            if !sure.is_empty() {
+                let why = format!("denied to everyone by the deny assignment {}", listed(&sure));
+                return told(GateState::unmet(
+                    why,
+                    "the deny assignment's end, or the controller among those it spares",
+                ));
+            }
+        }
+    }
+    let rights = match known(observed.barriers.rights.get(&place), "the controller's own rights", wants) {
+        Ok(rights) => rights,
+        Err(judged) => return *judged,
+    };
+    let (actions, role) = needed(action);
+    let held =
+        |OwnRight { permission, conditional: _ }: &OwnRight| actions.iter().any(|action| allows(permission, action));
+    if rights.iter().any(held) {
+        return told(GateState::Open);
+    }
+    let right = actions.first().copied().unwrap_or_default();
+    told(GateState::unmet(
+        format!("the controller lacks `{right}` at {place}"),
+        format!("{role}, granted to the controller at {place} or above"),
+    ))
+}
+
+/// The deny assignments that bear on a write of ours; true where nobody at all is spared. Whom the controller's own groups
+/// make it, and whether it is among the spared, is not known here.
+pub(in crate::plan) fn denials<'a>(
+    action: &Action,
+    observed: &'a Observed,
+) -> Result<Vec<(&'a DenyAssignment, bool)>, Box<Judged>> {
+    let denies = match &observed.denies {
+        Reading::NotRead => return Err(Box::new(lacks(ReadSet { denies: true, ..ReadSet::default() }))),
+        Reading::Unknown { why, cause } => {
+            return Err(Box::new(told(GateState::unknown("deny assignments", why, cause))));
+        }
+        Reading::Known { value, .. } => value,
+    };
+    let place = place(action, &observed.account_id);
+    let (actions, _) = needed(action);
+    let bears = |deny: &&DenyAssignment| {
+        let reaches = if deny.exact_scope_only { deny.scope == place } else { deny.scope.covers(&place) };
+        let takes = |action: &&str| deny.permissions.iter().any(|block| allows(block, action));
+        reaches && actions.iter().all(takes)
+    };
+    let sure = |deny: &DenyAssignment| {
+        deny.principals.contains(&DeniedPrincipal::Everyone) && deny.excluded.is_empty() && !deny.conditional
+    };
+    let may = |deny: &&DenyAssignment| deny.principals.iter().any(|denied| !matches!(denied, DeniedPrincipal::One(_)));
+    Ok(denies.iter().filter(bears).filter(may).map(|deny| (deny, sure(deny))).collect())
+}
+
+/// What the policies at a scope say of an action, if they were read.
+pub(in crate::plan) fn policy_words(action: &Action, observed: &Observed) -> Option<BTreeSet<PolicyWord>> {
+    let policies = observed.barriers.policies.get(&place(action, &observed.account_id))?.value()?;
+    Some(policies.judge(&PolicyTarget::of(action), observed.now))
+}
+
+fn barring(words: BTreeSet<PolicyWord>) -> Vec<String> {
+    let bars = words.into_iter().filter_map(|word| match word {
+        PolicyWord::Bars(why) => Some(why),
+        PolicyWord::MayBar(_) | PolicyWord::Spares(_) => None,
+    });
+    bars.collect()
+}
+
+/// [`crate::gate::Gate::PolicyAllows`].
+pub(in crate::plan) fn policy_allows(action: &Action, observed: &Observed) -> Judged {
+    if !is_policed(action) {
+        return told(GateState::Open);
+    }
+    let place = place(action, &observed.account_id);
+    let wants = BarrierReads { policies: BTreeSet::from([place.clone()]), ..BarrierReads::default() };
+    let policies = match known(observed.barriers.policies.get(&place), "policies", wants) {
+        Ok(policies) => policies,
+        Err(judged) => return *judged,
+    };
+    let bars = barring(policies.judge(&PolicyTarget::of(action), observed.now));
+    if bars.is_empty() {
+        return told(GateState::Open);
+    }
+    told(GateState::unmet(listed(&bars), format!("an exemption at {place}, or another effect of the policy")))
+}
+
+/// [`crate::gate::Gate::WayBack`]. The right to take back is the right to do, and a lock that bars the one bars the other, so
+/// what is left to look at are policies.
+pub(in crate::plan) fn way_back(action: &Action, observed: &Observed, desired: &KeyDesired) -> Judged {
+    let Some(undo) = undo(action) else { return told(GateState::Open) };
+    let accepted = desired.account.as_ref().and_then(|account| account.accept_one_way.as_ref());
+    if accepted.is_some_and(|accepted| accepted.holds(observed.now)) {
+        return told(GateState::Open);
+    }
+    match policy_allows(&undo, observed) {
+        (GateState::Unmet { why, lift }, reads) => {
+            let why = format!("it could not be taken back: {why}");
+            (GateState::unmet(why, format!("{lift}, or `acceptOneWay` on the StorageAccount document")), reads)
+        }
+        judged => judged,
+    }
+}
+
+/// [`crate::gate::Gate::Unlocked`] for the locks of a workspace, which the account's list does not show.
+pub(in crate::plan) fn workspace_unlocked(action: &Action, observed: &Observed) -> Judged {
+    let Some(workspace) = of_workspace(action) else { return told(GateState::Open) };
+    let place = workspace.arm();
+    let locks = match observed.barriers.locks.get(place) {
+        None | Some(Reading::NotRead) => {
+            let wants = BarrierReads { locks: BTreeSet::from([place.clone()]), ..BarrierReads::default() };
+            return lacks(ReadSet { barriers: Box::new(wants), ..ReadSet::default() });
+        }
+        Some(Reading::Unknown { why, cause }) => return told(GateState::unknown("the workspace's locks", why, cause)),
+        Some(Reading::Known { value, .. }) => value,
+    };
+    let barred: Vec<String> = locks
+        .iter()
+        .filter(|lock| lock.level != LockLevel::CanNotDelete && lock.scope.covers(place))
+        .map(|lock| format!("{} at {}", lock.id.name(), lock.scope))
+        .collect();
+    if barred.is_empty() {
+        return told(GateState::Open);
+    }
+    let lift = "the lock removed, for as long as the change takes";
+    told(GateState::unmet(format!("locked by {}", listed(&barred)), lift))
+}
+
+/// [`crate::gate::Gate::BelowCeiling`]: `due` grants are to be made in the subscription, all of them or none.
+///
+/// Only this account's grants are counted as due: accounts that begin their waves at once may together come to the ceiling,
+/// and then Azure's refusal is what tells.
+pub(in crate::plan) fn below_ceiling(subscription: SubscriptionId, due: usize, observed: &Observed) -> Judged {
+    let wants = BarrierReads { assignment_counts: BTreeSet::from([subscription]), ..BarrierReads::default() };
+    let what = "the count of role assignments";
+    let held = match known(observed.barriers.assignment_counts.get(&subscription), what, wants) {
+        Ok(held) => *held,
+        Err(judged) => return *judged,
+    };
+    let due = u32::try_from(due).unwrap_or(u32::MAX);
+    if held.saturating_add(due) <= CEILING {
+        return told(GateState::Open);
+    }
+    told(GateState::unmet(
+        format!(
+            "subscription {subscription} has {held} of at most {CEILING} role assignments, and {due} more are due here"
+        ),
+        "free role assignments; grants to groups in place of single principals, or `grantScope: resourceGroup` where accounts share a group",
+    ))
+}
+
+/// What policies say that no gate tells; with `all`, what bars too.
+pub(in crate::plan) fn remarks(words: &BTreeSet<PolicyWord>, all: bool) -> impl Iterator<Item = String> {
+    words.iter().filter_map(move |word| match word {
+        PolicyWord::Bars(why) => all.then(|| why.clone()),
+        PolicyWord::MayBar(why) | PolicyWord::Spares(why) => Some(why.clone()),
+    })
+}
+
+/// When an acceptance that the files carry runs out, for people.
+pub(in crate::plan) fn one_way_until(desired: &KeyDesired, now: Timestamp) -> Option<String> {
+    let accepted = desired.account.as_ref()?.accept_one_way.as_ref()?;
+    accepted.holds(now).then(|| format!("accepted by {} until {}: {}", accepted.owner, accepted.until, accepted.reason))
+}

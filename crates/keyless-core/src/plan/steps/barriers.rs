@@ -1,0 +1,115 @@
+//! The barriers before a step, as gates, and what people should know of them, as findings.
+
+use crate::action::Action;
+use crate::gate::Gate;
+use crate::observed::{LockLevel, Reading};
+use crate::plan::gates::{self, Judged, barriers, network};
+use crate::plan::{Barrier, Finding};
+
+use super::{Checks, Planner};
+
+impl Planner<'_> {
+    /// Looks at all that may bar the action.
+    pub(super) fn barriers(&mut self, checks: &mut Checks, action: &Action) {
+        let locks = (Gate::Unlocked, gates::unlocked(action, self.observed));
+        checks.look_together([locks].into_iter().chain(self.further(action)));
+        self.note_barriers(action);
+    }
+
+    /// The same without the locks that apply at the account.
+    pub(super) fn further_barriers(&mut self, checks: &mut Checks, action: &Action) {
+        checks.look_together(self.further(action));
+        self.note_barriers(action);
+    }
+
+    fn further(&self, action: &Action) -> [(Gate, Judged); 3] {
+        [
+            (Gate::Unlocked, barriers::workspace_unlocked(action, self.observed)),
+            (Gate::Permitted, barriers::permitted(action, self.observed)),
+            (Gate::PolicyAllows, barriers::policy_allows(action, self.observed)),
+        ]
+    }
+
+    /// Looks at whether the action can be taken back.
+    pub(super) fn way_back(&mut self, checks: &mut Checks, action: &Action) {
+        checks.look(Gate::WayBack, barriers::way_back(action, self.observed, self.desired));
+        let Some(undo) = barriers::undo(action) else { return };
+        let words = barriers::policy_words(&undo, self.observed).unwrap_or_default();
+        let accepted = barriers::one_way_until(self.desired, self.observed.now);
+        for what in barriers::remarks(&words, accepted.is_some()) {
+            let what = format!("on the way back, {what}");
+            self.findings.insert(Finding::Barrier { kind: Barrier::Policy, what });
+        }
+        if let Some(accepted) = accepted
+            && !words.is_empty()
+        {
+            let what = format!("that `{action}` cannot be taken back is {accepted}");
+            self.findings.insert(Finding::Barrier { kind: Barrier::OneWay, what });
+        }
+    }
+
+    /// What people should know of barriers before the action, as far as it was read.
+    fn note_barriers(&mut self, action: &Action) {
+        let observed = self.observed;
+        let place = barriers::place(action, &observed.account_id);
+        let mut unseen = Vec::new();
+        if let Some(Reading::Unknown { why, cause }) = observed.barriers.policies.get(&place)
+            && barriers::is_optional(cause)
+        {
+            unseen.push((format!("policies at {place}"), why.clone(), cause.clone()));
+        }
+        if let Some(Reading::Unknown { why, cause }) = observed.barriers.rights.get(&place)
+            && barriers::is_optional(cause)
+        {
+            unseen.push((format!("the controller's own rights at {place}"), why.clone(), cause.clone()));
+        }
+        for (what, why, cause) in unseen {
+            self.findings.insert(Finding::Unseen { what, why, cause });
+        }
+        let words = barriers::policy_words(action, observed).unwrap_or_default();
+        for what in barriers::remarks(&words, false) {
+            self.findings.insert(Finding::Barrier { kind: Barrier::Policy, what });
+        }
+        for (deny, sure) in barriers::denials(action, observed).into_iter().flatten() {
+            if !sure {
+                let what = format!("the deny assignment `{}` at {} may deny {}", deny.name, deny.scope, action.kind());
+                self.findings.insert(Finding::Barrier { kind: Barrier::Denial, what });
+            }
+        }
+    }
+
+    /// Whom the network rules let in, where they hold anybody off.
+    pub(super) fn note_network(&mut self) {
+        let Some(account) = self.observed.account.value().and_then(Option::as_ref) else { return };
+        if let Some(what) = network::remark(&account.network) {
+            self.findings.insert(Finding::Barrier { kind: Barrier::Network, what });
+        }
+    }
+
+    /// Every lock that was read, and what it bars forward and back.
+    pub(super) fn note_locks(&mut self) {
+        let account = self.observed.locks.value().into_iter().flatten();
+        let own = self.observed.barriers.locks.values().filter_map(Reading::value).flatten();
+        for lock in account.chain(own) {
+            let bars = match lock.level {
+                LockLevel::CanNotDelete => "bars revokes, and nothing on the way forward",
+                LockLevel::ReadOnly => "bars every write at or below it, forward and back",
+                LockLevel::Other(_) => "is of a level not known here, and counts as read-only",
+            };
+            let what = format!("the lock {} at {} {bars}", lock.id.name(), lock.scope);
+            self.findings.insert(Finding::Barrier { kind: Barrier::Lock, what });
+        }
+    }
+
+    /// Adds the gate that all grants that may be made now fit below the ceiling.
+    pub(super) fn ceiling(&mut self, checks: &mut Checks, action: &Action, due: usize) {
+        let Some(subscription) = action.target().subscription() else { return };
+        checks.look(Gate::BelowCeiling, barriers::below_ceiling(subscription, due, self.observed));
+        if let Some(Reading::Unknown { why, cause }) = self.observed.barriers.assignment_counts.get(&subscription)
+            && barriers::is_optional(cause)
+        {
+            let what = format!("the count of role assignments of subscription {subscription}");
+            self.findings.insert(Finding::Unseen { what, why: why.clone(), cause: cause.clone() });
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What bars a step is named at its gates before anything is written, and what can go on goes on.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod world;
+
+use std::collections::BTreeSet;
+
+use jiff::SignedDuration;
+use keyless_core::action::Action;
+use keyless_core::catalog::BLOB_CONTRIBUTOR;
+use keyless_core::desired::*;
+use keyless_core::gate::{Gate, GateState};
+use keyless_core::id::*;
+use keyless_core::observed::*;
+use keyless_core::plan::{self, Barrier, Finding, Limits, Look, Plan};
+use world::*;
+
+/// Two workspaces in access-key mode, each with a need that is not met yet.
+fn case() -> (World, KeyDesired) {
+    let mut world = World::new();
+    let (a, b) =
+        (world.workspace("alpha", ObservedAuthMode::AccessKey), world.workspace("bravo", ObservedAuthMode::AccessKey));
+    let wanted = desired(&[
+        (&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)]),
+        (&b, AuthMode::Identity, vec![need(object(2), BLOB_CONTRIBUTOR)]),
+    ]);
+    (world, wanted)
+}
+
+/// The reason of a gate that is unmet, by the kind of the step's action.
+fn unmet(plan: &Plan, kind: &str, gate: Gate) -> Option<String> {
+    let steps = plan.steps.iter().filter(|step| step.action.kind() == kind);
+    steps.flat_map(|step| &step.gates).find_map(|check| match &check.state {
+        GateState::Unmet { why, lift } if check.gate == gate => Some(format!("{why}; {lift}")),
+        _ => None,
+    })
+}
+
+/// The first plan names the barrier, all that it does not bar is done, and without it the rest is.
+#[track_caller]
+fn check(bars: Bars, kind: &str, gate: Gate, words: &[&str], done: &[&str]) {
+    let (mut world, wanted) = case();
+    world.barriers = bars;
+    let first = look(&world, &wanted);
+    let why = unmet(&first, kind, gate).unwrap_or_else(|| panic!("{gate} of {kind} does not stand:\n{}", show(&first)));
+    for word in words {
+        assert!(why.contains(word), "no `{word}` in: {why}");
+    }
+    let kinds = |actions: Vec<Action>| actions.iter().map(Action::kind).collect::<Vec<_>>();
+    assert_eq!(kinds(converge(&mut world, &wanted, |_, _| {})), done);
+    let held = look(&world, &wanted);
+    assert!(unmet(&held, kind, gate).is_some(), "{}", show(&held));
+    world.barriers = Bars::default();
+    let all = ["GrantRole", "GrantRole", "SetAuthMode", "SetAuthMode", "SetSharedKeyAccess"];
+    assert_eq!(kinds(converge(&mut world, &wanted, |_, _| {})), all[done.len()..]);
+    assert!(look(&world, &wanted).steps.is_empty());
+}
+
+const GRANTS: [&str; 2] = ["GrantRole", "GrantRole"];
+const MODES: [&str; 4] = ["GrantRole", "GrantRole", "SetAuthMode", "SetAuthMode"];
+
+fn refusing(alias: &'static str, value: &'static str) -> Bars {
+    Bars { policies: vec![bar(alias, value)], ..Bars::default() }
+}
+
+#[test]
+fn a_policy_that_refuses_a_step_holds_that_step_alone() {
+    let named = ["`no identity`", "policyAssignments/a0", "exemption"];
+    check(refusing(MODE, "identity"), "SetAuthMode", Gate::PolicyAllows, &named, &GRANTS);
+    check(refusing(ACCOUNT_FLAG, "false"), "SetSharedKeyAccess", Gate::PolicyAllows, &["`no false`"], &MODES);
+}
+
+#[test]
+fn a_step_that_could_not_be_taken_back_waits_for_a_word() {
+    let words = ["could not be taken back", "`no true`", "`acceptOneWay`"];
+    check(refusing(ACCOUNT_FLAG, "true"), "SetSharedKeyAccess", Gate::WayBack, &words, &MODES);
+    let words = ["could not be taken back", "`no accesskey`", "`acceptOneWay`"];
+    check(refusing(MODE, "accesskey"), "SetAuthMode", Gate::WayBack, &words, &GRANTS);
+}
+
+#[test]
+fn the_accepted_one_way_opens_the_gate_until_its_end_and_is_shown() {
+    let (mut world, mut wanted) = case();
+    world.barriers = refusing(ACCOUNT_FLAG, "true");
+    declare_account(&mut wanted, DesiredSharedKey::Disabled);
+    let until = world.now + SignedDuration::from_secs(90 * DAY);
+    wanted.account.as_mut().unwrap().accept_one_way =
+        Some(Acceptance { reason: "audit".to_owned(), owner: "platform".to_owned(), until });
+    let plan = look(&world, &wanted);
+    let shown = |finding: &Finding| matches!(finding, Finding::Barrier { kind: Barrier::OneWay, what } if what.contains("platform"));
+    assert!(plan.findings.iter().any(shown), "{}", show(&plan));
+    let taken = converge(&mut world, &wanted, |_, _| {});
+    assert_eq!(taken.last().map(Action::kind), Some("SetSharedKeyAccess"));
+
+    let (mut world, _) = case();
+    world.barriers = refusing(ACCOUNT_FLAG, "true");
+    wanted.account.as_mut().unwrap().accept_one_way.as_mut().unwrap().until = world.now;
+    let taken = converge(&mut world, &wanted, |_, _| {});
+    assert_eq!(taken.last().map(Action::kind), Some("SetAuthMode"), "the acceptance is over");
+}
+
+#[test]
+fn an_exempted_or_unenforced_policy_holds_nothing_and_is_shown() {
+    for (enforced, exempt, words) in [(false, None, "not enforced"), (true, Some(3_600), "exemption")] {
+        let (mut world, wanted) = case();
+        let exempt_until = exempt.map(|seconds| world.now + SignedDuration::from_secs(seconds));
+        world.barriers.policies = vec![Bar { enforced, exempt_until, ..bar(MODE, "identity") }];
+        let plan = look(&world, &wanted);
+        assert_eq!(unmet(&plan, "SetAuthMode", Gate::PolicyAllows), None);
+        let shown = |finding: &Finding| matches!(finding, Finding::Barrier { kind: Barrier::Policy, what } if what.contains(words));
+        assert!(plan.findings.iter().any(shown), "{}", show(&plan));
+        if let Some(until) = exempt_until {
+            world.advance(until);
+            assert!(
+                unmet(&look(&world, &wanted), "SetAuthMode", Gate::PolicyAllows).is_some(),
+                "the exemption is over"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_right_that_the_controller_lacks_is_named_with_who_could_give_it() {
+    let without = |right| Bars { no_right: BTreeSet::from([right]), ..Bars::default() };
+    let right = "Microsoft.Authorization/roleAssignments/write";
+    check(without(right), "GrantRole", Gate::Permitted, &[right, "/storageAccounts/stml", "converge role"], &[]);
+    let right = "Microsoft.MachineLearningServices/workspaces/*";
+    check(without(right), "SetAuthMode", Gate::Permitted, &["workspaces/write", "Contributor"], &GRANTS);
+    let right = "Microsoft.Storage/storageAccounts/write";
+    check(without(right), "SetSharedKeyAccess", Gate::Permitted, &[right], &MODES);
+}
+
+#[test]
+fn a_lock_on_a_workspace_alone_is_seen() {
+    let bars = Bars { workspaces_locked: true, ..Bars::default() };
+    check(bars, "SetAuthMode", Gate::Unlocked, &["own at /subscriptions", "/workspaces/alpha"], &GRANTS);
+}
+
+#[test]
+fn a_wave_of_grants_that_does_not_fit_is_not_begun() {
+    // Two service grants stand already and two more are due: one place is not enough for both.
+    let bars = Bars { other_assignments: 3_997, ..Bars::default() };
+    check(bars, "GrantRole", Gate::BelowCeiling, &["3999 of at most 4000", "2 more", "groups"], &[]);
+    let (mut world, wanted) = case();
+    world.barriers.other_assignments = 3_996;
+    assert_eq!(converge(&mut world, &wanted, |_, _| {}).len(), 5, "what fits exactly is made");
+}
+
+#[test]
+fn a_deny_assignment_for_everybody_bars_and_one_that_spares_some_is_told() {
+    let (mut world, wanted) = case();
+    let denied = |excluded| DenyAssignment {
+        name: "stack".to_owned(),
+        scope: ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}")).unwrap(),
+        permissions: vec![Permission {
+            actions: vec!["Microsoft.Authorization/*/write".to_owned()],
+            ..Permission::default()
+        }],
+        exact_scope_only: false,
+        principals: vec![DeniedPrincipal::Everyone],
+        excluded,
+        conditional: false,
+    };
+    world.denies = vec![denied(BTreeSet::new())];
+    let plan = look(&world, &wanted);
+    assert!(unmet(&plan, "GrantRole", Gate::Permitted).unwrap().contains("`stack`"), "{}", show(&plan));
+    assert_eq!(unmet(&plan, "SetAuthMode", Gate::Permitted), None);
+    world.denies = vec![denied(BTreeSet::from([person(9)]))];
+    let plan = look(&world, &wanted);
+    assert_eq!(unmet(&plan, "GrantRole", Gate::Permitted), None, "the controller may be among the spared");
+    assert!(plan.findings.iter().any(|finding| matches!(finding, Finding::Barrier { kind: Barrier::Denial, .. })));
+}
+
+#[test]
+fn what_may_not_be_read_is_a_warning_and_any_other_failure_bars() {
+    let (world, wanted) = case();
+    for (class, bars) in [(Some("refused"), false), (Some("transient"), true), (None, true)] {
+        let cause = Cause { class, lift: None };
+        let mut observed = world.observe(&wanted);
+        fn spoil<K, T>(readings: &mut std::collections::BTreeMap<K, Reading<T>>, cause: &Cause) {
+            readings.values_mut().for_each(|r| *r = Reading::Unknown { why: "no".to_owned(), cause: cause.clone() });
+        }
+        spoil(&mut observed.barriers.policies, &cause);
+        spoil(&mut observed.barriers.rights, &cause);
+        spoil(&mut observed.barriers.assignment_counts, &cause);
+        let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+        assert_eq!(plan.next().is_none(), bars, "{class:?}");
+        let unseen = plan.findings.iter().filter(|finding| matches!(finding, Finding::Unseen { .. })).count();
+        // Policies and rights at the account and both workspaces, and the count.
+        assert_eq!(unseen, if bars { 0 } else { 7 }, "{}", show(&plan));
+    }
+}
+
+#[test]
+fn every_lock_is_shown_with_what_it_bars() {
+    let (mut world, wanted) = case();
+    for (name, level) in [("a", LockLevel::CanNotDelete), ("b", LockLevel::ReadOnly)] {
+        let scope = account_id().arm().clone();
+        let id = ArmId::parse(&format!("{scope}/providers/Microsoft.Authorization/locks/{name}")).unwrap();
+        world.locks.push(Lock { id, scope, level });
+    }
+    let plan = look(&world, &wanted);
+    let locks: Vec<&str> = plan
+        .findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Barrier { kind: Barrier::Lock, what } => Some(what.as_str()),
+            _ => None,
+        })
+        .collect();
+    assert!(locks[0].contains("bars revokes") && locks[1].contains("forward and back"), "{locks:?}");
+}
+
+#[test]
+fn a_workspace_that_no_network_rule_lets_in_is_not_switched() {
+    let shut = Network { public: PublicAccess::Disabled, default_deny: true, ..Network::default() };
+    let id = workspace_id("alpha").to_string();
+    let rule = |text: &str| BTreeSet::from([text.to_owned()]);
+    let both = BTreeSet::from([id.to_uppercase(), workspace_id("bravo").to_string()]);
+    for (network, open) in [
+        (Network::default(), true),
+        (shut.clone(), false),
+        (Network { public: PublicAccess::Enabled, ..shut.clone() }, false),
+        (Network { public: PublicAccess::Enabled, lets_some_in: true, ..shut.clone() }, true),
+        (Network { public: PublicAccess::Other("SecuredByPerimeter".to_owned()), ..shut.clone() }, true),
+        (Network { trusted_services: true, ..shut.clone() }, true),
+        (Network { private_endpoints: true, ..shut.clone() }, true),
+        (Network { instances: rule(&id.to_uppercase()), ..shut.clone() }, false),
+        (Network { instances: both, ..shut.clone() }, true),
+        (Network { instances: rule("/subscriptions/*/workspaces/*"), ..shut.clone() }, true),
+        (Network { instances: rule("/subscriptions/*/workspaces/another"), ..shut.clone() }, false),
+    ] {
+        let (mut world, wanted) = case();
+        world.network = network.clone();
+        let plan = look(&world, &wanted);
+        assert_eq!(unmet(&plan, "SetAuthMode", Gate::Reachable).is_none(), open, "{network:?}");
+        let told =
+            plan.findings.iter().any(|finding| matches!(finding, Finding::Barrier { kind: Barrier::Network, .. }));
+        assert_eq!(told, !network.is_open(), "{network:?}");
+    }
+    let (world, wanted) = case();
+    let mut observed = world.observe(&wanted);
+    let Reading::Known { value: Some(account), .. } = &mut observed.account else { panic!("it is known") };
+    account.network = shut;
+    for entry in observed.workspaces.values_mut() {
+        let Reading::Known { value: Some(own), .. } = &mut entry.workspace else { panic!("it is known") };
+        own.managed_network = true;
+    }
+    let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+    assert_eq!(unmet(&plan, "SetAuthMode", Gate::Reachable), None, "a managed network brings its own way in");
+}
+
+#[test]
+fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_known() {
+    let (mut world, wanted) = case();
+    let holder = |world: &mut World, n: u128, kind: PrincipalType, role| {
+        world.assign(person(n), role, DAY).principal_type = Some(kind);
+    };
+    holder(&mut world, 50, PrincipalType::ServicePrincipal, BLOB_CONTRIBUTOR);
+    holder(&mut world, 51, PrincipalType::User, BLOB_CONTRIBUTOR);
+    holder(&mut world, 52, PrincipalType::ServicePrincipal, control_role());
+    // What a compute is, is known.
+    holder(&mut world, 53, PrincipalType::ServicePrincipal, BLOB_CONTRIBUTOR);
+    world.roles.insert(
+        control_role(),
+        RoleDefinition {
+            id: control_role(),
+            name: "Reader".to_owned(),
+            permissions: vec![Permission { actions: vec!["*/read".to_owned()], ..Permission::default() }],
+            updated_on: None,
+            built_in: true,
+        },
+    );
+    world.workspaces.get_mut(&workspace_id("alpha")).unwrap().computes.push(Compute {
+        name: "cpu".to_owned(),
+        compute_type: "AmlCompute".to_owned(),
+        identity: Identity { system: Some(person(53)), ..Identity::default() },
+    });
+    for assignment in &mut world.assignments {
+        assignment.principal_type.get_or_insert(PrincipalType::ServicePrincipal);
+    }
+    let told = |observed: &Observed| -> Vec<PrincipalId> {
+        let plan = plan::plan(&wanted, observed, &Limits::default(), Look::Everything);
+        plan.findings
+            .iter()
+            .filter_map(|finding| match finding {
+                Finding::ForeignHolder { principal, .. } => Some(*principal),
+                _ => None,
+            })
+            .collect()
+    };
+    let mut observed = world.observe(&wanted);
+    assert_eq!(told(&observed), [person(50)]);
+    observed.workspaces.get_mut(&workspace_id("bravo")).unwrap().computes = Reading::unknown("no");
+    assert_eq!(told(&observed), [], "it may be one of the computes that could not be read");
+}
+
+fn control_role() -> RoleId {
+    "acdd72a7-3385-48ef-bd42-f606fba81ae7".parse().unwrap()
+}

@@ -1,0 +1,200 @@
+//! What is told of the use of a key, and what a SAS or a refusal does to the plan.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod world;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use keyless_core::action::Action;
+use keyless_core::catalog;
+use keyless_core::desired::*;
+use keyless_core::id::*;
+use keyless_core::observed::*;
+use keyless_core::plan::{self, Limits, Look, Standing};
+use world::*;
+
+fn edit(observed: &mut Observed, change: impl FnOnce(&mut KeyUsage)) {
+    if let Reading::Known { value, .. } = &mut observed.key_usage {
+        change(value);
+    }
+}
+
+fn accepted(until: Timestamp) -> Acceptance {
+    Acceptance { reason: "user delegation only".to_owned(), owner: "storage team".to_owned(), until }
+}
+
+fn accept_in_fleet(desired: &mut KeyDesired, scope: &str, services: &[StorageService], until: Timestamp) {
+    let accounts = BTreeSet::from([ArmId::parse(scope).unwrap()]);
+    let services = services.iter().copied().collect();
+    desired.fleet.accept_sas.push(SasAcceptance { accounts, services, acceptance: accepted(until) });
+}
+
+#[test]
+fn a_gate_held_by_the_key_names_service_call_and_hours() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    world.key_user_until = Some(world.now - SignedDuration::from_secs(DAY));
+    let text = show(&look(&world, &desired));
+    assert!(text.contains("(file GetFile 7 in "), "{text}");
+    assert!(text.contains("! file: GetFile with the account key: 7 requests"), "{text}");
+    let mut observed = world.observe(&desired);
+    observed.key_details = Reading::unknown("503");
+    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    assert_eq!(plan.standing(), Standing::Waiting, "the names decide nothing");
+    assert!(show(&plan).contains("to which services could not be read: 503"), "{}", show(&plan));
+    observed.key_details = Reading::NotRead;
+    assert!(plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters).wants.key_details);
+    world.key_user_until = None;
+    let mut observed = world.observe(&desired);
+    observed.key_details = Reading::NotRead;
+    assert!(!plan::plan(&desired, &observed, &Limits::default(), Look::Everything).wants.key_details, "nobody to name");
+}
+
+#[test]
+fn a_sas_is_accepted_by_account_group_or_subscription_and_by_service() {
+    let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/RG");
+    let other = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg2");
+    let whole = account_id().to_string();
+    let (blob, file) = (StorageService::Blob, StorageService::File);
+    for (scope, services, used, open) in [
+        (&whole, vec![], vec![blob, file], true),
+        (&group, vec![], vec![file], true),
+        (&group, vec![blob], vec![blob], true),
+        (&group, vec![blob], vec![blob, file], false),
+        (&group, vec![blob, file], vec![blob, file], true),
+        (&other, vec![], vec![blob], false),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+        world.sas_by_service = used.iter().map(|service| (*service, 2)).collect();
+        let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+        accept_in_fleet(&mut desired, scope, &services, world.now + SignedDuration::from_secs(60));
+        let plan = look(&world, &desired);
+        assert_eq!(plan.next().is_some(), open, "{scope} {services:?} {used:?}: {}", show(&plan));
+        if let Some(step) = plan.next() {
+            let confirms = plan::confirm_reads(step, &desired, &world.observe(&desired)).key_details;
+            assert_eq!(confirms, !services.is_empty(), "what decides is read again, and only that");
+        }
+    }
+}
+
+#[test]
+fn a_sas_accepted_for_one_service_needs_all_of_it_put_down_to_that_service() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    world.sas_by_service.insert(StorageService::Blob, 2);
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let until = world.now + SignedDuration::from_secs(60);
+    accept_in_fleet(&mut desired, account_id().as_str(), &[StorageService::Blob], until);
+    let open = |spoil: fn(&mut KeyDetails)| {
+        let mut observed = world.observe(&desired);
+        if let Reading::Known { value, .. } = &mut observed.key_details {
+            spoil(value);
+        }
+        plan::plan(&desired, &observed, &Limits::default(), Look::Everything).next().is_some()
+    };
+    assert!(open(|_| {}));
+    assert!(!open(|details| details.complete = false));
+    assert!(!open(|details| details.uses.clear()));
+    assert!(!open(|details| details.from += SignedDuration::from_secs(7_200)));
+    assert!(!open(|details| details.to -= SignedDuration::from_secs(61)));
+    assert!(!open(|details| details.uses[0].traffic.grains.clear()));
+    assert!(!open(|details| details.uses[0].service = None));
+}
+
+#[test]
+fn an_acceptance_that_ended_is_told_as_such() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    world.sas = 3;
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    accept_in_fleet(&mut desired, account_id().as_str(), &[], world.now);
+    let text = show(&look(&world, &desired));
+    assert!(text.contains("; the acceptance of storage team ended at 2026-11-23T09:00:00Z"), "{text}");
+    assert!(text.contains("! `acceptSas` of storage team, ended at 2026-11-23T09:00:00Z: user delegation"), "{text}");
+    desired.fleet.accept_sas[0].acceptance.until = world.now + SignedDuration::from_secs(1);
+    let text = show(&look(&world, &desired));
+    assert!(text.contains("! `acceptSas` of storage team, until 2026-11-23T09:00:01Z"), "{text}");
+}
+
+#[test]
+fn refused_requests_with_the_key_are_told_and_hold_nothing() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    world.key = SharedKeyAccess::Allowed;
+    let mut observed = world.observe(&desired);
+    edit(&mut observed, |usage| usage.account_key_failed = Traffic { count: 9, ..Traffic::default() });
+    if let Reading::Known { value: Some(account), .. } = &mut observed.account {
+        account.services.0.insert(StorageService::File, false);
+        account.services.0.insert(StorageService::Blob, true);
+    }
+    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    assert_eq!(plan.standing(), Standing::Ready);
+    let text = show(&plan);
+    assert!(text.contains("9 requests signed with the key were refused"), "{text}");
+    assert!(text.contains("may be anybody's; the key is off for file already"), "{text}");
+    assert!(text.contains("! shared key access by service: blob on, file off; the account as a whole is on"), "{text}");
+    world.key = SharedKeyAccess::Disallowed;
+    assert!(look(&world, &desired).steps.is_empty());
+}
+
+#[test]
+fn a_service_that_is_off_never_stands_for_the_whole_account() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let mut observed = world.observe(&desired);
+    if let Reading::Known { value: Some(account), .. } = &mut observed.account {
+        account.services.0.extend(StorageService::ALL.map(|service| (service, false)));
+    }
+    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    assert!(plan.drift.iter().any(|drift| matches!(drift, plan::Drift::SharedKey { .. })));
+}
+
+#[test]
+fn whoever_is_refused_after_the_key_went_off_is_told_with_what_is_likely_behind_it() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), catalog::FILE_READER)])]);
+    let at = world.now - SignedDuration::from_secs(3_600);
+    world.watch = Some(WatchFrom { at, because: WatchCause::KeyOff });
+    let refused = |signed| ServiceUse {
+        service: Some(StorageService::File),
+        api: "Unknown".to_owned(),
+        signed,
+        refused: true,
+        traffic: Traffic { count: 5, last: Some(start()), grains: BTreeMap::from([(hour(at), 5)]) },
+    };
+    world.denied = vec![refused(Signed::AccountKey), refused(Signed::OAuth)];
+    let denied = |plan: &plan::Plan| -> Vec<String> {
+        let of = |finding: &plan::Finding| match finding {
+            plan::Finding::KeyUserDenied(denied) => Some(denied.to_string()),
+            _ => None,
+        };
+        plan.findings.iter().filter_map(of).collect()
+    };
+    // While the key is on, refused keys are wrong keys.
+    let told = denied(&look(&world, &desired));
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].starts_with("file: Unknown with a token of Entra was refused 5 times"), "{told:?}");
+    assert!(told[0].contains("lacks Storage File Data Privileged Reader that fraud-train declares"), "{told:?}");
+    world.key = SharedKeyAccess::Disallowed;
+    let plan = look(&world, &desired);
+    assert_eq!(denied(&plan).len(), 2);
+    assert!(denied(&plan)[0].contains("the key is off, and somebody still signs with it"), "{:?}", denied(&plan));
+    let undone = |plan: &plan::Plan| {
+        plan.steps.iter().any(|step| matches!(step.action, Action::SetSharedKeyAccess { allowed: true, .. }))
+    };
+    assert!(!undone(&plan), "it never causes an undo");
+    // Not read, it is asked for; after the watch, no more.
+    let mut observed = world.observe(&desired);
+    observed.denials = Reading::NotRead;
+    let wants =
+        |observed: &Observed| plan::plan(&desired, observed, &Limits::default(), Look::WhatMatters).wants.denials;
+    assert!(wants(&observed));
+    observed.now = at + SignedDuration::from_secs(DAY);
+    assert!(!wants(&observed));
+}
