@@ -17,6 +17,7 @@ mod back;
 mod barriers;
 mod commands;
 mod converges;
+mod create;
 mod datastores;
 mod drift;
 mod evidence;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use keyless_core::desired::{AuthMode, DatastorePlace};
+use keyless_core::desired::{AuthMode, Create, DatastorePlace};
 use keyless_core::id::{
     ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
@@ -198,6 +198,9 @@ pub trait WriteArm: Send + Sync {
         name: &str,
         place: &DatastorePlace,
     ) -> Write;
+    /// PUT of a whole workspace, polled to its end. Only for one that a direct read has just said not to exist: it would
+    /// replace what it finds, and Azure has no condition against that.
+    async fn create_workspace(&self, permit: WritePermit, workspace: &WorkspaceId, create: &Create) -> Write;
     /// POST of `resyncKeys`, polled to its end: the workspace takes the keys of its account anew. No key passes through here.
     async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write;
     /// PATCH of `allowSharedKeyAccess`.

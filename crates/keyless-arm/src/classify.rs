@@ -25,13 +25,15 @@ pub(crate) enum Kind {
     Patch,
     /// PUT of a whole resource that is there at once.
     Put,
+    /// PUT of a whole resource that is not there.
+    Create,
     /// POST of an action, which answers with nothing.
     Act,
 }
 
 impl Kind {
     pub(crate) fn is_write(self) -> bool {
-        matches!(self, Self::Grant | Self::Revoke | Self::Patch | Self::Put | Self::Act)
+        matches!(self, Self::Grant | Self::Revoke | Self::Patch | Self::Put | Self::Create | Self::Act)
     }
 }
 

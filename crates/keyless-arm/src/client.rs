@@ -106,7 +106,7 @@ impl Client {
         body: Option<&Value>,
     ) -> Call {
         let method = match kind {
-            Kind::Grant | Kind::Put => Method::PUT,
+            Kind::Grant | Kind::Put | Kind::Create => Method::PUT,
             Kind::Revoke => Method::DELETE,
             Kind::Act => Method::POST,
             _ => Method::PATCH,
@@ -130,7 +130,7 @@ impl Client {
             Kind::List => Class::List,
             Kind::Get | Kind::Poll => Class::Read,
             Kind::Revoke => Class::Delete,
-            Kind::Grant | Kind::Patch | Kind::Put | Kind::Act => Class::Write,
+            Kind::Grant | Kind::Patch | Kind::Put | Kind::Create | Kind::Act => Class::Write,
         };
         let version = self.pipeline.versions.current(operation.interface());
         let query: Vec<(&str, &str)> = [("api-version", version)].into_iter().chain(query.iter().copied()).collect();

@@ -16,6 +16,7 @@ pub mod client;
 pub mod clock;
 pub mod cloud;
 pub mod counts;
+mod create;
 pub mod credential;
 mod envelope;
 pub mod error;

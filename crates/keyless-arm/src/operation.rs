@@ -138,6 +138,10 @@ operations! {
     /// A datastore without credentials is made.
     CreateDatastore = "create datastore", WorkspaceParts, &[201, 200],
         &["Microsoft.MachineLearningServices/workspaces/datastores/write"];
+    /// A workspace, hub or project is made. Hubs have a right of their own, and projects one at their hub.
+    CreateWorkspace = "create workspace", Workspaces, &[200, 201, 202],
+        &["Microsoft.MachineLearningServices/workspaces/write", "Microsoft.MachineLearningServices/workspaces/hubs/write",
+          "Microsoft.MachineLearningServices/workspaces/hubs/join/action"];
     /// A workspace takes the keys of its account anew. That this is the right it needs is told by no article, only by
     /// the name of the operation.
     ResyncWorkspaceKeys = "resync workspace keys", Workspaces, &[200, 202],

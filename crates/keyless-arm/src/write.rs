@@ -1,7 +1,7 @@
 //! [`WriteArm`] over the pipeline. Bodies of PATCHes carry the one property they change.
 
 use async_trait::async_trait;
-use keyless_core::desired::{AuthMode, DatastorePlace, ServiceDataAccess};
+use keyless_core::desired::{AuthMode, Create, DatastorePlace, ServiceDataAccess};
 use keyless_core::id::{ArmId, AssignmentName, StorageAccountId, SubscriptionId, WorkspaceId};
 use serde_json::{Map, Value, json};
 
@@ -14,8 +14,8 @@ use crate::operation::Operation;
 use crate::pipeline::{Call, Reply};
 use crate::quota::Provider;
 use crate::read::extension;
-use crate::storage;
 use crate::stored::StoredDatastore;
+use crate::{create, storage};
 
 #[async_trait]
 impl WriteArm for Client {
@@ -102,6 +102,13 @@ impl WriteArm for Client {
         self.put_datastore(Operation::CreateDatastore, permit, workspace, name, &body).await
     }
 
+    async fn create_workspace(&self, permit: WritePermit, workspace: &WorkspaceId, create: &Create) -> Write {
+        let (operation, provider) = (Operation::CreateWorkspace, Provider::MachineLearning);
+        let body = create::body(create);
+        let call = self.change(operation, Kind::Create, provider, workspace.arm(), workspace.as_str(), Some(&body));
+        self.send(permit, call).await
+    }
+
     async fn resync_keys(&self, permit: WritePermit, workspace: &WorkspaceId) -> Write {
         let path = format!("{}/resyncKeys", workspace.as_str());
         let (operation, provider) = (Operation::ResyncWorkspaceKeys, Provider::MachineLearning);
@@ -146,7 +153,7 @@ impl Client {
     /// Follows a write to its end.
     async fn end(&self, call: &Call, reply: Reply, verdict: Verdict) -> Write {
         let (reply, written) = match (call.kind, verdict) {
-            (Kind::Patch | Kind::Act, _) => (self.pipeline.settle(call, reply).await?, Written::Changed),
+            (Kind::Patch | Kind::Create | Kind::Act, _) => (self.pipeline.settle(call, reply).await?, Written::Changed),
             // A conflict that says "it is there" has an error for a body.
             (_, Verdict::AlreadySo) if !reply.status.is_success() => (reply, Written::AlreadySo),
             (_, verdict) => {

@@ -600,7 +600,8 @@ fn of_action(event: Event, action: &Action, workspaces: &BTreeSet<WorkspaceId>) 
         | Action::SetSharedKeyAccess { .. }
         | Action::ResyncWorkspaceKeys { .. }
         | Action::SetDatastoreCredential { .. }
-        | Action::CreateDatastore { .. } => (None, None),
+        | Action::CreateDatastore { .. }
+        | Action::CreateWorkspace { .. } => (None, None),
     };
     let names: Vec<String> = workspaces.iter().map(ToString::to_string).collect();
     Event {

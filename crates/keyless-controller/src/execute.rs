@@ -153,7 +153,8 @@ impl Pass<'_> {
             Action::SetAuthMode { .. }
             | Action::ResyncWorkspaceKeys { .. }
             | Action::SetDatastoreCredential { .. }
-            | Action::CreateDatastore { .. } => WriteKind::Workspace,
+            | Action::CreateDatastore { .. }
+            | Action::CreateWorkspace { .. } => WriteKind::Workspace,
             Action::SetSharedKeyAccess { .. } => WriteKind::Account,
         };
         tokio::select! {
@@ -218,6 +219,7 @@ async fn carry_out(
             write.grant_role(permit, &grant).await
         }
         Action::SetAuthMode { workspace, mode } => write.set_auth_mode(permit, workspace, *mode).await,
+        Action::CreateWorkspace { workspace, create } => write.create_workspace(permit, workspace, create).await,
         Action::ResyncWorkspaceKeys { workspace } => write.resync_keys(permit, workspace).await,
         Action::SetSharedKeyAccess { account, allowed } => {
             write.set_shared_key_access(permit, account, *allowed).await //

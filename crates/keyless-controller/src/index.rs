@@ -70,9 +70,15 @@ impl Index {
                     }
                     index.unplaced.insert(id, why);
                 }
-                Place::Missing => {
-                    index.missing.insert(id);
-                }
+                // One that is to be made belongs to the pass of the account that it is made on.
+                Place::Missing => match desired.workspaces.get(&id).and_then(|declared| declared.create.as_ref()) {
+                    Some(create) => {
+                        index.placed.entry(create.storage_account.clone()).or_default().insert(id);
+                    }
+                    None => {
+                        index.missing.insert(id);
+                    }
+                },
                 Place::Nowhere if desired.workspaces.contains_key(&id) => {
                     index.nowhere.insert(id);
                 }

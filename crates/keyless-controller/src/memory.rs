@@ -308,7 +308,8 @@ impl KeyMemory {
             | Action::RevokeRole { .. }
             | Action::SetSharedKeyAccess { .. }
             | Action::SetDatastoreCredential { .. }
-            | Action::CreateDatastore { .. } => {}
+            | Action::CreateDatastore { .. }
+            | Action::CreateWorkspace { .. } => {}
         }
     }
 

@@ -269,7 +269,11 @@ impl Observer {
         for id in workspaces {
             let target = matches!(
                 ask.confirming,
-                Some(Action::SetAuthMode { workspace, .. } | Action::ResyncWorkspaceKeys { workspace }) if workspace == id
+                Some(
+                    Action::SetAuthMode { workspace, .. }
+                    | Action::CreateWorkspace { workspace, .. }
+                    | Action::ResyncWorkspaceKeys { workspace }
+                ) if workspace == id
             );
             let group = if target { &mut last } else { &mut first };
             group.push(Box::pin(async move {

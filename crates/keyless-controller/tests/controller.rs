@@ -4,6 +4,8 @@
 #[path = "cloud/back.rs"]
 mod back;
 mod cloud;
+#[path = "cloud/create.rs"]
+mod create;
 #[path = "cloud/groups.rs"]
 mod groups;
 #[path = "cloud/rig.rs"]

@@ -5,7 +5,7 @@ use std::fmt;
 use uuid::{Uuid, uuid};
 
 use crate::catalog;
-use crate::desired::{AuthMode, DatastorePlace};
+use crate::desired::{AuthMode, Create, DatastorePlace};
 use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{DatastoreCredentials, PrincipalType, RoleAssignment};
 
@@ -20,6 +20,13 @@ pub enum Action {
         workspace: WorkspaceId,
         /// To what.
         mode: AuthMode,
+    },
+    /// Make a workspace that does not exist, on identity-based access.
+    CreateWorkspace {
+        /// Which.
+        workspace: WorkspaceId,
+        /// With what.
+        create: Box<Create>,
     },
     /// Have a workspace take the keys of its account anew.
     ResyncWorkspaceKeys {
@@ -189,6 +196,7 @@ impl Action {
         match self {
             Self::GrantRole(_) => "GrantRole",
             Self::SetAuthMode { .. } => "SetAuthMode",
+            Self::CreateWorkspace { .. } => "CreateWorkspace",
             Self::ResyncWorkspaceKeys { .. } => "ResyncWorkspaceKeys",
             Self::SetSharedKeyAccess { .. } => "SetSharedKeyAccess",
             Self::SetDatastoreCredential { .. } => "SetDatastoreCredential",
@@ -208,7 +216,9 @@ impl Action {
     pub fn target(&self) -> &ArmId {
         match self {
             Self::GrantRole(grant) => &grant.scope,
-            Self::SetAuthMode { workspace, .. } | Self::ResyncWorkspaceKeys { workspace } => workspace.arm(),
+            Self::SetAuthMode { workspace, .. }
+            | Self::CreateWorkspace { workspace, .. }
+            | Self::ResyncWorkspaceKeys { workspace } => workspace.arm(),
             Self::SetSharedKeyAccess { account, .. } => account.arm(),
             Self::SetDatastoreCredential { workspace, .. } | Self::CreateDatastore { workspace, .. } => workspace.arm(),
             Self::RevokeRole { assignment, .. } => assignment,
@@ -225,6 +235,7 @@ impl fmt::Display for Action {
                 write!(f, "GrantRole {role} to {kind} {principal} at {}{under}", scope.name())
             }
             Self::SetAuthMode { workspace, mode } => write!(f, "SetAuthMode {mode} on {}", workspace.name()),
+            Self::CreateWorkspace { workspace, create: _ } => write!(f, "CreateWorkspace {}", workspace.name()),
             Self::ResyncWorkspaceKeys { workspace } => write!(f, "ResyncWorkspaceKeys of {}", workspace.name()),
             Self::SetSharedKeyAccess { account, allowed } => {
                 let state = if *allowed { "enabled" } else { "disabled" };

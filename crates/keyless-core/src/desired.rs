@@ -2,6 +2,7 @@
 //!
 //! [`crate::manifest`] turns texts into a [`Desired`]; [`crate::plan`] compares one key's part of it with Azure.
 
+mod create;
 mod datastores;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +15,7 @@ use crate::catalog::{Scenario, find_scenarios};
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use crate::observed::{PrincipalType, StorageService};
 
+pub use create::{Create, CreateKind, Isolation, Parts};
 pub use datastores::{
     DatastoreKind, DatastorePlace, DesiredDatastore, DesiredDatastores, DesiredForm, ServiceDataAccess,
 };
@@ -236,6 +238,8 @@ pub struct DesiredWorkspace {
     pub accept_stale_keys: Option<Acceptance>,
     /// What is known not to work and is accepted, by the ids of [`crate::incompatibility::ALL`].
     pub accept_incompatible: BTreeMap<&'static str, Acceptance>,
+    /// How it is made if it does not exist; without this it never is.
+    pub create: Option<Create>,
     /// Where the document stands.
     pub location: Location,
 }

@@ -12,6 +12,8 @@ use crate::reading::Cause;
 /// A fact an action waits for. The names are API: events and `plan` carry them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Gate {
+    /// The hub of a project that is to be made is there and ready.
+    HubThere,
     /// Every declared need of the workspace is met by an unconditional grant that nothing denies.
     NeedsCovered,
     /// Those grants are old enough to work.
@@ -80,6 +82,7 @@ impl Gate {
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::HubThere => "hub_there",
             Self::NeedsCovered => "needs_covered",
             Self::NeedsAged => "needs_aged",
             Self::ServiceGrant => "service_grant",

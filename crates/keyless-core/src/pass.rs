@@ -494,6 +494,16 @@ fn verified(action: &Action, observed: &Observed, request_id: Option<String>, ch
                     && place.account.as_deref().is_none_or(|account| found.is_on(account))
             })
         }),
+        Action::CreateWorkspace { workspace, create } => {
+            match observed.workspaces.get(workspace).map(|entry| &entry.workspace) {
+                Some(Reading::Known { value, .. }) => Ok(value.as_ref().is_some_and(|own| {
+                    let here = own.storage_account.as_ref().is_none_or(|account| *account == create.storage_account);
+                    own.auth_mode == ObservedAuthMode::Identity && here
+                })),
+                Some(Reading::Unknown { why, cause }) => Err((why.clone(), cause.clone())),
+                Some(Reading::NotRead) | None => Err(not_read()),
+            }
+        }
         Action::ResyncWorkspaceKeys { .. } => Ok(true),
         Action::SetSharedKeyAccess { account: _, allowed } => match &observed.account {
             Reading::Known { value, .. } => {

@@ -174,6 +174,16 @@ impl PolicyTarget {
                 more: BTreeMap::new(),
                 deletes: false,
             },
+            Action::CreateWorkspace { workspace, create: _ } => Self {
+                id: workspace.arm().clone(),
+                kind: WORKSPACE,
+                change: Some((
+                    "Microsoft.MachineLearningServices/workspaces/systemDatastoresAuthMode",
+                    "Identity".to_owned(),
+                )),
+                more: BTreeMap::new(),
+                deletes: false,
+            },
             Action::GrantRole(grant) => Self {
                 id: grant.id(),
                 kind: ASSIGNMENT,

@@ -32,7 +32,7 @@ impl Action {
             Self::SetDatastoreCredential { workspace, name, .. } | Self::CreateDatastore { workspace, name, .. } => {
                 Some(Setting::Datastore(workspace.clone(), name.clone()))
             }
-            Self::ResyncWorkspaceKeys { .. } => None,
+            Self::ResyncWorkspaceKeys { .. } | Self::CreateWorkspace { .. } => None,
         }
     }
 }

@@ -44,6 +44,16 @@ fn every_error_of_every_file_is_named_in_one_run() {
     bad-suspend.yaml:16:12: missing field `until` in `spec.suspend`
     change-window-backwards.yaml:10:7: the window contradicts itself: `from` must be earlier than `to` (hint: a window over midnight is written as two, the first one to "24:00")
     control-character.yaml:7:38: `spec.acceptSas.owner` holds the control character U+0007
+    create-contradicts-itself.yaml:9:5: a workspace or hub needs a `keyVault`
+    create-contradicts-itself.yaml:9:5: the document contradicts itself: what is made is on identity, and `authMode` is accesskey (hint: make it with `authMode: identity`; it can go to keys once it exists)
+    create-contradicts-itself.yaml:12:10: only a project has a `hub` (hint: say `kind: project`)
+    create-contradicts-itself.yaml:21:5: a project needs the `hub` it is made in
+    create-contradicts-itself.yaml:24:15: a project has no `keyVault` of its own (hint: it uses its hub's)
+    create-contradicts-itself.yaml:25:5: unknown field `systemDatastoresAuthMode` in `spec.create` (hint: what is made is on identity-based access from the start)
+    create-contradicts-itself.yaml:33:11: missing field `location` in `spec.create`
+    create-contradicts-itself.yaml:33:11: missing field `storageAccount` in `spec.create`
+    create-contradicts-itself.yaml:33:18: `spec.create.kind` must be one of default, hub, project; found `featureStore`
+    create-contradicts-itself.yaml:33:53: `spec.create.publicNetworkAccess` must be one of enabled, disabled; found `Enabled` (hint: did you mean `enabled`?)
     dangling-profile.yaml:16:14: there is no AccessProfile named `org-reader` (hint: did you mean `org-readers`?)
     dangling-profile.yaml:16:26: there is no AccessProfile named `nobody-defines-this` (hint: what could not be read may define it)
     datastores-all-or-listed.yaml:8:25: `spec.datastores.convert` must be `all`; found `raw`
@@ -87,7 +97,7 @@ fn every_error_of_every_file_is_named_in_one_run() {
     stale-keys-accepted-by-nobody.yaml:8:52: `spec.acceptStaleKeys.until` is not an RFC 3339 time: `soon` (hint: write it as in `2026-12-24T00:00:00Z`)
     syntax-error.yaml:7:3: unknown field `enforcment` in `spec` (hint: did you mean `enforcement`?)
     syntax-error.yaml:8:13: the document is not YAML: unclosed quote
-    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, datastores, acceptOneWay, acceptStaleKeys, acceptIncompatible)
+    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, datastores, acceptOneWay, acceptStaleKeys, acceptIncompatible, create)
     tab-indentation.yaml:7:1: a tab indents this line (hint: YAML is indented with spaces)
     too-few-reversals.json:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     too-few-reversals.json:4:75: `spec.guard.fight.reversals` must be a whole number from 1 to 100; found the number 0

@@ -123,6 +123,7 @@ prop_compose! {
         bars in barriers(),
         rotated in proptest::option::weighted(0.5, 1_i64..800),
         tells_key_times in proptest::bool::weighted(0.8),
+        newcomer in proptest::bool::weighted(0.2),
     ) -> Case {
         let mut world = World::new();
         let sas_barred = sas.is_some_and(|(used, accepted, holds)| used != accepted || !holds);
@@ -253,6 +254,23 @@ prop_compose! {
             barred |= how == 6 && !stored;
         }
         barred |= !keyed.is_empty();
+        if newcomer {
+            let id = workspace_id("workspace-new");
+            let made = desired(&[(&id, AuthMode::Identity, vec![need(object(0), BLOB_CONTRIBUTOR)])]);
+            wanted.workspaces.extend(made.workspaces);
+            wanted.workspaces.get_mut(&id).unwrap().create = Some(Create {
+                location: "westeurope".to_owned(),
+                kind: CreateKind::Default(Parts {
+                    key_vault: account_id().arm().clone(),
+                    application_insights: None,
+                    container_registry: None,
+                }),
+                friendly_name: None,
+                storage_account: account_id(),
+                public_network_access: true,
+                isolation: Isolation::Disabled,
+            });
+        }
         wanted.fleet.prune = prune;
         if let Some((_, accepted, holds)) = sas {
             // Long enough for every wait on the way, or over before it begins.
@@ -286,7 +304,7 @@ fn check(case: &Case, before: &World, action: &Action) {
     let mut after = before.clone();
     after.apply(action);
     // No loss: whoever could work through a declared workspace still can.
-    for (id, declared) in &case.desired.workspaces {
+    for (id, declared) in case.desired.workspaces.iter().filter(|(id, _)| before.workspaces.contains_key(id)) {
         let had = before.works(id, &declared.needs, case.propagation);
         let has = after.works(id, &declared.needs, case.propagation);
         for (who, could) in had {
@@ -302,7 +320,7 @@ fn check(case: &Case, before: &World, action: &Action) {
         Action::ResyncWorkspaceKeys { .. } | Action::SetDatastoreCredential { .. } | Action::CreateDatastore { .. } => {
             ("Microsoft.MachineLearningServices/workspaces/*", "", "")
         }
-        Action::SetAuthMode { mode: AuthMode::Identity, .. } => {
+        Action::CreateWorkspace { .. } | Action::SetAuthMode { mode: AuthMode::Identity, .. } => {
             ("Microsoft.MachineLearningServices/workspaces/*", MODE, "identity")
         }
         Action::SetAuthMode { .. } => ("Microsoft.MachineLearningServices/workspaces/*", MODE, "accesskey"),
@@ -374,6 +392,14 @@ fn check(case: &Case, before: &World, action: &Action) {
                 }
             }
         }
+        Action::CreateWorkspace { workspace, create: _ } => {
+            assert!(!before.workspaces.contains_key(workspace), "made over {}", workspace.name());
+            assert!(enforced(workspace));
+            for need in &case.desired.workspaces[workspace].needs {
+                let PrincipalRef::Object { id, .. } = need.principal else { continue };
+                assert!(before.has(id, need.role, case.propagation), "made before {id} may work in it");
+            }
+        }
         Action::ResyncWorkspaceKeys { workspace } => {
             assert_eq!(case.desired.workspaces[workspace].auth_mode, AuthMode::AccessKey);
             assert!(enforced(workspace) && before.key.is_on());
@@ -428,7 +454,7 @@ fn check(case: &Case, before: &World, action: &Action) {
             let gone = before.assignments.iter().find(|a| a.id == *assignment).expect("it exists");
             assert_eq!(gone.name, assignment_name("keyless", &gone.scope, *principal, *role, None), "a foreign grant");
             assert_eq!(gone.principal, person(77));
-            for (id, declared) in &case.desired.workspaces {
+            for (id, declared) in case.desired.workspaces.iter().filter(|(id, _)| before.workspaces.contains_key(id)) {
                 let on_key =
                     matches!(before.workspaces[id].mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset);
                 assert!(on_key || declared.auth_mode == AuthMode::Identity, "revoked on the way back of {}", id.name());

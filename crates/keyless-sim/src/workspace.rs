@@ -14,6 +14,10 @@ use crate::{arm_id, json, time};
 pub(crate) const TYPE: &str = "Microsoft.MachineLearningServices/workspaces";
 const WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
 const HUB_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/hubs/write";
+/// Needed at the hub by whoever makes a project in it. Source: the built-in role Azure AI Developer, whose description
+/// speaks of projects in hubs, and the operations of Microsoft.MachineLearningServices; that it is asked for at the hub is
+/// a design decision.
+const HUB_JOIN: &str = "Microsoft.MachineLearningServices/workspaces/hubs/join/action";
 
 /// What an update may change; whatever else is sent is passed over.
 /// Source: the same file, `WorkspacePropertiesUpdateParameters`; the last one is in preview versions only.
@@ -147,6 +151,10 @@ impl Azure {
         check_properties(&body, self.world.typed(WORKSPACE, key))?;
         if Kind::of(&body) == Kind::Hub {
             self.authorize(caller, HUB_WRITE, key)?;
+        }
+        let is_new = self.world.typed(WORKSPACE, key).is_none();
+        if let Some(hub) = json::text(&body, &["properties", "hubResourceId"]).filter(|_| is_new) {
+            self.authorize(caller, HUB_JOIN, &arm_id::key(hub))?;
         }
         let body = self.policed(TYPE, key, body.clone(), &body)?;
         self.write_workspace(caller, call, key, Write::Put(body))

@@ -4,6 +4,7 @@
 
 mod changes;
 mod corpus;
+mod create;
 mod credentials;
 mod datastores;
 mod fake;

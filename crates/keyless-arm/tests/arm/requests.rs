@@ -12,7 +12,7 @@ use keyless_arm::cloud::Cloud;
 use keyless_arm::operation::Operation;
 use keyless_arm::stored::StoredDatastore;
 use keyless_arm::versions::{ApiVersions, Interface};
-use keyless_core::desired::{AuthMode, DatastoreKind, DatastorePlace, ServiceDataAccess};
+use keyless_core::desired::{AuthMode, CreateKind, DatastoreKind, DatastorePlace, ServiceDataAccess};
 use keyless_core::id::{ArmId, ManagedIdentityId, StorageAccountId, WorkspaceId};
 use keyless_core::observed::{
     ChangesOf, Datastore, DatastoreCredentials, DatastoreForm, PrincipalType, StorageService,
@@ -136,6 +136,11 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
             };
             done(client.create_datastore(permit(WriteKind::Workspace).await.unwrap(), &workspace, "raw", &place).await)
         }
+        Operation::CreateWorkspace => {
+            let create = crate::create::create(CreateKind::Default(crate::create::parts()));
+            let permit = permit(WriteKind::Workspace).await.unwrap();
+            done(client.create_workspace(permit, &workspace, &create).await)
+        }
         Operation::ResyncWorkspaceKeys => {
             done(client.resync_keys(permit(WriteKind::Workspace).await.unwrap(), &workspace).await)
         }
@@ -148,7 +153,9 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
 /// An answer that the operation can live with.
 fn answer(operation: Operation) -> Value {
     match operation {
-        Operation::GetWorkspace | Operation::SetAuthMode => json!({"id": workspace_id(), "properties": {}}),
+        Operation::GetWorkspace | Operation::SetAuthMode | Operation::CreateWorkspace => {
+            json!({"id": workspace_id(), "properties": {}})
+        }
         Operation::GetStorageAccount | Operation::SetSharedKeyAccess => {
             json!({"id": account_id(), "location": "westeurope", "properties": {}})
         }
@@ -381,9 +388,14 @@ fn only_resource_managers_are_spoken_to() {
 
 #[test]
 fn the_roles_of_the_deployment_hold_these_rights_and_no_others() {
-    let all: BTreeSet<&str> = Operation::ALL.iter().flat_map(|operation| operation.actions()).copied().collect();
+    let rights = |operations: &mut dyn Iterator<Item = &Operation>| -> BTreeSet<&str> {
+        operations.flat_map(|operation| operation.actions()).copied().collect()
+    };
+    // Whoever has nothing made needs no right at hubs.
+    let all = rights(&mut Operation::ALL.iter().filter(|operation| **operation != Operation::CreateWorkspace));
+    let with_create = rights(&mut Operation::ALL.iter());
     let reads: BTreeSet<&str> = all.iter().filter(|action| reads(action)).copied().collect();
-    for (file, expected) in [("observe.json", reads), ("converge.json", all)] {
+    for (file, expected) in [("observe.json", reads), ("converge.json", all), ("create.json", with_create)] {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/azure").join(file);
         let role: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let actions: BTreeSet<&str> =

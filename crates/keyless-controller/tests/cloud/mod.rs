@@ -68,6 +68,7 @@ pub(crate) enum Effect {
     Key(StorageAccountId, bool),
     Datastore(WorkspaceId, Datastore),
     Resync(WorkspaceId),
+    Create(WorkspaceId, StorageAccountId),
 }
 
 #[derive(Default)]
@@ -257,6 +258,12 @@ impl Cloud {
                 for list in state.assignments.values_mut() {
                     list.retain(|known| known.id != id);
                 }
+            }
+            Effect::Create(id, account) => {
+                let name = id.name().to_owned();
+                let made =
+                    Workspace { storage_account: Some(account), ..workspace(&name, None, ObservedAuthMode::Identity) };
+                assert!(state.workspaces.insert(id, made).is_none(), "{name} was there already");
             }
             Effect::Mode(id, mode) => {
                 let account = state.workspaces[&id].storage_account.clone().unwrap();
@@ -685,6 +692,10 @@ impl WriteArm for Cloud {
         };
         self.write(format!("create {}/{name}", id.name()), Effect::Datastore(id.clone(), made)).await
     }
+    async fn create_workspace(&self, _: WritePermit, workspace: &WorkspaceId, create: &Create) -> Write {
+        let effect = Effect::Create(workspace.clone(), create.storage_account.clone());
+        self.write(format!("create {}", workspace.name()), effect).await
+    }
     async fn resync_keys(&self, _: WritePermit, workspace: &WorkspaceId) -> Write {
         self.write(format!("{} takes keys", workspace.name()), Effect::Resync(workspace.clone())).await
     }
@@ -717,6 +728,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             accept_one_way: None,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
+            create: None,
             location: Location::default(),
         };
         (id, declared)

@@ -7,10 +7,10 @@ use crate::catalog::{ScenarioIdentity, find_scenarios};
 use crate::desired::{AuthMode, LONGEST_KEY_IDLE};
 
 use super::kinds::{
-    AccessEntry, AccessProfile, ChangeWindow, Defaults, Fleet, Principal, SasAcceptance, Scope, StorageAccount,
-    Workspace, WorkspaceIdentity,
+    AccessEntry, AccessProfile, ChangeWindow, CreateSpec, Defaults, Fleet, KindWord, Principal, SasAcceptance, Scope,
+    StorageAccount, Workspace, WorkspaceIdentity,
 };
-use super::node::{Node, Value};
+use super::node::{Node, Place, Value};
 use super::wire::{At, Fields, Reader};
 
 pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<'_>) {
@@ -26,6 +26,17 @@ pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<
             "the document contradicts itself: `authMode: accesskey` needs the key that `sharedKeyAccess: disabled` turns off",
             Some("a disabled key goes with `authMode: identity`".to_owned()),
         );
+    }
+    if let Some(At { value, at }) = &spec.create {
+        create(value, *at, reader);
+        if accesskey {
+            let hint = "make it with `authMode: identity`; it can go to keys once it exists".to_owned();
+            reader.problem(
+                *at,
+                "the document contradicts itself: what is made is on identity, and `authMode` is accesskey",
+                Some(hint),
+            );
+        }
     }
     access(spec.access.as_ref(), reader);
     if let Some(At { value, .. }) = &spec.datastores {
@@ -43,6 +54,38 @@ pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<
     for At { value: profile, at } in items(spec.profiles.as_ref()) {
         if !seen.insert(&profile.0) {
             reader.warning(*at, format!("profile `{}` is named twice", profile.0), None);
+        }
+    }
+}
+
+/// A project has a hub, which has the rest.
+fn create(create: &CreateSpec, at: Place, reader: &mut Reader<'_>) {
+    let CreateSpec { kind, key_vault, application_insights, container_registry, hub, .. } = create;
+    let Some(At { value: kind, .. }) = kind else { return };
+    if *kind == KindWord::Project {
+        if hub.is_none() {
+            reader.problem(at, "a project needs the `hub` it is made in", None);
+        }
+        let lent = [
+            ("keyVault", key_vault),
+            ("applicationInsights", application_insights),
+            ("containerRegistry", container_registry),
+        ];
+        for (name, given) in lent {
+            if let Some(At { at, .. }) = given {
+                reader.problem(
+                    *at,
+                    format!("a project has no `{name}` of its own"),
+                    Some("it uses its hub's".to_owned()),
+                );
+            }
+        }
+    } else {
+        if key_vault.is_none() {
+            reader.problem(at, "a workspace or hub needs a `keyVault`", None);
+        }
+        if let Some(At { at, .. }) = hub {
+            reader.problem(*at, "only a project has a `hub`", Some("say `kind: project`".to_owned()));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::catalog::Level;
-use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, GrantScope, ServiceGrants};
+use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, GrantScope, Isolation, ServiceGrants};
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 use crate::observed::StorageService;
 
@@ -140,12 +140,82 @@ object! {
         optional accept_stale_keys("acceptStaleKeys"): Acceptance,
         /// What is known not to work with identity-based access and is accepted.
         optional accept_incompatible("acceptIncompatible"): Vec<At<AcceptedIncompatibility>>,
+        /// How it is made if it does not exist; it never is without this.
+        optional create("create"): CreateSpec,
     }
     elsewhere {
         "sharedKeyAccess" => "`sharedKeyAccess` belongs on a StorageAccount document, for the key is shared by all workspaces on the account",
         "keyIdle" => "`keyIdle` belongs on a StorageAccount document or in the Fleet's `defaults`",
         "acceptSas" => "`acceptSas` belongs on a StorageAccount document or in the Fleet",
         "acceptUnknownKeyUse" => "`acceptUnknownKeyUse` belongs on a StorageAccount document",
+    }
+}
+
+object! {
+    /// What a workspace, hub or project is made with if it does not exist.
+    CreateSpec {
+        /// The region, such as `westeurope`.
+        required location("location"): Line,
+        /// What is made.
+        required kind("kind"): KindWord,
+        /// What people call it.
+        optional friendly_name("friendlyName"): Line,
+        /// The account it stands on; of a project that of its hub.
+        required storage_account("storageAccount"): StorageAccountId,
+        /// Its key vault; not of a project, which uses its hub's.
+        optional key_vault("keyVault"): ArmId,
+        /// Its Application Insights.
+        optional application_insights("applicationInsights"): ArmId,
+        /// Its container registry.
+        optional container_registry("containerRegistry"): ArmId,
+        /// The hub of a project.
+        optional hub("hub"): WorkspaceId,
+        /// Whether it is reachable from the internet; enabled if left out.
+        optional public_network_access("publicNetworkAccess"): NetworkAccess,
+        /// What its managed network lets out; disabled if left out.
+        optional managed_network("managedNetwork"): Isolation,
+    }
+    elsewhere {
+        "systemDatastoresAuthMode" => "what is made is on identity-based access from the start",
+        "identity" => "what is made has a system-assigned identity",
+    }
+}
+
+/// What is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum KindWord {
+    Default,
+    Hub,
+    Project,
+}
+
+words! {
+    /// What is made.
+    KindWord as "CreateKind" {
+        "default" => KindWord::Default,
+        "hub" => KindWord::Hub,
+        "project" => KindWord::Project,
+    }
+}
+
+/// Whether something is reachable from the internet.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct NetworkAccess(pub bool);
+
+words! {
+    /// Whether something is reachable from the internet.
+    NetworkAccess as "NetworkAccess" {
+        "enabled" => NetworkAccess(true),
+        "disabled" => NetworkAccess(false),
+    }
+}
+
+words! {
+    /// What a managed network lets out.
+    Isolation as "ManagedNetwork" {
+        "disabled" => Isolation::Disabled,
+        "allowInternetOutbound" => Isolation::AllowInternetOutbound,
+        "allowOnlyApprovedOutbound" => Isolation::AllowOnlyApprovedOutbound,
     }
 }
 

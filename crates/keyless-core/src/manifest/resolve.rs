@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use crate::desired::{
-    Acceptance, AfterSuspend, ChangeWindow, Desired, DesiredAccount, DesiredWorkspace, Enforcement, FightGuard, Fleet,
-    Revision, SasAcceptance, Scope, Suspend, Waits,
+    Acceptance, AfterSuspend, ChangeWindow, Create, CreateKind, Desired, DesiredAccount, DesiredWorkspace, Enforcement,
+    FightGuard, Fleet, Parts, Revision, SasAcceptance, Scope, Suspend, Waits,
 };
 
 use super::across;
@@ -159,6 +159,7 @@ fn workspace(
         accept_one_way: acceptance(spec.accept_one_way.as_ref())?,
         accept_stale_keys: acceptance(spec.accept_stale_keys.as_ref())?,
         accept_incompatible: spec.accept_incompatible.iter().flat_map(values).map(accepted).collect::<Option<_>>()?,
+        create: create(spec.create.as_ref())?,
         location: document.location.clone(),
     })
 }
@@ -181,6 +182,30 @@ fn account(document: &Document<kinds::StorageAccount>) -> Option<DesiredAccount>
         accept_one_way: acceptance(spec.accept_one_way.as_ref())?,
         location: document.location.clone(),
     })
+}
+
+/// How it is made, if that is written down; nothing at all if it is written down wrongly.
+fn create(given: Option<&At<kinds::CreateSpec>>) -> Option<Option<Create>> {
+    let Some(At { value, .. }) = given else { return Some(None) };
+    let parts = || {
+        Some(Parts {
+            key_vault: value.key_vault.as_ref()?.value.clone(),
+            application_insights: value.application_insights.as_ref().map(|given| given.value.clone()),
+            container_registry: value.container_registry.as_ref().map(|given| given.value.clone()),
+        })
+    };
+    Some(Some(Create {
+        location: value.location.as_ref()?.value.0.clone(),
+        kind: match value.kind?.value {
+            kinds::KindWord::Default => CreateKind::Default(parts()?),
+            kinds::KindWord::Hub => CreateKind::Hub(parts()?),
+            kinds::KindWord::Project => CreateKind::Project(value.hub.as_ref()?.value.clone()),
+        },
+        friendly_name: value.friendly_name.as_ref().map(|given| given.value.0.clone()),
+        storage_account: value.storage_account.as_ref()?.value.clone(),
+        public_network_access: value.public_network_access.is_none_or(|given| given.value.0),
+        isolation: value.managed_network.map(|given| given.value).unwrap_or_default(),
+    }))
 }
 
 /// The pause, if one is written down; nothing at all if it is written down wrongly.

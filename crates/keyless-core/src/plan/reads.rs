@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::action::Action;
-use crate::desired::{DesiredWorkspace, KeyDesired, PrincipalRef};
+use crate::desired::{CreateKind, DesiredWorkspace, KeyDesired, PrincipalRef};
 use crate::gate::ReadSet;
 use crate::id::{PrincipalId, WorkspaceId};
 use crate::observed::Observed;
@@ -64,6 +64,14 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
                 reads.computes.insert(workspace.clone());
                 reads.identities.extend(identities_of_computes(observed, workspace));
             }
+        }
+        Action::CreateWorkspace { workspace, create } => {
+            reads.workspaces.insert(workspace.clone());
+            if let CreateKind::Project(hub) = &create.kind {
+                reads.workspaces.insert(hub.clone());
+            }
+            reads.assignments = true;
+            reads.denies = true;
         }
         Action::SetSharedKeyAccess { allowed: false, .. } => {
             reads.listings = true;
@@ -141,7 +149,7 @@ pub fn target_reads(action: &Action) -> ReadSet {
         Action::RevokeRole { assignment, .. } => {
             ReadSet { assignments_by_id: BTreeSet::from([assignment.clone()]), ..ReadSet::default() }
         }
-        Action::SetAuthMode { workspace, .. } => {
+        Action::SetAuthMode { workspace, .. } | Action::CreateWorkspace { workspace, .. } => {
             ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() }
         }
         Action::SetDatastoreCredential { workspace, .. } | Action::CreateDatastore { workspace, .. } => {

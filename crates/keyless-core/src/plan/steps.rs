@@ -5,6 +5,7 @@
 //! workspace wants a key the account refuses.
 
 mod barriers;
+mod create;
 mod datastores;
 mod evidence;
 mod grants;
@@ -76,8 +77,10 @@ impl<'a> Planner<'a> {
                 .map(|(workspace, _)| {
                     (&workspace.id, needs::views(workspace, service_needs.get(&workspace.id), self.observed))
                 })
+                .chain(self.absent().map(|workspace| (&workspace.id, self.views_before(workspace))))
                 .collect();
             self.grants(&views);
+            self.create();
             let target = self.key_target();
             self.key_on(&target);
             self.modes(&views, &target);
@@ -120,7 +123,7 @@ impl<'a> Planner<'a> {
         for id in self.desired.workspaces.keys() {
             let Some(entry) = observed.workspaces.get(id) else { continue };
             failed.push((format!("workspace {}", id.name()), entry.workspace.failed()));
-            if matches!(entry.workspace, Reading::Known { value: None, .. }) {
+            if create::is_absent(id, observed) && self.desired.workspaces.get(id).is_none_or(|w| w.create.is_none()) {
                 self.findings.insert(Finding::WorkspaceMissing { workspace: id.clone() });
             }
         }

@@ -373,6 +373,13 @@ impl World {
             };
             observed.workspaces.insert(id.clone(), entry);
         }
+        // What is to be made is read too, and is not there.
+        for (id, declared) in &desired.workspaces {
+            if declared.create.is_some() && !self.workspaces.contains_key(id) {
+                let missing = ObservedWorkspace { workspace: Reading::known(None, now), ..ObservedWorkspace::unread() };
+                observed.workspaces.insert(id.clone(), missing);
+            }
+        }
         observed.elsewhere = Reading::known(BTreeMap::from([(workspace_id("far-away"), self.elsewhere.clone())]), now);
         observed.endpoints = Reading::known(self.endpoints.clone(), now);
         observed.assignments = Reading::known(self.assignments.clone(), now);
@@ -472,6 +479,16 @@ impl World {
                     (AuthMode::AccessKey, Some(taken)) => taken.again = Again::Due,
                     (AuthMode::AccessKey, None) => {}
                 }
+            }
+            Action::CreateWorkspace { workspace, create } => {
+                assert!(!self.workspaces.contains_key(workspace), "{workspace} is there already");
+                self.workspace(workspace.name(), ObservedAuthMode::Identity);
+                let truth = self.workspaces.get_mut(workspace).unwrap();
+                truth.kind = match create.kind {
+                    CreateKind::Default(_) => WorkspaceKind::Default,
+                    CreateKind::Hub(_) => WorkspaceKind::Hub,
+                    CreateKind::Project(_) => WorkspaceKind::Project,
+                };
             }
             Action::ResyncWorkspaceKeys { workspace } => {
                 let keys = self.told_key_times();
@@ -612,6 +629,7 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
                 accept_one_way: None,
                 accept_stale_keys: None,
                 accept_incompatible: BTreeMap::new(),
+                create: None,
                 location: Location::default(),
             };
             ((*id).clone(), workspace)

@@ -3,7 +3,7 @@
 use keyless_sim::{Casing, Knobs, PollHeaders, SimOptions, WorkspaceWrite};
 use serde_json::{Value, json};
 
-use crate::cloud::{Cloud, RG, SUB, account, small_world, workspace};
+use crate::cloud::{Cloud, RG, SUB, account, grant_entry, small_world, workspace};
 
 fn path(version: &str) -> String {
     format!("{}?api-version={version}", workspace("churn"))
@@ -186,6 +186,58 @@ async fn a_project_gets_a_conditioned_grant_on_its_hubs_account_and_its_hub_list
     let conditions: Vec<&Value> =
         grants.body["value"].as_array().unwrap().iter().map(|grant| &grant["properties"]["condition"]).collect();
     assert!(conditions.iter().any(|condition| condition.as_str().is_some_and(|text| text.contains("'w-1-'"))));
+}
+
+/// Source: Azure/azure-sdk-for-python issue 38536.
+#[tokio::test]
+async fn a_hub_made_without_naming_the_mode_on_a_keyless_account_is_broken_from_birth() {
+    let mut world = small_world();
+    world[0]["properties"]["allowSharedKeyAccess"] = json!(false);
+    let cloud = Cloud::new(world, Knobs { workspace_write: WorkspaceWrite::Sync, ..Knobs::default() });
+    let kinds = |reply: Value| -> Vec<Value> {
+        let stores = reply["value"].as_array().unwrap().clone();
+        stores.iter().map(|store| store["properties"]["credentials"]["credentialsType"].clone()).collect()
+    };
+    for (name, mode, expected) in [("unnamed", None, "AccountKey"), ("named", Some("Identity"), "None")] {
+        let mut body = json!({"location": "westeurope", "kind": "Hub", "identity": {"type": "SystemAssigned"},
+            "properties": {"storageAccount": account()}});
+        if let Some(mode) = mode {
+            body["properties"]["systemDatastoresAuthMode"] = json!(mode);
+        }
+        let path = format!("{}?api-version=2025-09-01", workspace(name));
+        let made = cloud.ask("PUT", &path, Some(body)).await;
+        assert_eq!(made.status, 200);
+        assert_eq!(made.body["properties"].get("systemDatastoresAuthMode").and_then(Value::as_str), mode);
+        let stores = cloud.get(&format!("{}/datastores?api-version=2024-04-01", workspace(name))).await;
+        let kinds = kinds(stores.body);
+        assert!(kinds.len() == 4 && kinds.iter().all(|kind| kind == expected), "{name}: {kinds:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_project_is_made_only_by_who_may_join_its_hub() {
+    let mut world = small_world();
+    world[1]["kind"] = json!("Hub");
+    let maker = "5a11c0de-0000-4000-8000-0000000000aa";
+    let role = "5b1c0de0-0000-4000-8000-00000000aaaa";
+    world.push(json!({
+        "id": format!("/providers/Microsoft.Authorization/roleDefinitions/{role}"), "name": role,
+        "type": "Microsoft.Authorization/roleDefinitions",
+        "properties": {"roleName": "maker", "type": "CustomRole", "assignableScopes": ["/"], "permissions": [{
+            "actions": ["Microsoft.MachineLearningServices/workspaces/write"], "notActions": [],
+            "dataActions": [], "notDataActions": [],
+        }]},
+    }));
+    world.push(grant_entry(RG, "5b1c0de0-0000-4000-8000-00000000bbbb", maker, role));
+    let mut cloud = Cloud::new(world, Knobs { workspace_write: WorkspaceWrite::Sync, ..Knobs::immediate() });
+    cloud.act_as(maker);
+    let path = format!("{}?api-version=2025-09-01", workspace("project"));
+    let body =
+        json!({"location": "westeurope", "kind": "Project", "properties": {"hubResourceId": workspace("churn")}});
+    let refused = cloud.ask("PUT", &path, Some(body)).await;
+    assert_eq!((refused.status, refused.code()), (403, "AuthorizationFailed"));
+    let alone = json!({"location": "westeurope", "kind": "Default", "properties": {"storageAccount": account()}});
+    assert_eq!(cloud.ask("PUT", &path, Some(alone)).await.status, 200);
 }
 
 #[tokio::test]

@@ -311,7 +311,7 @@ impl PlannedStep {
             Action::SetAuthMode { workspace: _, mode } => (Some(mode.to_string()), None, None),
             Action::SetDatastoreCredential { .. } => (Some("None".to_owned()), None, None),
             Action::CreateDatastore { workspace: _, name, place: _ } => (Some(name.clone()), None, None),
-            Action::ResyncWorkspaceKeys { workspace: _ } => (None, None, None),
+            Action::CreateWorkspace { .. } | Action::ResyncWorkspaceKeys { workspace: _ } => (None, None, None),
             Action::SetSharedKeyAccess { account: _, allowed } => (Some(on_off(*allowed).to_owned()), None, None),
         };
         Self {

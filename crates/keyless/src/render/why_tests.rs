@@ -81,6 +81,7 @@ impl Case {
             accept_incompatible: BTreeMap::new(),
             datastores: DesiredDatastores::Unmanaged,
             accept_one_way: None,
+            create: None,
             location: Location::default(),
         };
         let desired = KeyDesired {

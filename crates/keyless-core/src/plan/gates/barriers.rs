@@ -34,8 +34,17 @@ pub(in crate::plan) fn place(action: &Action, account: &StorageAccountId) -> Arm
         | Action::ResyncWorkspaceKeys { workspace }
         | Action::SetDatastoreCredential { workspace, .. }
         | Action::CreateDatastore { workspace, .. } => workspace.arm().clone(),
+        // There is nothing to ask at what does not exist: its resource group is where it is going to be.
+        Action::CreateWorkspace { workspace, .. } => group_of(workspace),
         Action::SetSharedKeyAccess { .. } | Action::RevokeRole { .. } => account.arm().clone(),
     }
+}
+
+/// The resource group of a workspace.
+fn group_of(workspace: &WorkspaceId) -> ArmId {
+    let group = format!("/subscriptions/{}/resourceGroups/{}", workspace.subscription(), workspace.resource_group());
+    // A prefix of a valid id is valid.
+    ArmId::parse(&group).unwrap_or_else(|_| workspace.arm().clone())
 }
 
 /// What takes the action back, if keyless itself would do that.
@@ -66,7 +75,10 @@ fn of_workspace(action: &Action) -> Option<&WorkspaceId> {
         | Action::ResyncWorkspaceKeys { workspace }
         | Action::SetDatastoreCredential { workspace, .. }
         | Action::CreateDatastore { workspace, .. } => Some(workspace),
-        Action::GrantRole(_) | Action::RevokeRole { .. } | Action::SetSharedKeyAccess { .. } => None,
+        Action::GrantRole(_)
+        | Action::CreateWorkspace { .. }
+        | Action::RevokeRole { .. }
+        | Action::SetSharedKeyAccess { .. } => None,
     }
 }
 
@@ -106,7 +118,7 @@ fn needed(action: &Action) -> (&'static [&'static str], &'static str) {
             &["Microsoft.Authorization/roleAssignments/delete"],
             "the converge role, or Role Based Access Control Administrator",
         ),
-        Action::SetAuthMode { .. } => (
+        Action::SetAuthMode { .. } | Action::CreateWorkspace { .. } => (
             &[
                 "Microsoft.MachineLearningServices/workspaces/write",
                 "Microsoft.MachineLearningServices/workspaces/hubs/write",

@@ -1,0 +1,128 @@
+//! Workspaces that do not exist: made where the files say how, on identity from the start, and nobody is locked out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod world;
+
+use keyless_core::action::{Action, Effort};
+use keyless_core::catalog::BLOB_CONTRIBUTOR;
+use keyless_core::desired::*;
+use keyless_core::observed::*;
+use keyless_core::plan::{self, Finding, Limits, Look};
+use world::*;
+
+fn make(kind: CreateKind) -> Create {
+    Create {
+        location: "westeurope".to_owned(),
+        kind,
+        friendly_name: None,
+        storage_account: account_id(),
+        public_network_access: true,
+        isolation: Isolation::Disabled,
+    }
+}
+
+fn parts() -> Parts {
+    Parts { key_vault: account_id().arm().clone(), application_insights: None, container_registry: None }
+}
+
+/// Documents that make these workspaces, each with a person who needs its blobs.
+fn asked(kinds: &[(&str, CreateKind)]) -> KeyDesired {
+    let ids: Vec<_> = kinds.iter().map(|(name, _)| workspace_id(name)).collect();
+    let needs =
+        || vec![need(object(1), BLOB_CONTRIBUTOR), need(PrincipalRef::Compute("cpu".to_owned()), BLOB_CONTRIBUTOR)];
+    let mut desired = desired(&ids.iter().map(|id| (id, AuthMode::Identity, needs())).collect::<Vec<_>>());
+    for (id, (_, kind)) in ids.iter().zip(kinds) {
+        desired.workspaces.get_mut(id).unwrap().create = Some(make(kind.clone()));
+    }
+    desired
+}
+
+fn names(actions: &[Action]) -> Vec<String> {
+    actions.iter().map(ToString::to_string).collect()
+}
+
+/// An account whose key is off, without a workspace.
+fn keyless() -> World {
+    let mut world = World::new();
+    world.key = SharedKeyAccess::Disallowed;
+    world
+}
+
+#[test]
+fn who_needs_the_data_is_granted_before_the_hub_is_made_and_the_hub_comes_before_its_project() {
+    let mut world = keyless();
+    let project = CreateKind::Project(workspace_id("zz-hub"));
+    let desired = asked(&[("assistant", project), ("zz-hub", CreateKind::Hub(parts()))]);
+    let taken = converge(&mut world, &desired, |before, action| {
+        if matches!(action, Action::CreateWorkspace { .. }) {
+            assert!(before.has(person(1), BLOB_CONTRIBUTOR, desired.fleet.waits.role_propagation), "granted and aged");
+        }
+    });
+    assert_eq!(
+        names(&taken),
+        [
+            format!("GrantRole Storage Blob Data Contributor to User {} at stml", person(1)),
+            "CreateWorkspace zz-hub".to_owned(),
+            "CreateWorkspace assistant".to_owned(),
+        ]
+    );
+    assert!(world.workspaces.values().all(|truth| truth.mode == ObservedAuthMode::Identity));
+    let plan = look(&world, &desired);
+    assert!(plan.steps.is_empty() && plan.drift.is_empty(), "{}", show(&plan));
+}
+
+#[test]
+fn nothing_is_made_that_the_files_do_not_say_how_to_make() {
+    let world = keyless();
+    let mut desired = asked(&[("train", CreateKind::Default(parts()))]);
+    desired.workspaces.values_mut().for_each(|workspace| workspace.create = None);
+    let mut observed = world.observe(&desired);
+    let missing = ObservedWorkspace { workspace: Reading::known(None, world.now), ..ObservedWorkspace::unread() };
+    observed.workspaces.insert(workspace_id("train"), missing);
+    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    assert!(plan.steps.is_empty(), "{}", show(&plan));
+    assert!(plan.findings.contains(&Finding::WorkspaceMissing { workspace: workspace_id("train") }));
+}
+
+#[test]
+fn only_a_read_that_says_that_there_is_none_makes_one() {
+    let world = keyless();
+    let id = workspace_id("train");
+    let desired = asked(&[("train", CreateKind::Default(parts()))]);
+    let steps = |reading: Reading<Option<Workspace>>| {
+        let mut observed = world.observe(&desired);
+        observed.workspaces.get_mut(&id).unwrap().workspace = reading;
+        let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+        plan.steps.iter().filter(|step| matches!(step.action, Action::CreateWorkspace { .. })).count()
+    };
+    assert_eq!(steps(Reading::known(None, world.now)), 1);
+    assert_eq!(steps(Reading::NotRead), 0);
+    assert_eq!(steps(Reading::unknown("throttled")), 0);
+    let mut there = keyless();
+    there.workspace("train", ObservedAuthMode::AccessKey);
+    let plan = look(&there, &desired);
+    assert!(!plan.steps.iter().any(|step| matches!(step.action, Action::CreateWorkspace { .. })), "{}", show(&plan));
+}
+
+#[test]
+fn a_project_waits_for_its_hub_and_says_so() {
+    let world = keyless();
+    let plan = look(&world, &asked(&[("assistant", CreateKind::Project(workspace_id("elsewhere")))]));
+    let text = show(&plan);
+    assert!(
+        text.contains("hub_there: not looked at") && plan.wants.workspaces.contains(&workspace_id("elsewhere")),
+        "{text}"
+    );
+}
+
+#[test]
+fn making_one_is_held_like_a_switch_and_reads_itself_again_before_the_write() {
+    let world = keyless();
+    let mut desired = asked(&[("train", CreateKind::Default(parts()))]);
+    desired.fleet.paused = true;
+    let plan = look(&world, &desired);
+    let step = plan.steps.iter().find(|step| matches!(step.action, Action::CreateWorkspace { .. })).unwrap();
+    assert!(!step.is_open() && step.effort == Effort::Tighten);
+    let reads = plan::confirm_reads(step, &desired, &world.observe(&desired));
+    assert!(reads.workspaces.contains(&workspace_id("train")) && reads.assignments && reads.locks && reads.denies);
+}
