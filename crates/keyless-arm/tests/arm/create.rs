@@ -6,7 +6,7 @@ use keyless_core::desired::{Create, CreateKind, Isolation, Parts};
 use keyless_core::id::{ArmId, StorageAccountId, WorkspaceId};
 use serde_json::{Value, json};
 
-use crate::fake::{Asked, account_id, client, reply, workspace_id};
+use crate::fake::{Answers, Asked, account_id, client, reply, workspace_id};
 
 const POLL: &str = "https://arm.example/poll?sig=opaque";
 
@@ -26,10 +26,7 @@ pub(crate) fn parts() -> Parts {
     Parts { key_vault: ArmId::parse(&vault).unwrap(), application_insights: None, container_registry: None }
 }
 
-async fn made(
-    kind: CreateKind,
-    answers: &'static [(u16, &[(&str, &str)], &str)],
-) -> (Result<Written, WriteError>, Vec<Asked>) {
+async fn made(kind: CreateKind, answers: Answers) -> (Result<Written, WriteError>, Vec<Asked>) {
     let (client, asks) = client(move |number, _| async move {
         let (status, headers, body) = answers[(number - 1).min(answers.len() - 1)];
         reply(status, headers, body)

@@ -33,6 +33,9 @@ pub(crate) fn workspace_id() -> String {
     format!("{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/mlw-churn")
 }
 
+/// Statuses with their headers and bodies, in the order in which they are given.
+pub(crate) type Answers = &'static [(u16, &'static [(&'static str, &'static str)], &'static str)];
+
 pub(crate) struct FixedClock;
 impl Clock for FixedClock {
     fn now(&self) -> Timestamp {

@@ -5,12 +5,9 @@ use keyless_arm::error::{ErrorClass, Landed, WriteError};
 use keyless_core::id::WorkspaceId;
 use serde_json::Value;
 
-use crate::fake::{Asked, SUBSCRIPTION, client, reply, workspace_id};
+use crate::fake::{Answers, Asked, SUBSCRIPTION, client, reply, workspace_id};
 
 const POLL: &str = "https://arm.example/poll?sig=opaque";
-
-/// Statuses with their headers and bodies, in the order in which they are given.
-type Answers = &'static [(u16, &'static [(&'static str, &'static str)], &'static str)];
 
 /// What comes of it when Azure answers with these, one after the other.
 async fn resync(answers: Answers) -> (Result<Written, WriteError>, Vec<Asked>) {
