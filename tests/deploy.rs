@@ -13,7 +13,7 @@ mod harness;
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use harness::{Daemon, Sim, id_of, keyless, output_of, patience, repository, skipped};
+use harness::{Daemon, Sim, id_of, keyless, output_of, patience, repository, skipped, stdout};
 use keyless_core::catalog;
 use serde_json::{Value, json};
 
@@ -109,11 +109,22 @@ fn the_creating_role_is_enough_to_make_a_hub_and_a_project() {
 #[test]
 fn the_observing_role_is_enough_to_plan_and_not_to_write() {
     let sim = confined(&role("observe.json"));
-    output_of(sim.command(&["plan", "--detailed-exitcode"]), 2);
+    output_of(sim.command(&["plan", "--detailed-exitcode"]), 3);
     assert_eq!(sim.requests().refused(), Vec::<Value>::new());
-    let applied = sim.command(&["apply"]).output().unwrap();
-    assert_ne!(applied.status.code(), Some(0));
-    assert!(!sim.requests().refused().is_empty(), "a write was refused");
+    // What it may not do is seen beforehand, so nothing is tried.
+    let applied = stdout(&output_of(sim.command(&["apply", "--output", "json"]), 3));
+    let applied: Value = serde_json::from_str(&applied).unwrap();
+    let gates = applied["accounts"].as_array().unwrap().iter().flat_map(|account| account["steps"].as_array().unwrap());
+    let gates = gates.flat_map(|step| step["gates"].as_array().unwrap());
+    let shut: BTreeSet<&str> = gates
+        .filter(|gate| gate["state"] == "unmet" && gate["gate"] == "permitted")
+        .map(|gate| gate["why"].as_str().unwrap())
+        .collect();
+    for right in ["roleAssignments/write", "workspaces/write", "storageAccounts/write"] {
+        assert!(shut.iter().any(|why| why.contains(right)), "{right} is not named: {shut:#?}");
+    }
+    assert_eq!(sim.requests().writes(), 0);
+    assert_eq!(sim.requests().refused(), Vec::<Value>::new());
     assert!(!sim.is_off_keys());
 }
 

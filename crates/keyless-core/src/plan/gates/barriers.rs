@@ -289,7 +289,7 @@ pub(in crate::plan) fn workspace_unlocked(action: &Action, observed: &Observed) 
     told(GateState::unmet(format!("locked by {}", listed(&barred)), lift))
 }
 
-/// [`crate::gate::Gate::BelowCeiling`]: `due` grants are to be made in the subscription, all of them or none.
+/// [`crate::gate::Gate::BelowCeiling`]: `due` grants are or may be to be made in the subscription, all of them or none.
 ///
 /// Only this account's grants are counted as due: accounts that begin their waves at once may together come to the ceiling,
 /// and then Azure's refusal is what tells.

@@ -7,7 +7,7 @@ use crate::action::{Action, Effort, Grant};
 use crate::catalog;
 use crate::desired::GrantScope;
 use crate::gate::GateState;
-use crate::id::{ArmId, WorkspaceId};
+use crate::id::{ArmId, PrincipalId, RoleId, WorkspaceId};
 use crate::plan::gates;
 use crate::plan::needs::{NeedView, Resolved};
 use crate::plan::{Drift, Finding};
@@ -18,11 +18,15 @@ impl Planner<'_> {
     pub(super) fn grants(&mut self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>) {
         let owner = &self.desired.fleet.owner;
         let mut wanted: BTreeMap<Grant, Asked> = BTreeMap::new();
+        // What may turn out to be due too: a wave is not known to fit while it is not known how large it is.
+        let mut undecided = Undecided::default();
         for (&workspace, views) in views {
+            let acts = self.active_for(&BTreeSet::from([workspace.clone()])).is_open();
             for view in views {
                 let holders = match &view.holders {
                     Resolved::Known(holders) => holders,
                     Resolved::NotRead(reads) => {
+                        undecided.unresolved += usize::from(acts);
                         self.wants.add((**reads).clone());
                         continue;
                     }
@@ -35,6 +39,7 @@ impl Planner<'_> {
                         continue;
                     }
                     Resolved::Unknown(why, cause) => {
+                        undecided.unresolved += usize::from(acts);
                         let what = format!("{} of {}", view.need.principal, workspace.name());
                         self.findings.insert(Finding::Incomplete { what, why: why.clone(), cause: cause.clone() });
                         continue;
@@ -44,8 +49,12 @@ impl Planner<'_> {
                     let question = view.question(*principal, *kind);
                     match access::cover(&question, self.observed, &self.desired.fleet.waits) {
                         Cover::Covered { .. } | Cover::Denied { .. } => {}
-                        Cover::NotRead(reads) => self.wants.add(*reads),
+                        Cover::NotRead(reads) => {
+                            undecided.note(acts, *principal, view.role.id);
+                            self.wants.add(*reads);
+                        }
                         Cover::Unknown { why, cause } => {
+                            undecided.note(acts, *principal, view.role.id);
                             let what = format!("access of {}", view.need.principal);
                             self.findings.insert(Finding::Incomplete { what, why, cause });
                         }
@@ -71,6 +80,7 @@ impl Planner<'_> {
         }
         let stronger_first = without_implied(wanted);
         let due = stronger_first.iter().filter(|(_, asked)| self.active_for(&asked.workspaces).is_open()).count();
+        let due = due.saturating_add(undecided.most());
         for (grant, Asked { workspaces, reasons }) in stronger_first {
             let action = Action::GrantRole(grant);
             let active = self.active_for(&workspaces);
@@ -116,6 +126,28 @@ impl Planner<'_> {
 struct Asked {
     workspaces: BTreeSet<WorkspaceId>,
     reasons: BTreeSet<String>,
+}
+
+/// Needs of which it is not known whether a grant is missing.
+#[derive(Default)]
+struct Undecided {
+    grants: BTreeSet<(PrincipalId, RoleId)>,
+    /// Needs whose principals are not known.
+    unresolved: usize,
+}
+
+impl Undecided {
+    fn note(&mut self, acts: bool, principal: PrincipalId, role: RoleId) {
+        if acts {
+            self.grants.insert((principal, role));
+        }
+    }
+
+    /// How many grants it may come to; a compute carries a handful of identities at most.
+    fn most(&self) -> usize {
+        const OF_ONE_COMPUTE: usize = 10;
+        self.grants.len().saturating_add(self.unresolved.saturating_mul(OF_ONE_COMPUTE))
+    }
 }
 
 /// Drops grants whose data actions another planned grant to the same principal brings along.
