@@ -119,7 +119,7 @@ fn check_on(sim: Sim, make: impl Fn(&Place, &Sim) -> Case) {
         let mut others = all.filter(|entry| !same_id(text_at(entry, "/id"), &place.account));
         let others_done = everywhere || others.all(|entry| entry["standing"] == "converged");
         let own = steps(&plan, &place.account);
-        let order = ["GrantRole", "SetAuthMode", "SetSharedKeyAccess"];
+        let order = ["GrantRole", "SetAuthMode", "SetDatastoreCredential", "SetSharedKeyAccess"];
         let rank = |name: &Value| order.iter().position(|known| name == known);
         let held = own.iter().all(|step| rank(&step["action"]) >= rank(&json!(action)));
         let others_of_kind = action == "GrantRole" || own.iter().all(|step| step["action"] != action || barred(step));
