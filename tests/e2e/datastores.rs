@@ -143,9 +143,9 @@ fn each_of_the_four_types_is_made_once() {
     let sim = Sim::fleet(1, 2);
     let workspace = id_of(&sim.workspaces()[0]).to_owned();
     let account = text_at(&sim.accounts()[0], "/name").to_owned();
-    let listed = "  datastores:\n    - {name: made-blob, type: blob, container: curated, serviceDataAccess: workspace}\n    - \
-                  {name: made-lake, type: adlsGen2, filesystem: lake}\n    - {name: made-old-lake, type: adlsGen1, store: \
-                  oldlake}\n    - {name: made-notes, type: file, share: notes, serviceDataAccess: none}\n";
+    let listed = "  datastores:\n    - {name: made_blob, type: blob, container: curated, serviceDataAccess: workspace}\n    - \
+                  {name: made_lake, type: adlsGen2, filesystem: lake}\n    - {name: made_old-lake, type: adlsGen1, store: \
+                  oldlake}\n    - {name: made_notes, type: file, share: notes, serviceDataAccess: none}\n";
     edit(&sim, |text| {
         let text = without(&without(text, "datastores"), "acceptOneWay");
         if text.contains("kind: Workspace\n") { text + listed } else { text }
@@ -153,17 +153,17 @@ fn each_of_the_four_types_is_made_once() {
     let mut daemon = Daemon::start(&sim);
     let made = || {
         let all = stores(&sim);
-        (all.iter().filter(|(id, _)| id.contains("/made-")).count() == 4).then_some(())
+        (all.iter().filter(|(id, _)| id.contains("/made_")).count() == 4).then_some(())
     };
     daemon.wait_until("the four are there", patience(1), |_| made());
     daemon.full_cycles(1, 2);
     assert_eq!(sim.requests().count("PUT ", "/datastores/{}"), 4);
     daemon.stop();
     for (name, kind, field, space, identity) in [
-        ("made-blob", "AzureBlob", "containerName", "curated", Some("WorkspaceSystemAssignedIdentity")),
-        ("made-lake", "AzureDataLakeGen2", "filesystem", "lake", None),
-        ("made-old-lake", "AzureDataLakeGen1", "storeName", "oldlake", None),
-        ("made-notes", "AzureFile", "fileShareName", "notes", Some("None")),
+        ("made_blob", "AzureBlob", "containerName", "curated", Some("WorkspaceSystemAssignedIdentity")),
+        ("made_lake", "AzureDataLakeGen2", "filesystem", "lake", None),
+        ("made_old-lake", "AzureDataLakeGen1", "storeName", "oldlake", None),
+        ("made_notes", "AzureFile", "fileShareName", "notes", Some("None")),
     ] {
         let answer = sim.arm("GET", &format!("{workspace}/datastores/{name}"), "2024-04-01", &Value::Null).ok().json();
         let properties = &answer["properties"];

@@ -68,6 +68,7 @@ fn every_error_of_every_file_is_named_in_one_run() {
     datastores.yaml:16:58: `type: adlsGen1` has no `account` (hint: `store` alone names it)
     datastores.yaml:17:7: missing field `container`, which `type: blob` needs
     datastores.yaml:17:32: unknown field `containerName` in `spec.datastores[8]` (hint: it is called `container` here)
+    datastores.yaml:18:14: `New-One` is not a name for a new datastore (hint: lower-case letters, digits and `_`)
     deep-nesting.yaml:4:135: the document is nested deeper than 32 levels
     duplicate-key.yaml:9:3: duplicate field `authMode`, first at line 7
     duplicate-name.yaml:11:18: duplicate `metadata.name` of a Workspace: `same-name`, first at duplicate-name.yaml:4:18

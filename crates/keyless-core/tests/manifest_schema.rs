@@ -32,7 +32,7 @@ fn samples() -> Vec<(Kind, Value)> {
                     {"name": "curated", "type": "blob", "account": "stfraud", "subscription": id, "resourceGroup": "rg",
                         "container": "curated", "serviceDataAccess": "workspace"},
                     {"name": "lake", "type": "adlsGen2", "filesystem": "lake"},
-                    {"name": "old-lake", "type": "adlsGen1", "store": "lake"},
+                    {"name": "old_lake", "type": "adlsGen1", "store": "lake"},
                     {"name": "notes", "type": "file", "share": "notes"},
                 ],
             }}),

@@ -169,6 +169,13 @@ pub(super) fn check(datastores: &Datastores, reader: &mut Reader<'_>) {
             } else if name.contains('.') {
                 let hint = Some("letters, digits, `-` and `_`".to_owned());
                 reader.problem(*at, format!("`{}` is not the name of a datastore", shorten(name)), hint);
+            } else if entry.kind.is_some()
+                && !name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+            {
+                // Source: "Connect to storage by using identity-based data access" (SDK v1). One that exists may be
+                // called otherwise.
+                let hint = Some("lower-case letters, digits and `_`".to_owned());
+                reader.problem(*at, format!("`{}` is not a name for a new datastore", shorten(name)), hint);
             }
             if let Some(line) = seen.insert(name.to_ascii_lowercase(), at.line) {
                 reader.problem(
