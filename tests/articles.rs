@@ -59,7 +59,11 @@ fn every_row_says_what_keyless_does_and_which_test_shows_it() {
             let source = sources.entry(path.clone()).or_insert_with(|| {
                 std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{number}: {}: {error}", path.display()))
             });
-            assert!(source.contains(&format!("fn {name}(")), "{number}: there is no test `{name}` in {}", path.display());
+            assert!(
+                source.contains(&format!("fn {name}(")),
+                "{number}: there is no test `{name}` in {}",
+                path.display()
+            );
         }
     }
     let expected = (1..=13).map(|n| format!("W{n}")).chain((1..=6).map(|n| format!("H{n}")));
