@@ -144,7 +144,7 @@ fn each_of_the_four_types_is_made_once() {
     let workspace = id_of(&sim.workspaces()[0]).to_owned();
     let account = text_at(&sim.accounts()[0], "/name").to_owned();
     let listed = "  datastores:\n    - {name: made_blob, type: blob, container: curated, serviceDataAccess: workspace}\n    - \
-                  {name: made_lake, type: adlsGen2, filesystem: lake}\n    - {name: made_old-lake, type: adlsGen1, store: \
+                  {name: made_lake, type: adlsGen2, filesystem: lake}\n    - {name: made_old_lake, type: adlsGen1, store: \
                   oldlake}\n    - {name: made_notes, type: file, share: notes, serviceDataAccess: none}\n";
     edit(&sim, |text| {
         let text = without(&without(text, "datastores"), "acceptOneWay");
@@ -162,7 +162,7 @@ fn each_of_the_four_types_is_made_once() {
     for (name, kind, field, space, identity) in [
         ("made_blob", "AzureBlob", "containerName", "curated", Some("WorkspaceSystemAssignedIdentity")),
         ("made_lake", "AzureDataLakeGen2", "filesystem", "lake", None),
-        ("made_old-lake", "AzureDataLakeGen1", "storeName", "oldlake", None),
+        ("made_old_lake", "AzureDataLakeGen1", "storeName", "oldlake", None),
         ("made_notes", "AzureFile", "fileShareName", "notes", Some("None")),
     ] {
         let answer = sim.arm("GET", &format!("{workspace}/datastores/{name}"), "2024-04-01", &Value::Null).ok().json();
