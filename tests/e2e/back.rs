@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::harness::{Daemon, Sim, id_of, patience, same_id, text_at, wait_until};
+use crate::harness::{Daemon, Sim, id_of, patience, same_id, taken_off_keys, text_at, wait_until};
 
 const WORKSPACES: usize = 6;
 
@@ -48,10 +48,8 @@ fn applied(daemon: &Daemon) -> Vec<Value> {
 
 #[test]
 fn the_key_is_on_and_works_before_any_workspace_asks_for_it() {
-    let sim = Sim::fleet(WORKSPACES, 5);
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let accounts = sim.accounts();
-    let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(accounts.len(), patience(WORKSPACES));
     let account = id_of(&accounts[0]);
     let workspaces = on_account(&sim, account);
     assert!(!workspaces.is_empty());
@@ -82,10 +80,8 @@ fn the_key_is_on_and_works_before_any_workspace_asks_for_it() {
 
 #[test]
 fn a_key_is_not_turned_on_for_a_workspace_alone() {
-    let sim = Sim::fleet(WORKSPACES, 5);
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let accounts = sim.accounts();
-    let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(accounts.len(), patience(WORKSPACES));
     let account = id_of(&accounts[0]);
     let workspaces = on_account(&sim, account);
     let writes = sim.requests().writes();
@@ -104,10 +100,8 @@ fn a_key_is_not_turned_on_for_a_workspace_alone() {
 
 #[test]
 fn the_order_of_the_articles_denies_access_on_the_way_back() {
-    let sim = Sim::fleet(WORKSPACES, 5);
+    let (sim, daemon) = taken_off_keys(WORKSPACES);
     let accounts = sim.accounts();
-    let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(accounts.len(), patience(WORKSPACES));
     daemon.stop();
     let account = id_of(&accounts[0]);
     // They put the workspace back first and the key second.
@@ -126,10 +120,8 @@ fn rotate(sim: &Sim, account: &str) {
 
 #[test]
 fn keys_that_were_made_anew_meanwhile_are_taken_before_the_switch() {
-    let sim = Sim::fleet(WORKSPACES, 5);
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let accounts = sim.accounts();
-    let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(accounts.len(), patience(WORKSPACES));
     let account = id_of(&accounts[0]);
     let workspaces = on_account(&sim, account);
     rotate(&sim, account);
@@ -161,10 +153,8 @@ fn keys_that_were_made_anew_meanwhile_are_taken_before_the_switch() {
 
 #[test]
 fn without_the_keys_taken_anew_the_switch_denies_access() {
-    let sim = Sim::fleet(WORKSPACES, 5);
+    let (sim, daemon) = taken_off_keys(WORKSPACES);
     let accounts = sim.accounts();
-    let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(accounts.len(), patience(WORKSPACES));
     daemon.stop();
     // All of them: who works through a datastore of somebody's making does not sign with the workspace's key.
     for account in accounts.iter().map(id_of) {
@@ -216,10 +206,8 @@ fn forget_people(desired: &Path, workspaces: &[String]) {
 
 #[test]
 fn leavers_keep_their_grants_until_everybody_is_back_over_a_kill_in_the_middle() {
-    let sim = Sim::fleet(WORKSPACES, 5);
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let accounts = sim.accounts();
-    let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(accounts.len(), patience(WORKSPACES));
     let granted: Vec<String> = applied(&daemon)
         .iter()
         .filter(|event| text_at(event, "/kind") == "GrantRole")

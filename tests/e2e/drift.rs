@@ -5,21 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, PATIENCE, Sim, id_of, output_of, patience, same_id, stdout, text_at};
+use crate::harness::{Daemon, PATIENCE, Sim, id_of, output_of, same_id, stdout, taken_off_keys, text_at};
 
 const WORKSPACES: usize = 6;
 
 /// `interval` of the files, and two seconds.
 const SOON: Duration = Duration::from_secs(3);
-
-fn converged() -> (Sim, Daemon) {
-    let sim = Sim::fleet(WORKSPACES, 5);
-    let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
-    assert!(sim.is_off_keys());
-    sim.assert_nobody_was_denied();
-    (sim, daemon)
-}
 
 fn time(value: &Value, field: &str) -> Timestamp {
     text_at(value, &format!("/{field}")).parse().expect("a time")
@@ -46,7 +37,7 @@ fn told_once_and_cleared(daemon: &mut Daemon, since: &str, account: &str, is: im
 
 #[test]
 fn a_key_turned_on_by_somebody_is_told_once_and_turned_off() {
-    let (sim, mut daemon) = converged();
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let accounts = sim.accounts();
     let account = id_of(&accounts[0]);
     let at = sim.drift("sharedKey", account, json!(true));
@@ -61,7 +52,7 @@ fn a_key_turned_on_by_somebody_is_told_once_and_turned_off() {
 
 #[test]
 fn a_workspace_put_back_on_keys_by_somebody_is_mended_at_once() {
-    let (sim, mut daemon) = converged();
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let workspaces = sim.workspaces();
     let workspace = workspaces.iter().find(|entry| entry["properties"]["storageAccount"].is_string()).unwrap();
     let account = text_at(workspace, "/properties/storageAccount");
@@ -84,7 +75,7 @@ fn a_workspace_put_back_on_keys_by_somebody_is_mended_at_once() {
 
 #[test]
 fn a_grant_taken_away_by_somebody_is_made_again() {
-    let (sim, mut daemon) = converged();
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let grants = sim.resources("Microsoft.Authorization/roleAssignments");
     let own = |grant: &&Value| text_at(grant, "/properties/description").contains("keyless");
     let grant = grants.iter().find(own).expect("keyless made a grant and says so");
@@ -110,7 +101,7 @@ fn a_grant_taken_away_by_somebody_is_made_again() {
 
 #[test]
 fn an_undeclared_workspace_and_then_a_key_user_hold_the_key_open() {
-    let (sim, mut daemon) = converged();
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let (accounts, workspaces) = (sim.accounts(), sim.workspaces());
     let account = id_of(&accounts[0]);
     let late = format!("{}-undeclared", id_of(&workspaces[0]));

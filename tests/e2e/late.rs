@@ -6,20 +6,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, Sim, id_of, patience, same_id, text_at};
+use crate::harness::{Daemon, id_of, same_id, taken_off_keys, text_at};
 
 const WORKSPACES: usize = 6;
 const ML: &str = "Microsoft.MachineLearningServices/workspaces";
 
 /// `interval` of the files, twice, because a look over the fleet may have just gone by, and two seconds.
 const SOON: Duration = Duration::from_secs(4);
-
-fn converged() -> (Sim, Daemon) {
-    let sim = Sim::fleet(WORKSPACES, 5);
-    let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
-    (sim, daemon)
-}
 
 /// The event, which comes within [`SOON`] of `since` and is told once.
 #[track_caller]
@@ -36,7 +29,7 @@ fn told_soon(daemon: &mut Daemon, name: &str, since: &str, is: impl Fn(&Value) -
 
 #[test]
 fn a_workspace_born_on_an_account_whose_key_is_off_is_told_as_broken() {
-    let (sim, mut daemon) = converged();
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let (accounts, workspaces) = (sim.accounts(), sim.workspaces());
     let account = id_of(&accounts[0]);
     let writes = sim.requests().writes();
@@ -65,7 +58,7 @@ fn a_workspace_born_on_an_account_whose_key_is_off_is_told_as_broken() {
 
 #[test]
 fn an_endpoint_without_its_grant_is_told_on_the_next_pass() {
-    let (sim, mut daemon) = converged();
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let workspaces = sim.workspaces();
     let workspace = workspaces.iter().find(|entry| entry["kind"] == "Default").expect("a workspace that is no hub");
     let endpoint = format!("{}/onlineEndpoints/late", id_of(workspace));
@@ -87,7 +80,7 @@ fn an_endpoint_without_its_grant_is_told_on_the_next_pass() {
 
 #[test]
 fn a_compute_made_again_gets_the_grants_of_the_old_one() {
-    let (sim, mut daemon) = converged();
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let computes = sim.resources(&format!("{ML}/computes"));
     let compute = computes
         .iter()

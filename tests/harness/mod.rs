@@ -35,6 +35,17 @@ pub fn wait_until<T>(what: &str, limit: Duration, mut ask: impl FnMut() -> Optio
     }
 }
 
+/// A fleet that the daemon has taken off keys without denying anybody, and the daemon over it.
+#[track_caller]
+pub fn taken_off_keys(workspaces: usize) -> (Sim, Daemon) {
+    let sim = Sim::fleet(workspaces, 5);
+    let mut daemon = Daemon::start(&sim);
+    daemon.until_converged(sim.accounts().len(), patience(workspaces));
+    assert!(sim.is_off_keys());
+    sim.assert_nobody_was_denied();
+    (sim, daemon)
+}
+
 /// The root of the repository.
 pub fn repository() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().expect("the repository is there")

@@ -3,27 +3,29 @@
 //! Pure: the time comes in. Unknown is not absent here either: while a plan rests on failed reads, nothing is told to be
 //! cleared. A quiet steady state yields nothing above debug.
 
+mod topic;
+mod write;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
-use keyless_core::action::{Action, Grant};
-use keyless_core::catalog;
-use keyless_core::gate::{Gate, GateState};
-use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
-use keyless_core::incompatibility;
-use keyless_core::observed::{Cause, ObservedAuthMode, Reading, Signed, StorageService};
-use keyless_core::pass::{Ended, Refused, RefusedBy, Report, WriteRecord, WriteResult};
-use keyless_core::plan::finding::Denied;
-use keyless_core::plan::{Drift, Fight, Finding, Plan, Standing, Step};
-use keyless_core::setting::Setting;
+use jiff::SignedDuration;
+use keyless_core::action::Action;
+use keyless_core::id::{StorageAccountId, SubscriptionId};
+use keyless_core::observed::{Cause, Reading};
+use keyless_core::pass::{Ended, Report};
+use keyless_core::plan::finding::Unseen;
+use keyless_core::plan::{Drift, Finding, Plan, Standing};
 use tokio::time::Instant;
 
 use crate::event::{Event, Level, Name};
 use crate::failed::Failure;
 use crate::index::Index;
-use crate::memory::not_stuck_lift;
 use crate::who::Named;
+
+pub(crate) use topic::drifted;
+use topic::{Topic, topics};
+use write::written;
 
 /// For how long it is remembered that a refusal was told.
 /// Source: MicrosoftDocs/azure-docs `articles/azure-monitor/essentials/data-platform-metrics.md`, retention.
@@ -52,28 +54,6 @@ struct KeyBook {
 struct Told {
     at: Instant,
     event: Event,
-}
-
-/// One thing that is told once.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-enum Topic {
-    Drift(Drift, bool),
-    /// What could not be read, and the kind of failure: another kind is news.
-    Incomplete(String, Option<&'static str>),
-    Gate(Option<Action>, Option<Gate>, String),
-    ServiceGrant(WorkspaceId),
-    EndpointGrant(WorkspaceId, String),
-    Undeclared(WorkspaceId, bool),
-    Unwanted(String),
-    Missing(WorkspaceId),
-    /// A datastore that is not as the files describe it, and in which field.
-    Differs(WorkspaceId, String, &'static str),
-    /// What is fought over, and with whom: another name is news.
-    Fight(Setting, Option<String>),
-    /// Somebody was refused in an hour: told once for each.
-    Denied(Timestamp, Option<StorageService>, String, Signed),
-    /// Which row, and whether somebody accepts it now: the end of that is news.
-    Incompatible(WorkspaceId, &'static str, bool),
 }
 
 /// What the log says of a pass beside its report.
@@ -125,7 +105,6 @@ impl Book {
         let reminder = self.reminder;
         let book = self.keys.entry(plan.account_id.clone()).or_default();
         let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
-        let unseen = plan.findings.iter().any(|finding| matches!(finding, Finding::Unseen { .. }));
         let moving = plan.standing() == Standing::Ready;
         let current = topics(plan, moving, &book.named);
         let mut events = Vec::new();
@@ -134,7 +113,10 @@ impl Book {
                 || match topic {
                     // Gone, or not to be seen because a read failed.
                     Topic::Drift(..) | Topic::Differs(..) | Topic::ServiceGrant(_) | Topic::Unwanted(_) => !complete,
-                    Topic::EndpointGrant(..) | Topic::Undeclared(..) => !complete || unseen,
+                    Topic::EndpointGrant(..) => !complete || still_unread(&Unseen::Endpoints.to_string(), &current),
+                    Topic::Undeclared(id, _) => {
+                        !complete || still_unread(&Unseen::Undeclared(id.clone()).to_string(), &current)
+                    }
                     // Gates are not looked at while a step is open; as long as the step is there, they are not news.
                     Topic::Gate(Some(action), _, _) => {
                         (moving || !complete) && plan.steps.iter().any(|step| step.action == *action)
@@ -293,13 +275,9 @@ fn tell(
     let mut events = Vec::new();
     for (topic, event) in current {
         let once = matches!(topic, Topic::Denied(..));
-        let known = told.get_mut(&topic);
-        if let Some(known) = &known
-            && !once
-            && now.saturating_duration_since(known.at) >= reminder
+        if let Some(known) = told.get_mut(&topic)
+            && (once || now.saturating_duration_since(known.at) < reminder)
         {
-            // Due for a reminder.
-        } else if let Some(known) = known {
             // What is told when it is over says what is known by then.
             known.event = event;
             continue;
@@ -311,307 +289,8 @@ fn tell(
     events
 }
 
-fn is_broken(plan: &Plan, drift: &Drift) -> bool {
-    let workspace = drift.workspace();
-    matches!(drift, Drift::AuthMode { .. })
-        && plan.findings.iter().any(|finding| {
-            matches!(finding, Finding::BrokenNow { workspace: id } if Some(id) == workspace) //
-        })
-}
-
-/// What is told of a difference, but for who caused it.
-pub(crate) fn drifted(plan: &Plan, drift: &Drift) -> Event {
-    let broken = is_broken(plan, drift);
-    let (principal, role) = match drift {
-        Drift::RoleMissing { principal, role, .. } => (Some(principal.to_string()), Some(catalog::role_name(*role))),
-        Drift::AuthMode { .. }
-        | Drift::DatastoreCredential { .. }
-        | Drift::DatastoreMissing { .. }
-        | Drift::SharedKey { .. } => (None, None),
-    };
-    let foreign = matches!(drift, Drift::AuthMode { observed: ObservedAuthMode::Other(_), .. });
-    let level = if broken || foreign { Level::Error } else { Level::Warn };
-    Event {
-        workspace: drift.workspace().map(ToString::to_string),
-        principal,
-        role,
-        drift: Some(drift.to_string()),
-        why: broken.then(|| "it wants the account key, which is off: broken now".to_owned()),
-        ..about(Name::DriftDetected, level, plan)
-    }
-}
-
-fn topics(plan: &Plan, moving: bool, named: &BTreeMap<Drift, Named>) -> BTreeMap<Topic, Event> {
-    let mut current = BTreeMap::new();
-    for drift in &plan.drift {
-        let event = drifted(plan, drift);
-        let event = named.get(drift).map_or_else(|| event.clone(), |named| named.told_in(event.clone()));
-        current.insert(Topic::Drift(drift.clone(), is_broken(plan, drift)), event);
-    }
-    for finding in &plan.findings {
-        current.extend(found(plan, finding));
-    }
-    if !moving {
-        current.extend(plan.steps.iter().filter_map(|step| held(plan, step)));
-    }
-    current
-}
-
-fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
-    let why = Some(finding.to_string());
-    Some(match finding {
-        Finding::AccountMissing => (
-            Topic::Gate(None, None, "account".to_owned()),
-            Event { why, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
-        ),
-        Finding::Incomplete { what, why: _, cause: Cause { class, lift } } => (
-            Topic::Incomplete(what.clone(), *class),
-            Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
-        ),
-        Finding::ServiceGrantMissing { workspace, principal } => (
-            Topic::ServiceGrant(workspace.clone()),
-            Event {
-                workspace: Some(workspace.to_string()),
-                principal: Some(principal.to_string()),
-                role: Some(catalog::role_name(catalog::BLOB_CONTRIBUTOR)),
-                why,
-                ..about(Name::ServiceGrantMissing, Level::Warn, plan)
-            },
-        ),
-        Finding::EndpointGrantMissing { workspace, endpoint, principal } => (
-            Topic::EndpointGrant(workspace.clone(), endpoint.clone()),
-            Event {
-                workspace: Some(workspace.to_string()),
-                principal: Some(principal.to_string()),
-                role: Some(catalog::role_name(catalog::BLOB_CONTRIBUTOR)),
-                why,
-                ..about(Name::ServiceGrantMissing, Level::Warn, plan)
-            },
-        ),
-        Finding::Undeclared { workspace, kind: _, auth_mode: _, broken } => (
-            Topic::Undeclared(workspace.clone(), *broken),
-            Event {
-                workspace: Some(workspace.to_string()),
-                why,
-                lift: Some("a document for it, or `scope: {exclude: …}` in the Fleet document".to_owned()),
-                ..about(Name::WorkspaceUndeclared, if *broken { Level::Error } else { Level::Info }, plan)
-            },
-        ),
-        Finding::Unseen { what, why: _, cause: Cause { class, lift } } => (
-            Topic::Incomplete(what.clone(), *class),
-            Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
-        ),
-        Finding::GrantUnwanted { assignment, principal, role } => (
-            Topic::Unwanted(assignment.folded().to_owned()),
-            Event {
-                principal: Some(principal.to_string()),
-                role: Some(catalog::role_name(*role)),
-                why,
-                ..about(Name::GrantUnwanted, Level::Warn, plan)
-            },
-        ),
-        Finding::Incompatible { workspace, id, found: _, accepted } => (
-            Topic::Incompatible(workspace.clone(), id, accepted.is_some()),
-            Event {
-                workspace: Some(workspace.to_string()),
-                why,
-                lift: incompatibility::find(id).map(|row| format!("see {}", row.source)),
-                ..about(Name::IncompatibilityFound, if accepted.is_some() { Level::Info } else { Level::Warn }, plan)
-            },
-        ),
-        Finding::Contradiction { what } => (
-            Topic::Gate(None, Some(Gate::Agreed), without_digits(what)),
-            Event {
-                gate: Some(Gate::Agreed.to_string()),
-                why,
-                lift: Some("documents that agree".to_owned()),
-                ..about(Name::GateUnmet, Level::Warn, plan)
-            },
-        ),
-        Finding::DatastoreDiffers { workspace, name, field, why: _ } => (
-            Topic::Differs(workspace.clone(), name.clone(), field),
-            Event {
-                workspace: Some(workspace.to_string()),
-                drift: Some(finding.to_string()),
-                why: Some("keyless never overwrites what a datastore is, only its credentials".to_owned()),
-                lift: Some("the datastore or its entry in the file changed, so that they agree".to_owned()),
-                ..about(Name::DriftDetected, Level::Warn, plan)
-            },
-        ),
-        Finding::Fought { setting, fight } => (
-            Topic::Fight(setting.clone(), fight.theirs.clone()),
-            Event {
-                changed_by: Some(fight.theirs.clone().unwrap_or_else(|| "unknown so far".to_owned())),
-                why,
-                lift: Some(Fight::lift(fight.until)),
-                until: Some(fight.until),
-                workspace: match setting {
-                    Setting::AuthMode(workspace) | Setting::Datastore(workspace, _) => Some(workspace.to_string()),
-                    Setting::SharedKey | Setting::Role(..) => None,
-                },
-                principal: match setting {
-                    Setting::Role(principal, _) => Some(principal.to_string()),
-                    Setting::SharedKey | Setting::AuthMode(_) | Setting::Datastore(..) => None,
-                },
-                role: match setting {
-                    Setting::Role(_, role) => Some(catalog::role_name(*role)),
-                    Setting::SharedKey | Setting::AuthMode(_) | Setting::Datastore(..) => None,
-                },
-                ..about(Name::FightDetected, Level::Error, plan)
-            },
-        ),
-        Finding::PrincipalMissing { workspace, principal, .. } => (
-            Topic::Gate(None, Some(Gate::PrincipalKnown), format!("{workspace} {principal}")),
-            Event {
-                gate: Some(Gate::PrincipalKnown.to_string()),
-                workspace: Some(workspace.to_string()),
-                principal: Some(principal.clone()),
-                why,
-                ..about(Name::GateUnmet, Level::Warn, plan)
-            },
-        ),
-        Finding::KeyUserDenied(denied) => {
-            let Denied { hour, service, api, signed, requests, cause: _, since: _, because: _ } = denied;
-            (
-                Topic::Denied(*hour, *service, api.clone(), *signed),
-                Event {
-                    service: service.map(StorageService::as_str),
-                    api: (!api.is_empty()).then(|| api.clone()),
-                    authentication: Some(signed.as_str()),
-                    hour: Some(*hour),
-                    requests: Some(*requests),
-                    why,
-                    ..about(Name::KeyUserDenied, Level::Warn, plan)
-                },
-            )
-        }
-        Finding::Unwatched { why: _, cause: Cause { class, lift } } => (
-            Topic::Incomplete("refused requests".to_owned(), *class),
-            Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
-        ),
-        // Told with the gate it shuts, or nothing to act on: the plan has it.
-        Finding::KeyUse(_) | Finding::KeyRefused { .. } | Finding::Accepted(_) | Finding::KeyByService { .. } => {
-            return None;
-        }
-        // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, and by plans.
-        Finding::BrokenNow { .. }
-        | Finding::WorkspaceMissing { .. }
-        | Finding::ScenarioMisplaced { .. }
-        | Finding::Barrier { .. }
-        | Finding::ForeignHolder { .. } => return None,
-    })
-}
-
-/// The first shut gate of a step, unless an earlier step of the plan is about to open it or another event tells it.
-fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
-    let check = step.gates.iter().find(|check| !check.state.is_open())?;
-    let (level, why, lift, until) = match &check.state {
-        GateState::Open | GateState::NotLooked => return None,
-        GateState::Waiting { until, why } => (Level::Info, why, None, Some(*until)),
-        GateState::Unmet { why, lift } => (Level::Warn, why, Some(lift.clone()), None),
-    };
-    let planned = |wanted: &dyn Fn(&Step) -> bool| plan.steps.iter().any(wanted);
-    let follows = match check.gate {
-        Gate::AllOnIdentity => planned(&|other| matches!(other.action, Action::SetAuthMode { .. })),
-        Gate::KeyOn => planned(&|other| matches!(other.action, Action::SetSharedKeyAccess { allowed: true, .. })),
-        Gate::NeedsCovered => planned(&|other| {
-            matches!(other.action, Action::GrantRole(_)) && !other.workspaces.is_disjoint(&step.workspaces)
-        }),
-        Gate::OnIdentity => planned(&|other| {
-            matches!(other.action, Action::SetAuthMode { .. }) && !other.workspaces.is_disjoint(&step.workspaces)
-        }),
-        // One wait of the whole process, not one of each step.
-        Gate::Booted => true,
-        Gate::Agreed => true,
-        // Told with both sides.
-        Gate::NoFight => true,
-        _ => false,
-    };
-    if follows {
-        return None;
-    }
-    let kind = if until.is_some() { "waiting" } else { "unmet" };
-    let event = Event {
-        gate: Some(check.gate.to_string()),
-        why: Some(why.clone()),
-        lift,
-        until,
-        ..of_action(about(Name::GateUnmet, level, plan), &step.action, &step.workspaces)
-    };
-    Some((Topic::Gate(Some(step.action.clone()), Some(check.gate), format!("{kind} {}", without_digits(why))), event))
-}
-
-fn written(plan: &Plan, write: &WriteRecord) -> Event {
-    let WriteRecord { action, effort, workspaces, result } = write;
-    let failed = |level, result: &'static str, why: &str, request_id: &Option<String>| Event {
-        result: Some(result),
-        why: Some(why.to_owned()),
-        request_id: request_id.clone(),
-        ..about(Name::ActionFailed, level, plan)
-    };
-    let event = match result {
-        WriteResult::Applied { changed, request_id } => Event {
-            why: (!changed).then(|| "it was so already".to_owned()),
-            request_id: request_id.clone(),
-            ..about(Name::ActionApplied, Level::Info, plan)
-        },
-        WriteResult::DidNotStick { request_id } => {
-            let why = match action {
-                Action::SetDatastoreCredential { .. } => {
-                    "Azure accepted it, and the datastore holds its credential as before"
-                }
-                _ => "Azure accepted it, and the value is not there: most likely a policy of effect Modify sets it",
-            };
-            Event {
-                lift: Some(not_stuck_lift(action).to_owned()),
-                ..failed(Level::Error, "did_not_stick", why, request_id)
-            }
-        }
-        WriteResult::NotReadBack { request_id, why, cause } => {
-            caused(cause, failed(Level::Warn, "not_read_back", why, request_id))
-        }
-        WriteResult::Unknown { why, cause, request_id } => {
-            caused(cause, failed(Level::Warn, "unknown", why, request_id))
-        }
-        WriteResult::NotSent { why, cause } => caused(cause, failed(Level::Warn, "not_sent", why, &None)),
-        WriteResult::Refused(Refused { by, cause, code, status, message, request_id, retry_after }) => {
-            let level = if *by == RefusedBy::Person { Level::Error } else { Level::Warn };
-            Event {
-                code: code.clone(),
-                http_status: *status,
-                retry_after_ms: retry_after.and_then(|wait| u64::try_from(wait.as_millis()).ok()),
-                ..caused(cause, failed(level, "refused", message, request_id))
-            }
-        }
-    };
-    Event { effort: Some(effort.as_str()), ..of_action(event, action, workspaces) }
-}
-
 fn caused(Cause { class, lift }: &Cause, event: Event) -> Event {
     Event { error_class: *class, lift: lift.clone(), ..event }
-}
-
-fn of_action(event: Event, action: &Action, workspaces: &BTreeSet<WorkspaceId>) -> Event {
-    let (principal, role) = match action {
-        Action::GrantRole(Grant { principal, role, .. }) | Action::RevokeRole { principal, role, .. } => {
-            (Some(principal.to_string()), Some(catalog::role_name(*role)))
-        }
-        Action::SetAuthMode { .. }
-        | Action::SetSharedKeyAccess { .. }
-        | Action::ResyncWorkspaceKeys { .. }
-        | Action::SetDatastoreCredential { .. }
-        | Action::CreateDatastore { .. }
-        | Action::CreateWorkspace { .. } => (None, None),
-    };
-    let names: Vec<String> = workspaces.iter().map(ToString::to_string).collect();
-    Event {
-        action: Some(action.to_string()),
-        kind: Some(action.kind()),
-        principal,
-        role,
-        workspace: (!names.is_empty()).then(|| names.join(",")),
-        ..event
-    }
 }
 
 fn about(name: Name, level: Level, plan: &Plan) -> Event {
@@ -623,11 +302,67 @@ fn about(name: Name, level: Level, plan: &Plan) -> Event {
     }
 }
 
-/// A changed count or number of seconds is no news.
-fn without_digits(text: &str) -> String {
-    text.chars().filter(|c| !c.is_ascii_digit()).collect()
-}
-
 fn count(n: usize) -> u64 {
     u64::try_from(n).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use keyless_core::desired::Revision;
+    use keyless_core::gate::ReadSet;
+    use keyless_core::id::WorkspaceId;
+
+    use super::*;
+
+    const GROUP: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers";
+
+    fn plan(findings: impl IntoIterator<Item = Finding>) -> Plan {
+        Plan {
+            account_id: format!("{GROUP}/Microsoft.Storage/storageAccounts/stml").parse().unwrap(),
+            revision: Revision("r1".to_owned()),
+            at: "2026-11-23T09:00:00Z".parse().unwrap(),
+            drift: BTreeSet::new(),
+            steps: Vec::new(),
+            findings: findings.into_iter().collect(),
+            wants: ReadSet::default(),
+            switches: BTreeSet::new(),
+        }
+    }
+
+    fn unseen(what: Unseen) -> Finding {
+        Finding::Unseen { what, why: "no right".to_owned(), cause: Cause::default() }
+    }
+
+    fn endpoint() -> Finding {
+        let workspace = format!("{GROUP}/Microsoft.MachineLearningServices/workspaces/mlw");
+        Finding::EndpointGrantMissing {
+            workspace: WorkspaceId::parse(&workspace).unwrap(),
+            endpoint: "score".to_owned(),
+            principal: "9c1d2f63-4b0a-4d57-8f3e-1a2b3c4d5e6f".parse().unwrap(),
+        }
+    }
+
+    fn told(book: &mut Book, findings: Vec<Finding>) -> usize {
+        let events = book.planned(&plan(findings), Instant::now());
+        events.iter().filter(|event| event.event == Name::ServiceGrantMissing).count()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_gone_and_comes_back_is_told_again_whatever_else_cannot_be_read() {
+        let scope = || keyless_core::id::ArmId::parse("/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90").unwrap();
+        let mut book = Book::new(Duration::from_secs(24 * 3600));
+        let policies = || unseen(Unseen::Policies(scope()));
+        assert_eq!(told(&mut book, vec![endpoint(), policies()]), 1);
+        assert_eq!(told(&mut book, vec![endpoint(), policies()]), 0, "it is still the same");
+        assert_eq!(told(&mut book, vec![policies()]), 0, "it is mended");
+        assert_eq!(told(&mut book, vec![endpoint(), policies()]), 1, "and lost again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn endpoints_that_could_not_be_read_are_not_mended() {
+        let mut book = Book::new(Duration::from_secs(24 * 3600));
+        assert_eq!(told(&mut book, vec![endpoint()]), 1);
+        assert_eq!(told(&mut book, vec![unseen(Unseen::Endpoints)]), 0);
+        assert_eq!(told(&mut book, vec![endpoint()]), 0);
+    }
 }

@@ -4,25 +4,18 @@
 //! passes in it. For the one write that they could make irrevocable, the key going off, they are read anew. What a policy
 //! definition says is kept for an hour; which policies are assigned, with which parameters, and what is exempted is not.
 
-use std::collections::BTreeMap;
-use std::future::Future;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
-use futures::stream;
-use jiff::Timestamp;
 use keyless_arm::api::{Answer, Read, ReadArm};
 use keyless_core::id::{ArmId, SubscriptionId};
 use keyless_core::observed::{BarrierReads, Barriers, OwnRight, Reading};
 use keyless_core::policy::{Policies, PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet, is_set};
-use tokio::time::Instant;
 
 use crate::clock::ServerClock;
 use crate::failed::failed;
-
-/// How many reads are under way at a time.
-const AT_A_TIME: usize = 4;
+use crate::kept::Kept;
 
 /// How long a definition is kept. Large tenants have hundreds assigned, and they hardly ever change.
 const DEFINITIONS_FOR: Duration = Duration::from_secs(60 * 60);
@@ -101,7 +94,7 @@ impl BarrierReader {
             let exempted = async { reading(read.policy_exemptions(scope).await, clock) };
             self.exemptions.get(scope, within, exempted).await
         };
-        let (sets, single): (Vec<ArmId>, Vec<ArmId>) =
+        let (sets, single): (BTreeSet<ArmId>, BTreeSet<ArmId>) =
             assignments.iter().map(|assignment| assignment.definition.clone()).partition(is_set);
         let sets: BTreeMap<ArmId, Reading<Arc<PolicySet>>> =
             self.sets.get_all(sets, |id| async move { there(reading(read.policy_set(&id).await, clock)) }).await;
@@ -132,66 +125,5 @@ fn there<T>(read: Reading<Option<T>>) -> Reading<Arc<T>> {
         Reading::Known { value: None, .. } => Reading::unknown("Azure says it does not exist, and it is assigned"),
         Reading::Unknown { why, cause } => Reading::Unknown { why, cause },
         Reading::NotRead => Reading::NotRead,
-    }
-}
-
-/// Values by what they are of. Whoever asks for one that is being read shares the answer.
-struct Kept<K, V> {
-    keep_for: Duration,
-    slots: Mutex<BTreeMap<K, Slot<V>>>,
-}
-
-type Slot<V> = Arc<tokio::sync::Mutex<Option<(Instant, Timestamp, V)>>>;
-
-impl<K: Ord + Clone, V: Clone> Kept<K, V> {
-    fn for_as_long_as(keep_for: Duration) -> Self {
-        Self { keep_for, slots: Mutex::default() }
-    }
-
-    /// The value, read again unless it was read within `within`. A failure is not kept.
-    async fn get(&self, key: &K, within: Duration, read: impl Future<Output = Reading<V>>) -> Reading<V> {
-        let slot = {
-            let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
-            // What nobody holds and nobody may use any more is let go.
-            slots.retain(|known, slot| {
-                known == key
-                    || Arc::strong_count(slot) > 1
-                    || slot
-                        .try_lock()
-                        .is_ok_and(|slot| slot.as_ref().is_some_and(|(read, ..)| read.elapsed() < self.keep_for))
-            });
-            Arc::clone(slots.entry(key.clone()).or_default())
-        };
-        let mut slot = slot.lock().await;
-        if let Some((read, at, value)) = &*slot
-            && read.elapsed() < within
-        {
-            return Reading::known(value.clone(), *at);
-        }
-        let value = read.await;
-        *slot = match &value {
-            Reading::Known { value, at } => Some((Instant::now(), *at, value.clone())),
-            Reading::Unknown { .. } | Reading::NotRead => None,
-        };
-        value
-    }
-
-    /// Definitions, some at a time.
-    async fn get_all<F>(&self, keys: Vec<K>, read: impl Fn(K) -> F) -> BTreeMap<K, Reading<V>>
-    where
-        F: Future<Output = Reading<V>>,
-    {
-        let keys: std::collections::BTreeSet<K> = keys.into_iter().collect();
-        stream::iter(keys)
-            .map(|key| {
-                let read = read(key.clone());
-                async move {
-                    let value = self.get(&key, DEFINITIONS_FOR, read).await;
-                    (key, value)
-                }
-            })
-            .buffered(AT_A_TIME)
-            .collect()
-            .await
     }
 }

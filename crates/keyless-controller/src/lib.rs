@@ -12,6 +12,7 @@ mod failed;
 mod fights;
 pub mod fleet;
 pub mod index;
+mod kept;
 pub mod mark;
 mod membership;
 pub mod memory;

@@ -26,7 +26,8 @@ use crate::barriers::BarrierReader;
 use crate::clock::{ServerClock, earlier};
 use crate::evidence::{Evidence, Pace, Window};
 use crate::failed::failed;
-use crate::membership::{self, Memberships};
+use crate::kept::Kept;
+use crate::membership;
 use crate::memory::Memory;
 use crate::search::{Search, Searcher};
 use crate::sweep::Sweep;
@@ -37,11 +38,8 @@ const AT_A_TIME: usize = 4;
 /// How long a built-in role definition may be reused: it changes only with the platform.
 const BUILT_IN_FOR: Duration = Duration::from_secs(60 * 60);
 
-/// How long what may bar writes is kept where nothing is written: a look over a fleet of thousands takes minutes.
+/// How long what accounts share, and what may bar writes, is kept where nothing is written: a look over a fleet of thousands takes minutes.
 const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
-
-/// How long a list that several accounts share may be reused, unless there is an interval to go by.
-const SHARED_FOR: Duration = Duration::from_secs(30);
 
 /// How long it is believed that an assigned role has no definition. Such a role is unknown, so this only saves reads.
 const MISSING_FOR: Duration = Duration::from_secs(60);
@@ -53,16 +51,13 @@ pub struct Observer {
     memory: Arc<Memory>,
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
     evidence: Evidence,
-    endpoints: Mutex<BTreeMap<SubscriptionId, Arc<tokio::sync::Mutex<Option<Endpoints>>>>>,
-    groups: Memberships,
+    endpoints: Kept<SubscriptionId, Arc<Vec<Endpoint>>>,
+    /// As assignments at an account show them.
+    groups: Kept<(StorageAccountId, PrincipalId), BTreeSet<PrincipalId>>,
     /// Held over a sweep of the fleet, so that accounts that need one at once share it.
     sweep: tokio::sync::Mutex<Sweep>,
     barriers: BarrierReader,
-    shared_for: Duration,
 }
-
-/// The endpoints of a subscription: when they were read, by both clocks.
-type Endpoints = (Instant, Timestamp, Arc<Vec<Endpoint>>);
 
 /// One role definition that many accounts share.
 #[derive(Default)]
@@ -129,10 +124,9 @@ impl Observer {
             memory,
             roles: Mutex::default(),
             evidence: Evidence::default(),
-            endpoints: Mutex::default(),
-            groups: Memberships::default(),
+            endpoints: Kept::for_as_long_as(ONE_LOOK),
+            groups: Kept::for_as_long_as(membership::KEPT_FOR),
             sweep: tokio::sync::Mutex::default(),
-            shared_for: SHARED_FOR,
             barriers: BarrierReader::new(ONE_LOOK),
         }
     }
@@ -141,7 +135,7 @@ impl Observer {
     /// is new is seen on the next. Nothing but warnings rests on such a list.
     #[must_use]
     pub fn looking_every(self, interval: Duration) -> Self {
-        Self { shared_for: interval / 2, barriers: BarrierReader::new(interval), ..self }
+        Self { endpoints: Kept::for_as_long_as(interval / 2), barriers: BarrierReader::new(interval), ..self }
     }
 
     /// The reader.
@@ -327,22 +321,11 @@ impl Observer {
         let subscriptions: BTreeSet<SubscriptionId> = workspaces.keys().map(WorkspaceId::subscription).collect();
         let (mut found, mut oldest) = (Vec::new(), Timestamp::MAX);
         for subscription in subscriptions {
-            let slot = {
-                let mut slots = self.endpoints.lock().unwrap_or_else(PoisonError::into_inner);
-                Arc::clone(slots.entry(subscription).or_default())
-            };
-            let mut slot = slot.lock().await;
-            let (listed, at) = match &*slot {
-                Some((read, at, listed)) if read.elapsed() < self.shared_for => (Arc::clone(listed), *at),
-                _ => match self.reading(self.read.online_endpoints(subscription).await) {
-                    Reading::Known { value, at } => {
-                        let listed = Arc::new(value);
-                        *slot = Some((Instant::now(), at, Arc::clone(&listed)));
-                        (listed, at)
-                    }
-                    Reading::Unknown { why, cause } => return Reading::Unknown { why, cause },
-                    Reading::NotRead => return Reading::NotRead,
-                },
+            let read = async { self.reading(self.read.online_endpoints(subscription).await).map(Arc::new) };
+            let (listed, at) = match self.endpoints.lately(&subscription, read).await {
+                Reading::Known { value, at } => (value, at),
+                Reading::Unknown { why, cause } => return Reading::Unknown { why, cause },
+                Reading::NotRead => return Reading::NotRead,
             };
             oldest = oldest.min(at);
             found.extend(listed.iter().filter(|endpoint| workspaces.contains_key(&endpoint.workspace)).cloned());
@@ -405,19 +388,12 @@ impl Observer {
     /// rest on an answer of some minutes ago, a write may not.
     async fn groups(&self, ask: Ask<'_>, principal: PrincipalId) -> Reading<BTreeSet<PrincipalId>> {
         let thing = (ask.desired.account_id.clone(), principal);
-        if ask.confirming.is_none()
-            && let Some(kept) = self.groups.kept(&thing)
-        {
-            return kept;
-        }
-        let reading = self.reading(self.read.role_assignments_of(thing.0.arm(), principal).await);
-        let found = match reading {
-            Reading::Known { value, at } => Reading::known(membership::groups_in(&value, principal), at),
-            Reading::Unknown { why, cause } => Reading::Unknown { why, cause },
-            Reading::NotRead => Reading::NotRead,
+        let read = async {
+            let assigned = self.reading(self.read.role_assignments_of(thing.0.arm(), principal).await);
+            assigned.map(|assigned| membership::groups_in(&assigned, principal))
         };
-        self.groups.keep(thing, &found);
-        found
+        let within = if ask.confirming.is_some() { Duration::ZERO } else { membership::KEPT_FOR };
+        self.groups.get(&thing, within, read).await
     }
 
     pub(crate) async fn role(&self, desired: &KeyDesired, id: RoleId) -> Reading<RoleDefinition> {

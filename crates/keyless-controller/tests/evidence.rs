@@ -96,7 +96,10 @@ async fn a_watch_that_cannot_be_read_is_told_as_such_and_refusals_are_not_forgot
     rig.until("what could not be read", |_| !rig.told(Name::ObserveIncomplete).is_empty()).await;
     cloud.lock().down.clear();
     let told = rig.told(Name::ObserveIncomplete);
-    assert!(told[0].why.as_ref().unwrap().starts_with("whether somebody is refused"), "{told:?}");
+    assert!(
+        told[0].why.as_ref().unwrap().starts_with("who was refused since the last change could not be read"),
+        "{told:?}"
+    );
     rig.passes(20).await;
     let told = rig.told(Name::KeyUserDenied);
     let nameless = told.iter().filter(|event| event.service.is_none()).count();

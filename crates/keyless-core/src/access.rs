@@ -20,5 +20,5 @@ pub use denial::{Denial, Hit};
 pub use judge::{Answer, cover, direct_cover, effective_cover, judge};
 pub use orphan::{Orphan, orphans};
 pub use path::{Path, Trust};
-pub use pattern::{allows, matches};
+pub use pattern::{allows, allows_control, matches};
 pub use question::Question;

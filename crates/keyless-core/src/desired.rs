@@ -397,6 +397,12 @@ impl Acceptance {
     }
 }
 
+impl fmt::Display for Acceptance {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "accepted by {} until {}: {}", self.owner, self.until, self.reason)
+    }
+}
+
 /// SAS traffic to some accounts, accepted until a date.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SasAcceptance {

@@ -256,6 +256,14 @@ macro_rules! resource_id {
             pub fn resource_group(&self) -> &str {
                 self.0.resource_group().unwrap_or_default()
             }
+
+            /// The id of that resource group, as a scope.
+            #[must_use]
+            pub fn group(&self) -> ArmId {
+                let group = format!("/subscriptions/{}/resourceGroups/{}", self.subscription(), self.resource_group());
+                // A prefix of a valid id is valid.
+                ArmId::parse(&group).unwrap_or_else(|_| self.0.clone())
+            }
         }
 
         impl TryFrom<ArmId> for $name {

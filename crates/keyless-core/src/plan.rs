@@ -26,7 +26,7 @@ use crate::observed::{
 };
 use crate::setting::Setting;
 
-use finding::{Accepted, Denied, KeyUse};
+use finding::{Accepted, Denied, KeyUse, Unseen};
 
 pub use fight::Fight;
 pub use reads::{base_reads, confirm_reads, target_reads};
@@ -271,7 +271,7 @@ pub enum Finding {
     /// A read that only warnings rest on failed, so that they are missing; no step waits for it.
     Unseen {
         /// What was read.
-        what: String,
+        what: Unseen,
         /// What happened.
         why: String,
         /// What kind of failure it was, and what would lift it.
@@ -365,13 +365,6 @@ pub enum Finding {
     },
     /// Somebody was refused since the key went off or a workspace was switched.
     KeyUserDenied(Denied),
-    /// The account should be watched, and what was refused could not be read.
-    Unwatched {
-        /// What happened.
-        why: String,
-        /// What kind of failure it was, and what would lift it.
-        cause: Cause,
-    },
 }
 
 /// What sort of thing bars a step.
@@ -465,9 +458,6 @@ impl fmt::Display for Finding {
                 write!(f, "shared key access by service: {}; the account as a whole is on", ServiceFlags(flags.clone()))
             }
             Self::KeyUserDenied(denied) => denied.fmt(f),
-            Self::Unwatched { why, cause: _ } => {
-                write!(f, "whether somebody is refused since the last change could not be read: {why}")
-            }
         }
     }
 }
@@ -530,8 +520,7 @@ impl Plan {
             | Finding::KeyRefused { .. }
             | Finding::Accepted(_)
             | Finding::KeyByService { .. }
-            | Finding::KeyUserDenied(_)
-            | Finding::Unwatched { .. } => false,
+            | Finding::KeyUserDenied(_) => false,
         });
         if self.next().is_some() {
             Standing::Ready

@@ -38,6 +38,15 @@ impl<T> Reading<T> {
         Self::Known { value, at }
     }
 
+    /// The same reading of what `change` makes of the value.
+    pub fn map<U>(self, change: impl FnOnce(T) -> U) -> Reading<U> {
+        match self {
+            Self::Known { value, at } => Reading::known(change(value), at),
+            Self::Unknown { why, cause } => Reading::Unknown { why, cause },
+            Self::NotRead => Reading::NotRead,
+        }
+    }
+
     /// A failed read.
     pub fn unknown(why: impl Into<String>) -> Self {
         Self::Unknown { why: why.into(), cause: Cause::default() }

@@ -9,6 +9,13 @@ pub fn allows(block: &Permission, data_action: &str) -> bool {
         && !block.not_data_actions.iter().any(|pattern| matches(pattern, data_action))
 }
 
+/// As [`allows`], for actions of the control plane.
+#[must_use]
+pub fn allows_control(block: &Permission, action: &str) -> bool {
+    block.actions.iter().any(|pattern| matches(pattern, action))
+        && !block.not_actions.iter().any(|pattern| matches(pattern, action))
+}
+
 /// Wildcard match of Azure's action patterns: `*` stands for any run of characters, `/` included; case does not count.
 /// Source: <https://learn.microsoft.com/azure/role-based-access-control/role-definitions#wildcards>.
 #[must_use]

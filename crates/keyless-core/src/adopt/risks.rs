@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::access;
 use crate::catalog::{BLOB_READER, FILE_READER};
 use crate::id::{PrincipalId, StorageAccountId, WorkspaceId};
-use crate::observed::{Lock, LockLevel, ObservedAuthMode, Permission, PrincipalType, Reading, RoleAssignment};
+use crate::observed::{Lock, LockLevel, ObservedAuthMode, PrincipalType, Reading, RoleAssignment};
 
 use super::Estate;
 use super::held::Here;
@@ -131,7 +131,8 @@ fn would_lose(at_workspace: &[RoleAssignment], here: &Here<'_>, identities: &Ide
                 continue;
             }
         };
-        if actions.iter().any(|action| definition.permissions.iter().any(|block| allows(block, action))) {
+        if actions.iter().any(|action| definition.permissions.iter().any(|block| access::allows_control(block, action)))
+        {
             let (kind, roles) = by_role.entry(assignment.principal).or_default();
             *kind = kind.or(assignment.principal_type);
             roles.insert(definition.name.clone());
@@ -161,12 +162,6 @@ fn would_lose(at_workspace: &[RoleAssignment], here: &Here<'_>, identities: &Ide
             risks.would_lose.push(format!("{who} ({})", roles.into_iter().collect::<Vec<_>>().join(", ")));
         }
     }
-}
-
-/// As [`access::allows`], for actions of the control plane.
-fn allows(block: &Permission, action: &str) -> bool {
-    block.actions.iter().any(|pattern| access::matches(pattern, action))
-        && !block.not_actions.iter().any(|pattern| access::matches(pattern, action))
 }
 
 /// Traffic. Counts move while one looks, so only whether there are any is told.

@@ -252,16 +252,11 @@ impl Wire for ScenarioName {
             );
             return None;
         }
-        let known: Vec<&str> = Self::offered().into_keys().collect();
-        let word = reader.word(node, &known, &[])?;
-        known.into_iter().find(|known| *known == word).map(Self)
+        offered_word(&Self::offered(), node, reader).map(Self)
     }
 
     fn describe(_: &mut SchemaGenerator) -> Schema {
-        let offered = Self::offered();
-        let words: Vec<&str> = offered.keys().copied().collect();
-        let titles: Vec<String> = offered.iter().map(|(name, title)| format!("{name}: {title}")).collect();
-        json_schema!({ "type": "string", "description": titles.join("; "), "enum": words })
+        offered_words(&Self::offered())
     }
 }
 
@@ -281,17 +276,29 @@ impl Wire for IncompatibilityId {
     const NAME: &'static str = "Incompatibility";
 
     fn decode(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
-        let known: Vec<&str> = Self::offered().into_keys().collect();
-        let word = reader.word(node, &known, &[])?;
-        known.into_iter().find(|known| *known == word).map(Self)
+        offered_word(&Self::offered(), node, reader).map(Self)
     }
 
     fn describe(_: &mut SchemaGenerator) -> Schema {
-        let offered = Self::offered();
-        let words: Vec<&str> = offered.keys().copied().collect();
-        let titles: Vec<String> = offered.iter().map(|(name, what)| format!("{name}: {what}")).collect();
-        json_schema!({ "type": "string", "description": titles.join("; "), "enum": words })
+        offered_words(&Self::offered())
     }
+}
+
+/// A word of a table that has a title for each.
+fn offered_word(
+    offered: &BTreeMap<&'static str, &'static str>,
+    node: &Node,
+    reader: &mut Reader<'_>,
+) -> Option<&'static str> {
+    let known: Vec<&'static str> = offered.keys().copied().collect();
+    let word = reader.word(node, &known, &[])?;
+    known.into_iter().find(|known| *known == word)
+}
+
+fn offered_words(offered: &BTreeMap<&'static str, &'static str>) -> Schema {
+    let words: Vec<&str> = offered.keys().copied().collect();
+    let titles: Vec<String> = offered.iter().map(|(name, title)| format!("{name}: {title}")).collect();
+    json_schema!({ "type": "string", "description": titles.join("; "), "enum": words })
 }
 
 macro_rules! identifiers {

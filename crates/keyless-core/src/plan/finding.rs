@@ -1,9 +1,10 @@
-//! What people should know of the use of a key, besides the gates that it shuts.
+//! What people should know besides the gates that are shut, where a finding has parts of its own.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
+use crate::id::{ArmId, SubscriptionId, WorkspaceId};
 use crate::observed::{Signed, StorageService, WatchCause};
 
 /// Requests of one kind to one service that hold the key on, or a SAS nobody can tell about.
@@ -104,4 +105,34 @@ pub(super) fn plural(count: usize, noun: &str) -> String {
 
 fn service_word(service: Option<StorageService>) -> &'static str {
     service.map_or("a service that is not told", StorageService::as_str)
+}
+
+/// A read that only warnings rest on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Unseen {
+    /// The online endpoints of the declared workspaces.
+    Endpoints,
+    /// A workspace on the account that no document declares.
+    Undeclared(WorkspaceId),
+    /// Who was refused since the account is watched.
+    Refusals,
+    /// The policies at a scope.
+    Policies(ArmId),
+    /// What the controller itself may do at a scope.
+    OwnRights(ArmId),
+    /// How many role assignments a subscription has.
+    AssignmentCount(SubscriptionId),
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Endpoints => f.write_str("online endpoints"),
+            Self::Undeclared(id) => write!(f, "undeclared workspace {}", id.name()),
+            Self::Refusals => f.write_str("who was refused since the last change"),
+            Self::Policies(scope) => write!(f, "policies at {scope}"),
+            Self::OwnRights(scope) => write!(f, "the controller's own rights at {scope}"),
+            Self::AssignmentCount(id) => write!(f, "the count of role assignments of subscription {id}"),
+        }
+    }
 }

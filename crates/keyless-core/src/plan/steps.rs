@@ -179,16 +179,11 @@ impl Checks {
     }
 
     /// Adds a gate; what it lacks is asked for only while it may still matter.
-    fn look(&mut self, gate: Gate, (state, wants): Judged) {
-        if self.all_open || self.look == Look::Everything {
-            self.wants.add(wants);
-        }
-        self.all_open &= state.is_open();
-        self.gates.push(GateCheck { gate, state });
+    fn look(&mut self, gate: Gate, judged: Judged) {
+        self.look_together([(gate, judged)]);
     }
 
-    /// Adds gates that are asked for together, because each pass goes back for reads only so often. The first of two of
-    /// one name counts unless the second is more shut.
+    /// Adds gates that are asked for together, because each pass goes back for reads only so often.
     fn look_together(&mut self, gates: impl IntoIterator<Item = (Gate, Judged)>) {
         let may_matter = self.all_open || self.look == Look::Everything;
         for (gate, (state, wants)) in gates {
@@ -196,11 +191,7 @@ impl Checks {
                 self.wants.add(wants);
             }
             self.all_open &= state.is_open();
-            match self.gates.iter_mut().find(|check| check.gate == gate) {
-                Some(check) if gates::caution(&state) <= gates::caution(&check.state) => {}
-                Some(check) => check.state = state,
-                None => self.gates.push(GateCheck { gate, state }),
-            }
+            self.gates.push(GateCheck { gate, state });
         }
     }
 }

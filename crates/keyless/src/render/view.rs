@@ -402,12 +402,9 @@ impl Noted {
             Finding::Accepted(_) => ("accepted", None, None),
             Finding::KeyByService { flags: _ } => ("keyByService", None, None),
             Finding::KeyUserDenied(_) => ("keyUserDenied", None, None),
-            Finding::Unwatched { why: _, cause: _ } => ("unwatched", None, None),
         };
         let Cause { class, lift } = match finding {
-            Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } | Finding::Unwatched { cause, .. } => {
-                cause.clone()
-            }
+            Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } => cause.clone(),
             Finding::Fought { fight, .. } => Cause { class: None, lift: Some(Fight::lift(fight.until)) },
             _ => Cause::default(),
         };

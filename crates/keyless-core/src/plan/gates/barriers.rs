@@ -6,16 +6,12 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
-use crate::access::matches;
+use crate::access::allows_control;
 use crate::action::Action;
 use crate::desired::{AuthMode, KeyDesired};
 use crate::gate::{GateState, ReadSet};
 use crate::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
-use crate::observed::{
-    BarrierReads, Cause, DeniedPrincipal, DenyAssignment, LockLevel, Observed, OwnRight, Permission, Reading,
-};
+use crate::observed::{BarrierReads, Cause, DeniedPrincipal, DenyAssignment, Observed, OwnRight, Reading};
 use crate::policy::{PolicyTarget, PolicyWord};
 
 use super::{Judged, lacks, listed, told};
@@ -35,16 +31,9 @@ pub(in crate::plan) fn place(action: &Action, account: &StorageAccountId) -> Arm
         | Action::SetDatastoreCredential { workspace, .. }
         | Action::CreateDatastore { workspace, .. } => workspace.arm().clone(),
         // There is nothing to ask at what does not exist: its resource group is where it is going to be.
-        Action::CreateWorkspace { workspace, .. } => group_of(workspace),
+        Action::CreateWorkspace { workspace, .. } => workspace.group(),
         Action::SetSharedKeyAccess { .. } | Action::RevokeRole { .. } => account.arm().clone(),
     }
-}
-
-/// The resource group of a workspace.
-fn group_of(workspace: &WorkspaceId) -> ArmId {
-    let group = format!("/subscriptions/{}/resourceGroups/{}", workspace.subscription(), workspace.resource_group());
-    // A prefix of a valid id is valid.
-    ArmId::parse(&group).unwrap_or_else(|_| workspace.arm().clone())
 }
 
 /// What takes the action back, if keyless itself would do that.
@@ -68,8 +57,8 @@ pub(in crate::plan) fn reads(action: &Action, account: &StorageAccountId) -> Bar
     BarrierReads { locks, policies, rights: place, assignment_counts: BTreeSet::new() }
 }
 
-/// The workspace that the action changes.
-fn of_workspace(action: &Action) -> Option<&WorkspaceId> {
+/// The workspace that the action changes, whose locks the account's list does not show.
+pub(in crate::plan) fn of_workspace(action: &Action) -> Option<&WorkspaceId> {
     match action {
         Action::SetAuthMode { workspace, .. }
         | Action::ResyncWorkspaceKeys { workspace }
@@ -138,11 +127,6 @@ fn needed(action: &Action) -> (&'static [&'static str], &'static str) {
     }
 }
 
-fn allows(block: &Permission, action: &str) -> bool {
-    block.actions.iter().any(|pattern| matches(pattern, action))
-        && !block.not_actions.iter().any(|pattern| matches(pattern, action))
-}
-
 /// [`crate::gate::Gate::Permitted`]. A right with a condition counts as held: whether the condition lets this write through
 /// only Azure tells.
 pub(in crate::plan) fn permitted(action: &Action, observed: &Observed) -> Judged {
@@ -177,8 +161,9 @@ pub(in crate::plan) fn permitted(action: &Action, observed: &Observed) -> Judged
         Err(judged) => return *judged,
     };
     let (actions, role) = needed(action);
-    let held =
-        |OwnRight { permission, conditional: _ }: &OwnRight| actions.iter().any(|action| allows(permission, action));
+    let held = |OwnRight { permission, conditional: _ }: &OwnRight| {
+        actions.iter().any(|action| allows_control(permission, action))
+    };
     if rights.iter().any(held) {
         return told(GateState::Open);
     }
@@ -206,7 +191,7 @@ pub(in crate::plan) fn denials<'a>(
     let (actions, _) = needed(action);
     let bears = |deny: &&DenyAssignment| {
         let reaches = if deny.exact_scope_only { deny.scope == place } else { deny.scope.covers(&place) };
-        let takes = |action: &&str| deny.permissions.iter().any(|block| allows(block, action));
+        let takes = |action: &&str| deny.permissions.iter().any(|block| allows_control(block, action));
         reaches && actions.iter().all(takes)
     };
     let sure = |deny: &DenyAssignment| {
@@ -265,30 +250,6 @@ pub(in crate::plan) fn way_back(action: &Action, observed: &Observed, desired: &
     }
 }
 
-/// [`crate::gate::Gate::Unlocked`] for the locks of a workspace, which the account's list does not show.
-pub(in crate::plan) fn workspace_unlocked(action: &Action, observed: &Observed) -> Judged {
-    let Some(workspace) = of_workspace(action) else { return told(GateState::Open) };
-    let place = workspace.arm();
-    let locks = match observed.barriers.locks.get(place) {
-        None | Some(Reading::NotRead) => {
-            let wants = BarrierReads { locks: BTreeSet::from([place.clone()]), ..BarrierReads::default() };
-            return lacks(ReadSet { barriers: Box::new(wants), ..ReadSet::default() });
-        }
-        Some(Reading::Unknown { why, cause }) => return told(GateState::unknown("the workspace's locks", why, cause)),
-        Some(Reading::Known { value, .. }) => value,
-    };
-    let barred: Vec<String> = locks
-        .iter()
-        .filter(|lock| lock.level != LockLevel::CanNotDelete && lock.scope.covers(place))
-        .map(|lock| format!("{} at {}", lock.id.name(), lock.scope))
-        .collect();
-    if barred.is_empty() {
-        return told(GateState::Open);
-    }
-    let lift = "the lock removed, for as long as the change takes";
-    told(GateState::unmet(format!("locked by {}", listed(&barred)), lift))
-}
-
 /// [`crate::gate::Gate::BelowCeiling`]: `due` grants are or may be to be made in the subscription, all of them or none.
 ///
 /// Only this account's grants are counted as due: accounts that begin their waves at once may together come to the ceiling,
@@ -318,10 +279,4 @@ pub(in crate::plan) fn remarks(words: &BTreeSet<PolicyWord>, all: bool) -> impl 
         PolicyWord::Bars(why) => all.then(|| why.clone()),
         PolicyWord::MayBar(why) | PolicyWord::Spares(why) => Some(why.clone()),
     })
-}
-
-/// When an acceptance that the files carry runs out, for people.
-pub(in crate::plan) fn one_way_until(desired: &KeyDesired, now: Timestamp) -> Option<String> {
-    let accepted = desired.account.as_ref()?.accept_one_way.as_ref()?;
-    accepted.holds(now).then(|| format!("accepted by {} until {}: {}", accepted.owner, accepted.until, accepted.reason))
 }

@@ -1,5 +1,7 @@
 //! Gates that every change has, and the locks that bar it.
 
+use std::collections::BTreeSet;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp, ToSpan};
 
@@ -9,34 +11,46 @@ use crate::gate::{GateState, ReadSet};
 use crate::observed::{LockLevel, Observed, Reading};
 use crate::plan::{Limits, Refusal};
 
+use super::barriers::of_workspace;
 use super::{Judged, lacks, listed, told};
 
 /// [`crate::gate::Gate::Unlocked`]. Under `CanNotDelete` grants and flags can be written, revokes cannot; `ReadOnly` bars all.
 ///
 /// Source: <https://learn.microsoft.com/azure/azure-resource-manager/management/lock-resources>.
 pub(in crate::plan) fn unlocked(action: &Action, observed: &Observed) -> Judged {
-    let locks = match &observed.locks {
-        Reading::NotRead => return lacks(ReadSet { locks: true, ..ReadSet::default() }),
+    let mut wants = ReadSet::default();
+    let mut seen = Vec::new();
+    match &observed.locks {
+        Reading::NotRead => wants.locks = true,
         Reading::Unknown { why, cause } => return told(GateState::unknown("locks", why, cause)),
-        Reading::Known { value, .. } => value,
-    };
+        Reading::Known { value, .. } => seen.extend(value),
+    }
+    if let Some(workspace) = of_workspace(action) {
+        match observed.barriers.locks.get(workspace.arm()) {
+            None | Some(Reading::NotRead) => drop(wants.barriers.locks.insert(workspace.arm().clone())),
+            Some(Reading::Unknown { why, cause }) => {
+                return told(GateState::unknown("the workspace's locks", why, cause));
+            }
+            Some(Reading::Known { value, .. }) => seen.extend(value),
+        }
+    }
     let deletes = matches!(action, Action::RevokeRole { .. });
     // The workspace lists the account's keys then, which a read-only lock there bars like a write.
     let takes_keys = matches!(action, Action::ResyncWorkspaceKeys { .. });
     let account = observed.account_id.arm();
-    let barred: Vec<String> = locks
-        .iter()
+    // One that both inherit stands in both lists.
+    let barred: BTreeSet<String> = seen
+        .into_iter()
         .filter(|lock| lock.level != LockLevel::CanNotDelete || deletes)
         .filter(|lock| lock.scope.covers(action.target()) || (takes_keys && lock.scope.covers(account)))
         .map(|lock| format!("{} at {}", lock.id.name(), lock.scope))
         .collect();
-    if barred.is_empty() {
-        return told(GateState::Open);
+    if !barred.is_empty() {
+        let barred: Vec<String> = barred.into_iter().collect();
+        let lift = "the lock removed, for as long as the change takes";
+        return told(GateState::unmet(format!("locked by {}", listed(&barred)), lift));
     }
-    told(GateState::unmet(
-        format!("locked by {}", listed(&barred)),
-        "the lock removed, for as long as the change takes",
-    ))
+    if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }
 }
 
 /// [`crate::gate::Gate::Active`] for a change asked for by one workspace.

@@ -3,6 +3,7 @@
 use crate::action::Action;
 use crate::gate::Gate;
 use crate::observed::{LockLevel, Reading};
+use crate::plan::finding::Unseen;
 use crate::plan::gates::{self, Judged, barriers, network};
 use crate::plan::{Barrier, Finding};
 
@@ -12,19 +13,18 @@ impl Planner<'_> {
     /// Looks at all that may bar the action.
     pub(super) fn barriers(&mut self, checks: &mut Checks, action: &Action) {
         let locks = (Gate::Unlocked, gates::unlocked(action, self.observed));
-        checks.look_together([locks].into_iter().chain(self.further(action)));
+        checks.look_together([locks].into_iter().chain(self.rights(action)));
         self.note_barriers(action);
     }
 
-    /// The same without the locks that apply at the account.
-    pub(super) fn further_barriers(&mut self, checks: &mut Checks, action: &Action) {
-        checks.look_together(self.further(action));
+    /// The same without locks, for a step that looks at them among its first gates.
+    pub(super) fn rights_and_policies(&mut self, checks: &mut Checks, action: &Action) {
+        checks.look_together(self.rights(action));
         self.note_barriers(action);
     }
 
-    fn further(&self, action: &Action) -> [(Gate, Judged); 3] {
+    fn rights(&self, action: &Action) -> [(Gate, Judged); 2] {
         [
-            (Gate::Unlocked, barriers::workspace_unlocked(action, self.observed)),
             (Gate::Permitted, barriers::permitted(action, self.observed)),
             (Gate::PolicyAllows, barriers::policy_allows(action, self.observed)),
         ]
@@ -35,7 +35,8 @@ impl Planner<'_> {
         checks.look(Gate::WayBack, barriers::way_back(action, self.observed, self.desired));
         let Some(undo) = barriers::undo(action) else { return };
         let words = barriers::policy_words(&undo, self.observed).unwrap_or_default();
-        let accepted = barriers::one_way_until(self.desired, self.observed.now);
+        let accepted = self.desired.account.as_ref().and_then(|account| account.accept_one_way.as_ref());
+        let accepted = accepted.filter(|accepted| accepted.holds(self.observed.now));
         for what in barriers::remarks(&words, accepted.is_some()) {
             let what = format!("on the way back, {what}");
             self.findings.insert(Finding::Barrier { kind: Barrier::Policy, what });
@@ -52,19 +53,12 @@ impl Planner<'_> {
     fn note_barriers(&mut self, action: &Action) {
         let observed = self.observed;
         let place = barriers::place(action, &observed.account_id);
-        let mut unseen = Vec::new();
-        if let Some(Reading::Unknown { why, cause }) = observed.barriers.policies.get(&place)
-            && barriers::is_optional(cause)
-        {
-            unseen.push((format!("policies at {place}"), why.clone(), cause.clone()));
-        }
-        if let Some(Reading::Unknown { why, cause }) = observed.barriers.rights.get(&place)
-            && barriers::is_optional(cause)
-        {
-            unseen.push((format!("the controller's own rights at {place}"), why.clone(), cause.clone()));
-        }
-        for (what, why, cause) in unseen {
-            self.findings.insert(Finding::Unseen { what, why, cause });
+        let failed = [
+            (Unseen::Policies(place.clone()), observed.barriers.policies.get(&place).and_then(Reading::failed::<()>)),
+            (Unseen::OwnRights(place.clone()), observed.barriers.rights.get(&place).and_then(Reading::failed)),
+        ];
+        for (what, failed) in failed {
+            self.note_unseen(what, failed);
         }
         let words = barriers::policy_words(action, observed).unwrap_or_default();
         for what in barriers::remarks(&words, false) {
@@ -105,11 +99,16 @@ impl Planner<'_> {
     pub(super) fn ceiling(&mut self, checks: &mut Checks, action: &Action, due: usize) {
         let Some(subscription) = action.target().subscription() else { return };
         checks.look(Gate::BelowCeiling, barriers::below_ceiling(subscription, due, self.observed));
-        if let Some(Reading::Unknown { why, cause }) = self.observed.barriers.assignment_counts.get(&subscription)
-            && barriers::is_optional(cause)
+        let failed = self.observed.barriers.assignment_counts.get(&subscription).and_then(Reading::failed);
+        self.note_unseen(Unseen::AssignmentCount(subscription), failed);
+    }
+
+    /// A read that an installation may do without; any other failure shuts the gate.
+    fn note_unseen(&mut self, what: Unseen, failed: Option<Reading<()>>) {
+        if let Some(Reading::Unknown { why, cause }) = failed
+            && barriers::is_optional(&cause)
         {
-            let what = format!("the count of role assignments of subscription {subscription}");
-            self.findings.insert(Finding::Unseen { what, why: why.clone(), cause: cause.clone() });
+            self.findings.insert(Finding::Unseen { what, why, cause });
         }
     }
 }

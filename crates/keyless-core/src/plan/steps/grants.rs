@@ -108,15 +108,7 @@ impl Planner<'_> {
         let account = self.desired.account_id.arm();
         match scope {
             GrantScope::Account => account.clone(),
-            GrantScope::ResourceGroup => {
-                let group = format!(
-                    "/subscriptions/{}/resourceGroups/{}",
-                    self.desired.account_id.subscription(),
-                    self.desired.account_id.resource_group()
-                );
-                // A prefix of a valid id is valid.
-                ArmId::parse(&group).unwrap_or_else(|_| account.clone())
-            }
+            GrantScope::ResourceGroup => self.desired.account_id.group(),
         }
     }
 }

@@ -18,9 +18,7 @@ impl Planner<'_> {
                 workspace: workspace.id.clone(),
                 id: row.id,
                 found: found.join(", "),
-                accepted: accepted.filter(|accepted| accepted.holds(self.observed.now)).map(|accepted| {
-                    format!("accepted by {} until {}: {}", accepted.owner, accepted.until, accepted.reason)
-                }),
+                accepted: accepted.filter(|accepted| accepted.holds(self.observed.now)).map(ToString::to_string),
             });
         }
     }

@@ -77,7 +77,7 @@ impl Planner<'_> {
         checks.look(Gate::NoStoredKeys, gates::no_stored_keys(self.observed, self.desired));
         checks.look(Gate::KeyIdle, gates::key_idle(self.observed, self.desired));
         // Last, as a key may have to idle for weeks and these cost reads on every pass.
-        self.further_barriers(&mut checks, &action);
+        self.rights_and_policies(&mut checks, &action);
         self.way_back(&mut checks, &action);
         self.push(action, Effort::Tighten, BTreeSet::new(), checks);
         self.key_evidence();

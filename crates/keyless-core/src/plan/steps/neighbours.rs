@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use crate::catalog::ScenarioKind;
 use crate::gate::ReadSet;
 use crate::observed::{ObservedAuthMode, Reading, WorkspaceKind};
+use crate::plan::finding::Unseen;
 use crate::plan::needs::{self, ServiceGrant};
 use crate::plan::{Finding, Look};
 
@@ -47,7 +48,7 @@ impl Planner<'_> {
                 }
                 Reading::Known { value: None, .. } => {}
                 Reading::Unknown { why, cause } => {
-                    let what = format!("undeclared workspace {}", id.name());
+                    let what = Unseen::Undeclared(id.clone());
                     self.findings.insert(Finding::Unseen { what, why: why.clone(), cause: cause.clone() });
                 }
             }
@@ -68,7 +69,7 @@ impl Planner<'_> {
             }
             Reading::Unknown { why, cause } => {
                 let (why, cause) = (why.clone(), cause.clone());
-                self.findings.insert(Finding::Unseen { what: "online endpoints".to_owned(), why, cause });
+                self.findings.insert(Finding::Unseen { what: Unseen::Endpoints, why, cause });
                 return;
             }
             Reading::Known { value, .. } => value,

@@ -46,7 +46,7 @@ impl Planner<'_> {
             checks.look(Gate::Unlocked, gates::unlocked(&action, self.observed));
             checks.look(Gate::WentBack, gates::went_back(self.observed, self.desired));
             checks.look(Gate::Listed, gates::subscriptions_listed(self.observed));
-            self.further_barriers(&mut checks, &action);
+            self.rights_and_policies(&mut checks, &action);
             self.push(action, Effort::Loosen, BTreeSet::new(), checks);
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::catalog;
 use crate::observed::{Reading, ServiceUse, Signed};
-use crate::plan::finding::Denied;
+use crate::plan::finding::{Denied, Unseen};
 use crate::plan::gates;
 use crate::plan::{Drift, Finding};
 
@@ -22,7 +22,8 @@ impl Planner<'_> {
                 return;
             }
             Reading::Unknown { why, cause } => {
-                self.findings.insert(Finding::Unwatched { why: why.clone(), cause: cause.clone() });
+                let what = Unseen::Refusals;
+                self.findings.insert(Finding::Unseen { what, why: why.clone(), cause: cause.clone() });
                 return;
             }
             Reading::Known { value, .. } => value,

@@ -1,0 +1,272 @@
+//! What a plan gives to tell: one topic for each thing, with the event that tells it.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use keyless_core::action::Action;
+use keyless_core::catalog;
+use keyless_core::gate::{Gate, GateState};
+use keyless_core::id::WorkspaceId;
+use keyless_core::incompatibility;
+use keyless_core::observed::{Cause, ObservedAuthMode, Signed, StorageService};
+use keyless_core::plan::finding::Denied;
+use keyless_core::plan::{Drift, Fight, Finding, Plan, Step};
+use keyless_core::setting::Setting;
+
+use super::about;
+use super::write::of_action;
+use crate::event::{Event, Level, Name};
+use crate::who::Named;
+
+/// One thing that is told once.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Topic {
+    Drift(Drift, bool),
+    /// What could not be read, and the kind of failure: another kind is news.
+    Incomplete(String, Option<&'static str>),
+    Gate(Option<Action>, Option<Gate>, String),
+    ServiceGrant(WorkspaceId),
+    EndpointGrant(WorkspaceId, String),
+    Undeclared(WorkspaceId, bool),
+    Unwanted(String),
+    Missing(WorkspaceId),
+    /// A datastore that is not as the files describe it, and in which field.
+    Differs(WorkspaceId, String, &'static str),
+    /// What is fought over, and with whom: another name is news.
+    Fight(Setting, Option<String>),
+    /// Somebody was refused in an hour: told once for each.
+    Denied(Timestamp, Option<StorageService>, String, Signed),
+    /// Which row, and whether somebody accepts it now: the end of that is news.
+    Incompatible(WorkspaceId, &'static str, bool),
+}
+
+fn is_broken(plan: &Plan, drift: &Drift) -> bool {
+    let workspace = drift.workspace();
+    matches!(drift, Drift::AuthMode { .. })
+        && plan.findings.iter().any(|finding| {
+            matches!(finding, Finding::BrokenNow { workspace: id } if Some(id) == workspace) //
+        })
+}
+
+/// What is told of a difference, but for who caused it.
+pub(crate) fn drifted(plan: &Plan, drift: &Drift) -> Event {
+    let broken = is_broken(plan, drift);
+    let (principal, role) = match drift {
+        Drift::RoleMissing { principal, role, .. } => (Some(principal.to_string()), Some(catalog::role_name(*role))),
+        Drift::AuthMode { .. }
+        | Drift::DatastoreCredential { .. }
+        | Drift::DatastoreMissing { .. }
+        | Drift::SharedKey { .. } => (None, None),
+    };
+    let foreign = matches!(drift, Drift::AuthMode { observed: ObservedAuthMode::Other(_), .. });
+    let level = if broken || foreign { Level::Error } else { Level::Warn };
+    Event {
+        workspace: drift.workspace().map(ToString::to_string),
+        principal,
+        role,
+        drift: Some(drift.to_string()),
+        why: broken.then(|| "it wants the account key, which is off: broken now".to_owned()),
+        ..about(Name::DriftDetected, level, plan)
+    }
+}
+
+pub(super) fn topics(plan: &Plan, moving: bool, named: &BTreeMap<Drift, Named>) -> BTreeMap<Topic, Event> {
+    let mut current = BTreeMap::new();
+    for drift in &plan.drift {
+        let event = drifted(plan, drift);
+        let event = named.get(drift).map_or_else(|| event.clone(), |named| named.told_in(event.clone()));
+        current.insert(Topic::Drift(drift.clone(), is_broken(plan, drift)), event);
+    }
+    for finding in &plan.findings {
+        current.extend(found(plan, finding));
+    }
+    if !moving {
+        current.extend(plan.steps.iter().filter_map(|step| held(plan, step)));
+    }
+    current
+}
+
+fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
+    let why = Some(finding.to_string());
+    Some(match finding {
+        Finding::AccountMissing => (
+            Topic::Gate(None, None, "account".to_owned()),
+            Event { why, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+        ),
+        Finding::Incomplete { what, why: _, cause: Cause { class, lift } } => (
+            Topic::Incomplete(what.clone(), *class),
+            Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+        ),
+        Finding::ServiceGrantMissing { workspace, principal } => (
+            Topic::ServiceGrant(workspace.clone()),
+            Event {
+                workspace: Some(workspace.to_string()),
+                principal: Some(principal.to_string()),
+                role: Some(catalog::role_name(catalog::BLOB_CONTRIBUTOR)),
+                why,
+                ..about(Name::ServiceGrantMissing, Level::Warn, plan)
+            },
+        ),
+        Finding::EndpointGrantMissing { workspace, endpoint, principal } => (
+            Topic::EndpointGrant(workspace.clone(), endpoint.clone()),
+            Event {
+                workspace: Some(workspace.to_string()),
+                principal: Some(principal.to_string()),
+                role: Some(catalog::role_name(catalog::BLOB_CONTRIBUTOR)),
+                why,
+                ..about(Name::ServiceGrantMissing, Level::Warn, plan)
+            },
+        ),
+        Finding::Undeclared { workspace, kind: _, auth_mode: _, broken } => (
+            Topic::Undeclared(workspace.clone(), *broken),
+            Event {
+                workspace: Some(workspace.to_string()),
+                why,
+                lift: Some("a document for it, or `scope: {exclude: …}` in the Fleet document".to_owned()),
+                ..about(Name::WorkspaceUndeclared, if *broken { Level::Error } else { Level::Info }, plan)
+            },
+        ),
+        Finding::Unseen { what, why: _, cause: Cause { class, lift } } => (
+            Topic::Incomplete(what.to_string(), *class),
+            Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+        ),
+        Finding::GrantUnwanted { assignment, principal, role } => (
+            Topic::Unwanted(assignment.folded().to_owned()),
+            Event {
+                principal: Some(principal.to_string()),
+                role: Some(catalog::role_name(*role)),
+                why,
+                ..about(Name::GrantUnwanted, Level::Warn, plan)
+            },
+        ),
+        Finding::Incompatible { workspace, id, found: _, accepted } => (
+            Topic::Incompatible(workspace.clone(), id, accepted.is_some()),
+            Event {
+                workspace: Some(workspace.to_string()),
+                why,
+                lift: incompatibility::find(id).map(|row| format!("see {}", row.source)),
+                ..about(Name::IncompatibilityFound, if accepted.is_some() { Level::Info } else { Level::Warn }, plan)
+            },
+        ),
+        Finding::Contradiction { what } => (
+            Topic::Gate(None, Some(Gate::Agreed), without_digits(what)),
+            Event {
+                gate: Some(Gate::Agreed.to_string()),
+                why,
+                lift: Some("documents that agree".to_owned()),
+                ..about(Name::GateUnmet, Level::Warn, plan)
+            },
+        ),
+        Finding::DatastoreDiffers { workspace, name, field, why: _ } => (
+            Topic::Differs(workspace.clone(), name.clone(), field),
+            Event {
+                workspace: Some(workspace.to_string()),
+                drift: Some(finding.to_string()),
+                why: Some("keyless never overwrites what a datastore is, only its credentials".to_owned()),
+                lift: Some("the datastore or its entry in the file changed, so that they agree".to_owned()),
+                ..about(Name::DriftDetected, Level::Warn, plan)
+            },
+        ),
+        Finding::Fought { setting, fight } => (
+            Topic::Fight(setting.clone(), fight.theirs.clone()),
+            Event {
+                changed_by: Some(fight.theirs.clone().unwrap_or_else(|| "unknown so far".to_owned())),
+                why,
+                lift: Some(Fight::lift(fight.until)),
+                until: Some(fight.until),
+                workspace: match setting {
+                    Setting::AuthMode(workspace) | Setting::Datastore(workspace, _) => Some(workspace.to_string()),
+                    Setting::SharedKey | Setting::Role(..) => None,
+                },
+                principal: match setting {
+                    Setting::Role(principal, _) => Some(principal.to_string()),
+                    Setting::SharedKey | Setting::AuthMode(_) | Setting::Datastore(..) => None,
+                },
+                role: match setting {
+                    Setting::Role(_, role) => Some(catalog::role_name(*role)),
+                    Setting::SharedKey | Setting::AuthMode(_) | Setting::Datastore(..) => None,
+                },
+                ..about(Name::FightDetected, Level::Error, plan)
+            },
+        ),
+        Finding::PrincipalMissing { workspace, principal, .. } => (
+            Topic::Gate(None, Some(Gate::PrincipalKnown), format!("{workspace} {principal}")),
+            Event {
+                gate: Some(Gate::PrincipalKnown.to_string()),
+                workspace: Some(workspace.to_string()),
+                principal: Some(principal.clone()),
+                why,
+                ..about(Name::GateUnmet, Level::Warn, plan)
+            },
+        ),
+        Finding::KeyUserDenied(denied) => {
+            let Denied { hour, service, api, signed, requests, cause: _, since: _, because: _ } = denied;
+            (
+                Topic::Denied(*hour, *service, api.clone(), *signed),
+                Event {
+                    service: service.map(StorageService::as_str),
+                    api: (!api.is_empty()).then(|| api.clone()),
+                    authentication: Some(signed.as_str()),
+                    hour: Some(*hour),
+                    requests: Some(*requests),
+                    why,
+                    ..about(Name::KeyUserDenied, Level::Warn, plan)
+                },
+            )
+        }
+        // Told with the gate it shuts, or nothing to act on: the plan has it.
+        Finding::KeyUse(_) | Finding::KeyRefused { .. } | Finding::Accepted(_) | Finding::KeyByService { .. } => {
+            return None;
+        }
+        // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, and by plans.
+        Finding::BrokenNow { .. }
+        | Finding::WorkspaceMissing { .. }
+        | Finding::ScenarioMisplaced { .. }
+        | Finding::Barrier { .. }
+        | Finding::ForeignHolder { .. } => return None,
+    })
+}
+
+/// The first shut gate of a step, unless an earlier step of the plan is about to open it or another event tells it.
+fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
+    let check = step.gates.iter().find(|check| !check.state.is_open())?;
+    let (level, why, lift, until) = match &check.state {
+        GateState::Open | GateState::NotLooked => return None,
+        GateState::Waiting { until, why } => (Level::Info, why, None, Some(*until)),
+        GateState::Unmet { why, lift } => (Level::Warn, why, Some(lift.clone()), None),
+    };
+    let planned = |wanted: &dyn Fn(&Step) -> bool| plan.steps.iter().any(wanted);
+    let follows = match check.gate {
+        Gate::AllOnIdentity => planned(&|other| matches!(other.action, Action::SetAuthMode { .. })),
+        Gate::KeyOn => planned(&|other| matches!(other.action, Action::SetSharedKeyAccess { allowed: true, .. })),
+        Gate::NeedsCovered => planned(&|other| {
+            matches!(other.action, Action::GrantRole(_)) && !other.workspaces.is_disjoint(&step.workspaces)
+        }),
+        Gate::OnIdentity => planned(&|other| {
+            matches!(other.action, Action::SetAuthMode { .. }) && !other.workspaces.is_disjoint(&step.workspaces)
+        }),
+        // One wait of the whole process, not one of each step.
+        Gate::Booted => true,
+        Gate::Agreed => true,
+        // Told with both sides.
+        Gate::NoFight => true,
+        _ => false,
+    };
+    if follows {
+        return None;
+    }
+    let kind = if until.is_some() { "waiting" } else { "unmet" };
+    let event = Event {
+        gate: Some(check.gate.to_string()),
+        why: Some(why.clone()),
+        lift,
+        until,
+        ..of_action(about(Name::GateUnmet, level, plan), &step.action, &step.workspaces)
+    };
+    Some((Topic::Gate(Some(step.action.clone()), Some(check.gate), format!("{kind} {}", without_digits(why))), event))
+}
+
+/// A changed count or number of seconds is no news.
+fn without_digits(text: &str) -> String {
+    text.chars().filter(|c| !c.is_ascii_digit()).collect()
+}
