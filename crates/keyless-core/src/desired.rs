@@ -276,13 +276,38 @@ pub struct Need {
     /// The ABAC condition that a missing grant gets, and that does not make a grant insufficient.
     pub condition: Option<String>,
     /// Which levels and scenarios of the file ask for it, such as `level readWrite`, `scenario training`.
-    pub because: BTreeSet<String>,
+    pub because: BTreeSet<Because>,
 }
 
 impl Need {
     /// The rows of the articles that ask for it.
     pub fn rows(&self) -> impl Iterator<Item = &'static Scenario> {
-        self.because.iter().filter_map(|word| word.strip_prefix("scenario ")).flat_map(find_scenarios)
+        let names = self.because.iter().filter_map(|because| match because {
+            Because::Scenario(name) => Some(*name),
+            Because::Level(_) | Because::ServiceGrants => None,
+        });
+        names.flat_map(find_scenarios)
+    }
+}
+
+/// What in a document asks for a need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Because {
+    /// A level of the catalog.
+    Level(&'static str),
+    /// A scenario of the catalog.
+    Scenario(&'static str),
+    /// `serviceGrants: grant`.
+    ServiceGrants,
+}
+
+impl fmt::Display for Because {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Level(name) => write!(f, "level {name}"),
+            Self::Scenario(name) => write!(f, "scenario {name}"),
+            Self::ServiceGrants => f.write_str("serviceGrants: grant"),
+        }
     }
 }
 

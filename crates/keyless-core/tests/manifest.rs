@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use keyless_core::desired::{Desired, DesiredDatastores, GrantScope, ServiceGrants};
@@ -110,7 +111,8 @@ fn a_workspace_is_resolved_with_profiles_merged_and_each_need_once() {
     );
     for need in &workspace.needs {
         let role = keyless_core::catalog::role_name(need.role);
-        write!(printed, "{}: {role} at {:?} for {:?}", need.principal, need.grant_scope, need.because).unwrap();
+        let because: BTreeSet<String> = need.because.iter().map(ToString::to_string).collect();
+        write!(printed, "{}: {role} at {:?} for {because:?}", need.principal, need.grant_scope).unwrap();
         writeln!(printed, "{}", need.condition.iter().map(|text| format!(" under {text}")).collect::<String>())
             .unwrap();
     }

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::catalog::find_scenarios;
-use crate::desired::{GrantScope, Need, PrincipalRef};
+use crate::desired::{Because, GrantScope, Need, PrincipalRef};
 use crate::id::{PrincipalId, RoleId};
 use crate::observed::PrincipalType;
 
@@ -88,18 +88,18 @@ impl Needs {
         };
         if let Some(At { value: level, .. }) = entry.level {
             for role in level.roles {
-                self.need(&asks, *role, format!("level {}", level.name));
+                self.need(&asks, *role, Because::Level(level.name));
             }
         }
         for scenario in entry.scenarios.iter().flat_map(values) {
             let roles: BTreeSet<RoleId> = find_scenarios(scenario.0).flat_map(|row| row.roles).copied().collect();
             for role in roles {
-                self.need(&asks, role, format!("scenario {}", scenario.0));
+                self.need(&asks, role, Because::Scenario(scenario.0));
             }
         }
     }
 
-    fn need(&mut self, asks: &Asks, role: RoleId, because: String) {
+    fn need(&mut self, asks: &Asks, role: RoleId, because: Because) {
         let Asks { principal, scope, condition } = asks;
         let need = self.0.entry((Who::of(principal), role)).or_insert_with(|| Need {
             principal: principal.clone(),

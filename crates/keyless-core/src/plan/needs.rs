@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::access::{self, Cover, Question};
 use crate::catalog::{self, CatalogRole};
-use crate::desired::{DesiredWorkspace, Need, PrincipalRef, ServiceGrants};
+use crate::desired::{Because, DesiredWorkspace, Need, PrincipalRef, ServiceGrants};
 use crate::gate::ReadSet;
 use crate::id::{ManagedIdentityId, PrincipalId, WorkspaceId};
 use crate::observed::{Cause, Identity, Observed, PrincipalType, Reading, Workspace, WorkspaceKind};
@@ -62,7 +62,7 @@ pub(super) fn service_need(workspace: &DesiredWorkspace) -> Option<Need> {
         role: catalog::BLOB_CONTRIBUTOR,
         grant_scope: crate::desired::GrantScope::Account,
         condition: None,
-        because: BTreeSet::from(["serviceGrants: grant".to_owned()]),
+        because: BTreeSet::from([Because::ServiceGrants]),
     })
 }
 

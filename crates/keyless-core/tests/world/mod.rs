@@ -57,7 +57,7 @@ pub fn need(principal: PrincipalRef, role: RoleId) -> Need {
         role,
         grant_scope: GrantScope::Account,
         condition: None,
-        because: BTreeSet::from(["test".to_owned()]),
+        because: BTreeSet::from([Because::Level("test")]),
     }
 }
 

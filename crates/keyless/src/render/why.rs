@@ -90,7 +90,7 @@ fn write_text(text: &mut String, why: &Why) -> std::fmt::Result {
 }
 
 fn write_need(text: &mut String, why: &Why, need: &NeedWhy) -> std::fmt::Result {
-    let because: Vec<&str> = need.because.iter().map(String::as_str).collect();
+    let because: Vec<String> = need.because.iter().map(ToString::to_string).collect();
     let style = match need.verdict.is_effective() {
         Some(true) => GOOD,
         Some(false) if !matches!(need.verdict, Verdict::Young { .. }) => BAD,
@@ -348,7 +348,7 @@ impl ShownNeed {
         Self {
             role: role_name(need.role),
             role_id: need.role.to_string(),
-            because: need.because.iter().cloned().collect(),
+            because: need.because.iter().map(ToString::to_string).collect(),
             condition: need.condition.clone(),
             principal_id: need.principal.map(|id| id.to_string()),
             effective: need.verdict.is_effective(),

@@ -67,7 +67,7 @@ impl Case {
             role,
             grant_scope: GrantScope::Account,
             condition: None,
-            because: BTreeSet::from(["level readOnly".to_owned()]),
+            because: BTreeSet::from([Because::Level("readOnly")]),
         };
         let declared = DesiredWorkspace {
             name: "fraud-train".to_owned(),

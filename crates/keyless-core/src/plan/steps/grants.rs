@@ -71,7 +71,7 @@ impl Planner<'_> {
                             let grant = if clashes { grant.renamed(owner) } else { grant };
                             let asked = wanted.entry(grant).or_default();
                             asked.workspaces.insert(workspace.clone());
-                            let words: Vec<&str> = view.need.because.iter().map(String::as_str).collect();
+                            let words: Vec<String> = view.need.because.iter().map(ToString::to_string).collect();
                             asked.reasons.insert(format!("{}: {}", view.need.principal, words.join(", ")));
                         }
                     }

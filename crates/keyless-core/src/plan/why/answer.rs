@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use crate::access::{Denial, Orphan};
+use crate::desired::Because;
 use crate::gate::ReadSet;
 use crate::id::{ArmId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{ObservedAuthMode, PrincipalType};
@@ -50,7 +51,7 @@ pub struct NeedWhy {
     /// The condition under which the files ask for it.
     pub condition: Option<String>,
     /// Which levels and scenarios ask for it.
-    pub because: BTreeSet<String>,
+    pub because: BTreeSet<Because>,
     /// Whose hold is judged; `None` where the principal could not be resolved.
     pub principal: Option<PrincipalId>,
     /// What kind of principal that is, where known.

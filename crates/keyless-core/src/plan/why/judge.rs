@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::access::{self, Answer, Cover, Orphan, Question};
 use crate::action::is_own_name;
 use crate::catalog::{self, CatalogRole, LEVELS, ROLES, SCENARIOS};
-use crate::desired::{KeyDesired, Need, PrincipalRef};
+use crate::desired::{Because, KeyDesired, Need, PrincipalRef};
 use crate::gate::ReadSet;
 use crate::id::{PrincipalId, RoleId, WorkspaceId};
 use crate::observed::{Eligibility, History, Observed, Permission, PrincipalType, Reading};
@@ -53,13 +53,13 @@ pub(super) fn answer(
 }
 
 /// Every level and scenario with the roles it stands for, each word once.
-fn catalog_words() -> BTreeMap<String, BTreeSet<RoleId>> {
-    let mut words: BTreeMap<String, BTreeSet<RoleId>> = BTreeMap::new();
+fn catalog_words() -> BTreeMap<Because, BTreeSet<RoleId>> {
+    let mut words: BTreeMap<Because, BTreeSet<RoleId>> = BTreeMap::new();
     for level in LEVELS {
-        words.entry(format!("level {}", level.name)).or_default().extend(level.roles);
+        words.entry(Because::Level(level.name)).or_default().extend(level.roles);
     }
     for scenario in SCENARIOS {
-        words.entry(format!("scenario {}", scenario.name)).or_default().extend(scenario.roles);
+        words.entry(Because::Scenario(scenario.name)).or_default().extend(scenario.roles);
     }
     words
 }
@@ -76,7 +76,7 @@ fn words(needs: &[NeedWhy]) -> Vec<Word> {
             (false, false) => Some(true),
         }
     };
-    catalog_words().into_iter().map(|(name, roles)| Word { name, is_effective: all(roles) }).collect()
+    catalog_words().into_iter().map(|(name, roles)| Word { name: name.to_string(), is_effective: all(roles) }).collect()
 }
 
 struct Judge<'a> {
@@ -137,7 +137,7 @@ impl Judge<'_> {
         self.judged(&Question { principal: id, kind, role, condition: None }, because, false)
     }
 
-    fn judged(&mut self, question: &Question<'_>, because: BTreeSet<String>, was_made_again: bool) -> NeedWhy {
+    fn judged(&mut self, question: &Question<'_>, because: BTreeSet<Because>, was_made_again: bool) -> NeedWhy {
         let observed = self.observed;
         let answer = access::judge(question, observed, &self.desired.fleet.waits);
         let (verdict, lift) = self.verdict(question, &answer);
