@@ -68,8 +68,11 @@ fn round(system: &System, state: &mut State) {
         let at = state.flights.iter().position(|flight| !flight.is_awaited()).unwrap_or_default();
         state.land(at);
     }
-    state.booting = false;
-    state.unsettled = false;
+    if state.booting || state.unsettled {
+        state.booting = false;
+        state.unsettled = false;
+        state.seen = Seen::Never;
+    }
     let mut azure = state.azure;
     if azure.flag == Flag::Fresh {
         azure.flag = Flag::On;

@@ -302,13 +302,18 @@ impl State {
         self.flights.iter().any(|flight| !flight.awaited)
     }
 
-    /// A pass sees `azure`.
-    pub(crate) fn observe(&mut self, system: &System, azure: Azure) {
-        self.seen = match (azure.flag, self.seen) {
+    /// The process sees the flag.
+    fn see(&mut self, flag: Flag) {
+        self.seen = match (flag, self.seen) {
             (Flag::Off, _) => Seen::Never,
             (_, Seen::Never) => Seen::Lately,
             (_, seen) => seen,
         };
+    }
+
+    /// A pass sees `azure`.
+    pub(crate) fn observe(&mut self, system: &System, azure: Azure) {
+        self.see(azure.flag);
         let start = System::start(self, self.want);
         if system.decider.plan(start, &azure).is_some() {
             self.stage = Stage::Planned { seen: azure, want: self.want };
@@ -340,8 +345,19 @@ impl State {
         self.stage = Stage::Waiting;
     }
 
-    /// The answer has arrived.
+    /// Who sent the key off has not seen it on all the while, whatever became of that.
+    fn forget_key(&mut self) {
+        if self.flights.iter().any(|flight| flight.awaited && flight.act == Act::SetKey(false)) {
+            self.seen = Seen::Never;
+        }
+    }
+
+    /// The answer has arrived, and what was written is read back.
     pub(crate) fn answered(&mut self) {
+        self.forget_key();
+        if self.flights.iter().any(|flight| flight.awaited && matches!(flight.act, Act::SetKey(_))) {
+            self.see(self.azure.flag);
+        }
         self.flights.retain(|flight| !flight.awaited);
         self.stage = Stage::Idle;
     }
@@ -458,6 +474,7 @@ impl Model for System {
             Step::Answer => state.answered(),
             Step::LoseAnswer => {
                 state.budget.lost = state.budget.lost.checked_sub(1)?;
+                state.forget_key();
                 state.flights.retain(|flight| !(flight.awaited && flight.landed));
                 for flight in &mut state.flights {
                     flight.awaited = false;
@@ -476,8 +493,15 @@ impl Model for System {
                 state.seen = Seen::Never;
                 state.stage = Stage::Idle;
             }
-            Step::BootOver => state.booting = false,
-            Step::SettleOver => state.unsettled = false,
+            // What was seen before it was over may have changed unseen.
+            Step::BootOver => {
+                state.booting = false;
+                state.seen = Seen::Never;
+            }
+            Step::SettleOver => {
+                state.unsettled = false;
+                state.seen = Seen::Never;
+            }
             Step::KeyEffective => state.seen = Seen::Long,
             Step::RoleWorks(person) => {
                 let mut azure = state.azure;
