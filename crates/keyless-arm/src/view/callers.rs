@@ -237,7 +237,10 @@ mod tests {
         let mut fewer = body(&[row("SAS", "")]);
         fewer["tables"][0]["columns"][11]["name"] = json!("Requests_");
         assert!(check(&fewer).unwrap_err().to_string().contains("there is no column `Requests`"));
-        fewer["tables"][0]["columns"][11]["name"] = json!("Last");
-        assert!(check(&fewer).unwrap_err().to_string().contains("there are two columns `Last`"));
+        let mut twice = row("SAS", "");
+        twice.as_array_mut().unwrap().push(json!(8));
+        let mut twice = body(&[twice]);
+        twice["tables"][0]["columns"].as_array_mut().unwrap().push(json!({"name": "Requests", "type": "long"}));
+        assert!(check(&twice).unwrap_err().to_string().contains("there are two columns `Requests`"));
     }
 }
