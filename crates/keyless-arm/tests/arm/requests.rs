@@ -280,7 +280,7 @@ async fn table() -> String {
         let query: Vec<String> = query_of(&asked)
             .iter()
             .filter(|(name, _)| name != "api-version")
-            .map(|(name, value)| format!("`{name}={}`", template(value)))
+            .map(|(name, value)| format!("`{name}={}`", template(value).replace('|', "\\|")))
             .collect();
         let body =
             if asked.body.is_null() { String::new() } else { format!("`{}`", template(&asked.body.to_string())) };
