@@ -17,8 +17,8 @@ use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    AccessAt, Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails,
-    KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
+    AccessAt, Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers,
+    KeyDetails, KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
@@ -105,6 +105,7 @@ enum Piece {
     Locks(Reading<Vec<Lock>>),
     KeyUsage(Reading<KeyUsage>),
     KeyDetails(Reading<KeyDetails>),
+    KeyCallers(Reading<KeyCallers>),
     Denials(Reading<KeyDetails>),
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
     Endpoints(Reading<Vec<Endpoint>>),
@@ -181,6 +182,7 @@ impl Observer {
             locks,
             key_usage,
             key_details,
+            key_callers,
             denials,
             endpoints,
             identities,
@@ -253,6 +255,9 @@ impl Observer {
         if *key_details {
             let group = if self.clock.last().is_some() { &mut first } else { &mut last };
             group.push(Box::pin(self.key_details(ask)));
+        }
+        if *key_callers {
+            last.push(Box::pin(self.key_callers(ask.desired)));
         }
         if *denials {
             last.push(Box::pin(self.denials(ask.desired)));
@@ -349,6 +354,19 @@ impl Observer {
         let (account, idle) = (&desired.account_id, desired.key_idle());
         let keep = confirming.is_none().then(|| Pace::of(desired.fleet.waits.metrics_lag));
         Piece::KeyDetails(self.evidence.names(&*self.read, account, window, idle, keep).await)
+    }
+
+    /// Over the longer of the two windows in which somebody may have to be named.
+    async fn key_callers(&self, desired: &KeyDesired) -> Piece {
+        let key = &desired.account_id;
+        let Some(logs) = desired.log_analytics() else { return Piece::KeyCallers(Reading::NotRead) };
+        let Some(now) = self.clock.last() else { return Piece::KeyCallers(timeless()) };
+        let window = Window { from: earlier(now, desired.key_idle().max(desired.fleet.waits.watch)), to: now };
+        let Pace { names, watch, .. } = Pace::of(desired.fleet.waits.metrics_lag);
+        let watched_from = earlier(now, desired.fleet.waits.watch);
+        let watched = self.memory.watch(key).is_some_and(|from| from.at > watched_from);
+        let for_as_long = if watched { watch } else { names };
+        Piece::KeyCallers(self.evidence.callers(&*self.read, logs, key, window, for_as_long).await)
     }
 
     async fn denials(&self, desired: &KeyDesired) -> Piece {
@@ -472,6 +490,9 @@ impl Observer {
                 }
                 Piece::KeyDetails(reading) => {
                     part.key_details = reading;
+                }
+                Piece::KeyCallers(reading) => {
+                    part.key_callers = reading;
                 }
                 Piece::Denials(reading) => {
                     part.denials = reading;

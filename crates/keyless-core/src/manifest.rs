@@ -13,6 +13,7 @@ mod check;
 mod condition;
 mod datastores;
 mod documents;
+mod evidence;
 mod hint;
 pub mod import;
 mod kinds;

@@ -73,6 +73,10 @@ fn every_error_of_every_file_is_named_in_one_run() {
     duplicate-key.yaml:9:3: duplicate field `authMode`, first at line 7
     duplicate-name.yaml:11:18: duplicate `metadata.name` of a Workspace: `same-name`, first at duplicate-name.yaml:4:18
     duplicate-resource-id.yaml:13:15: duplicate `resourceId` of a Workspace: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourcegroups/rg-ml/providers/microsoft.machinelearningservices/workspaces/same-workspace`, first at duplicate-resource-id.yaml:6:15
+    logs-of-no-workspace.yaml:8:28: missing field `workspace` in `spec.evidence.logAnalytics`
+    logs-of-no-workspace.yaml:8:29: unknown field `workspaceId` in `spec.evidence.logAnalytics` (hint: it is called `workspace` here, and takes the ARM id)
+    logs-of-no-workspace.yaml:18:18: `spec.evidence.logAnalytics.workspace` is wrong: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.MachineLearningServices/...` is not the id of a Log Analytics workspace (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME`)
+    logs-of-no-workspace.yaml:19:5: unknown field `metrics` in `spec.evidence` (hint: known here: logAnalytics)
     merge-conflict.yaml:1:1: this line marks an unresolved merge conflict
     missing-field.yaml:4:11: missing field `name` in `metadata`
     missing-field.yaml:6:3: missing field `resourceId` in `spec`

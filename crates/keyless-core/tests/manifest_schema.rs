@@ -239,6 +239,7 @@ fn the_files_with_errors_that_a_schema_can_see_are_refused_by_it() {
         "not-a-mapping.yaml",
         "wrong-kind.yaml",
         "not-offered-yet.json",
+        "logs-of-no-workspace.yaml",
         "too-few-reversals.json",
     ];
     for file in seen {

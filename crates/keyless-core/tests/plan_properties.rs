@@ -124,6 +124,7 @@ prop_compose! {
         rotated in proptest::option::weighted(0.5, 1_i64..800),
         tells_key_times in proptest::bool::weighted(0.8),
         newcomer in proptest::bool::weighted(0.2),
+        logged in proptest::option::weighted(0.3, (0_usize..4, proptest::bool::ANY, proptest::bool::ANY, proptest::bool::ANY)),
     ) -> Case {
         let mut world = World::new();
         let sas_barred = sas.is_some_and(|(used, accepted, holds)| used != accepted || !holds);
@@ -280,6 +281,12 @@ prop_compose! {
                 services: BTreeSet::from([StorageService::ALL[accepted]]),
                 acceptance: Acceptance { reason: "r".to_owned(), owner: "o".to_owned(), until },
             });
+        }
+        if let Some((service, key, made, refused)) = logged {
+            wanted.fleet.log_analytics = Some(logs());
+            let signed = if key { Signed::AccountKey } else { Signed::Sas };
+            let one = caller(StorageService::ALL[service], signed, made.then_some("key1"), world.now);
+            world.callers.push(KeyCaller { refused, ..one });
         }
         wanted.fleet.waits.key_idle = Duration::from_secs(idle);
         if windows {
@@ -524,6 +531,25 @@ proptest! {
     }
 
     #[test]
+    fn the_resource_logs_decide_nothing(case in case(), told in 0_u8..3) {
+        let mut desired = case.desired.clone();
+        desired.fleet.log_analytics = Some(logs());
+        let mut observed = case.world.observe(&desired);
+        let stands = |observed: &Observed| {
+            let plan = plan::plan(&desired, observed, &Limits::default(), Look::Everything);
+            let open = |step: plan::Step| (step.action, step.gates.into_iter().map(|check| (check.gate, check.state.is_open())).collect::<Vec<_>>());
+            (plan.standing(), plan.drift.clone(), plan.steps.into_iter().map(open).collect::<Vec<_>>())
+        };
+        let with = stands(&observed);
+        observed.key_callers = match told {
+            0 => Reading::NotRead,
+            1 => Reading::unknown("partial"),
+            _ => Reading::known(KeyCallers { from: case.world.now, to: case.world.now, cut: true, callers: Vec::new() }, case.world.now),
+        };
+        prop_assert_eq!(with, stands(&observed));
+    }
+
+    #[test]
     fn more_time_never_takes_back_what_age_has_opened(case in case(), later in 0_i64..100_000) {
         use keyless_core::gate::Gate;
         let aged = |now: Timestamp| -> BTreeSet<Action> {
@@ -557,6 +583,7 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         9 => spoil(&mut observed.elsewhere, unread),
         10 => spoil(&mut observed.endpoints, unread),
         11 => observed.groups.values_mut().for_each(|reading| spoil(reading, unread)),
+        12 => spoil(&mut observed.key_callers, unread),
         13 => spoil(&mut observed.key_details, unread),
         14 => spoil(&mut observed.denials, unread),
         15 => observed.barriers.locks.values_mut().for_each(|reading| spoil(reading, unread)),

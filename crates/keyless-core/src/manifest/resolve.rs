@@ -12,6 +12,7 @@ use crate::desired::{
 use super::across;
 use super::datastores;
 use super::documents::{Document, Documents};
+use super::evidence;
 use super::kinds::{self, Metadata};
 use super::needs::{self, Profiles};
 use super::problem::Report;
@@ -106,6 +107,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
             }
         }),
         accept_sas: spec.accept_sas.iter().flat_map(values).filter_map(sas_acceptance).collect(),
+        log_analytics: evidence::workspace(spec.evidence.as_ref()),
         paused: spec.guard.as_ref().and_then(|guard| guard.value.paused).map_or(standard.paused, |given| given.value),
     }
 }
@@ -180,6 +182,7 @@ fn account(document: &Document<kinds::StorageAccount>) -> Option<DesiredAccount>
         accept_sas: acceptance(spec.accept_sas.as_ref())?,
         accept_unknown_key_use: acceptance(spec.accept_unknown_key_use.as_ref())?,
         accept_one_way: acceptance(spec.accept_one_way.as_ref())?,
+        log_analytics: evidence::workspace(spec.evidence.as_ref()),
         location: document.location.clone(),
     })
 }

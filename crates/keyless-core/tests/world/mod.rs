@@ -107,6 +107,8 @@ pub struct World {
     /// Since when the account is watched, and what was refused since.
     pub watch: Option<WatchFrom>,
     pub denied: Vec<ServiceUse>,
+    /// What the resource logs tell, where the files name them.
+    pub callers: Vec<KeyCaller>,
     pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
@@ -250,6 +252,7 @@ impl World {
             sas_by_service: BTreeMap::new(),
             watch: None,
             denied: Vec::new(),
+            callers: Vec::new(),
             endpoints: Vec::new(),
             elsewhere: Vec::new(),
             barriers: Bars::default(),
@@ -431,6 +434,10 @@ impl World {
             uses.push(one(*service, Signed::Sas, self.sas_traffic(to, *count)));
         }
         observed.key_details = Reading::known(KeyDetails { from, to, complete: true, uses }, now);
+        if desired.log_analytics().is_some() {
+            let callers = self.callers.clone();
+            observed.key_callers = Reading::known(KeyCallers { from, to: now, cut: false, callers }, now);
+        }
         let since = self.watch.map_or(now, |watch| watch.at);
         let uses = self.denied.clone();
         observed.denials = Reading::known(KeyDetails { from: since, to: now, complete: true, uses }, now);
@@ -656,8 +663,36 @@ pub fn declare_account(desired: &mut KeyDesired, shared_key_access: DesiredShare
         accept_sas: None,
         accept_unknown_key_use: None,
         accept_one_way: None,
+        log_analytics: None,
         location: Location::default(),
     });
+}
+
+/// Where the resource logs are.
+pub fn logs() -> LogAnalyticsId {
+    let id = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/logs"
+    );
+    LogAnalyticsId::parse(&id).unwrap()
+}
+
+/// A program that called before `now`, signed so.
+pub fn caller(service: StorageService, signed: Signed, made_from: Option<&str>, last: Timestamp) -> KeyCaller {
+    KeyCaller {
+        service,
+        signed,
+        made_from: made_from.map(str::to_owned),
+        operation: "GetFile".to_owned(),
+        refused: false,
+        outcome: "Success".to_owned(),
+        address: "10.1.0.4".to_owned(),
+        agent: "nightly-mount/2".to_owned(),
+        object: None,
+        app: None,
+        requests: 7,
+        first: last - SignedDuration::from_secs(60),
+        last,
+    }
 }
 
 /// A blob datastore on the account.
