@@ -245,7 +245,7 @@ fn cases() -> Vec<Case> {
 
     // Network rules.
     let no_rule: &[&str] = &["no network rule", "private endpoint", "resourceAccessRules", "AzureServices"];
-    for name in ["n-not-public", "n-denied"] {
+    for name in ["n-not-public", "n-denied", "n-pending"] {
         add(name, Way::Forward, Holds("alpha", "reachable"), no_rule, grants, nothing);
     }
     add(
@@ -275,11 +275,12 @@ fn cases() -> Vec<Case> {
                 *account = shut(&json!({"resourceAccessRules": [rule]}));
             }
             "n-trusted" => *account = shut(&json!({"bypass": "Logging, AzureServices"})),
-            "n-endpoint" => {
+            "n-endpoint" | "n-pending" => {
+                let status = if plot.name == "n-endpoint" { "Approved" } else { "Pending" };
                 *account = shut(&json!({}));
                 account["publicNetworkAccess"] = json!("Disabled");
                 account["privateEndpointConnections"] = json!([{"properties": {
-                    "privateLinkServiceConnectionState": {"status": "Approved"}, "provisioningState": "Succeeded"}}]);
+                    "privateLinkServiceConnectionState": {"status": status}, "provisioningState": "Succeeded"}}]);
             }
             "p-accepted" => {
                 *document = "  sharedKeyAccess: disabled\n  acceptOneWay: {reason: company policy, owner: platform, until: 2099-01-01T00:00:00Z}\n";

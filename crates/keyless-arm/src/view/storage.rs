@@ -44,7 +44,10 @@ fn network(properties: &Node<'_>) -> Result<Network> {
         Some(word) if word.eq_ignore_ascii_case("Disabled") => PublicAccess::Disabled,
         Some(word) => PublicAccess::Other(word.to_owned()),
     };
-    let private_endpoints = !properties.items("privateEndpointConnections")?.is_empty();
+    let mut private_endpoints = false;
+    for connection in properties.items("privateEndpointConnections")? {
+        private_endpoints |= is_connected(&connection)?;
+    }
     let Some(rules) = properties.opt_object("networkAcls")? else {
         // Without rules trusted services are let in, which is the default of `bypass`.
         return Ok(Network { public, private_endpoints, trusted_services: true, ..Network::default() });
@@ -63,6 +66,15 @@ fn network(properties: &Node<'_>) -> Result<Network> {
         instances,
         private_endpoints,
     })
+}
+
+/// Whether a private endpoint carries traffic: only an approved one does. One that does not tell its state may.
+///
+/// Source: <https://learn.microsoft.com/azure/private-link/private-endpoint-overview>.
+fn is_connected(connection: &Node<'_>) -> Result<bool> {
+    let Some(properties) = connection.opt_object("properties")? else { return Ok(true) };
+    let Some(state) = properties.opt_object("privateLinkServiceConnectionState")? else { return Ok(true) };
+    Ok(state.opt_text("status")?.is_none_or(|status| status.eq_ignore_ascii_case("Approved")))
 }
 
 /// What cannot be understood is not told, which callers must take for "made just now".
@@ -120,6 +132,19 @@ mod tests {
             read(json!({"publicNetworkAccess": "SecuredByPerimeter", "networkAcls": {"bypass": "AzureServices",
             "ipRules": [{"value": "203.0.113.7"}]}}));
         assert!(perimeter.trusted_services && perimeter.lets_some_in && !perimeter.is_open());
+    }
+
+    #[test]
+    fn a_private_endpoint_that_nobody_approved_is_no_way_in() {
+        let read = |connections: serde_json::Value| {
+            let body = json!({"id": ID, "properties": {"privateEndpointConnections": connections}});
+            account(&Node::root(&body)).unwrap().network.private_endpoints
+        };
+        let state = |status| json!({"properties": {"privateLinkServiceConnectionState": {"status": status}}});
+        assert!(!read(json!([])));
+        assert!(!read(json!([state("Pending"), state("Rejected"), state("Disconnected")])));
+        assert!(read(json!([state("Pending"), state("approved")])));
+        assert!(read(json!([{"id": "/x"}])), "what does not tell may let in");
     }
 
     #[test]
