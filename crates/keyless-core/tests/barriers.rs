@@ -212,6 +212,30 @@ fn every_lock_is_shown_with_what_it_bars() {
 }
 
 #[test]
+fn an_account_that_is_not_in_order_is_told_and_one_that_is_gone_names_who_stands_on_it() {
+    let (world, wanted) = case();
+    let findings = |state: Option<&str>, exists: bool| {
+        let mut observed = world.observe(&wanted);
+        let Reading::Known { value, .. } = &mut observed.account else { panic!("it is known") };
+        value.as_mut().unwrap().provisioning_state = state.map(str::to_owned);
+        if !exists {
+            *value = None;
+        }
+        let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+        plan.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert!(
+        findings(Some("Failed"), true).contains("calls the account `Failed`"),
+        "{}",
+        findings(Some("Failed"), true)
+    );
+    for fine in [Some("succeeded"), None] {
+        assert!(!findings(fine, true).contains("calls the account"), "{}", findings(fine, true));
+    }
+    assert_eq!(findings(None, false), "the storage account does not exist, and is named by alpha, bravo");
+}
+
+#[test]
 fn a_workspace_that_no_network_rule_lets_in_is_not_switched() {
     let shut = Network { public: PublicAccess::Disabled, default_deny: true, ..Network::default() };
     let id = workspace_id("alpha").to_string();

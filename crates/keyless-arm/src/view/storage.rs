@@ -21,6 +21,7 @@ pub(crate) fn account(node: &Node<'_>) -> Result<Account> {
         services: service_flags(&properties)?,
         network: network(&properties)?,
         key_times: key_times(&properties),
+        provisioning_state: properties.opt_text("provisioningState").ok().flatten().map(str::to_owned),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
     })
 }
@@ -153,7 +154,10 @@ mod tests {
             "id": ID, "properties": {"provisioningState": "Brandnew", "accessTier": "Frozen", "creationTime": "??"},
             "sku": {"tier": 5}, "kind": "StorageV9"
         });
-        assert_eq!(account(&Node::root(&body)).unwrap().shared_key, SharedKeyAccess::Absent);
+        let read = account(&Node::root(&body)).unwrap();
+        assert_eq!((read.shared_key, read.provisioning_state.as_deref()), (SharedKeyAccess::Absent, Some("Brandnew")));
+        let odd = json!({"id": ID, "properties": {"provisioningState": 5}});
+        assert_eq!(account(&Node::root(&odd)).unwrap().provisioning_state, None, "it decides nothing");
     }
 
     #[test]

@@ -243,6 +243,7 @@ impl World {
             services: ServiceFlags::default(),
             key_times: self.told_key_times(),
             network: self.network.clone(),
+            provisioning_state: Some("Succeeded".to_owned()),
             location: "westeurope".to_owned(),
         };
         observed.account = Reading::known(Some(account), now);
