@@ -192,6 +192,28 @@ fn what_may_not_be_read_is_a_warning_and_any_other_failure_bars() {
 }
 
 #[test]
+fn a_lock_against_deletion_bars_revokes_and_nothing_else() {
+    let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg");
+    for scope in [account_id().to_string(), group, format!("/subscriptions/{SUBSCRIPTION}")] {
+        let (mut world, mut wanted) = case();
+        wanted.fleet.prune = true;
+        let own =
+            keyless_core::action::assignment_name("keyless", account_id().arm(), person(7), BLOB_CONTRIBUTOR, None);
+        world.assign(person(7), BLOB_CONTRIBUTOR, DAY).name = own;
+        let id = ArmId::parse(&format!("{scope}/providers/Microsoft.Authorization/locks/keep")).unwrap();
+        world.locks.push(Lock { id, scope: ArmId::parse(&scope).unwrap(), level: LockLevel::CanNotDelete });
+        let first = look(&world, &wanted);
+        let why = unmet(&first, "RevokeRole", Gate::Unlocked).unwrap_or_else(|| panic!("{scope}: {}", show(&first)));
+        assert!(why.contains("keep at "), "{why}");
+        let taken = converge(&mut world, &wanted, |_, _| {});
+        assert_eq!(taken.len(), 5, "all but the revoke: {taken:?}");
+        world.locks.clear();
+        let taken = converge(&mut world, &wanted, |_, _| {});
+        assert!(matches!(taken.as_slice(), [Action::RevokeRole { .. }]), "{taken:?}");
+    }
+}
+
+#[test]
 fn every_lock_is_shown_with_what_it_bars() {
     let (mut world, wanted) = case();
     for (name, level) in [("a", LockLevel::CanNotDelete), ("b", LockLevel::ReadOnly)] {
@@ -244,6 +266,8 @@ fn a_workspace_that_no_network_rule_lets_in_is_not_switched() {
     for (network, open) in [
         (Network::default(), true),
         (shut.clone(), false),
+        // The front door is shut, whatever the rules for it say.
+        (Network { default_deny: false, lets_some_in: true, ..shut.clone() }, false),
         (Network { public: PublicAccess::Enabled, ..shut.clone() }, false),
         (Network { public: PublicAccess::Enabled, lets_some_in: true, ..shut.clone() }, true),
         (Network { public: PublicAccess::Other("SecuredByPerimeter".to_owned()), ..shut.clone() }, true),

@@ -108,7 +108,7 @@ fn fences() -> impl Strategy<Value = Around> {
         0_u8..6,
     );
     (
-        option::weighted(0.2, (sample::select(scopes), level())),
+        option::weighted(0.3, (sample::select(scopes), level())),
         collection::vec((0_usize..4, level()), 0..2),
         option::weighted(0.2, (sample::select(DENIALS.to_vec()), bool::weighted(0.7), bool::weighted(0.8))),
         option::weighted(0.4, network),
@@ -272,7 +272,7 @@ prop_compose! {
         refused in proptest::bool::weighted(0.2),
         far in proptest::bool::weighted(0.1),
         prune in proptest::bool::ANY,
-        leaver in proptest::bool::weighted(0.2),
+        leaver in proptest::bool::weighted(0.4),
         windows in proptest::bool::weighted(0.2),
         datastores in proptest::collection::vec(0_u8..8, 4),
         propagation in 0_u64..=900,
