@@ -25,6 +25,7 @@ mod faults;
 mod incompatible;
 mod kills;
 mod late;
+mod odd_worlds;
 mod own_rights;
 mod published_order;
 mod real_input;

@@ -113,7 +113,7 @@ fn fences() -> impl Strategy<Value = Around> {
         option::weighted(0.2, (sample::select(DENIALS.to_vec()), bool::weighted(0.7), bool::weighted(0.8))),
         option::weighted(0.4, network),
         option::weighted(0.15, (modify, option::weighted(0.3, -5_000_i64..50_000))),
-        bool::weighted(0.3),
+        option::weighted(0.3, -1_000_i64..100_000),
         (option::weighted(0.2, 0_i64..2_000), option::weighted(0.2, 0_i64..2_000)),
         collection::vec((0_usize..12, bool::ANY, -100_i64..5_000), 0..3),
         bool::weighted(0.2),
@@ -143,8 +143,8 @@ struct Around {
     denied: Option<((&'static str, &'static str), bool, bool)>,
     network: Option<(bool, bool, bool, bool, bool, u8)>,
     modify: Option<(Bar, Option<i64>)>,
-    /// Whether the files accept that a step cannot be taken back.
-    one_way: bool,
+    /// Until when the files accept that a step cannot be taken back.
+    one_way: Option<i64>,
     /// The waits after boot and after a write whose outcome is unknown.
     waits: (Option<i64>, Option<i64>),
     /// Of the first plan's steps: fought over or refused, and until when.
@@ -198,12 +198,13 @@ impl Around {
             world.barriers.policies.push(Bar { exempt_until: exempt.map(later), ..policy });
             case.barred = true;
         }
-        if self.one_way {
+        if let Some(until) = self.one_way {
             if case.desired.account.is_none() {
                 declare_account(&mut case.desired, DesiredSharedKey::Unmanaged);
                 case.barred = true;
             }
-            case.desired.account.as_mut().unwrap().accept_one_way = accepted();
+            let acceptance = Acceptance { until: later(until), ..accepted().unwrap() };
+            case.desired.account.as_mut().unwrap().accept_one_way = Some(acceptance);
         }
         if self.stranger {
             world.assign(person(88), BLOB_CONTRIBUTOR, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
@@ -471,7 +472,8 @@ fn check(case: &Case, before: &World, action: &Action) {
     let enforced = |id: &WorkspaceId| case.desired.workspaces[id].enforcement == Enforcement::Enforce;
     assert_eq!(before.against(action), Vec::<&str>::new(), "{action} against what stands in its way");
     let bars = &before.barriers;
-    let accepted = case.desired.account.as_ref().is_some_and(|account| account.accept_one_way.is_some());
+    let acceptance = case.desired.account.as_ref().and_then(|account| account.accept_one_way.as_ref());
+    let accepted = acceptance.is_some_and(|acceptance| before.now < acceptance.until);
     let refused = |alias: &str, value: &str| bars.refuses(alias, value, before.now);
     let (right, alias, value) = match action {
         Action::GrantRole(_) => (GRANTING, "", ""),
