@@ -41,6 +41,9 @@ struct Case {
     document: &'static str,
 }
 
+/// The gates that a barrier shuts.
+const BARRIERS: [&str; 6] = ["unlocked", "reachable", "permitted", "policy_allows", "way_back", "below_ceiling"];
+
 const FORWARD: [&str; 5] = ["GrantRole", "GrantRole", "alpha", "bravo", "SetSharedKeyAccess"];
 const BACK: [&str; 4] = ["SetSharedKeyAccess", "alpha", "bravo", "RevokeRole"];
 
@@ -91,12 +94,16 @@ fn exempted(plot: &Plot, until: &str) -> Vec<Value> {
 }
 
 fn denied(plot: &Plot) -> Vec<Value> {
+    denied_but(plot, &json!([]))
+}
+
+fn denied_but(plot: &Plot, spared: &Value) -> Vec<Value> {
     let properties = json!({
         "denyAssignmentName": "stack", "scope": plot.account(),
         "permissions": [{"actions": ["Microsoft.Storage/storageAccounts/write"], "notActions": [], "dataActions": [],
             "notDataActions": []}],
         "principals": [{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}],
-        "excludePrincipals": [],
+        "excludePrincipals": spared,
     });
     vec![extension(&plot.account(), "denyAssignments", &plot.guid(95), properties)]
 }
@@ -231,6 +238,9 @@ fn cases() -> Vec<Case> {
     // What else is there.
     add("d-account", Way::Forward, Holds("SetSharedKeyAccess", "permitted"), &["`stack`"], modes, denied);
     add("b-denied", Way::Back, Holds("SetSharedKeyAccess", "permitted"), &["`stack`"], none, denied);
+    add("d-spared", Way::Forward, Told("denial"), &["`stack`", "may deny SetSharedKeyAccess"], &FORWARD, |plot| {
+        denied_but(plot, &json!([{"id": keyless_sim::MANAGED_OBJECT_ID, "type": "ServicePrincipal"}]))
+    });
     add(
         "f-full-subscription",
         Way::Forward,
@@ -320,6 +330,10 @@ fn check_named(case: &Case, plan: &Value) {
             format!("{} {}", text_at(shut, "/why"), text_at(shut, "/lift"))
         }
         Told(kind) => {
+            let all = plan["steps"].as_array().unwrap().iter().flat_map(|step| step["gates"].as_array().unwrap());
+            let barred: Vec<&Value> =
+                all.filter(|check| check["state"] == "unmet" && BARRIERS.contains(&text_at(check, "/gate"))).collect();
+            assert!(barred.is_empty(), "{name}: {barred:#?}");
             let all = plan["findings"].as_array().unwrap().iter();
             let of_it: Vec<&str> =
                 all.filter(|finding| finding["kind"] == *kind).map(|finding| text_at(finding, "/message")).collect();
