@@ -71,6 +71,22 @@ fn a_policy_that_refuses_a_step_holds_that_step_alone() {
 }
 
 #[test]
+fn a_policy_that_sets_another_value_holds_the_step_as_one_that_refuses_it_does() {
+    let setting =
+        |alias, value, to| Bars { policies: vec![Bar { sets: Some(to), ..bar(alias, value) }], ..Bars::default() };
+    let says = ["sets `systemDatastoresAuthMode` to `AccessKey`", "policyAssignments/a0"];
+    check(setting(MODE, "identity", "AccessKey"), "SetAuthMode", Gate::PolicyAllows, &says, &GRANTS);
+    let says = ["sets `allowSharedKeyAccess` to `true`"];
+    check(setting(ACCOUNT_FLAG, "false", "true"), "SetSharedKeyAccess", Gate::PolicyAllows, &says, &MODES);
+    let says = ["could not be taken back", "sets `allowSharedKeyAccess` to `false`"];
+    check(setting(ACCOUNT_FLAG, "true", "false"), "SetSharedKeyAccess", Gate::WayBack, &says, &MODES);
+    // One that sets what is asked for anyway is no bar.
+    let (mut world, wanted) = case();
+    world.barriers = setting(MODE, "identity", "Identity");
+    assert_eq!(unmet(&look(&world, &wanted), "SetAuthMode", Gate::PolicyAllows), None);
+}
+
+#[test]
 fn a_step_that_could_not_be_taken_back_waits_for_a_word() {
     let words = ["could not be taken back", "`no true`", "`acceptOneWay`"];
     check(refusing(ACCOUNT_FLAG, "true"), "SetSharedKeyAccess", Gate::WayBack, &words, &MODES);
