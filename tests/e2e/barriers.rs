@@ -1,366 +1,444 @@
-//! One fleet for each barrier: the plan names it before anything is written, what it does not bar goes on, nobody is
-//! denied anything, and once it is lifted the fleet converges.
+//! Many accounts, each with a barrier of its own, in one cloud under one daemon: the plan names each barrier before
+//! anything is written, what a barrier does not hold is done, nobody is denied anything and nothing is tried that Azure
+//! would refuse, and once all are lifted everything converges.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, Sim, id_of, output_of, patience, repository, same_id, stdout, text_at, wait_until};
-
-const WORKSPACES: usize = 6;
-
-/// The identity that the daemon signs in as in these tests.
-const DAEMON: &str = keyless_sim::MANAGED_OBJECT_ID;
+use crate::harness::{
+    Daemon, NAMES, Plot, Sim, Way, extension, id_of, output_of, patience, same_id, stdout, text_at, wait_until,
+};
 
 /// Azure's own policy against shared keys.
 const SHARED_KEY: &str = "/providers/Microsoft.Authorization/policyDefinitions/8c6a50c6-9ffd-4ae7-986f-5fa6111f9a54";
 
-/// What a case is about.
-struct Place {
-    account: String,
-    /// A workspace of the account that the plan switches.
-    workspace: String,
+const MODE: &str = "Microsoft.MachineLearningServices/workspaces/systemDatastoresAuthMode";
+const FLAG: &str = "Microsoft.Storage/storageAccounts/allowSharedKeyAccess";
+
+/// What a barrier does to one account.
+enum Effect {
+    /// It holds this write, by this gate.
+    Holds(&'static str, &'static str),
+    /// It holds nothing, and the plan tells of it by a finding of this kind.
+    Told(&'static str),
 }
 
-/// A barrier and what it does to the plan of one account.
+use Effect::{Holds, Told};
+
 struct Case {
-    /// Resources that make the barrier; taking them away lifts it.
-    put: Vec<Value>,
-    /// Resources that lift it.
-    lift: Vec<Value>,
-    /// Whether it stands before every account.
-    everywhere: bool,
-    /// The step that it bars.
-    action: &'static str,
-    target: String,
-    gate: &'static str,
-    /// What the gate says.
-    words: Vec<String>,
+    plot: Plot,
+    effect: Effect,
+    /// What the plan says of it.
+    words: &'static [&'static str],
+    /// What is done while it stands; `alpha` and `bravo` are the switches of the workspaces.
+    done: &'static [&'static str],
+    /// Resources that make it.
+    barrier: fn(&Plot) -> Vec<Value>,
+    /// Properties of the account that make it.
+    account: Value,
+    /// What the document of the account says besides.
+    document: &'static str,
 }
 
-fn plan(sim: &Sim) -> Value {
-    serde_json::from_str(&stdout(&output_of(sim.command(&["plan", "--output", "json"]), 0))).unwrap()
+/// The gates that a barrier shuts.
+const BARRIERS: [&str; 6] = ["unlocked", "reachable", "permitted", "policy_allows", "way_back", "below_ceiling"];
+
+const FORWARD: [&str; 5] = ["GrantRole", "GrantRole", "alpha", "bravo", "SetSharedKeyAccess"];
+const BACK: [&str; 4] = ["SetSharedKeyAccess", "alpha", "bravo", "RevokeRole"];
+
+fn nothing(_: &Plot) -> Vec<Value> {
+    Vec::new()
 }
 
-fn account_of<'a>(plan: &'a Value, account: &str) -> &'a Value {
-    plan["accounts"].as_array().unwrap().iter().find(|entry| same_id(text_at(entry, "/id"), account)).unwrap()
+fn lock(scope: &str, level: &str) -> Vec<Value> {
+    vec![extension(scope, "locks", "keep", json!({"level": level}))]
 }
 
-fn steps<'a>(plan: &'a Value, account: &str) -> Vec<&'a Value> {
-    account_of(plan, account)["steps"].as_array().unwrap().iter().collect()
+/// A policy with a definition of its own, assigned at the resource.
+fn policy(at: &str, subscription: &str, name: &str, kind: &str, field: &str, value: &Value, then: Value) -> Vec<Value> {
+    let rule =
+        json!({"if": {"allOf": [{"field": "type", "equals": kind}, {"field": field, "equals": value}]}, "then": then});
+    let definition =
+        extension(subscription, "policyDefinitions", name, json!({"displayName": name, "policyRule": rule}));
+    let assigned = json!({"policyDefinitionId": id_of(&definition)});
+    vec![extension(at, "policyAssignments", name, assigned), definition]
 }
 
-/// The first account for which all three kinds of step are planned.
-fn place(plan: &Value) -> Place {
-    for entry in plan["accounts"].as_array().unwrap() {
-        let account = text_at(entry, "/id");
-        let all = steps(plan, account);
-        let target =
-            |action: &str| all.iter().find(|step| step["action"] == action).map(|step| text_at(step, "/target"));
-        if let (Some(_), Some(workspace), Some(_)) =
-            (target("GrantRole"), target("SetAuthMode"), target("SetSharedKeyAccess"))
-        {
-            return Place { account: account.to_owned(), workspace: workspace.to_owned() };
-        }
-    }
-    panic!("no account has all kinds of steps: {plan:#}")
+/// A policy that sets the flag of the account to `to` whenever it is sent otherwise.
+fn sets_the_flag(plot: &Plot, name: &str, to: bool) -> Vec<Value> {
+    let then = json!({"effect": "modify", "details": {"operations": [
+        {"operation": "addOrReplace", "field": FLAG, "value": to}]}});
+    let kind = "Microsoft.Storage/storageAccounts";
+    policy(&plot.account(), &plot.subscription(), &format!("{name}-{}", plot.name), kind, FLAG, &json!(!to), then)
 }
 
-fn put(sim: &Sim, resource: &Value) {
-    sim.drift("resourcePut", id_of(resource), resource.clone());
-}
-
-fn extension(scope: &str, kind: &str, name: &str, properties: Value) -> Value {
-    json!({"id": format!("{scope}/providers/Microsoft.Authorization/{kind}/{name}"), "name": name,
-        "type": format!("Microsoft.Authorization/{kind}"), "properties": properties})
-}
-
-fn subscription_of(id: &str) -> String {
-    id.split('/').take(3).collect::<Vec<_>>().join("/")
-}
-
-fn lock(scope: &str, level: &str) -> Value {
-    extension(scope, "locks", "keep", json!({"level": level}))
-}
-
-fn no_keys(scope: &str) -> Value {
+fn no_keys(plot: &Plot) -> Vec<Value> {
     let properties = json!({"policyDefinitionId": SHARED_KEY, "parameters": {"effect": {"value": "Deny"}}});
-    extension(scope, "policyAssignments", "no-keys", properties)
+    vec![extension(&plot.account(), "policyAssignments", "no-keys", properties)]
 }
 
-/// The barrier is named in the first plan and holds its step; all else is done; lifted, the fleet converges.
-#[track_caller]
-fn check(make: impl Fn(&Place, &Sim) -> Case) {
-    check_on(Sim::fleet(WORKSPACES, 5), make);
+fn refuses_identity(plot: &Plot, at: &str) -> Vec<Value> {
+    let kind = "Microsoft.MachineLearningServices/workspaces";
+    let name = format!("keep-{}", plot.name);
+    policy(at, &plot.subscription(), &name, kind, MODE, &json!("identity"), json!({"effect": "deny"}))
 }
 
-#[track_caller]
-fn check_on(sim: Sim, make: impl Fn(&Place, &Sim) -> Case) {
-    let place = place(&plan(&sim));
-    let Case { put: barrier, lift, everywhere, action, target, gate, words } = make(&place, &sim);
-    barrier.iter().for_each(|resource| put(&sim, resource));
-    let barred = |step: &Value| step["action"] == action && same_id(text_at(step, "/target"), &target);
+/// A policy against identity on the first workspace, and an exemption from it that ends then.
+fn exempted(plot: &Plot, until: &str) -> Vec<Value> {
+    let workspace = plot.workspace(NAMES[0]);
+    let mut all = refuses_identity(plot, &workspace);
+    let properties = json!({"policyAssignmentId": id_of(&all[0]), "exemptionCategory": "Waiver", "expiresOn": until});
+    all.push(extension(&workspace, "policyExemptions", "spared", properties));
+    all
+}
 
-    let planned = plan(&sim);
-    let step = steps(&planned, &place.account).into_iter().find(|step| barred(step)).expect("the step is planned");
-    let gates = step["gates"].as_array().unwrap();
-    let shut = gates.iter().find(|check| check["gate"] == gate).unwrap_or_else(|| panic!("no {gate}: {step:#}"));
-    assert_eq!(shut["state"], "unmet", "{shut:#}");
-    let said = format!("{} {}", text_at(shut, "/why"), text_at(shut, "/lift"));
-    words.iter().for_each(|word| assert!(said.contains(word), "no `{word}` in: {said}"));
-    assert_eq!(sim.requests().writes(), 0, "it is named before anything is written");
+fn denied(plot: &Plot) -> Vec<Value> {
+    denied_but(plot, &json!([]))
+}
 
-    let accounts = sim.accounts().len();
-    let mut daemon = Daemon::start(&sim);
-    // All that the barrier does not hold is done: only that step, and what waits for it, is left.
-    let left = wait_until("only the barred steps are left", patience(WORKSPACES), || {
-        let plan = plan(&sim);
-        let all = plan["accounts"].as_array().unwrap().iter();
-        let mut others = all.filter(|entry| !same_id(text_at(entry, "/id"), &place.account));
-        let others_done = everywhere || others.all(|entry| entry["standing"] == "converged");
-        let own = steps(&plan, &place.account);
-        let order = ["GrantRole", "SetAuthMode", "SetDatastoreCredential", "SetSharedKeyAccess"];
-        let rank = |name: &Value| order.iter().position(|known| name == known);
-        let held = own.iter().all(|step| rank(&step["action"]) >= rank(&json!(action)));
-        let others_of_kind = action == "GrantRole" || own.iter().all(|step| step["action"] != action || barred(step));
-        (others_done && held && others_of_kind).then(|| own.into_iter().cloned().collect::<Vec<Value>>())
+fn denied_but(plot: &Plot, spared: &Value) -> Vec<Value> {
+    let properties = json!({
+        "denyAssignmentName": "stack", "scope": plot.account(),
+        "permissions": [{"actions": ["Microsoft.Storage/storageAccounts/write"], "notActions": [], "dataActions": [],
+            "notDataActions": []}],
+        "principals": [{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}],
+        "excludePrincipals": spared,
     });
-    assert!(left.iter().any(barred), "{left:#?}");
-    let told = daemon.event("gate_unmet", |event| event["gate"] == gate);
-    assert!(!text_at(&told, "/lift").is_empty(), "{told:#}");
-    assert_eq!(sim.requests().refused(), Vec::<Value>::new(), "no write was tried that Azure would refuse");
-    assert!(!sim.is_off_keys());
-    sim.assert_nobody_was_denied();
+    vec![extension(&plot.account(), "denyAssignments", &plot.guid(95), properties)]
+}
 
-    lift.iter().for_each(|resource| put(&sim, resource));
-    for resource in &barrier {
-        sim.drift("resourceRemoved", id_of(resource), Value::Null);
+/// Network rules with this way in beside a shut front door.
+fn shut(more: &Value) -> Value {
+    let mut rules = json!({"bypass": "None", "defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": []});
+    for (name, value) in more.as_object().into_iter().flatten() {
+        rules[name] = value.clone();
     }
-    daemon.until_converged(accounts, patience(WORKSPACES));
-    assert!(sim.is_off_keys());
-    daemon.stop();
-    sim.assert_nobody_was_denied();
+    json!({"publicNetworkAccess": "Enabled", "networkAcls": rules})
 }
 
-#[test]
-fn a_policy_that_would_keep_the_key_off_for_ever_holds_the_key_on() {
-    check(|place, _| Case {
-        put: vec![no_keys(&place.account)],
-        lift: Vec::new(),
-        everywhere: false,
-        action: "SetSharedKeyAccess",
-        target: place.account.clone(),
-        gate: "way_back",
-        words: ["Storage accounts should prevent shared key access", "policyAssignments/no-keys", "acceptOneWay"]
-            .map(str::to_owned)
-            .to_vec(),
+fn cases() -> Vec<Case> {
+    let mut cases: Vec<Case> = Vec::new();
+    let mut add = |name, way, effect, words, done, barrier: fn(&Plot) -> Vec<Value>| {
+        let plot = Plot { name, number: cases.len() + 1, way, apart: false };
+        cases.push(Case { plot, effect, words, done, barrier, account: json!({}), document: "" });
+    };
+    let grants = &FORWARD[..2];
+    let modes = &FORWARD[..4];
+    let none: &[&str] = &[];
+
+    // Read-only locks on the way forward.
+    add("f-account", Way::Forward, Holds("GrantRole", "unlocked"), &["keep at ", "/storageAccounts/"], none, |plot| {
+        lock(&plot.account(), "ReadOnly")
     });
-}
-
-#[test]
-fn a_policy_that_refuses_identity_holds_the_switch() {
-    check(|place, _| {
-        let subscription = subscription_of(&place.account);
-        let mode = "Microsoft.MachineLearningServices/workspaces/systemDatastoresAuthMode";
-        let rule = json!({"if": {"allOf": [{"field": "type", "equals": "Microsoft.MachineLearningServices/workspaces"},
-            {"field": mode, "equals": "identity"}]}, "then": {"effect": "deny"}});
-        let definition = extension(
-            &subscription,
-            "policyDefinitions",
-            "keep-keys",
-            json!({"displayName": "keep keys", "policyRule": rule}),
-        );
-        let assigned = json!({"policyDefinitionId": id_of(&definition)});
-        Case {
-            put: vec![extension(&place.workspace, "policyAssignments", "a", assigned), definition],
-            lift: Vec::new(),
-            everywhere: false,
-            action: "SetAuthMode",
-            target: place.workspace.clone(),
-            gate: "policy_allows",
-            words: vec!["keep keys".to_owned(), "systemDatastoresAuthMode".to_owned(), "exemption".to_owned()],
-        }
+    add("f-group", Way::Forward, Holds("GrantRole", "unlocked"), &["/resourceGroups/rg-f-group"], none, |plot| {
+        lock(&plot.group(), "ReadOnly")
     });
-}
-
-#[test]
-fn a_lock_on_a_workspace_alone_holds_its_switch() {
-    check(|place, _| Case {
-        put: vec![lock(&place.workspace, "ReadOnly")],
-        lift: Vec::new(),
-        everywhere: false,
-        action: "SetAuthMode",
-        target: place.workspace.clone(),
-        gate: "unlocked",
-        words: vec!["keep at ".to_owned()],
+    add("f-subscription", Way::Forward, Holds("GrantRole", "unlocked"), &["keep at /subscriptions/"], none, |plot| {
+        lock(&plot.subscription(), "ReadOnly")
     });
-}
-
-#[test]
-fn a_lock_on_the_account_holds_every_write_to_it() {
-    check(|place, _| Case {
-        put: vec![lock(&place.account, "ReadOnly")],
-        lift: Vec::new(),
-        everywhere: false,
-        action: "GrantRole",
-        target: place.account.clone(),
-        gate: "unlocked",
-        words: vec!["keep at ".to_owned()],
+    add(
+        "f-workspace",
+        Way::Forward,
+        Holds("alpha", "unlocked"),
+        &["/workspaces/f-workspace-alpha"],
+        &["GrantRole", "GrantRole", "bravo"],
+        |plot| lock(&plot.workspace("alpha"), "ReadOnly"),
+    );
+    add("f-workspaces", Way::Forward, Holds("alpha", "unlocked"), &["rg-f-workspaces-ml"], grants, |plot| {
+        lock(&plot.group_of_workspaces(), "ReadOnly")
     });
-}
-
-#[test]
-fn a_deny_assignment_for_everybody_holds_what_it_denies() {
-    check(|place, _| {
-        let properties = json!({
-            "denyAssignmentName": "stack", "scope": place.account,
-            "permissions": [{"actions": ["Microsoft.Storage/storageAccounts/write"], "notActions": [],
-                "dataActions": [], "notDataActions": []}],
-            "principals": [{"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"}],
-            "excludePrincipals": [],
-        });
-        Case {
-            put: vec![extension(&place.account, "denyAssignments", "8a3f1c00-0000-4000-8000-000000000001", properties)],
-            lift: Vec::new(),
-            everywhere: false,
-            action: "SetSharedKeyAccess",
-            target: place.account.clone(),
-            gate: "permitted",
-            words: vec!["`stack`".to_owned()],
-        }
+    // Locks against deletion hold nothing there.
+    add("f-keep-account", Way::Forward, Told("lock"), &["bars revokes"], &FORWARD, |plot| {
+        lock(&plot.account(), "CanNotDelete")
     });
-}
-
-#[test]
-fn a_subscription_without_room_for_a_wave_of_grants_gets_none_of_them() {
-    check(|place, sim| {
-        let subscription = subscription_of(&place.account);
-        let group = format!("{subscription}/resourceGroups/elsewhere");
-        let inside = format!("{subscription}/").to_lowercase();
-        let held = sim.resources("Microsoft.Authorization/roleAssignments");
-        let held = held.iter().filter(|entry| id_of(entry).to_lowercase().starts_with(&inside)).count();
-        // One place less is left than grants are due.
-        let planned = plan(sim);
-        let due = steps(&planned, &place.account).iter().filter(|step| step["action"] == "GrantRole").count();
-        let full = 4_001 - due;
-        let fill = (held..full).map(|n| {
-            let properties = json!({
-                "roleDefinitionId": "/providers/Microsoft.Authorization/roleDefinitions/acdd72a7-3385-48ef-bd42-f606fba81ae7",
-                "principalId": format!("8a3f1c00-0000-4000-8000-{n:012}"), "principalType": "User", "scope": group,
-                "createdOn": "2025-01-01T00:00:00Z",
-            });
-            extension(&group, "roleAssignments", &format!("8a3f1c00-0000-4000-8000-{n:012}"), properties)
-        });
-        let all: Vec<Value> = fill.collect();
-        Case {
-            put: all,
-            lift: Vec::new(),
-            everywhere: true,
-            action: "GrantRole",
-            target: place.account.clone(),
-            gate: "below_ceiling",
-            words: vec![format!("{full} of at most 4000"), "groups".to_owned()],
-        }
+    add("f-keep-workspace", Way::Forward, Told("lock"), &["nothing on the way forward"], &FORWARD, |plot| {
+        lock(&plot.workspace("alpha"), "CanNotDelete")
     });
-}
 
-/// A cloud of these resources with the files of a fleet.
-fn copy(fleet: &Sim, world: &[Value]) -> Sim {
-    let sim = Sim::of_world(world, &["--speed", "600"]);
-    for entry in std::fs::read_dir(fleet.desired()).unwrap() {
-        let entry = entry.unwrap();
-        std::fs::copy(entry.path(), sim.desired().join(entry.file_name())).unwrap();
+    // On the way back.
+    add("b-account", Way::Back, Holds("SetSharedKeyAccess", "unlocked"), &["/storageAccounts/"], none, |plot| {
+        lock(&plot.account(), "ReadOnly")
+    });
+    let alpha_locked = |plot: &Plot| lock(&plot.workspace("alpha"), "ReadOnly");
+    let all_but_alpha = &["SetSharedKeyAccess", "bravo"];
+    add("b-workspace", Way::Back, Holds("alpha", "unlocked"), &["/b-workspace-alpha"], all_but_alpha, alpha_locked);
+    // What is asked by POST is held too. The keys are taken before the switch and once more after it.
+    add(
+        "b-rotated",
+        Way::Back,
+        Holds("ResyncWorkspaceKeys", "unlocked"),
+        &["/b-rotated-alpha"],
+        &["SetSharedKeyAccess", "ResyncWorkspaceKeys", "bravo", "ResyncWorkspaceKeys"],
+        alpha_locked,
+    );
+    let but_revoking = &BACK[..3];
+    add("b-keep-account", Way::Back, Holds("RevokeRole", "unlocked"), &["/storageAccounts/"], but_revoking, |plot| {
+        lock(&plot.account(), "CanNotDelete")
+    });
+    add("b-keep-group", Way::Back, Holds("RevokeRole", "unlocked"), &["rg-b-keep-group"], but_revoking, |plot| {
+        lock(&plot.group(), "CanNotDelete")
+    });
+    add("b-keep-subscription", Way::Back, Holds("RevokeRole", "unlocked"), &["keep at /sub"], but_revoking, |plot| {
+        lock(&plot.subscription(), "CanNotDelete")
+    });
+    add("b-keep-workspace", Way::Back, Told("lock"), &["bars revokes"], &BACK, |plot| {
+        lock(&plot.workspace("alpha"), "CanNotDelete")
+    });
+
+    // Policies.
+    add(
+        "p-one-way",
+        Way::Forward,
+        Holds("SetSharedKeyAccess", "way_back"),
+        &["Storage accounts should prevent shared key access", "policyAssignments/no-keys", "acceptOneWay"],
+        modes,
+        no_keys,
+    );
+    add(
+        "p-mode",
+        Way::Forward,
+        Holds("alpha", "policy_allows"),
+        &["keep-p-mode", "refuses `systemDatastoresAuthMode` = `Identity`", "exemption"],
+        &["GrantRole", "GrantRole", "bravo"],
+        |plot| refuses_identity(plot, &plot.workspace("alpha")),
+    );
+    add(
+        "p-keeps-on",
+        Way::Forward,
+        Holds("SetSharedKeyAccess", "policy_allows"),
+        &["sets `allowSharedKeyAccess` to `true`"],
+        modes,
+        |plot| sets_the_flag(plot, "on", true),
+    );
+    add(
+        "p-keeps-off",
+        Way::Forward,
+        Holds("SetSharedKeyAccess", "way_back"),
+        &["sets `allowSharedKeyAccess` to `false`", "acceptOneWay"],
+        modes,
+        |plot| sets_the_flag(plot, "off", false),
+    );
+    add("b-keeps-off", Way::Back, Holds("SetSharedKeyAccess", "policy_allows"), &["to `false`"], none, |plot| {
+        sets_the_flag(plot, "off", false)
+    });
+    add("p-accepted", Way::Forward, Told("oneWay"), &["platform", "company policy"], &FORWARD, no_keys);
+    add("p-spared", Way::Forward, Told("policy"), &["spared spares it until 2099-01-01"], &FORWARD, |plot| {
+        exempted(plot, "2099-01-01T00:00:00Z")
+    });
+    add(
+        "p-no-longer",
+        Way::Forward,
+        Holds("alpha", "policy_allows"),
+        &["keep-p-no-longer"],
+        &["GrantRole", "GrantRole", "bravo"],
+        |plot| exempted(plot, "2020-01-01T00:00:00Z"),
+    );
+
+    // What else is there.
+    add("d-account", Way::Forward, Holds("SetSharedKeyAccess", "permitted"), &["`stack`"], modes, denied);
+    add("b-denied", Way::Back, Holds("SetSharedKeyAccess", "permitted"), &["`stack`"], none, denied);
+    add("d-spared", Way::Forward, Told("denial"), &["`stack`", "may deny SetSharedKeyAccess"], &FORWARD, |plot| {
+        denied_but(plot, &json!([{"id": keyless_sim::MANAGED_OBJECT_ID, "type": "ServicePrincipal"}]))
+    });
+    add(
+        "f-full-subscription",
+        Way::Forward,
+        Holds("GrantRole", "below_ceiling"),
+        &["3999 of at most 4000", "2 more", "groups"],
+        none,
+        |plot| (0..3_997).map(|n| plot.grant_elsewhere(n)).collect(),
+    );
+    add("h-stranger", Way::Forward, Told("foreignHolder"), &["Storage Blob Data Contributor"], &FORWARD, |plot| {
+        vec![plot.grant_to_a_stranger()]
+    });
+
+    // Network rules.
+    let no_rule: &[&str] = &["no network rule", "private endpoint", "resourceAccessRules", "AzureServices"];
+    for name in ["n-not-public", "n-denied", "n-pending"] {
+        add(name, Way::Forward, Holds("alpha", "reachable"), no_rule, grants, nothing);
     }
+    add(
+        "n-one-named",
+        Way::Forward,
+        Holds("bravo", "reachable"),
+        no_rule,
+        &["GrantRole", "GrantRole", "alpha"],
+        nothing,
+    );
+    for name in ["n-trusted", "n-endpoint"] {
+        let words: &[&str] = if name == "n-trusted" { &["trusted services"] } else { &["private endpoints"] };
+        add(name, Way::Forward, Told("network"), words, &FORWARD, nothing);
+    }
+
+    for case in &mut cases {
+        let Case { plot, account, document, .. } = case;
+        plot.apart = plot.name.ends_with("-subscription");
+        match plot.name {
+            "n-not-public" => {
+                // The front door is shut, whatever the rules for it say.
+                *account = shut(&json!({"defaultAction": "Allow"}));
+                account["publicNetworkAccess"] = json!("Disabled");
+            }
+            "n-denied" => *account = shut(&json!({})),
+            "n-one-named" => {
+                let rule = json!({"tenantId": plot.guid(1), "resourceId": plot.workspace("alpha").to_uppercase()});
+                *account = shut(&json!({"resourceAccessRules": [rule]}));
+            }
+            "n-trusted" => *account = shut(&json!({"bypass": "Logging, AzureServices"})),
+            "n-endpoint" | "n-pending" => {
+                let status = if plot.name == "n-endpoint" { "Approved" } else { "Pending" };
+                *account = shut(&json!({}));
+                account["publicNetworkAccess"] = json!("Disabled");
+                account["privateEndpointConnections"] = json!([{"properties": {
+                    "privateLinkServiceConnectionState": {"status": status}, "provisioningState": "Succeeded"}}]);
+            }
+            "p-accepted" => {
+                *document = "  sharedKeyAccess: disabled\n  acceptOneWay: {reason: company policy, owner: platform, until: 2099-01-01T00:00:00Z}\n";
+            }
+            "b-rotated" => *account = json!({"keyCreationTime": {"key1": "2026-01-01T00:00:00Z"}}),
+            _ => {}
+        }
+    }
+    cases
+}
+
+fn plan(sim: &Sim) -> BTreeMap<String, Value> {
+    let plan: Value = serde_json::from_str(&stdout(&output_of(sim.command(&["plan", "--output", "json"]), 0))).unwrap();
+    assert_eq!(plan["problems"], json!([]), "{plan:#}");
+    let accounts = plan["accounts"].as_array().unwrap().iter();
+    accounts.map(|account| (id_of(account).to_lowercase(), account.clone())).collect()
+}
+
+/// The word for a step or an applied write.
+fn word(kind: &str, workspace: &str) -> String {
+    match NAMES.into_iter().find(|name| kind == "SetAuthMode" && workspace.ends_with(name)) {
+        Some(name) => name.to_owned(),
+        None => kind.to_owned(),
+    }
+}
+
+fn check_named(case: &Case, plan: &Value) {
+    let name = case.plot.name;
+    let said = match &case.effect {
+        Holds(held, gate) => {
+            let all = plan["steps"].as_array().unwrap().iter();
+            let of_it = all.filter(|step| word(text_at(step, "/action"), text_at(step, "/target")) == *held);
+            let gates = of_it.flat_map(|step| step["gates"].as_array().unwrap());
+            let shut = gates.into_iter().find(|check| check["gate"] == *gate && check["state"] == "unmet");
+            let shut = shut.unwrap_or_else(|| panic!("{name}: no {gate} of {held}: {plan:#}"));
+            format!("{} {}", text_at(shut, "/why"), text_at(shut, "/lift"))
+        }
+        Told(kind) => {
+            let all = plan["steps"].as_array().unwrap().iter().flat_map(|step| step["gates"].as_array().unwrap());
+            let barred: Vec<&Value> =
+                all.filter(|check| check["state"] == "unmet" && BARRIERS.contains(&text_at(check, "/gate"))).collect();
+            assert!(barred.is_empty(), "{name}: {barred:#?}");
+            let all = plan["findings"].as_array().unwrap().iter();
+            let of_it: Vec<&str> =
+                all.filter(|finding| finding["kind"] == *kind).map(|finding| text_at(finding, "/message")).collect();
+            of_it.join("\n")
+        }
+    };
+    case.words.iter().for_each(|word| assert!(said.contains(word), "{name}: no `{word}` in: {said}\n{plan:#}"));
+}
+
+/// What was done to each account, sorted, by the name of the plot.
+fn applied(daemon: &Daemon, cases: &[Case]) -> BTreeMap<&'static str, Vec<String>> {
+    let events = daemon.events("action_applied");
+    let of = |case: &Case| {
+        let account = case.plot.account();
+        let own = events.iter().filter(|event| same_id(text_at(event, "/storage_account"), &account));
+        let mut words: Vec<String> =
+            own.map(|event| word(text_at(event, "/kind"), text_at(event, "/workspace"))).collect();
+        words.sort();
+        words
+    };
+    cases.iter().map(|case| (case.plot.name, of(case))).collect()
+}
+
+fn sorted(words: &[&str]) -> Vec<String> {
+    let mut words: Vec<String> = words.iter().map(|&word| word.to_owned()).collect();
+    words.sort();
+    words
+}
+
+/// Every account with its barrier, and the documents of all.
+fn cloud(cases: &[Case]) -> Sim {
+    let mut world = Vec::new();
+    for Case { plot, barrier, account, .. } in cases {
+        world.extend(plot.resources());
+        world.push(plot.account_with(account));
+        world.extend(barrier(plot));
+    }
+    let sim = Sim::of_world(&world, &["--speed", "1800"]);
+    for Case { plot, document, .. } in cases {
+        std::fs::write(sim.desired().join(format!("{}.yaml", plot.name)), plot.documents(document)).unwrap();
+    }
+    let fleet = sim.desired().join("fleet.yaml");
+    let text = std::fs::read_to_string(&fleet).unwrap();
+    assert!(text.contains("prune: false"), "{text}");
+    std::fs::write(&fleet, text.replace("prune: false", "prune: true")).unwrap();
     sim
 }
 
-/// A copy of the fleet in which the daemon's identity holds one custom role in every subscription.
-fn confined(role: &Value) -> Sim {
-    let fleet = Sim::fleet(WORKSPACES, 5);
-    let mut world = fleet.world();
-    let all: Vec<Value> = fleet.accounts().into_iter().chain(fleet.workspaces()).collect();
-    let subscriptions: BTreeSet<String> = all.iter().map(|resource| subscription_of(id_of(resource))).collect();
-    world.push(role.clone());
-    for (n, scope) in subscriptions.iter().enumerate() {
-        let name = format!("5b1c0de0-0000-4000-8000-{n:012}");
-        let properties = json!({"scope": scope, "roleDefinitionId": id_of(role), "principalType": "ServicePrincipal",
-            "principalId": DAEMON, "createdOn": "2025-01-01T00:00:00Z"});
-        world.push(extension(scope, "roleAssignments", &name, properties));
+#[test]
+fn each_barrier_holds_what_it_bars_and_nothing_else() {
+    let cases = cases();
+    let sim = cloud(&cases);
+    let planned = plan(&sim);
+    for case in &cases {
+        check_named(case, &planned[&case.plot.account().to_lowercase()]);
     }
-    copy(&fleet, &world)
-}
+    assert_eq!(sim.requests().writes(), 0, "every barrier is named before anything is written");
 
-/// The role of the deployment, without one right.
-fn converging(without: &str) -> Value {
-    let text = std::fs::read_to_string(repository().join("deploy/azure/converge.json")).unwrap();
-    let role: Value = serde_json::from_str(&text).unwrap();
-    let actions: Vec<&Value> = role["Actions"].as_array().unwrap().iter().filter(|action| *action != without).collect();
-    extension(
-        "",
-        "roleDefinitions",
-        "5b1c0de0-0000-4000-8000-00000000c0de",
-        json!({
-            "roleName": "converge", "type": "CustomRole", "assignableScopes": ["/"],
-            "permissions": [{"actions": actions, "notActions": [], "dataActions": [], "notDataActions": []}],
-        }),
-    )
-}
-
-#[test]
-fn a_right_that_the_daemon_lacks_is_named_with_who_gives_it() {
-    const RIGHT: &str = "Microsoft.Storage/storageAccounts/write";
-    check_on(confined(&converging(RIGHT)), |place, _| Case {
-        put: Vec::new(),
-        lift: vec![converging("")],
-        everywhere: true,
-        action: "SetSharedKeyAccess",
-        target: place.account.clone(),
-        gate: "permitted",
-        words: vec![RIGHT.to_owned(), "converge role".to_owned()],
-    });
-}
-
-/// Without the rights to read what may bar a write, it is said that they are missing, and the refusals tell.
-#[test]
-fn a_daemon_that_may_not_see_barriers_says_so_and_goes_on() {
-    let mut role = converging("");
-    let actions = role["properties"]["permissions"][0]["actions"].as_array_mut().unwrap();
-    actions.retain(|action| {
-        !action.as_str().unwrap().contains("/policy") && !action.as_str().unwrap().contains("/permissions")
-    });
-    let sim = confined(&role);
-    let account = place(&plan(&sim)).account;
-    let planned = plan(&sim);
-    let findings = account_of(&planned, &account)["findings"].as_array().unwrap();
-    let unseen: Vec<&Value> = findings.iter().filter(|finding| finding["kind"] == "unseen").collect();
-    assert!(unseen.iter().any(|finding| text_at(finding, "/lift").contains("policyAssignments/read")), "{findings:#?}");
-    assert!(unseen.iter().any(|finding| text_at(finding, "/lift").contains("permissions/read")), "{findings:#?}");
     let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
-    daemon.stop();
-    assert!(sim.is_off_keys());
+    let expected: BTreeMap<&str, Vec<String>> = cases.iter().map(|case| (case.plot.name, sorted(case.done))).collect();
+    let done = wait_until("all that is not barred is done", patience(2 * cases.len()), || {
+        let done = applied(&daemon, &cases);
+        let enough = expected.iter().all(|(name, words)| words.iter().all(|word| done[name].contains(word)));
+        enough.then_some(done)
+    });
+    assert_eq!(done, expected);
+    daemon.full_cycles(cases.len(), 3);
+    assert_eq!(applied(&daemon, &cases), expected, "what is barred stays as it is");
+    assert_eq!(daemon.events("action_failed"), Vec::<Value>::new(), "nothing is tried that Azure would refuse");
+    for Case { plot, effect, .. } in &cases {
+        if let Holds(_, gate) = effect {
+            let account = plot.account();
+            daemon.event("gate_unmet", |event| {
+                event["gate"] == *gate && same_id(text_at(event, "/storage_account"), &account)
+            });
+        }
+    }
     sim.assert_nobody_was_denied();
-}
 
-#[test]
-fn the_one_way_that_the_files_accept_is_gone() {
-    let sim = Sim::fleet(WORKSPACES, 5);
-    let account = place(&plan(&sim)).account;
-    put(&sim, &no_keys(&account));
-    let document = format!(
-        "apiVersion: keyless.dev/v1\nkind: StorageAccount\nmetadata: {{name: one-way}}\nspec:\n  resourceId: {account}\n  \
-         sharedKeyAccess: disabled\n  acceptOneWay: {{reason: company policy, owner: platform, until: 2099-01-01T00:00:00Z}}\n"
-    );
-    std::fs::write(sim.desired().join("one-way.yaml"), document).unwrap();
-    let planned = plan(&sim);
-    let findings = account_of(&planned, &account)["findings"].as_array().unwrap();
-    let shown = findings.iter().find(|finding| finding["kind"] == "oneWay").unwrap_or_else(|| panic!("{findings:#?}"));
-    assert!(text_at(shown, "/message").contains("platform"), "{shown:#}");
-    let mut daemon = Daemon::start(&sim);
-    daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
-    assert!(sim.is_off_keys());
+    for Case { plot, effect, barrier, .. } in &cases {
+        if let Holds(_, "reachable") = effect {
+            let open = plot.account_with(&json!({}));
+            sim.drift("resourcePut", id_of(&open), open.clone());
+        } else if let Holds(..) = effect {
+            // Of thousands of grants some are enough.
+            let made = barrier(plot).into_iter().take(20);
+            made.for_each(|made| drop(sim.drift("resourceRemoved", id_of(&made), Value::Null)));
+        }
+    }
+    daemon.until_converged(cases.len(), patience(2 * cases.len()));
+    let all: BTreeMap<&str, Vec<String>> = cases
+        .iter()
+        .map(|Case { plot: Plot { name, way, .. }, .. }| {
+            let all: &[&str] = if *way == Way::Forward { &FORWARD } else { &BACK };
+            let keys = if *name == "b-rotated" { &["ResyncWorkspaceKeys"; 4][..] } else { &[] };
+            (*name, sorted(&[all, keys].concat()))
+        })
+        .collect();
+    assert_eq!(applied(&daemon, &cases), all);
+    let accepted = cases.iter().find(|case| case.plot.name == "p-accepted").unwrap().plot.account();
+    let on = json!({"properties": {"allowSharedKeyAccess": true}});
+    assert_eq!(sim.arm("PATCH", &accepted, "2023-05-01", &on).status, 403, "as the plan said, there is no way back");
+    let strangers = cases.iter().find(|case| case.plot.name == "h-stranger").unwrap().plot.stranger();
+    let held = sim.resources("Microsoft.Authorization/roleAssignments");
+    assert!(held.iter().any(|grant| text_at(grant, "/properties/principalId") == strangers), "it is told, not touched");
     daemon.stop();
     sim.assert_nobody_was_denied();
-    let body = json!({"properties": {"allowSharedKeyAccess": true}});
-    assert_eq!(sim.arm("PATCH", &account, "2023-05-01", &body).status, 403, "as the plan said, there is no way back");
 }

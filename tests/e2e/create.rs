@@ -30,6 +30,7 @@ fn what_is_declared_is_made_on_identity_on_an_account_without_a_key() {
         document("a-project", &format!("    kind: project\n    hub: {}\n", workspace("new-hub"))),
     ];
     std::fs::write(sim.desired().join("new.yaml"), files.concat()).unwrap();
+    let switched = sim.requests().count("PATCH", "/workspaces/{}");
     output_of(sim.command(&["plan", "--detailed-exitcode"]), 2);
     output_of(sim.command(&["apply", "--wait", "120s"]), 0);
 
@@ -39,6 +40,7 @@ fn what_is_declared_is_made_on_identity_on_an_account_without_a_key() {
     let made: Vec<_> = sim.workspaces().into_iter().filter(|entry| id_of(entry).ends_with("new-hub")).collect();
     assert_eq!(made[0]["properties"]["associatedWorkspaces"], json!([workspace("a-project")]));
     assert_eq!(sim.requests().count("PUT", "/workspaces/{}"), 3);
+    assert_eq!(sim.requests().count("PATCH", "/workspaces/{}"), switched, "they are on identity from the start");
     assert!(sim.is_off_keys());
     // Nothing is left to do, and nothing is made twice.
     output_of(sim.command(&["apply", "--wait", "30s"]), 0);

@@ -100,20 +100,22 @@ fn a_grant_taken_away_by_somebody_is_made_again() {
 }
 
 #[test]
-fn an_undeclared_workspace_and_then_a_key_user_hold_the_key_open() {
+fn an_undeclared_project_and_then_a_key_user_hold_the_key_open() {
     let (sim, mut daemon) = taken_off_keys(WORKSPACES);
     let (accounts, workspaces) = (sim.accounts(), sim.workspaces());
     let account = id_of(&accounts[0]);
     let late = format!("{}-undeclared", id_of(&workspaces[0]));
     let resource = json!({
-        "kind": "Default", "location": "westeurope",
+        "kind": "Project", "location": "westeurope",
         "identity": {"type": "SystemAssigned", "principalId": "5a11c0de-0000-4000-8000-000000000002"},
-        "properties": {"storageAccount": account, "systemDatastoresAuthMode": "AccessKey"},
+        "properties": {"storageAccount": account, "systemDatastoresAuthMode": "AccessKey",
+            "hubResourceId": id_of(&workspaces[0])},
     });
     sim.drift("workspaceAdded", &late, resource);
     sim.drift("sharedKey", account, json!(true));
-    // The one who holds it is named.
-    let names_it = |event: &Value| text_at(event, "/why").contains("undeclared");
+    // The one who holds it, of which no document says anything, is found by listing and named.
+    let named = format!("project {} (undeclared)", late.rsplit('/').next().unwrap());
+    let names_it = |event: &Value| text_at(event, "/why").contains(&named);
     daemon.event("gate_unmet", |event| event["gate"] == "all_on_identity" && names_it(event));
     let writes = sim.requests().writes();
     daemon.full_cycles(accounts.len(), 3);

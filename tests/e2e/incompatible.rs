@@ -1,8 +1,10 @@
 //! What is known not to work holds the switch of its own workspace, is told, and can be accepted until a date.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, Sim, id_of, patience, same_id, text_at, wait_until};
+use crate::harness::{Daemon, Sim, id_of, output_of, patience, same_id, stdout, text_at, wait_until};
 
 const WORKSPACES: usize = 6;
 
@@ -59,4 +61,25 @@ fn an_instance_that_would_not_work_holds_its_workspace_until_somebody_accepts_it
     daemon.until_converged(accounts.len(), patience(WORKSPACES));
     daemon.stop();
     sim.assert_nobody_was_denied();
+}
+
+#[test]
+fn what_azure_does_not_show_is_advised_for_the_kinds_that_are_switched() {
+    let sim = Sim::fleet(WORKSPACES, 5);
+    let output = stdout(&output_of(sim.command(&["plan", "--output", "json"]), 0));
+    let plan: Value = serde_json::from_str(&output).unwrap();
+    let advised: BTreeSet<(&str, &str)> = plan["advice"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| (text_at(row, "/workspaceKind"), text_at(row, "/id")))
+        .collect();
+    for id in ["gitClone", "modelPackage", "automatedMl", "crossTenantAccount", "otherDatastores"] {
+        assert!(advised.contains(&("workspace", id)), "{id}: {advised:?}");
+    }
+    for row in plan["advice"].as_array().unwrap() {
+        assert!(text_at(row, "/source").starts_with("https://") && !text_at(row, "/what").is_empty(), "{row:#}");
+    }
+    let text = stdout(&output_of(sim.command(&["plan"]), 0));
+    assert!(text.contains("known not to work in a workspace on identity, if it is used: "), "{text}");
 }

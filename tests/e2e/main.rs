@@ -26,6 +26,8 @@ mod incompatible;
 mod kills;
 mod late;
 mod logs;
+mod odd_worlds;
+mod own_rights;
 mod published_order;
 mod real_input;
 mod reload;

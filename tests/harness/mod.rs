@@ -6,6 +6,7 @@
 #![allow(dead_code, unreachable_pub, unused_imports, reason = "each test file uses its own part of this")]
 
 mod http;
+mod plot;
 mod process;
 mod record;
 mod sim;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use http::Answer;
+pub use plot::{NAMES, Plot, Way, extension};
 pub use process::{Daemon, Stopped, assert_code, keyless, output_of, stderr, stdout};
 pub use record::{Record, Request};
 pub use sim::{Requests, SOMEBODY, Sim, id_of, same_id, text_at};

@@ -256,9 +256,15 @@ mod tests {
     #[test]
     fn hubs_and_workspaces_get_advice_of_their_own() {
         let ids = |kind: WorkspaceKind| advice(&kind).map(|row| row.id).collect::<Vec<_>>();
-        assert!(ids(WorkspaceKind::Default).contains(&"modelPackage"));
-        assert!(!ids(WorkspaceKind::Hub).contains(&"modelPackage"));
-        assert!(ids(WorkspaceKind::Hub).contains(&"gitClone"));
+        for own in ["modelPackage", "automatedMl", "otherDatastores"] {
+            assert!(ids(WorkspaceKind::Default).contains(&own), "{own}");
+            assert!(!ids(WorkspaceKind::Hub).contains(&own), "{own}");
+        }
+        for everywhere in ["gitClone", "crossTenantAccount"] {
+            for kind in [WorkspaceKind::Default, WorkspaceKind::Hub, WorkspaceKind::Project] {
+                assert!(ids(kind).contains(&everywhere), "{everywhere}");
+            }
+        }
     }
 
     #[test]

@@ -213,7 +213,10 @@ impl fmt::Display for Drift {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Finding {
     /// The account does not exist.
-    AccountMissing,
+    AccountMissing {
+        /// The workspaces that name it.
+        workspaces: BTreeSet<WorkspaceId>,
+    },
     /// A declared workspace does not exist.
     WorkspaceMissing {
         /// Which.
@@ -390,6 +393,8 @@ pub enum Barrier {
     Network,
     /// A step that the files accept although it cannot be taken back.
     OneWay,
+    /// The account is not in order.
+    State,
 }
 
 impl Barrier {
@@ -402,6 +407,7 @@ impl Barrier {
             Self::Denial => "denial",
             Self::Network => "network",
             Self::OneWay => "oneWay",
+            Self::State => "state",
         }
     }
 }
@@ -409,7 +415,11 @@ impl Barrier {
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AccountMissing => f.write_str("the storage account does not exist"),
+            Self::AccountMissing { workspaces } => {
+                let names: Vec<&str> = workspaces.iter().map(WorkspaceId::name).collect();
+                let named = if names.is_empty() { "" } else { ", and is named by " };
+                write!(f, "the storage account does not exist{named}{}", names.join(", "))
+            }
             Self::WorkspaceMissing { workspace } => write!(f, "workspace {} does not exist", workspace.name()),
             Self::Incomplete { what, why, cause: _ } => write!(f, "{what} could not be read: {why}"),
             Self::BrokenNow { workspace } => {
@@ -511,7 +521,7 @@ impl Plan {
     #[must_use]
     pub fn standing(&self) -> Standing {
         let blocking = self.findings.iter().any(|finding| match finding {
-            Finding::AccountMissing
+            Finding::AccountMissing { .. }
             | Finding::WorkspaceMissing { .. }
             | Finding::Incomplete { .. }
             | Finding::Contradiction { .. }

@@ -71,6 +71,22 @@ fn a_policy_that_refuses_a_step_holds_that_step_alone() {
 }
 
 #[test]
+fn a_policy_that_sets_another_value_holds_the_step_as_one_that_refuses_it_does() {
+    let setting =
+        |alias, value, to| Bars { policies: vec![Bar { sets: Some(to), ..bar(alias, value) }], ..Bars::default() };
+    let says = ["sets `systemDatastoresAuthMode` to `AccessKey`", "policyAssignments/a0"];
+    check(setting(MODE, "identity", "AccessKey"), "SetAuthMode", Gate::PolicyAllows, &says, &GRANTS);
+    let says = ["sets `allowSharedKeyAccess` to `true`"];
+    check(setting(ACCOUNT_FLAG, "false", "true"), "SetSharedKeyAccess", Gate::PolicyAllows, &says, &MODES);
+    let says = ["could not be taken back", "sets `allowSharedKeyAccess` to `false`"];
+    check(setting(ACCOUNT_FLAG, "true", "false"), "SetSharedKeyAccess", Gate::WayBack, &says, &MODES);
+    // One that sets what is asked for anyway is no bar.
+    let (mut world, wanted) = case();
+    world.barriers = setting(MODE, "identity", "Identity");
+    assert_eq!(unmet(&look(&world, &wanted), "SetAuthMode", Gate::PolicyAllows), None);
+}
+
+#[test]
 fn a_step_that_could_not_be_taken_back_waits_for_a_word() {
     let words = ["could not be taken back", "`no true`", "`acceptOneWay`"];
     check(refusing(ACCOUNT_FLAG, "true"), "SetSharedKeyAccess", Gate::WayBack, &words, &MODES);
@@ -192,6 +208,28 @@ fn what_may_not_be_read_is_a_warning_and_any_other_failure_bars() {
 }
 
 #[test]
+fn a_lock_against_deletion_bars_revokes_and_nothing_else() {
+    let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg");
+    for scope in [account_id().to_string(), group, format!("/subscriptions/{SUBSCRIPTION}")] {
+        let (mut world, mut wanted) = case();
+        wanted.fleet.prune = true;
+        let own =
+            keyless_core::action::assignment_name("keyless", account_id().arm(), person(7), BLOB_CONTRIBUTOR, None);
+        world.assign(person(7), BLOB_CONTRIBUTOR, DAY).name = own;
+        let id = ArmId::parse(&format!("{scope}/providers/Microsoft.Authorization/locks/keep")).unwrap();
+        world.locks.push(Lock { id, scope: ArmId::parse(&scope).unwrap(), level: LockLevel::CanNotDelete });
+        let first = look(&world, &wanted);
+        let why = unmet(&first, "RevokeRole", Gate::Unlocked).unwrap_or_else(|| panic!("{scope}: {}", show(&first)));
+        assert!(why.contains("keep at "), "{why}");
+        let taken = converge(&mut world, &wanted, |_, _| {});
+        assert_eq!(taken.len(), 5, "all but the revoke: {taken:?}");
+        world.locks.clear();
+        let taken = converge(&mut world, &wanted, |_, _| {});
+        assert!(matches!(taken.as_slice(), [Action::RevokeRole { .. }]), "{taken:?}");
+    }
+}
+
+#[test]
 fn every_lock_is_shown_with_what_it_bars() {
     let (mut world, wanted) = case();
     for (name, level) in [("a", LockLevel::CanNotDelete), ("b", LockLevel::ReadOnly)] {
@@ -212,6 +250,30 @@ fn every_lock_is_shown_with_what_it_bars() {
 }
 
 #[test]
+fn an_account_that_is_not_in_order_is_told_and_one_that_is_gone_names_who_stands_on_it() {
+    let (world, wanted) = case();
+    let findings = |state: Option<&str>, exists: bool| {
+        let mut observed = world.observe(&wanted);
+        let Reading::Known { value, .. } = &mut observed.account else { panic!("it is known") };
+        value.as_mut().unwrap().provisioning_state = state.map(str::to_owned);
+        if !exists {
+            *value = None;
+        }
+        let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+        plan.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    };
+    assert!(
+        findings(Some("Failed"), true).contains("calls the account `Failed`"),
+        "{}",
+        findings(Some("Failed"), true)
+    );
+    for fine in [Some("succeeded"), None] {
+        assert!(!findings(fine, true).contains("calls the account"), "{}", findings(fine, true));
+    }
+    assert_eq!(findings(None, false), "the storage account does not exist, and is named by alpha, bravo");
+}
+
+#[test]
 fn a_workspace_that_no_network_rule_lets_in_is_not_switched() {
     let shut = Network { public: PublicAccess::Disabled, default_deny: true, ..Network::default() };
     let id = workspace_id("alpha").to_string();
@@ -220,6 +282,8 @@ fn a_workspace_that_no_network_rule_lets_in_is_not_switched() {
     for (network, open) in [
         (Network::default(), true),
         (shut.clone(), false),
+        // The front door is shut, whatever the rules for it say.
+        (Network { default_deny: false, lets_some_in: true, ..shut.clone() }, false),
         (Network { public: PublicAccess::Enabled, ..shut.clone() }, false),
         (Network { public: PublicAccess::Enabled, lets_some_in: true, ..shut.clone() }, true),
         (Network { public: PublicAccess::Other("SecuredByPerimeter".to_owned()), ..shut.clone() }, true),

@@ -316,3 +316,20 @@ fn the_key_gate_says_which_field_of_the_file_would_help() {
     world.workspaces.get_mut(&id).unwrap().datastores = vec![system];
     assert!(!lift(&world).unwrap().contains("convert: all"), "no field of the file rewrites a system datastore");
 }
+
+#[test]
+fn stored_keys_that_no_switch_takes_away_are_named_before_those_that_one_does() {
+    let mut world = World::new();
+    let id = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let stores = &mut world.workspaces.get_mut(&id).unwrap().datastores;
+    for name in ["workspaceartifactstore", "workspaceblobstore", "workspacefilestore", "workspaceworkingdirectory"] {
+        stores.push(stored(name, DatastoreCredentials::AccountKey));
+    }
+    stores.push(stored("raw", DatastoreCredentials::AccountKey));
+    world.elsewhere.push(stored("far", DatastoreCredentials::Sas));
+    let wanted = desired(&[(&id, AuthMode::Identity, vec![])]);
+    let shown = show(&look(&world, &wanted));
+    let says = "no_stored_keys: fraud-train/raw holds a key or SAS, far-away/far, on another account, holds a key or SAS, \
+                fraud-train/workspaceartifactstore holds a key or SAS";
+    assert!(shown.contains(says), "{shown}");
+}

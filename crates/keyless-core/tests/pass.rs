@@ -254,9 +254,20 @@ fn a_converged_pass_reads_only_what_tells_drift() {
 
 #[test]
 fn what_changes_between_plan_and_confirming_read_stops_the_write() {
+    fn everyone((name, action): (&str, &str)) -> DenyAssignment {
+        DenyAssignment {
+            name: name.to_owned(),
+            scope: account_id().group(),
+            permissions: vec![Permission { actions: vec![action.to_owned()], ..Permission::default() }],
+            exact_scope_only: false,
+            principals: vec![DeniedPrincipal::Everyone],
+            excluded: BTreeSet::new(),
+            conditional: false,
+        }
+    }
     type Make = fn() -> (World, KeyDesired, WorkspaceId);
     type Meddle = fn(&mut World, &WorkspaceId);
-    let cases: [(&str, Make, Meddle); 13] = [
+    let cases: [(&str, Make, Meddle); 17] = [
         ("the key is used", key_world, |w, _| w.key_user_until = Some(w.now)),
         ("a workspace goes back", key_world, |w, a| {
             w.workspaces.get_mut(a).unwrap().mode = ObservedAuthMode::AccessKey
@@ -284,6 +295,14 @@ fn what_changes_between_plan_and_confirming_read_stops_the_write() {
             w.barriers.no_right = BTreeSet::from(["Microsoft.MachineLearningServices/workspaces/*"]);
         }),
         ("the workspace is locked", switch_world, |w, _| w.barriers.workspaces_locked = true),
+        ("the account is locked", key_world, |w, _| {
+            let scope = account_id().arm().clone();
+            let id = ArmId::parse(&format!("{scope}/providers/Microsoft.Authorization/locks/late")).unwrap();
+            w.locks.push(Lock { id, scope, level: LockLevel::ReadOnly });
+        }),
+        ("the switch is denied to everyone", switch_world, |w, _| w.denies.push(everyone(DENIALS[3]))),
+        ("the grant is denied to everyone", grant_world, |w, _| w.denies.push(everyone(DENIALS[0]))),
+        ("turning the key off is denied to everyone", key_world, |w, _| w.denies.push(everyone(DENIALS[2]))),
         ("the subscription fills up", grant_world, |w, _| w.barriers.other_assignments = 3_999),
     ];
     for (what, make, meddle) in cases {

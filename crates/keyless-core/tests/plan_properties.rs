@@ -10,9 +10,10 @@ use jiff::{SignedDuration, Timestamp};
 use keyless_core::action::{Action, assignment_name};
 use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER, FILE_CONTRIBUTOR, FILE_READER};
 use keyless_core::desired::*;
+use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Limits, Look, Standing};
+use keyless_core::plan::{self, Fight, Look, Refusal, Standing};
 use proptest::prelude::*;
 use world::*;
 
@@ -81,6 +82,163 @@ fn barriers() -> impl Strategy<Value = Option<Bars>> {
     proptest::option::weighted(0.3, bars)
 }
 
+fn fences() -> impl Strategy<Value = Around> {
+    use proptest::{bool, collection, option, sample};
+    let level = || {
+        prop_oneof![
+            2 => Just(LockLevel::ReadOnly),
+            2 => Just(LockLevel::CanNotDelete),
+            1 => Just(LockLevel::Other("Frozen".to_owned())),
+        ]
+    };
+    let scopes =
+        ["".to_owned(), "/resourceGroups/RG".to_owned(), account_id().as_str()[SCOPE_LENGTH..].to_owned()].to_vec();
+    let sets = |alias, value, to| Bar { sets: Some(to), ..bar(alias, value) };
+    let modify = sample::select(vec![
+        sets(ACCOUNT_FLAG, "false", "true"),
+        sets(ACCOUNT_FLAG, "true", "false"),
+        sets(MODE, "identity", "AccessKey"),
+    ]);
+    let network = (
+        bool::weighted(0.5),
+        bool::weighted(0.8),
+        bool::weighted(0.2),
+        bool::weighted(0.2),
+        bool::weighted(0.1),
+        0_u8..6,
+    );
+    (
+        option::weighted(0.3, (sample::select(scopes), level())),
+        collection::vec((0_usize..4, level()), 0..2),
+        option::weighted(0.2, (sample::select(DENIALS.to_vec()), bool::weighted(0.7), bool::weighted(0.8))),
+        option::weighted(0.4, network),
+        option::weighted(0.15, (modify, option::weighted(0.3, -5_000_i64..50_000))),
+        option::weighted(0.3, -1_000_i64..100_000),
+        (option::weighted(0.2, 0_i64..2_000), option::weighted(0.2, 0_i64..2_000)),
+        collection::vec((0_usize..12, bool::ANY, -100_i64..5_000), 0..3),
+        bool::weighted(0.2),
+    )
+        .prop_map(|(above, own, denied, network, modify, one_way, waits, held, stranger)| Around {
+            above,
+            own,
+            denied,
+            network,
+            modify,
+            one_way,
+            waits,
+            held,
+            stranger,
+        })
+}
+
+/// The length of a subscription's id.
+const SCOPE_LENGTH: usize = "/subscriptions/".len() + SUBSCRIPTION.len();
+
+/// What may stand around an account, in the words of the generator.
+#[derive(Debug, Clone)]
+struct Around {
+    above: Option<(String, LockLevel)>,
+    own: Vec<(usize, LockLevel)>,
+    /// Which, whether everybody without exception, and whether it is for control actions at the account's group.
+    denied: Option<((&'static str, &'static str), bool, bool)>,
+    network: Option<(bool, bool, bool, bool, bool, u8)>,
+    modify: Option<(Bar, Option<i64>)>,
+    /// Until when the files accept that a step cannot be taken back.
+    one_way: Option<i64>,
+    /// The waits after boot and after a write whose outcome is unknown.
+    waits: (Option<i64>, Option<i64>),
+    /// Of the first plan's steps: fought over or refused, and until when.
+    held: Vec<(usize, bool, i64)>,
+    stranger: bool,
+}
+
+impl Around {
+    fn around(self, mut case: Case) -> Case {
+        let world = &mut case.world;
+        let later = |seconds: i64| start() + SignedDuration::from_secs(seconds);
+        let group = ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg")).unwrap();
+        if let Some((scope, level)) = self.above {
+            let scope = ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}{scope}")).unwrap();
+            let id = ArmId::parse(&format!("{scope}/providers/Microsoft.Authorization/locks/above")).unwrap();
+            world.locks.push(Lock { id, scope, level });
+            case.barred = true;
+        }
+        for (n, level) in self.own {
+            if let Some(id) = world.workspaces.keys().nth(n).cloned() {
+                world.fences.locks.insert(id, level);
+                case.barred = true;
+            }
+        }
+        if let Some(((name, action), everybody, sure)) = self.denied {
+            world.denies.push(DenyAssignment {
+                name: name.to_owned(),
+                scope: group,
+                permissions: vec![Permission { actions: vec![action.to_owned()], ..Permission::default() }],
+                exact_scope_only: false,
+                principals: vec![DeniedPrincipal::Everyone],
+                excluded: if everybody { BTreeSet::new() } else { BTreeSet::from([person(90)]) },
+                conditional: !sure,
+            });
+            case.barred = true;
+        }
+        if let Some((public, default_deny, lets_some_in, trusted_services, private_endpoints, named)) = self.network {
+            let instances =
+                world.workspaces.keys().take(named.into()).map(|id| id.to_string().to_uppercase()).collect();
+            let public = match (public, named) {
+                (true, 5) => PublicAccess::Other("SecuredByPerimeter".to_owned()),
+                (true, _) => PublicAccess::Enabled,
+                (false, _) => PublicAccess::Disabled,
+            };
+            let network =
+                Network { public, default_deny, lets_some_in, trusted_services, instances, private_endpoints };
+            case.barred |= !network.is_open();
+            world.network = network;
+        }
+        if let Some((policy, exempt)) = self.modify {
+            world.barriers.policies.push(Bar { exempt_until: exempt.map(later), ..policy });
+            case.barred = true;
+        }
+        if let Some(until) = self.one_way {
+            if case.desired.account.is_none() {
+                declare_account(&mut case.desired, DesiredSharedKey::Unmanaged);
+                case.barred = true;
+            }
+            let acceptance = Acceptance { until: later(until), ..accepted().unwrap() };
+            case.desired.account.as_mut().unwrap().accept_one_way = Some(acceptance);
+        }
+        if self.stranger {
+            world.assign(person(88), BLOB_CONTRIBUTOR, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
+        }
+        world.fences.limits.boot_until = self.waits.0.map(later);
+        world.fences.limits.unsettled_until = self.waits.1.map(later);
+        let steps = look(&case.world, &case.desired).steps;
+        for (n, fought, until) in self.held {
+            let Some(action) = steps.get(n).map(|step| step.action.clone()) else { continue };
+            let limits = &mut case.world.fences.limits;
+            if fought && let Some(setting) = action.setting() {
+                let (ours, theirs) = ("us".to_owned(), None);
+                let fight = Fight { reversals: 3, since: start(), until: later(until), ours, theirs };
+                limits.fights.insert(setting, fight);
+                case.barred = true;
+            } else if !fought {
+                let refusal = Refusal { until: later(until), why: "no".to_owned(), lift: None };
+                limits.refused.insert(action, refusal);
+            }
+        }
+        case
+    }
+}
+
+prop_compose! {
+    /// A case with what may stand around it.
+    fn fenced()(case in case(), around in proptest::option::weighted(0.7, fences())) -> Case {
+        match around {
+            Some(around) => around.around(case),
+            None => case,
+        }
+    }
+}
+
 const GRANTING: &str = "Microsoft.Authorization/roleAssignments/write";
 
 prop_compose! {
@@ -115,7 +273,7 @@ prop_compose! {
         refused in proptest::bool::weighted(0.2),
         far in proptest::bool::weighted(0.1),
         prune in proptest::bool::ANY,
-        leaver in proptest::bool::weighted(0.2),
+        leaver in proptest::bool::weighted(0.4),
         windows in proptest::bool::weighted(0.2),
         datastores in proptest::collection::vec(0_u8..8, 4),
         propagation in 0_u64..=900,
@@ -319,7 +477,10 @@ fn check(case: &Case, before: &World, action: &Action) {
         }
     }
     let enforced = |id: &WorkspaceId| case.desired.workspaces[id].enforcement == Enforcement::Enforce;
+    assert_eq!(before.against(action), Vec::<&str>::new(), "{action} against what stands in its way");
     let bars = &before.barriers;
+    let acceptance = case.desired.account.as_ref().and_then(|account| account.accept_one_way.as_ref());
+    let accepted = acceptance.is_some_and(|acceptance| before.now < acceptance.until);
     let refused = |alias: &str, value: &str| bars.refuses(alias, value, before.now);
     let (right, alias, value) = match action {
         Action::GrantRole(_) => (GRANTING, "", ""),
@@ -348,10 +509,11 @@ fn check(case: &Case, before: &World, action: &Action) {
         Action::SetAuthMode { mode, .. } => {
             assert!(!bars.workspaces_locked, "{action} on a locked workspace");
             let broken = !before.key.is_on();
-            assert!(broken || *mode == AuthMode::AccessKey || !refused(MODE, "accesskey"), "{action} is one way");
+            let back = accepted || !refused(MODE, "accesskey");
+            assert!(broken || *mode == AuthMode::AccessKey || back, "{action} is one way");
         }
         Action::SetSharedKeyAccess { allowed: false, .. } => {
-            assert!(!refused(ACCOUNT_FLAG, "true"), "{action} is one way");
+            assert!(accepted || !refused(ACCOUNT_FLAG, "true"), "{action} is one way");
         }
         _ => {}
     }
@@ -474,7 +636,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn no_prefix_of_any_plan_breaks_an_invariant_and_its_end_plans_to_nothing(case in case()) {
+    fn no_prefix_of_any_plan_breaks_an_invariant_and_its_end_plans_to_nothing(case in fenced()) {
         let mut world = case.world.clone();
         let taken = converge(&mut world, &case.desired, |before, action| check(&case, before, action));
         for action in &taken {
@@ -489,14 +651,20 @@ proptest! {
             prop_assert_eq!(plan.standing(), Standing::Converged, "{}", show(&plan));
         }
         // Executed to its end, an unbarred plan leaves nothing; a barred one names what bars it.
-        if plan.standing() == Standing::Blocked {
-            let named = !plan.findings.is_empty() || plan.steps.iter().all(|step| !step.is_open());
-            prop_assert!(named);
+        for step in &plan.steps {
+            let explained = step.gates.iter().any(|check| match &check.state {
+                GateState::Unmet { why, lift } => !why.is_empty() && !lift.is_empty(),
+                GateState::Open | GateState::Waiting { .. } | GateState::NotLooked => false,
+            });
+            prop_assert!(explained, "{} is held by nothing that is named:\n{}", step.action, show(&plan));
+        }
+        if plan.standing() == Standing::Blocked && plan.steps.is_empty() {
+            prop_assert!(!plan.findings.is_empty());
         }
     }
 
     #[test]
-    fn a_plan_is_a_function_of_its_arguments(case in case()) {
+    fn a_plan_is_a_function_of_its_arguments(case in fenced()) {
         let mut shuffled = case.world.clone();
         shuffled.assignments.reverse();
         let (one, two) = (look(&case.world, &case.desired), look(&shuffled, &case.desired));
@@ -508,7 +676,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in case(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..19, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..19, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -523,7 +691,7 @@ proptest! {
         let mut less = full.clone();
         hide(&mut less, hidden, unread);
         let open = |observed: &Observed| -> BTreeSet<Action> {
-            plan::plan(&case.desired, observed, &Limits::default(), Look::Everything)
+            plan::plan(&case.desired, observed, &case.world.fences.limits, Look::Everything)
                 .steps.into_iter().filter(keyless_core::plan::Step::is_open).map(|step| step.action).collect()
         };
         let (more, fewer) = (open(&full), open(&less));
@@ -550,12 +718,35 @@ proptest! {
     }
 
     #[test]
-    fn more_time_never_takes_back_what_age_has_opened(case in case(), later in 0_i64..100_000) {
-        use keyless_core::gate::Gate;
+    fn what_an_installation_may_do_without_reading_opens_only_what_azure_refuses_by_itself(case in fenced(), which in 0_usize..3) {
+        let full = case.world.observe(&case.desired);
+        let mut less = full.clone();
+        let refused = || Cause { class: Some("refused"), lift: None };
+        fn take<K, T>(readings: &mut std::collections::BTreeMap<K, Reading<T>>, cause: impl Fn() -> Cause) {
+            readings.values_mut().for_each(|one| *one = Reading::Unknown { why: "no right".to_owned(), cause: cause() });
+        }
+        match which {
+            0 => take(&mut less.barriers.policies, refused),
+            1 => take(&mut less.barriers.rights, refused),
+            _ => take(&mut less.barriers.assignment_counts, refused),
+        }
+        let steps = |observed: &Observed| {
+            plan::plan(&case.desired, observed, &case.world.fences.limits, Look::Everything).steps
+        };
+        let open: BTreeSet<Action> = steps(&less).into_iter().filter(plan::Step::is_open).map(|step| step.action).collect();
+        let by_azure = [Gate::PolicyAllows, Gate::Permitted, Gate::WayBack, Gate::BelowCeiling];
+        for step in steps(&full).into_iter().filter(|step| open.contains(&step.action)) {
+            let others = step.gates.iter().find(|check| !check.state.is_open() && !by_azure.contains(&check.gate));
+            prop_assert!(others.is_none(), "{} opened past {:?}", step.action, others);
+        }
+    }
+
+    #[test]
+    fn more_time_never_takes_back_what_age_has_opened(case in fenced(), later in 0_i64..100_000) {
         let aged = |now: Timestamp| -> BTreeSet<Action> {
             let mut observed = case.world.observe(&case.desired);
             observed.now = now;
-            let plan = plan::plan(&case.desired, &observed, &Limits::default(), Look::Everything);
+            let plan = plan::plan(&case.desired, &observed, &case.world.fences.limits, Look::Everything);
             plan.steps.into_iter()
                 .filter(|step| step.gates.iter().any(|check| check.gate == Gate::NeedsAged && check.state.is_open()))
                 .map(|step| step.action).collect()

@@ -114,16 +114,22 @@ fn a_workspace_broken_on_arrival_goes_forward_at_once() {
 
 #[test]
 fn an_undeclared_workspace_holds_the_key_open() {
-    let mut world = World::new();
-    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
-    let other = world.workspace("somebody-elses", ObservedAuthMode::AccessKey);
-    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
-    let taken = converge(&mut world, &desired, |_, _| {});
-    assert_eq!(names(&taken), ["SetAuthMode identity on fraud-train"]);
-    let plan = look(&world, &desired);
-    assert_eq!(plan.standing(), Standing::Blocked);
-    assert!(show(&plan).contains("workspace somebody-elses (undeclared) is on accesskey"), "{}", show(&plan));
-    assert_eq!(world.workspaces[&other].mode, ObservedAuthMode::AccessKey);
+    for (kind, named) in
+        [(WorkspaceKind::Default, "workspace"), (WorkspaceKind::Hub, "hub"), (WorkspaceKind::Project, "project")]
+    {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        let other = world.workspace("somebody-elses", ObservedAuthMode::AccessKey);
+        world.workspaces.get_mut(&other).unwrap().kind = kind;
+        let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+        let taken = converge(&mut world, &desired, |_, _| {});
+        assert_eq!(names(&taken), ["SetAuthMode identity on fraud-train"]);
+        let plan = look(&world, &desired);
+        assert_eq!(plan.standing(), Standing::Blocked);
+        let named = format!("{named} somebody-elses (undeclared) is on accesskey");
+        assert!(show(&plan).contains(&named), "{}", show(&plan));
+        assert_eq!(world.workspaces[&other].mode, ObservedAuthMode::AccessKey);
+    }
 }
 
 #[test]
@@ -554,6 +560,9 @@ fn leavers_are_named_and_lose_only_what_this_installation_gave_them() {
     with.fleet.prune = true;
     let taken = converge(&mut world, &with, |_, _| {});
     assert!(matches!(taken.as_slice(), [Action::RevokeRole { principal, .. }] if *principal == person(1)), "{taken:?}");
+    let holders: BTreeSet<PrincipalId> = world.assignments.iter().map(|assignment| assignment.principal).collect();
+    let own = world.workspaces[&a].system.unwrap();
+    assert_eq!(holders, BTreeSet::from([own, person(2)]), "the service's grant and a stranger's stay");
     fixed(&world, &with);
 }
 
@@ -720,4 +729,16 @@ fn a_warning_holds_nothing_and_a_region_that_is_not_told_is_no_other() {
         world.workspaces.get_mut(&a).unwrap().location = location.to_owned();
         assert!(look(&world, &wanted).findings.is_empty(), "{location}");
     }
+    // A hub that a user-assigned identity acts for.
+    let mut observed = world.observe(&wanted);
+    let Reading::Known { value: Some(own), .. } = &mut observed.workspaces.get_mut(&a).unwrap().workspace else {
+        panic!("it is known")
+    };
+    let id = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.ManagedIdentity/\
+              userAssignedIdentities/own";
+    own.primary_identity = Some(id.parse().unwrap());
+    let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+    let compatible = plan.steps.iter().flat_map(|step| &step.gates).find(|check| check.gate == Gate::Compatible);
+    assert!(compatible.unwrap().state.is_open(), "{}", show(&plan));
+    assert!(show(&plan).contains("! fraud-hub: hubUserAssignedIdentity: "), "{}", show(&plan));
 }

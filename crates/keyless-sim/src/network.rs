@@ -1,7 +1,10 @@
 //! Who gets through the network rules of an account.
 //! Source: Azure/bicep-types-az `generated/storage/microsoft.storage/2023-05-01/types.md`, `NetworkRuleSet`;
 //! MicrosoftDocs/azure-docs `articles/storage/common/storage-network-security.md` for trusted services, which go before
-//! `publicNetworkAccess` as one team observed.
+//! `publicNetworkAccess` as one team observed, and are let in where `bypass` is not given
+//! (hashicorp/terraform-provider-azurerm `website/docs/r/storage_account_network_rules.html.markdown`);
+//! <https://learn.microsoft.com/azure/private-link/private-endpoint-overview>: only a private endpoint that was approved
+//! carries traffic.
 //!
 //! People and jobs sit where addresses and subnets are let in, and behind any private endpoint there is: which of them
 //! does not, is not simulated, and that is a design decision.
@@ -18,11 +21,17 @@ pub(crate) fn lets_in(account: &Value, workspace: Option<&str>) -> bool {
         any(&["properties", "networkAcls", "ipRules"]) || any(&["properties", "networkAcls", "virtualNetworkRules"]);
     let publicly = word(&["properties", "publicNetworkAccess"]) != "disabled"
         && (word(&["properties", "networkAcls", "defaultAction"]) != "deny" || named);
-    if publicly || any(&["properties", "privateEndpointConnections"]) {
+    let connections = json::at(account, &["properties", "privateEndpointConnections"]).and_then(Value::as_array);
+    // A connection that tells no status is one of a world that leaves details out: design decision.
+    let status = |connection: &Value| {
+        json::text(connection, &["properties", "privateLinkServiceConnectionState", "status"]).map(str::to_owned)
+    };
+    let approved = |connection| status(connection).is_none_or(|status| status.eq_ignore_ascii_case("Approved"));
+    if publicly || connections.into_iter().flatten().any(approved) {
         return true;
     }
     let Some(workspace) = workspace else { return false };
-    let bypass = json::at(account, &["properties", "networkAcls"]).is_none()
+    let bypass = json::text(account, &["properties", "networkAcls", "bypass"]).is_none()
         || word(&["properties", "networkAcls", "bypass"]).split(',').any(|one| one.trim() == "azureservices");
     let rules = json::at(account, &["properties", "networkAcls", "resourceAccessRules"]).and_then(Value::as_array);
     let mut instances = rules.into_iter().flatten().filter_map(|rule| json::text(rule, &["resourceId"]));

@@ -21,6 +21,7 @@ pub(crate) fn account(node: &Node<'_>) -> Result<Account> {
         services: service_flags(&properties)?,
         network: network(&properties)?,
         key_times: key_times(&properties),
+        provisioning_state: properties.opt_text("provisioningState").ok().flatten().map(str::to_owned),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
     })
 }
@@ -44,7 +45,10 @@ fn network(properties: &Node<'_>) -> Result<Network> {
         Some(word) if word.eq_ignore_ascii_case("Disabled") => PublicAccess::Disabled,
         Some(word) => PublicAccess::Other(word.to_owned()),
     };
-    let private_endpoints = !properties.items("privateEndpointConnections")?.is_empty();
+    let mut private_endpoints = false;
+    for connection in properties.items("privateEndpointConnections")? {
+        private_endpoints |= is_connected(&connection)?;
+    }
     let Some(rules) = properties.opt_object("networkAcls")? else {
         // Without rules trusted services are let in, which is the default of `bypass`.
         return Ok(Network { public, private_endpoints, trusted_services: true, ..Network::default() });
@@ -63,6 +67,15 @@ fn network(properties: &Node<'_>) -> Result<Network> {
         instances,
         private_endpoints,
     })
+}
+
+/// Whether a private endpoint carries traffic: only an approved one does. One that does not tell its state may.
+///
+/// Source: <https://learn.microsoft.com/azure/private-link/private-endpoint-overview>.
+fn is_connected(connection: &Node<'_>) -> Result<bool> {
+    let Some(properties) = connection.opt_object("properties")? else { return Ok(true) };
+    let Some(state) = properties.opt_object("privateLinkServiceConnectionState")? else { return Ok(true) };
+    Ok(state.opt_text("status")?.is_none_or(|status| status.eq_ignore_ascii_case("Approved")))
 }
 
 /// What cannot be understood is not told, which callers must take for "made just now".
@@ -123,12 +136,28 @@ mod tests {
     }
 
     #[test]
+    fn a_private_endpoint_that_nobody_approved_is_no_way_in() {
+        let read = |connections: serde_json::Value| {
+            let body = json!({"id": ID, "properties": {"privateEndpointConnections": connections}});
+            account(&Node::root(&body)).unwrap().network.private_endpoints
+        };
+        let state = |status| json!({"properties": {"privateLinkServiceConnectionState": {"status": status}}});
+        assert!(!read(json!([])));
+        assert!(!read(json!([state("Pending"), state("Rejected"), state("Disconnected")])));
+        assert!(read(json!([state("Pending"), state("approved")])));
+        assert!(read(json!([{"id": "/x"}])), "what does not tell may let in");
+    }
+
+    #[test]
     fn closed_enums_of_the_model_do_not_break_the_read() {
         let body = json!({
             "id": ID, "properties": {"provisioningState": "Brandnew", "accessTier": "Frozen", "creationTime": "??"},
             "sku": {"tier": 5}, "kind": "StorageV9"
         });
-        assert_eq!(account(&Node::root(&body)).unwrap().shared_key, SharedKeyAccess::Absent);
+        let read = account(&Node::root(&body)).unwrap();
+        assert_eq!((read.shared_key, read.provisioning_state.as_deref()), (SharedKeyAccess::Absent, Some("Brandnew")));
+        let odd = json!({"id": ID, "properties": {"provisioningState": 5}});
+        assert_eq!(account(&Node::root(&odd)).unwrap().provisioning_state, None, "it decides nothing");
     }
 
     #[test]

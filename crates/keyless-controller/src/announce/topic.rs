@@ -89,7 +89,7 @@ pub(super) fn topics(plan: &Plan, moving: bool, named: &BTreeMap<Drift, Named>) 
 fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
     let why = Some(finding.to_string());
     Some(match finding {
-        Finding::AccountMissing => (
+        Finding::AccountMissing { workspaces: _ } => (
             Topic::Gate(None, None, "account".to_owned()),
             Event { why, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
         ),

@@ -507,6 +507,7 @@ impl ReadArm for Cloud {
                     let made = Some(made.unwrap_or_else(|| "2024-01-01T00:00:00Z".parse().unwrap()));
                     KeyTimes { key1: made, key2: made }
                 },
+                provisioning_state: Some("Succeeded".to_owned()),
                 location: "westeurope".to_owned(),
             })
         })

@@ -17,6 +17,8 @@ pub struct Account {
     pub network: Network,
     /// When its keys were made.
     pub key_times: KeyTimes,
+    /// How its last change ended, in Azure's word; `None` where that is not told.
+    pub provisioning_state: Option<String>,
     /// The region, for throttling buckets and messages.
     pub location: String,
 }

@@ -18,7 +18,7 @@ pub struct Network {
     pub trusted_services: bool,
     /// The resources that `resourceAccessRules` let in; `*` stands for any name.
     pub instances: BTreeSet<String>,
-    /// Whether any private endpoint is connected to the account.
+    /// Whether any private endpoint is connected to the account, and approved as far as Azure tells.
     pub private_endpoints: bool,
 }
 

@@ -65,7 +65,7 @@ impl<'a> Planner<'a> {
             Finding::Fought { setting: setting.clone(), fight: fight.clone() } //
         }));
         if matches!(self.observed.account, Reading::Known { value: None, .. }) {
-            self.findings.insert(Finding::AccountMissing);
+            self.findings.insert(Finding::AccountMissing { workspaces: self.standing_here() });
         } else {
             let service_needs: BTreeMap<&WorkspaceId, Need> = self
                 .desired
@@ -91,6 +91,7 @@ impl<'a> Planner<'a> {
             self.service_flags();
             self.watch();
             self.key_callers();
+            self.note_state();
             self.note_locks();
             self.foreign_holders(&views);
             self.neighbours();

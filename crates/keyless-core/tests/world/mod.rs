@@ -3,6 +3,7 @@
 //! The judgements here are written apart from the planner's on purpose: role names and plain loops, no shared code.
 #![allow(
     dead_code,
+    unused_imports,
     unreachable_pub,
     missing_docs,
     clippy::unwrap_used,
@@ -11,19 +12,26 @@
     clippy::indexing_slicing
 )]
 
+mod apply;
+mod bars;
+mod fences;
+mod show;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use keyless_core::action::{Action, Grant};
+use keyless_core::action::Action;
 use keyless_core::catalog;
 use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Limits, Look, Plan};
-use keyless_core::policy::*;
+use keyless_core::plan::{self, Look, Plan};
 use uuid::Uuid;
+
+pub use bars::{ACCOUNT_FLAG, Bar, Bars, MODE, bar};
+pub use fences::{DENIALS, Fences};
+pub use show::show;
 
 pub const SUBSCRIPTION: &str = "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90";
 pub const DAY: i64 = 86_400;
@@ -114,119 +122,7 @@ pub struct World {
     pub elsewhere: Vec<Datastore>,
     pub barriers: Bars,
     pub network: Network,
-}
-
-/// What bars writes, in plain words.
-#[derive(Debug, Clone, Default)]
-pub struct Bars {
-    /// The controller lacks the right to write these.
-    pub no_right: BTreeSet<&'static str>,
-    /// Policies, at every scope.
-    pub policies: Vec<Bar>,
-    /// A read-only lock on every workspace, and on nothing else.
-    pub workspaces_locked: bool,
-    /// How many role assignments the subscription has beside those of the account.
-    pub other_assignments: u32,
-}
-
-/// A policy that refuses one value.
-#[derive(Debug, Clone)]
-pub struct Bar {
-    pub alias: &'static str,
-    pub value: &'static str,
-    pub enforced: bool,
-    pub exempt_until: Option<Timestamp>,
-}
-
-/// A policy in force that refuses the value.
-pub fn bar(alias: &'static str, value: &'static str) -> Bar {
-    Bar { alias, value, enforced: true, exempt_until: None }
-}
-
-pub const ACCOUNT_FLAG: &str = "Microsoft.Storage/storageAccounts/allowSharedKeyAccess";
-pub const MODE: &str = "Microsoft.MachineLearningServices/workspaces/systemDatastoresAuthMode";
-
-impl Bars {
-    /// Whether a policy refuses the value now.
-    pub fn refuses(&self, alias: &str, value: &str, now: Timestamp) -> bool {
-        self.policies.iter().any(|bar| {
-            bar.enforced && bar.alias == alias && bar.value == value && bar.exempt_until.is_none_or(|at| at <= now)
-        })
-    }
-
-    fn observe(&self, workspaces: impl Iterator<Item = WorkspaceId>, held: u32, now: Timestamp) -> Barriers {
-        let id = |kind: &str, name: String| {
-            ArmId::parse(&format!("/providers/Microsoft.Authorization/{kind}/{name}")).unwrap()
-        };
-        let mut policies = Policies {
-            assignments: Vec::new(),
-            exemptions: Reading::known(Vec::new(), now),
-            sets: BTreeMap::new(),
-            definitions: BTreeMap::new(),
-        };
-        let mut exemptions = Vec::new();
-        for (n, bar) in self.policies.iter().enumerate() {
-            let (definition, assignment) =
-                (id("policyDefinitions", format!("d{n}")), id("policyAssignments", format!("a{n}")));
-            policies.assignments.push(PolicyAssignment {
-                id: assignment.clone(),
-                definition: definition.clone(),
-                enforced: bar.enforced,
-                not_scopes: Vec::new(),
-                parameters: BTreeMap::from([("Effect".to_owned(), PolicyValue::Word("deny".to_owned()))]),
-                altered: false,
-            });
-            let (kind, _) = bar.alias.rsplit_once('/').unwrap();
-            let field = |field: &str, word: &str| PolicyCondition::Field {
-                field: field.to_owned(),
-                test: PolicyTest::Equals,
-                value: PolicyValue::Word(word.to_owned()),
-            };
-            let rule = PolicyDefinition {
-                name: format!("no {}", bar.value),
-                defaults: BTreeMap::from([("effect".to_owned(), PolicyValue::Word("Audit".to_owned()))]),
-                condition: PolicyCondition::All(vec![field("type", kind), field(bar.alias, bar.value)]),
-                effect: PolicyValue::Parameter("effect".to_owned()),
-                sets: Vec::new(),
-                bars_delete: false,
-            };
-            policies.definitions.insert(definition, Reading::known(Arc::new(rule), now));
-            if let Some(expires) = bar.exempt_until {
-                exemptions.push(PolicyExemption {
-                    id: id("policyExemptions", format!("e{n}")),
-                    scope: ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}")).unwrap(),
-                    assignment,
-                    references: BTreeSet::new(),
-                    expires: Some(expires),
-                    altered: false,
-                });
-            }
-        }
-        policies.exemptions = Reading::known(exemptions, now);
-        let permission = Permission {
-            actions: vec!["*".to_owned()],
-            not_actions: self.no_right.iter().map(|&action| action.to_owned()).collect(),
-            ..Permission::default()
-        };
-        let rights = vec![OwnRight { permission, conditional: false }];
-        let group = ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg")).unwrap();
-        let mut barriers = Barriers::default();
-        for id in workspaces {
-            let lock = format!("{id}/providers/Microsoft.Authorization/locks/own");
-            let lock = Lock { id: ArmId::parse(&lock).unwrap(), scope: id.arm().clone(), level: LockLevel::ReadOnly };
-            let locks = if self.workspaces_locked { vec![lock] } else { Vec::new() };
-            barriers.locks.insert(id.arm().clone(), Reading::known(locks, now));
-            barriers.policies.insert(id.arm().clone(), Reading::known(policies.clone(), now));
-            barriers.rights.insert(id.arm().clone(), Reading::known(rights.clone(), now));
-        }
-        for scope in [account_id().arm().clone(), group] {
-            barriers.policies.insert(scope.clone(), Reading::known(policies.clone(), now));
-            barriers.rights.insert(scope, Reading::known(rights.clone(), now));
-        }
-        let count = Reading::known(self.other_assignments + held, now);
-        barriers.assignment_counts.insert(account_id().subscription(), count);
-        barriers
-    }
+    pub fences: Fences,
 }
 
 impl World {
@@ -257,6 +153,7 @@ impl World {
             elsewhere: Vec::new(),
             barriers: Bars::default(),
             network: Network::default(),
+            fences: Fences::default(),
         };
         for role in catalog::ROLES {
             world.define(role.id, role.name, role.data_actions, &[], true);
@@ -349,6 +246,7 @@ impl World {
             services: ServiceFlags::default(),
             key_times: self.told_key_times(),
             network: self.network.clone(),
+            provisioning_state: Some("Succeeded".to_owned()),
             location: "westeurope".to_owned(),
         };
         observed.account = Reading::known(Some(account), now);
@@ -443,6 +341,7 @@ impl World {
         observed.denials = Reading::known(KeyDetails { from: since, to: now, complete: true, uses }, now);
         let held = u32::try_from(self.assignments.len()).unwrap();
         observed.barriers = self.barriers.observe(self.workspaces.keys().cloned(), held, now);
+        self.show_locks(&mut observed);
         observed.history.key_on_since = self.key_on_since;
         observed.history.keys_taken = self.keys_taken.clone();
         observed.history.watch = self.watch;
@@ -464,72 +363,6 @@ impl World {
     /// Somebody makes a key anew.
     pub fn rotate(&mut self) {
         self.key_times.key1 = Some(self.now);
-    }
-
-    /// What a write does, at once.
-    pub fn apply(&mut self, action: &Action) {
-        match action {
-            Action::GrantRole(Grant { scope, principal, principal_type, role, name, condition, .. }) => {
-                let made = self.assign_at(scope.clone(), *principal, *role, 0);
-                made.condition.clone_from(condition);
-                made.principal_type = Some(*principal_type);
-                made.name = *name;
-                made.id = scope.role_assignment(*name);
-            }
-            Action::SetAuthMode { workspace, mode } => {
-                self.workspaces.get_mut(workspace).unwrap().mode = match mode {
-                    AuthMode::Identity => ObservedAuthMode::Identity,
-                    AuthMode::AccessKey => ObservedAuthMode::AccessKey,
-                };
-                match (mode, self.keys_taken.get_mut(workspace)) {
-                    (AuthMode::Identity, _) => drop(self.keys_taken.remove(workspace)),
-                    (AuthMode::AccessKey, Some(taken)) => taken.again = Again::Due,
-                    (AuthMode::AccessKey, None) => {}
-                }
-            }
-            Action::CreateWorkspace { workspace, create } => {
-                assert!(!self.workspaces.contains_key(workspace), "{workspace} is there already");
-                self.workspace(workspace.name(), ObservedAuthMode::Identity);
-                let truth = self.workspaces.get_mut(workspace).unwrap();
-                truth.kind = match create.kind {
-                    CreateKind::Default(_) => WorkspaceKind::Default,
-                    CreateKind::Hub(_) => WorkspaceKind::Hub,
-                    CreateKind::Project(_) => WorkspaceKind::Project,
-                };
-            }
-            Action::ResyncWorkspaceKeys { workspace } => {
-                let keys = self.told_key_times();
-                let truth = self.workspaces.get_mut(workspace).unwrap();
-                let on_key = truth.mode == ObservedAuthMode::AccessKey;
-                if on_key || self.identity_takes_keys {
-                    truth.holds = self.key_times;
-                }
-                let again = if on_key { Again::Done } else { Again::NotYet };
-                self.keys_taken.insert(workspace.clone(), KeysTaken { keys, again });
-            }
-            Action::SetSharedKeyAccess { allowed, .. } => {
-                self.key = if *allowed { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed };
-                self.key_on_since = allowed.then_some(self.now);
-            }
-            Action::SetDatastoreCredential { workspace, name, .. } => {
-                let stores = &mut self.workspaces.get_mut(workspace).unwrap().datastores;
-                stores.iter_mut().find(|store| store.name == *name).unwrap().credentials = DatastoreCredentials::None;
-            }
-            Action::CreateDatastore { workspace, name, place } => {
-                let made = Datastore {
-                    name: name.clone(),
-                    account_name: place.account.clone(),
-                    credentials: DatastoreCredentials::None,
-                    form: DatastoreForm {
-                        kind: place.kind.as_wire().to_owned(),
-                        space: Some(place.space.clone()),
-                        ..DatastoreForm::default()
-                    },
-                };
-                self.workspaces.get_mut(workspace).unwrap().datastores.push(made);
-            }
-            Action::RevokeRole { assignment, .. } => self.assignments.retain(|a| a.id != *assignment),
-        }
     }
 
     /// The groups that a principal is in, through others too.
@@ -561,7 +394,7 @@ impl World {
                 && a.condition.is_none()
                 && a.scope.covers(account_id().arm())
                 && a.created_on.is_some_and(|at| self.now.duration_since(at) >= age)
-        }) && self.denies.is_empty()
+        }) && self.denies.iter().all(|deny| deny.permissions.iter().all(|block| block.data_actions.is_empty()))
     }
 
     /// Whether a person's work through a workspace succeeds, roles working `propagation` after they were granted. Everybody
@@ -720,7 +553,7 @@ pub fn described(name: &str) -> DesiredDatastore {
 }
 
 pub fn look(world: &World, desired: &KeyDesired) -> Plan {
-    plan::plan(desired, &world.observe(desired), &Limits::default(), Look::Everything)
+    plan::plan(desired, &world.observe(desired), &world.fences.limits, Look::Everything)
 }
 
 /// Takes open steps and waits until neither is left; returns the actions in order.
@@ -739,27 +572,4 @@ pub fn converge(world: &mut World, desired: &KeyDesired, mut each: impl FnMut(&W
         }
     }
     panic!("no fixed point after 500 rounds: {:#?}", look(world, desired));
-}
-
-/// A plan as an operator reads it.
-pub fn show(plan: &Plan) -> String {
-    use keyless_core::gate::GateState;
-    let mut text = format!("{}\n", plan.standing().as_str());
-    for step in &plan.steps {
-        text.push_str(&format!("- {}\n", step.action));
-        for check in &step.gates {
-            match &check.state {
-                GateState::Open => {}
-                GateState::NotLooked => text.push_str(&format!("    {}: not looked at\n", check.gate)),
-                GateState::Waiting { until, why } => {
-                    text.push_str(&format!("    {}: waits until {until} for {why}\n", check.gate));
-                }
-                GateState::Unmet { why, .. } => text.push_str(&format!("    {}: {why}\n", check.gate)),
-            }
-        }
-    }
-    for finding in &plan.findings {
-        text.push_str(&format!("! {finding}\n"));
-    }
-    text
 }

@@ -20,6 +20,7 @@ async fn an_account_without_any_way_in_refuses_everybody_and_each_way_lets_in() 
     for (way, name, value) in [
         ("public", "publicNetworkAccess", json!("Enabled")),
         ("trusted services", "networkAcls", json!({"bypass": "Logging, AzureServices", "defaultAction": "Deny"})),
+        ("the default of `bypass`", "networkAcls", json!({"defaultAction": "Deny"})),
         (
             "its own rule",
             "networkAcls",
@@ -41,5 +42,25 @@ async fn an_account_without_any_way_in_refuses_everybody_and_each_way_lets_in() 
         rules(&cloud, more).await;
         cloud.pass(60);
         assert_eq!(cloud.sim.oracle().denied.entitled, 6, "{way} lets in again");
+    }
+}
+
+/// Source: <https://learn.microsoft.com/azure/private-link/private-endpoint-overview>.
+#[tokio::test]
+async fn a_private_endpoint_lets_in_once_it_is_approved() {
+    for (status, denied) in [("Pending", true), ("Rejected", true), ("Disconnected", true), ("Approved", false)] {
+        let mut world = small_world();
+        let of_it = world.iter_mut().find(|entry| entry["id"] == account()).expect("the account");
+        of_it["properties"]["privateEndpointConnections"] =
+            json!([{"properties": {"privateLinkServiceConnectionState": {"status": status}}}]);
+        let cloud = Cloud::new(world, Knobs::immediate());
+        cloud.pass(60);
+        rules(
+            &cloud,
+            json!({"publicNetworkAccess": "Disabled", "networkAcls": {"bypass": "None", "defaultAction": "Deny"}}),
+        )
+        .await;
+        cloud.pass(60);
+        assert_eq!(cloud.sim.oracle().denied.entitled > 0, denied, "{status}");
     }
 }

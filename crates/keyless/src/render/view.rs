@@ -379,7 +379,7 @@ impl CheckedGate {
 impl Noted {
     fn of(finding: &Finding) -> Self {
         let (kind, workspace, principal) = match finding {
-            Finding::AccountMissing => ("accountMissing", None, None),
+            Finding::AccountMissing { workspaces: _ } => ("accountMissing", None, None),
             Finding::WorkspaceMissing { workspace } => ("workspaceMissing", Some(workspace), None),
             Finding::Incomplete { what: _, why: _, cause: _ } => ("incomplete", None, None),
             Finding::BrokenNow { workspace } => ("brokenNow", Some(workspace), None),

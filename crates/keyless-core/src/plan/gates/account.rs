@@ -16,9 +16,13 @@ pub(in crate::plan) fn subscriptions_listed(observed: &Observed) -> Judged {
         match reading {
             Reading::Known { .. } => {}
             Reading::NotRead => return wanted(),
-            Reading::Unknown { why, .. } => {
+            Reading::Unknown { why, cause } => {
                 let why = format!("the workspaces of subscription {subscription} could not all be told: {why}");
-                return told(GateState::unmet(why, "a complete read, or `scope: {exclude: …}` in the Fleet document"));
+                let lift = cause.lift.as_deref().unwrap_or("a complete read");
+                return told(GateState::unmet(
+                    why,
+                    format!("{lift}, or `scope: {{exclude: …}}` in the Fleet document"),
+                ));
             }
         }
     }
@@ -56,6 +60,8 @@ pub(in crate::plan) fn all_on_identity(observed: &Observed, desired: &KeyDesired
 /// [`crate::gate::Gate::NoStoredKeys`].
 pub(in crate::plan) fn no_stored_keys(observed: &Observed, desired: &KeyDesired) -> Judged {
     let mut unmet = Vec::new();
+    // Named last: these change with the mode of their workspace, the others need somebody.
+    let mut of_system = Vec::new();
     // Whether a field of the files would take one of them away.
     let mut convertible = false;
     let mut wants = ReadSet::default();
@@ -79,7 +85,8 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed, desired: &KeyDesired)
                         convertible |= desired.workspaces.contains_key(id)
                             && datastore.credentials.is_key()
                             && !datastore.is_system();
-                        unmet.push(format!("{}/{} holds a key or SAS", id.name(), datastore.name));
+                        let list = if datastore.is_system() { &mut of_system } else { &mut unmet };
+                        list.push(format!("{}/{} holds a key or SAS", id.name(), datastore.name));
                     }
                 }
             }
@@ -98,6 +105,7 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed, desired: &KeyDesired)
             }
         }
     }
+    unmet.append(&mut of_system);
     if !unmet.is_empty() {
         let mut lift =
             "those datastores readable, and without stored credentials; `scope: {exclude: …}` leaves a workspace out"

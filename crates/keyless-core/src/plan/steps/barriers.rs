@@ -1,8 +1,11 @@
 //! The barriers before a step, as gates, and what people should know of them, as findings.
 
+use std::collections::BTreeSet;
+
 use crate::action::Action;
 use crate::gate::Gate;
-use crate::observed::{LockLevel, Reading};
+use crate::id::WorkspaceId;
+use crate::observed::{LockLevel, ObservedWorkspace, Reading};
 use crate::plan::finding::Unseen;
 use crate::plan::gates::{self, Judged, barriers, network};
 use crate::plan::{Barrier, Finding};
@@ -77,6 +80,24 @@ impl Planner<'_> {
         let Some(account) = self.observed.account.value().and_then(Option::as_ref) else { return };
         if let Some(what) = network::remark(&account.network) {
             self.findings.insert(Finding::Barrier { kind: Barrier::Network, what });
+        }
+    }
+
+    /// The workspaces that name the account, whether it is there or not.
+    pub(super) fn standing_here(&self) -> BTreeSet<WorkspaceId> {
+        let exists = |entry: &ObservedWorkspace| matches!(entry.workspace, Reading::Known { value: Some(_), .. });
+        let all = self.observed.workspaces.iter().filter(|(_, entry)| exists(entry));
+        all.map(|(id, _)| id.clone()).collect()
+    }
+
+    /// An account that is being made, or whose last change failed.
+    pub(super) fn note_state(&mut self) {
+        let Some(account) = self.observed.account.value().and_then(Option::as_ref) else { return };
+        if let Some(state) =
+            account.provisioning_state.as_deref().filter(|state| !state.eq_ignore_ascii_case("Succeeded"))
+        {
+            let what = format!("Azure calls the account `{state}`, not `Succeeded`: changes to it may fail");
+            self.findings.insert(Finding::Barrier { kind: Barrier::State, what });
         }
     }
 
