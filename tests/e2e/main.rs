@@ -25,6 +25,7 @@ mod faults;
 mod incompatible;
 mod kills;
 mod late;
+mod proved;
 mod published_order;
 mod real_input;
 mod reload;

@@ -31,8 +31,17 @@ const VERSION: u32 = 1;
 /// A larger file is neither read nor written: some 20,000 memberships and young grants.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
-/// The file is written at most so often while the process runs; a death costs what came since.
-const PACE: Duration = Duration::from_secs(5);
+/// The file is written at most so often while the process runs, or once per interval; a death costs what came since.
+pub(crate) const PACE: Duration = Duration::from_secs(5);
+
+/// When it is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum When {
+    /// If this long has passed since it last was.
+    After(Duration),
+    /// Now: the process ends.
+    AtTheEnd,
+}
 
 /// What is known of one account.
 #[derive(Debug, Default, PartialEq)]
@@ -79,17 +88,19 @@ impl Notes {
         }
     }
 
-    /// Writes the file if its time has come and it says something new; `last` at the end of the process.
+    /// Writes the file if its time has come and it says something new.
     pub(crate) fn write(
         &self,
         state_dir: &StateDir,
         owner: &str,
         now: Timestamp,
-        last: bool,
+        when: When,
         noted: impl FnOnce() -> BTreeMap<StorageAccountId, Noted>,
     ) {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if !last && written.as_ref().is_some_and(|(at, _)| at.elapsed() < PACE) {
+        if let (When::After(pace), Some((at, _))) = (when, &*written)
+            && at.elapsed() < pace
+        {
             return;
         }
         let accounts = forms(noted());

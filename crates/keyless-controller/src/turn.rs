@@ -25,7 +25,7 @@ use crate::event::{Event, Level, Name};
 use crate::execute::Passed;
 use crate::index::Index;
 use crate::membership;
-use crate::notes::{Noted, Notes};
+use crate::notes::{Noted, Notes, PACE, When};
 use crate::queue::{Queue, Reason, Start};
 use crate::rest::{Patience, Rest};
 use crate::view::View;
@@ -323,7 +323,7 @@ impl Loop {
         };
         let stopped = matches!(&passed, Passed::Finished(report) if report.ended == Ended::Stopped);
         self.shared.note(&key, plan, failure.as_deref(), stopped);
-        self.write_notes(false);
+        self.write_notes(When::After(PACE.min(self.options.interval)));
         if !self.queue.knows(&key) {
             // Dropped meanwhile.
             return;
@@ -405,13 +405,13 @@ impl Loop {
     }
 
     /// Keeps for the next process what only watching tells.
-    fn write_notes(&self, last: bool) {
+    fn write_notes(&self, when: When) {
         let (Some(now), Some(desired)) = (self.shared.observer.clock().now(), &self.desired) else { return };
         // What the last process left is not to be overwritten unread.
         if !self.recalled {
             return;
         }
-        self.shared.notes.write(&self.shared.state_dir, &desired.fleet.owner, now, last, || {
+        self.shared.notes.write(&self.shared.state_dir, &desired.fleet.owner, now, when, || {
             let mut noted = self.shared.observer.memory().noted();
             for (key, bouts) in self.shared.fights.noted() {
                 noted.entry(key).or_default().bouts = bouts;
@@ -441,7 +441,7 @@ impl Loop {
         }
         let abandoned = self.running.values().any(Option::is_some);
         self.tasks.abort_all();
-        self.write_notes(true);
+        self.write_notes(When::AtTheEnd);
         let booted = self.boot_until().is_none() && !self.boot.needed;
         let settled = !abandoned && booted && !self.broken && self.shared.observer.memory().is_settled();
         if !settled {
