@@ -28,6 +28,7 @@ mod late;
 mod logs;
 mod odd_worlds;
 mod own_rights;
+mod proved;
 mod published_order;
 mod real_input;
 mod reload;

@@ -22,6 +22,7 @@ use keyless_core::observed::{
 };
 use tokio::time::Instant;
 
+use crate::agreements::Moment;
 use crate::barriers::BarrierReader;
 use crate::clock::{ServerClock, earlier};
 use crate::evidence::{Evidence, Pace, Window};
@@ -445,6 +446,13 @@ impl Observer {
         }
     }
 
+    /// What a list of assignments at an account shows is counted, for a pass over the account of `desired`.
+    fn saw_assignments(&self, desired: &KeyDesired, place: &StorageAccountId, reading: &Reading<Vec<RoleAssignment>>) {
+        let Reading::Known { value, at } = reading else { return };
+        let (moment, waits) = (Moment::of(*at, &self.clock), &desired.fleet.waits);
+        self.memory.agree(&desired.account_id, |counts| counts.saw_assignments(place, value, moment, waits));
+    }
+
     fn assemble(&self, ask: Ask<'_>, pieces: Vec<Piece>) -> Observed {
         let key = &ask.desired.account_id;
         let mut part = Observed::unread(key.clone(), Timestamp::MIN);
@@ -463,6 +471,7 @@ impl Observer {
                     entry(&mut part, id).computes = reading;
                 }
                 Piece::Assignments(reading, roles) => {
+                    self.saw_assignments(ask.desired, key, &reading);
                     part.assignments = reading;
                     part.roles = roles;
                 }
@@ -470,10 +479,14 @@ impl Observer {
                     part.assignments_by_id.insert(id, reading);
                 }
                 Piece::AccessAt(id, access) => {
+                    self.saw_assignments(ask.desired, &id, &access.assignments);
                     part.access_at.insert(id, access);
                 }
                 Piece::Groups(id, reading) => {
-                    self.memory.saw_groups(key, id, &reading, self.clock.now());
+                    if let Reading::Known { value, at } = &reading {
+                        let (moment, waits) = (Moment::of(*at, &self.clock), &ask.desired.fleet.waits);
+                        self.memory.agree(key, |counts| counts.saw_groups(id, value, moment, waits));
+                    }
                     part.groups.insert(id, reading);
                 }
                 Piece::Eligibilities(id, reading) => {

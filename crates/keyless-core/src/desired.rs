@@ -119,6 +119,8 @@ pub struct Waits {
     pub role_propagation: Duration,
     /// How old a grant at management-group scope, or to a managed identity through a group, must be. Default 24 h.
     pub group_propagation: Duration,
+    /// How many reads in a row have to show a young grant, 1 to 10. Default 2; design decision.
+    pub agreeing_reads: u32,
     /// How long nobody may have signed with the key. Default 7 d.
     pub key_idle: Duration,
     /// How long the key must have been back on before a workspace uses it. Default 2 min; no public number.
@@ -143,6 +145,7 @@ impl Default for Waits {
         Self {
             role_propagation: Duration::from_secs(15 * MINUTE),
             group_propagation: Duration::from_secs(24 * HOUR),
+            agreeing_reads: 2,
             key_idle: Duration::from_secs(7 * 24 * HOUR),
             key_effect: Duration::from_secs(2 * MINUTE),
             metrics_lag: Duration::from_secs(15 * MINUTE),

@@ -11,6 +11,7 @@
 mod across;
 mod check;
 mod condition;
+mod count;
 mod datastores;
 mod documents;
 mod evidence;
@@ -21,7 +22,6 @@ mod needs;
 mod node;
 mod problem;
 mod resolve;
-mod reversals;
 mod scalar;
 mod schema;
 mod source;

@@ -5,6 +5,7 @@
 
 mod access;
 mod account;
+mod agreement;
 mod assignment;
 mod barriers;
 mod callers;
@@ -33,6 +34,7 @@ use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId,
 pub use crate::reading::{Cause, Reading};
 pub use access::AccessAt;
 pub use account::{Account, SharedKeyAccess};
+pub use agreement::{Agreement, Shown};
 pub use assignment::{PrincipalType, RoleAssignment};
 pub use barriers::{BarrierReads, Barriers, OwnRight};
 pub use callers::{KeyCaller, KeyCallers};

@@ -66,7 +66,7 @@ spec:
   scope:
     subscriptions: [3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90]
     exclude: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-sandbox]
-  defaults: {enforcement: observe, rolePropagation: 20m, groupPropagation: 36h, keyIdle: 14d, keyEffect: 3m, metricsLag: 30m, lateWrite: 6m, watch: 2d, prune: true}
+  defaults: {enforcement: observe, rolePropagation: 20m, groupPropagation: 36h, agreeingReads: 3, keyIdle: 14d, keyEffect: 3m, metricsLag: 30m, lateWrite: 6m, watch: 2d, prune: true}
   acceptSas:
   - {accounts: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-fraud], services: [blob], reason: exports, owner: ada, until: 2027-01-31T00:00:00Z}
   changeWindows:
@@ -203,6 +203,7 @@ fn the_fleet_keeps_all_it_says() {
         waits: Waits {
             role_propagation: 1200s,
             group_propagation: 129600s,
+            agreeing_reads: 3,
             key_idle: 1209600s,
             key_effect: 180s,
             metrics_lag: 1800s,

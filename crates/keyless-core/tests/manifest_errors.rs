@@ -108,6 +108,8 @@ fn every_error_of_every_file_is_named_in_one_run() {
     too-few-reversals.json:4:75: `spec.guard.fight.reversals` must be a whole number from 1 to 100; found the number 0
     too-few-reversals.json:4:88: `spec.guard.fight.within` must be a duration; found the number 24 (hint: write a number and a unit, such as `90s`, `15m` or `7d`)
     too-few-reversals.json:4:92: unknown field `until` in `spec.guard.fight` (hint: known here: reversals, within)
+    too-many-reads.yaml:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
+    too-many-reads.yaml:7:29: `spec.defaults.agreeingReads` must be a whole number from 1 to 10; found the number 11
     two-principals-in-one.yaml:9:18: `spec.access[0].principal` contradicts itself: it is named as user and as compute (hint: write one entry for each)
     two-principals-in-one.yaml:11:18: `spec.access[1].principal` names nobody (hint: one of user, group, servicePrincipal, managedIdentity, compute, workspace)
     unknown-field.yaml:4:33: unknown field `namespace` in `metadata` (hint: known here: labels, name)

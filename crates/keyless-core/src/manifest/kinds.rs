@@ -11,9 +11,9 @@ use crate::observed::StorageService;
 
 use super::check::{asks_for_something, names_one_principal};
 use super::condition::Condition;
+use super::count::{AgreeingReads, Reversals};
 use super::datastores::Datastores;
 use super::evidence::Evidence;
-use super::reversals::Reversals;
 use super::scalar::{IncompatibilityId, Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
@@ -359,6 +359,8 @@ object! {
         optional role_propagation("rolePropagation"): Duration,
         /// How old a grant must be that reaches a managed identity through a group, or stands at a management group; 24h if left out.
         optional group_propagation("groupPropagation"): Duration,
+        /// How many reads in a row, spread over half of `rolePropagation`, have to show a young grant; 2 if left out.
+        optional agreeing_reads("agreeingReads"): AgreeingReads,
         /// How long nobody may have signed with the key; 7d if left out.
         optional key_idle("keyIdle"): Duration,
         /// How long a key must have been back on before it is used; 2m if left out.

@@ -78,6 +78,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
     let waits = Waits {
         role_propagation: duration(|d| &d.role_propagation, standard.waits.role_propagation),
         group_propagation: duration(|d| &d.group_propagation, standard.waits.group_propagation),
+        agreeing_reads: defaults.and_then(|d| d.agreeing_reads).map_or(standard.waits.agreeing_reads, |n| n.value.0),
         key_idle: duration(|d| &d.key_idle, standard.waits.key_idle),
         key_effect: duration(|d| &d.key_effect, standard.waits.key_effect),
         metrics_lag: duration(|d| &d.metrics_lag, standard.waits.metrics_lag),
