@@ -364,3 +364,117 @@ fn the_one_way_that_the_files_accept_is_gone() {
     let body = json!({"properties": {"allowSharedKeyAccess": true}});
     assert_eq!(sim.arm("PATCH", &account, "2023-05-01", &body).status, 403, "as the plan said, there is no way back");
 }
+
+/// A job that runs in the workspace until it is taken away, for somebody who is at work there anyway.
+fn job(sim: &Sim, workspace: &str, name: &str) -> Value {
+    let at_work = sim.resources("Keyless.Sim/workloads");
+    let entitled = |entry: &&Value| {
+        let own = same_id(text_at(entry, "/properties/workspace"), workspace);
+        own && entry["properties"]["datastore"].is_null() && entry["properties"]["dataActions"] != json!([])
+    };
+    let like = at_work.iter().find(entitled).expect("somebody is at work in the workspace");
+    json!({"id": format!("{workspace}/providers/Keyless.Sim/jobs/{name}"), "type": "Keyless.Sim/jobs",
+        "properties": {"workspace": workspace, "name": name, "principalId": like["properties"]["principalId"],
+            "dataActions": like["properties"]["dataActions"]}})
+}
+
+/// An instance that is never idle.
+fn instance(workspace: &str, name: &str) -> Value {
+    json!({"id": format!("{workspace}/computes/{name}"), "name": name, "location": "westeurope",
+        "type": "Microsoft.MachineLearningServices/workspaces/computes",
+        "properties": {"computeType": "ComputeInstance", "provisioningState": "Succeeded",
+            "properties": {"state": "Running"}}})
+}
+
+/// Adds a line to the defaults of the fleet's file.
+fn by_default(sim: &Sim, line: &str) {
+    for entry in std::fs::read_dir(sim.desired()).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        if text.contains("kind: Fleet") {
+            let (head, tail) = text.split_once("  defaults:\n").expect("the fleet has defaults");
+            return std::fs::write(&path, format!("{head}  defaults:\n    {line}\n{tail}")).unwrap();
+        }
+    }
+    panic!("there is no Fleet document");
+}
+
+#[test]
+fn what_runs_in_a_workspace_holds_its_switch_until_its_end() {
+    check(|place, sim| Case {
+        put: vec![job(sim, &place.workspace, "long-training"), instance(&place.workspace, "ci-busy")],
+        lift: Vec::new(),
+        everywhere: false,
+        action: "SetAuthMode",
+        target: place.workspace.clone(),
+        gate: "drained",
+        words: ["job long-training (Command, Running)", "instance ci-busy (Running)", "drain: ignore"]
+            .map(str::to_owned)
+            .to_vec(),
+    });
+}
+
+#[test]
+fn a_switch_that_does_not_wait_is_made_under_the_job_that_the_plan_named() {
+    let sim = Sim::fleet(WORKSPACES, 5);
+    let workspace = place(&plan(&sim)).workspace;
+    let running = job(&sim, &workspace, "long-training");
+    put(&sim, &running);
+    by_default(&sim, "drain: ignore");
+    let planned = plan(&sim);
+    let accounts = planned["accounts"].as_array().unwrap();
+    let findings = accounts.iter().flat_map(|account| account["findings"].as_array().unwrap());
+    let shown: Vec<&str> =
+        findings.filter(|finding| finding["kind"] == "running").map(|finding| text_at(finding, "/message")).collect();
+    assert!(shown.iter().any(|text| text.contains("job long-training (Command, Running)")), "{shown:#?}");
+    let mut daemon = Daemon::start(&sim);
+    wait_until("it is switched", patience(WORKSPACES), || (sim.mode(&workspace) == "identity").then_some(()));
+    daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
+    daemon.stop();
+    let still = sim.resources("Microsoft.MachineLearningServices/workspaces/jobs");
+    let still = still.iter().find(|job| job["name"] == "long-training").expect("the job is there");
+    assert_eq!(still["properties"]["status"], "Running");
+    // Here the worst that may become of such a job does: which is why waiting is the default.
+    let oracle = sim.oracle();
+    let events = oracle["events"].as_array().unwrap();
+    let mounted = |event: &&Value| text_at(event, "/cause").contains("mounted with the key");
+    assert!(events.iter().all(|event| mounted(&event)), "{oracle:#}");
+    let lost = |event: &Value| event["principal"] == running["properties"]["principalId"];
+    assert!(events.iter().any(lost), "{oracle:#}");
+}
+
+#[test]
+fn a_daemon_that_may_not_read_jobs_names_the_right_and_the_other_way() {
+    const RIGHT: &str = "Microsoft.MachineLearningServices/workspaces/jobs/read";
+    let sim = confined(&converging(RIGHT));
+    let place = place(&plan(&sim));
+    let shut = |plan: &Value| {
+        let step =
+            steps(plan, &place.account).into_iter().find(|step| same_id(text_at(step, "/target"), &place.workspace));
+        let step = step.expect("the switch is planned").clone();
+        step["gates"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|check| check["gate"] == "drained")
+            .expect("it has the gate")
+            .clone()
+    };
+    let gate = shut(&plan(&sim));
+    assert_eq!(gate["state"], "unmet", "{gate:#}");
+    for word in [RIGHT, "drain: ignore"] {
+        assert!(text_at(&gate, "/lift").contains(word), "{gate:#}");
+    }
+    let mut daemon = Daemon::start(&sim);
+    let told = daemon.event("gate_unmet", |event| event["gate"] == "drained");
+    assert!(text_at(&told, "/lift").contains(RIGHT), "{told:#}");
+    wait_until("the grants are made", patience(WORKSPACES), || {
+        steps(&plan(&sim), &place.account).iter().all(|step| step["action"] != "GrantRole").then_some(())
+    });
+    assert_eq!(sim.mode(&place.workspace), "accesskey");
+    sim.assert_nobody_was_denied();
+    by_default(&sim, "drain: ignore");
+    daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
+    daemon.stop();
+    assert!(sim.is_off_keys());
+}

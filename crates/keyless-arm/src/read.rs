@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
     Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock,
-    OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
+    ObservedJob, OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
@@ -71,6 +71,10 @@ impl ReadArm for Client {
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {
         let call = self.workspace_parts(Operation::ListComputes, id, "computes");
         self.all(call, workspace::compute).await
+    }
+
+    async fn jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
+        self.unended_jobs(id).await
     }
 
     async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {

@@ -27,6 +27,7 @@ pub mod fleet;
 mod graph_query;
 mod history;
 mod inventory;
+mod jobs;
 mod json;
 mod keys;
 mod listing;

@@ -7,6 +7,7 @@ pub(crate) mod access;
 pub(crate) mod activity;
 pub(crate) mod eligibility;
 pub(crate) mod endpoint;
+pub(crate) mod job;
 pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod policy;
