@@ -11,6 +11,7 @@ use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::*;
 use keyless_core::gate::{Gate, GateState, ReadSet};
 use keyless_core::id::WorkspaceId;
+use keyless_core::lint::lint;
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Finding, Limits, Look, Plan, Standing, Step};
 use world::*;
@@ -235,4 +236,29 @@ fn neither_the_way_back_nor_a_workspace_that_is_broken_waits_for_jobs() {
     alpha(&mut world).jobs.push((job("train-a", "Running"), None));
     let taken = converge(&mut world, &wanted, |_, _| {});
     assert_eq!(kinds(&taken).iter().filter(|kind| **kind == "SetAuthMode").count(), 2, "nobody has access to lose");
+}
+
+#[test]
+fn a_plan_that_is_made_under_a_running_job_is_rejected_by_rules_of_its_own() {
+    let (mut world, wanted) = case();
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    world.assign(person(2), BLOB_CONTRIBUTOR, DAY);
+    let quiet = world.observe(&wanted);
+    let plan = plan::plan(&wanted, &quiet, &Limits::default(), Look::Everything);
+    assert_eq!(lint(&wanted, &quiet, &Limits::default(), &plan), []);
+    alpha(&mut world).jobs.push((job("train-a", "Running"), None));
+    alpha(&mut world).computes.push(instance("dev", Some("Running")));
+    let busy = world.observe(&wanted);
+    let whys = |wanted: &KeyDesired, observed: &Observed, plan: &Plan| -> Vec<String> {
+        lint(wanted, observed, &Limits::default(), plan).into_iter().map(|violation| violation.why).collect()
+    };
+    let expected = ["job train-a (Command, Running) is at work", "instance dev is at work"];
+    assert_eq!(whys(&wanted, &busy, &plan), expected);
+    let ignoring = ignoring(wanted.clone());
+    let under = plan::plan(&ignoring, &busy, &Limits::default(), Look::Everything);
+    assert_eq!(whys(&ignoring, &busy, &under), Vec::<String>::new());
+    assert_eq!(whys(&wanted, &quiet, &under), ["gate drained is not carried"]);
+    let mut unread = quiet;
+    unread.workspaces.get_mut(&workspace_id("alpha")).unwrap().jobs = Reading::NotRead;
+    assert_eq!(whys(&wanted, &unread, &plan), ["what is at work was not read"]);
 }
