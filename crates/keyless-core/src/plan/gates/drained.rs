@@ -19,7 +19,7 @@ pub(in crate::plan) fn drained(id: &WorkspaceId, observed: &Observed) -> Judged 
         return lacks(wants);
     }
     let Some(ObservedWorkspace { jobs, computes, .. }) = entry else { return told(GateState::NotLooked) };
-    for failed in [unreadable("jobs", jobs), unreadable("computes", computes)].into_iter().flatten() {
+    if let Some(failed) = unreadable("jobs", jobs).or_else(|| unreadable("computes", computes)) {
         return told(failed);
     }
     let running = running(entry);
