@@ -38,7 +38,8 @@ fn an_instance_that_would_not_work_holds_its_workspace_until_somebody_accepts_it
         &compute,
         json!({"id": compute, "name": "dev", "type": "Microsoft.MachineLearningServices/workspaces/computes",
             "identity": {"type": "SystemAssigned", "principalId": "5a11c0de-0000-4000-8000-0000000000aa"},
-            "properties": {"computeType": "ComputeInstance", "provisioningState": "Succeeded"}}),
+            "properties": {"computeType": "ComputeInstance", "provisioningState": "Succeeded",
+                "properties": {"state": "Stopped"}}}),
     );
     let mut daemon = Daemon::start(&sim);
     let here = |event: &Value| same_id(text_at(event, "/workspace"), &workspace);

@@ -19,6 +19,7 @@ mod commands;
 mod converges;
 mod create;
 mod datastores;
+mod drain;
 mod drift;
 mod evidence;
 mod faults;

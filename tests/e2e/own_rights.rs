@@ -9,12 +9,12 @@ use crate::harness::{
     Daemon, Sim, extension, id_of, output_of, patience, repository, same_id, stdout, text_at, wait_until,
 };
 
-const WORKSPACES: usize = 6;
+pub(crate) const WORKSPACES: usize = 6;
 
 /// The identity that the daemon signs in as in these tests.
 const DAEMON: &str = keyless_sim::MANAGED_OBJECT_ID;
 
-fn plan(sim: &Sim) -> Value {
+pub(crate) fn plan(sim: &Sim) -> Value {
     serde_json::from_str(&stdout(&output_of(sim.command(&["plan", "--output", "json"]), 0))).unwrap()
 }
 
@@ -23,7 +23,7 @@ fn with_steps(plan: &Value) -> Vec<&Value> {
     plan["accounts"].as_array().unwrap().iter().filter(|entry| entry["steps"] != json!([])).collect()
 }
 
-fn put(sim: &Sim, resource: &Value) {
+pub(crate) fn put(sim: &Sim, resource: &Value) {
     sim.drift("resourcePut", id_of(resource), resource.clone());
 }
 
@@ -42,7 +42,7 @@ fn copy(fleet: &Sim, world: &[Value]) -> Sim {
 }
 
 /// A copy of the fleet in which the daemon's identity holds one custom role in every subscription.
-fn confined(role: &Value) -> Sim {
+pub(crate) fn confined(role: &Value) -> Sim {
     let fleet = Sim::fleet(WORKSPACES, 5);
     let mut world = fleet.world();
     let all: Vec<Value> = fleet.accounts().into_iter().chain(fleet.workspaces()).collect();
@@ -58,7 +58,7 @@ fn confined(role: &Value) -> Sim {
 }
 
 /// The role of the deployment, without one right.
-fn converging(without: &str) -> Value {
+pub(crate) fn converging(without: &str) -> Value {
     let text = std::fs::read_to_string(repository().join("deploy/azure/converge.json")).unwrap();
     let role: Value = serde_json::from_str(&text).unwrap();
     let actions: Vec<&Value> = role["Actions"].as_array().unwrap().iter().filter(|action| *action != without).collect();

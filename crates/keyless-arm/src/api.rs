@@ -14,7 +14,7 @@ use keyless_core::id::{
 };
 use keyless_core::observed::{
     Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers, KeyDetails,
-    KeyUsage, Lock, OwnRight, PrincipalType, RoleAssignment, RoleDefinition, StorageService, Workspace,
+    KeyUsage, Lock, ObservedJob, OwnRight, PrincipalType, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
@@ -51,6 +51,8 @@ pub trait ReadArm: Send + Sync {
     async fn datastore(&self, id: &WorkspaceId, name: &str) -> Read<Option<StoredDatastore>>;
     /// The computes of a workspace.
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>>;
+    /// The jobs of a workspace that have not come to an end; the whole history is read for them.
+    async fn jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>>;
     /// The online endpoints of a subscription that the controller's identity may see; Azure leaves out the others.
     async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>>;
     /// One storage account.

@@ -22,6 +22,7 @@ mod envelope;
 pub mod error;
 mod governor;
 mod headers;
+mod jobs;
 mod lift;
 mod logs;
 mod lro;

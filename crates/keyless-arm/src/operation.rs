@@ -71,6 +71,8 @@ operations! {
     /// The computes of a workspace.
     ListComputes = "list computes", WorkspaceParts, &[200],
         &["Microsoft.MachineLearningServices/workspaces/computes/read"];
+    /// The jobs of a workspace, all that there ever were; asked where a switch waits for them.
+    ListJobs = "list jobs", WorkspaceParts, &[200], &["Microsoft.MachineLearningServices/workspaces/jobs/read"];
     /// The online endpoints of a subscription, as resources of a type with a place of their own.
     ListOnlineEndpoints = "list online endpoints", Resources, &[200],
         &["Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read",

@@ -13,6 +13,13 @@ use crate::view::node::Node;
 /// A subscription's largest recorded list is one page; a thousand pages are a server gone wrong.
 const MAX_PAGES: usize = 1000;
 
+/// What a list that was read to its end says of itself.
+pub(crate) struct End {
+    /// The server's time of the first page.
+    pub(crate) at: Timestamp,
+    pub(crate) request_id: Option<String>,
+}
+
 /// All items of a list, with the server's time of the first page.
 pub(crate) struct Items {
     pub(crate) values: Vec<Value>,
@@ -22,17 +29,28 @@ pub(crate) struct Items {
 
 impl Pipeline {
     /// Reads all pages.
-    pub(crate) async fn list(&self, mut call: Call) -> Result<Items, ArmError> {
-        let mut seen = BTreeSet::from([call.url.clone()]);
+    pub(crate) async fn list(&self, call: Call) -> Result<Items, ArmError> {
         let mut values = Vec::new();
+        let End { at, request_id } = self.pages(call, MAX_PAGES, |items| values.extend(items)).await?;
+        Ok(Items { values, at, request_id })
+    }
+
+    /// Reads all pages, `most` at the most, and gives the items of each away at once.
+    pub(crate) async fn pages(
+        &self,
+        mut call: Call,
+        most: usize,
+        mut take: impl FnMut(Vec<Value>) + Send,
+    ) -> Result<End, ArmError> {
+        let mut seen = BTreeSet::from([call.url.clone()]);
         let mut first: Option<Timestamp> = None;
         loop {
             let reply = self.read(&call).await?;
             let at = *first.get_or_insert(reply.at);
             let (items, next) = page(&call, &reply)?;
-            values.extend(items);
+            take(items);
             let Some(next) = next else {
-                return Ok(Items { values, at, request_id: reply.request_id });
+                return Ok(End { at, request_id: reply.request_id });
             };
             if !self.cloud.owns(&next) {
                 return Err(call.error_of(
@@ -44,8 +62,12 @@ impl Pipeline {
                     ),
                 ));
             }
-            if !seen.insert(next.clone()) || seen.len() > MAX_PAGES {
+            if !seen.insert(next.clone()) {
                 return Err(call.error_of(&reply, ErrorClass::Unreadable, "the pages do not end"));
+            }
+            if seen.len() > most {
+                let why = format!("the pages do not end: {most} were read, and there are more");
+                return Err(call.error_of(&reply, ErrorClass::Unreadable, why));
             }
             // What comes from Azure is used as it is.
             call.version = None;

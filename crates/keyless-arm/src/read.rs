@@ -9,7 +9,7 @@ use keyless_core::id::{
 };
 use keyless_core::observed::{
     Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers, KeyDetails,
-    KeyUsage, Lock, OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
+    KeyUsage, Lock, ObservedJob, OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
@@ -73,6 +73,10 @@ impl ReadArm for Client {
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {
         let call = self.workspace_parts(Operation::ListComputes, id, "computes");
         self.all(call, workspace::compute).await
+    }
+
+    async fn jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
+        self.unended_jobs(id).await
     }
 
     async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {

@@ -395,6 +395,7 @@ mod tests {
             key_times: KeyTimes::default(),
             network: Network::default(),
             location: "westeurope".to_owned(),
+            provisioning_state: None,
         };
         memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).key_on_since
     }

@@ -18,7 +18,8 @@ use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
     AccessAt, Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers,
-    KeyDetails, KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
+    KeyDetails, KeyUsage, Lock, Observed, ObservedJob, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition,
+    Workspace,
 };
 use tokio::time::Instant;
 
@@ -42,6 +43,9 @@ const BUILT_IN_FOR: Duration = Duration::from_secs(60 * 60);
 /// How long what accounts share, and what may bar writes, is kept where nothing is written: a look over a fleet of thousands takes minutes.
 const ONE_LOOK: Duration = Duration::from_secs(15 * 60);
 
+/// For how many intervals a list of jobs serves a switch that waits: each is the whole history of a workspace.
+const JOBS_FOR: u32 = 5;
+
 /// How long it is believed that an assigned role has no definition. Such a role is unknown, so this only saves reads.
 const MISSING_FOR: Duration = Duration::from_secs(60);
 
@@ -53,6 +57,8 @@ pub struct Observer {
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
     evidence: Evidence,
     endpoints: Kept<SubscriptionId, Arc<Vec<Endpoint>>>,
+    /// What was at work lately, for switches that wait.
+    jobs: Kept<WorkspaceId, Vec<ObservedJob>>,
     /// As assignments at an account show them.
     groups: Kept<(StorageAccountId, PrincipalId), BTreeSet<PrincipalId>>,
     /// Held over a sweep of the fleet, so that accounts that need one at once share it.
@@ -97,6 +103,7 @@ enum Piece {
     Workspace(WorkspaceId, Reading<Option<Workspace>>),
     Datastores(WorkspaceId, Reading<Vec<Datastore>>),
     Computes(WorkspaceId, Reading<Vec<Compute>>),
+    Jobs(WorkspaceId, Reading<Vec<ObservedJob>>),
     Assignments(Reading<Vec<RoleAssignment>>, BTreeMap<RoleId, Reading<RoleDefinition>>),
     Assignment(ArmId, Reading<Option<RoleAssignment>>),
     AccessAt(StorageAccountId, AccessAt),
@@ -127,6 +134,7 @@ impl Observer {
             roles: Mutex::default(),
             evidence: Evidence::default(),
             endpoints: Kept::for_as_long_as(ONE_LOOK),
+            jobs: Kept::for_as_long_as(ONE_LOOK),
             groups: Kept::for_as_long_as(membership::KEPT_FOR),
             sweep: tokio::sync::Mutex::default(),
             barriers: BarrierReader::new(ONE_LOOK),
@@ -137,7 +145,12 @@ impl Observer {
     /// is new is seen on the next. Nothing but warnings rests on such a list.
     #[must_use]
     pub fn looking_every(self, interval: Duration) -> Self {
-        Self { endpoints: Kept::for_as_long_as(interval / 2), barriers: BarrierReader::new(interval), ..self }
+        Self {
+            endpoints: Kept::for_as_long_as(interval / 2),
+            jobs: Kept::for_as_long_as(interval * JOBS_FOR),
+            barriers: BarrierReader::new(interval),
+            ..self
+        }
     }
 
     /// The reader.
@@ -174,6 +187,7 @@ impl Observer {
             datastores,
             elsewhere,
             computes,
+            jobs,
             assignments,
             assignments_by_id,
             access_at,
@@ -212,6 +226,9 @@ impl Observer {
             first.push(Box::pin(async move {
                 Piece::Computes(id.clone(), self.reading(self.read.computes(id).await)) //
             }));
+        }
+        for id in jobs {
+            first.push(Box::pin(async move { Piece::Jobs(id.clone(), self.jobs(ask, id).await) }));
         }
         for id in assignments_by_id {
             first.push(Box::pin(async move {
@@ -337,6 +354,15 @@ impl Observer {
             found.extend(listed.iter().filter(|endpoint| workspaces.contains_key(&endpoint.workspace)).cloned());
         }
         Reading::known(found, oldest)
+    }
+
+    /// The jobs of a workspace that are not over; read anew for a write, whatever was read before.
+    async fn jobs(&self, ask: Ask<'_>, id: &WorkspaceId) -> Reading<Vec<ObservedJob>> {
+        let read = async { self.reading(self.read.jobs(id).await) };
+        match ask.confirming {
+            Some(_) => self.jobs.get(id, Duration::ZERO, read).await,
+            None => self.jobs.lately(id, read).await,
+        }
     }
 
     /// The window of exactly `keyIdle`, ending where metrics are complete.
@@ -469,6 +495,9 @@ impl Observer {
                 }
                 Piece::Computes(id, reading) => {
                     entry(&mut part, id).computes = reading;
+                }
+                Piece::Jobs(id, reading) => {
+                    entry(&mut part, id).jobs = reading;
                 }
                 Piece::Assignments(reading, roles) => {
                     self.saw_assignments(ask.desired, key, &reading);

@@ -19,7 +19,7 @@ use keyless_core::id::{
 };
 use keyless_core::observed::{
     Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers, KeyDetails,
-    KeyUsage, Lock, OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
+    KeyUsage, Lock, ObservedJob, OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::time::Instant;
@@ -127,6 +127,10 @@ impl ReadArm for Sparing {
 
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>> {
         self.refusals.ask("computes", id.arm().folded(), self.read.computes(id)).await
+    }
+
+    async fn jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
+        self.refusals.ask("jobs", id.arm().folded(), self.read.jobs(id)).await
     }
 
     async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {

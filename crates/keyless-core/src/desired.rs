@@ -4,6 +4,7 @@
 
 mod create;
 mod datastores;
+mod drain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,6 +22,7 @@ pub use create::{Create, CreateKind, Isolation, Parts};
 pub use datastores::{
     DatastoreKind, DatastorePlace, DesiredDatastore, DesiredDatastores, DesiredForm, ServiceDataAccess,
 };
+pub use drain::Drain;
 
 /// One accepted revision of the desired state, as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,6 +60,8 @@ pub struct Fleet {
     pub enforcement: Enforcement,
     /// Whether own grants of principals that left every document are revoked.
     pub prune: bool,
+    /// Whether switches of workspaces that do not say wait for what runs.
+    pub drain: Drain,
     /// When changes that tighten or loosen may be made; empty means always.
     pub change_windows: Vec<ChangeWindow>,
     /// When a setting that is fought over is left alone.
@@ -93,6 +97,7 @@ impl Default for Fleet {
             waits: Waits::default(),
             enforcement: Enforcement::Observe,
             prune: false,
+            drain: Drain::default(),
             change_windows: Vec::new(),
             fight: FightGuard::default(),
             paused: false,
@@ -246,6 +251,8 @@ pub struct DesiredWorkspace {
     pub accept_stale_keys: Option<Acceptance>,
     /// What is known not to work and is accepted, by the ids of [`crate::incompatibility::ALL`].
     pub accept_incompatible: BTreeMap<&'static str, Acceptance>,
+    /// Whether its switch to identity waits for what runs in it.
+    pub drain: Drain,
     /// How it is made if it does not exist; without this it never is.
     pub create: Option<Create>,
     /// Where the document stands.

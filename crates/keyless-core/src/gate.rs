@@ -75,6 +75,8 @@ pub enum Gate {
     NotRefused,
     /// Nobody sets back again and again what the change sets.
     NoFight,
+    /// No job and no compute instance of the workspace runs.
+    Drained,
 }
 
 impl Gate {
@@ -148,6 +150,7 @@ impl Gate {
             Self::Booted => "booted",
             Self::NotRefused => "not_refused",
             Self::NoFight => "no_fight",
+            Self::Drained => "drained",
         }
     }
 }
@@ -222,6 +225,8 @@ pub struct ReadSet {
     pub elsewhere: bool,
     /// The computes of these workspaces.
     pub computes: BTreeSet<WorkspaceId>,
+    /// The jobs of these workspaces.
+    pub jobs: BTreeSet<WorkspaceId>,
     /// The role assignments at the account, and the definitions of the roles in them.
     pub assignments: bool,
     /// These role assignments, each by a direct read: lists lag behind writes.
@@ -268,6 +273,7 @@ impl ReadSet {
             datastores,
             elsewhere,
             computes,
+            jobs,
             assignments,
             assignments_by_id,
             access_at,
@@ -289,6 +295,7 @@ impl ReadSet {
         self.datastores.extend(datastores);
         self.elsewhere |= elsewhere;
         self.computes.extend(computes);
+        self.jobs.extend(jobs);
         self.assignments |= assignments;
         self.assignments_by_id.extend(assignments_by_id);
         self.access_at.extend(access_at);

@@ -9,6 +9,7 @@
 
 mod asked;
 mod carried;
+mod drained;
 mod facts;
 mod frame;
 mod grant;

@@ -16,6 +16,7 @@ mod deny;
 mod eligibility;
 mod endpoint;
 mod history;
+mod job;
 mod keys;
 mod lock;
 mod network;
@@ -45,6 +46,7 @@ pub use deny::{DeniedPrincipal, DenyAssignment};
 pub use eligibility::Eligibility;
 pub use endpoint::Endpoint;
 pub use history::{History, WatchCause, WatchFrom};
+pub use job::ObservedJob;
 pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};
 pub use network::{Network, PublicAccess};
@@ -171,11 +173,12 @@ impl Observed {
             self.workspaces.retain(|id, _| workspaces.contains_key(id));
         }
         for (id, entry) in workspaces {
-            let ObservedWorkspace { workspace, datastores, computes } = entry;
+            let ObservedWorkspace { workspace, datastores, computes, jobs } = entry;
             let known = self.workspaces.entry(id).or_insert_with(ObservedWorkspace::unread);
             known.workspace.absorb(workspace);
             known.datastores.absorb(datastores);
             known.computes.absorb(computes);
+            known.jobs.absorb(jobs);
         }
         self.elsewhere.absorb(elsewhere);
         self.assignments.absorb(assignments);
@@ -215,6 +218,7 @@ impl Observed {
             datastores,
             elsewhere,
             computes,
+            jobs,
             assignments,
             assignments_by_id,
             access_at,
@@ -245,6 +249,9 @@ impl Observed {
             }
             if computes.contains(id) {
                 entry.computes = Reading::NotRead;
+            }
+            if jobs.contains(id) {
+                entry.jobs = Reading::NotRead;
             }
         }
         if *elsewhere {

@@ -317,6 +317,13 @@ pub enum Finding {
         /// Who accepted it, until when and why, if that holds.
         accepted: Option<String>,
     },
+    /// Jobs or compute instances run in a workspace that is switched under them.
+    Running {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Which of them, in words.
+        what: String,
+    },
     /// Documents contradict each other about the key.
     Contradiction {
         /// What, with the names on both sides.
@@ -458,6 +465,9 @@ impl fmt::Display for Finding {
                 write!(f, "{}: {id}: {what} ({found})", workspace.name())?;
                 accepted.as_ref().map_or(Ok(()), |accepted| write!(f, "; {accepted}"))
             }
+            Self::Running { workspace, what } => {
+                write!(f, "{} is switched under what is at work in it (`drain: ignore`): {what}", workspace.name())
+            }
             Self::Contradiction { what } => f.write_str(what),
             Self::DatastoreDiffers { workspace, name, field, why } => {
                 write!(f, "{}: datastore {name} differs in `{field}`: {why}", workspace.name())
@@ -537,6 +547,7 @@ impl Plan {
             | Finding::ForeignHolder { .. }
             | Finding::GrantUnwanted { .. }
             | Finding::Fought { .. }
+            | Finding::Running { .. }
             | Finding::Incompatible { .. } => false,
             Finding::KeyUse(_)
             | Finding::KeyCaller(_)

@@ -254,6 +254,7 @@ fn a_grant_to_an_identity_that_was_made_again_gives_its_successor_nothing() {
         name: "cpu".to_owned(),
         compute_type: "AmlCompute".to_owned(),
         identity: Identity { system: Some(id), ..Identity::default() },
+        state: None,
     };
     world.workspaces.get_mut(&a).unwrap().computes = vec![compute(person(50))];
     let wanted = desired(&[(&a, AuthMode::Identity, vec![need(PrincipalRef::Compute("cpu".to_owned()), BLOB_READER)])]);

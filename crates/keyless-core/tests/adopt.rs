@@ -78,6 +78,7 @@ fn compute(name: &str, system: Option<PrincipalId>, user: &[(&str, PrincipalId)]
         name: name.to_owned(),
         compute_type: "AmlCompute".to_owned(),
         identity: Identity { system, user_assigned },
+        state: None,
     }
 }
 

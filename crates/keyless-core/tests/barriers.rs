@@ -339,6 +339,7 @@ fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_
         name: "cpu".to_owned(),
         compute_type: "AmlCompute".to_owned(),
         identity: Identity { system: Some(person(53)), ..Identity::default() },
+        state: None,
     });
     for assignment in &mut world.assignments {
         assignment.principal_type.get_or_insert(PrincipalType::ServicePrincipal);

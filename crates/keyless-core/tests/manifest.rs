@@ -66,7 +66,7 @@ spec:
   scope:
     subscriptions: [3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90]
     exclude: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-sandbox]
-  defaults: {enforcement: observe, rolePropagation: 20m, groupPropagation: 36h, agreeingReads: 3, keyIdle: 14d, keyEffect: 3m, metricsLag: 30m, lateWrite: 6m, watch: 2d, prune: true}
+  defaults: {enforcement: observe, rolePropagation: 20m, groupPropagation: 36h, agreeingReads: 3, keyIdle: 14d, keyEffect: 3m, metricsLag: 30m, lateWrite: 6m, watch: 2d, prune: true, drain: ignore}
   acceptSas:
   - {accounts: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-fraud], services: [blob], reason: exports, owner: ada, until: 2027-01-31T00:00:00Z}
   changeWindows:
@@ -212,6 +212,7 @@ fn the_fleet_keeps_all_it_says() {
         },
         enforcement: Observe,
         prune: true,
+        drain: Ignore,
         change_windows: [
             ChangeWindow {
                 days: {
@@ -266,6 +267,21 @@ fn what_is_left_out_is_filled_in_from_the_fleet_and_the_documented_defaults() {
     assert_eq!((workspace.needs.len(), &workspace.suspend), (0, &None));
     assert_eq!(desired.fleet.waits, keyless_core::desired::Waits::default());
     assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
+fn a_switch_waits_for_what_is_at_work_unless_its_document_or_the_fleet_says_otherwise() {
+    use keyless_core::desired::Drain;
+    let of = |fleet: &str, own: &str| {
+        let fleet = format!("apiVersion: keyless.dev/v1\nkind: Fleet\nspec: {{owner: o, defaults: {{{fleet}}}}}\n");
+        let own = workspace("abc", &format!("  authMode: identity\n{own}"));
+        let files = [SourceFile::new("w.yaml", own), SourceFile::new("f.yaml", fleet)];
+        accept(&files).desired.workspaces.values().next().unwrap().drain
+    };
+    assert_eq!(of("enforcement: observe", ""), Drain::Wait);
+    assert_eq!(of("drain: ignore", ""), Drain::Ignore);
+    assert_eq!(of("drain: ignore", "  drain: wait\n"), Drain::Wait);
+    assert_eq!(of("drain: wait", "  drain: ignore\n"), Drain::Ignore);
 }
 
 #[test]

@@ -102,7 +102,7 @@ fn every_error_of_every_file_is_named_in_one_run() {
     stale-keys-accepted-by-nobody.yaml:8:52: `spec.acceptStaleKeys.until` is not an RFC 3339 time: `soon` (hint: write it as in `2026-12-24T00:00:00Z`)
     syntax-error.yaml:7:3: unknown field `enforcment` in `spec` (hint: did you mean `enforcement`?)
     syntax-error.yaml:8:13: the document is not YAML: unclosed quote
-    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, datastores, acceptOneWay, acceptStaleKeys, acceptIncompatible, create)
+    syntax-error.yaml:17:3: unknown field `colour` in `spec` (hint: known here: resourceId, authMode, enforcement, suspend, access, profiles, serviceGrants, datastores, acceptOneWay, acceptStaleKeys, acceptIncompatible, drain, create)
     tab-indentation.yaml:7:1: a tab indents this line (hint: YAML is indented with spaces)
     too-few-reversals.json:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     too-few-reversals.json:4:75: `spec.guard.fight.reversals` must be a whole number from 1 to 100; found the number 0
@@ -112,6 +112,10 @@ fn every_error_of_every_file_is_named_in_one_run() {
     too-many-reads.yaml:7:29: `spec.defaults.agreeingReads` must be a whole number from 1 to 10; found the number 11
     two-principals-in-one.yaml:9:18: `spec.access[0].principal` contradicts itself: it is named as user and as compute (hint: write one entry for each)
     two-principals-in-one.yaml:11:18: `spec.access[1].principal` names nobody (hint: one of user, group, servicePrincipal, managedIdentity, compute, workspace)
+    unknown-drain.yaml:8:10: `spec.drain` must be one of wait, ignore; found `2h`
+    unknown-drain.yaml:10:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
+    unknown-drain.yaml:14:3: unknown field `drain` in `spec` (hint: `drain` belongs in the Fleet's `defaults` or on a Workspace document)
+    unknown-drain.yaml:15:21: `spec.defaults.drain` must be one of wait, ignore; found `ignored` (hint: did you mean `ignore`?)
     unknown-field.yaml:4:33: unknown field `namespace` in `metadata` (hint: known here: labels, name)
     unknown-field.yaml:8:3: unknown field `acces` in `spec` (hint: did you mean `access`?)
     unknown-field.yaml:10:75: unknown field `nmae` in `spec.access[0].principal.group` (hint: did you mean `name`?)

@@ -25,7 +25,7 @@ fn samples() -> Vec<(Kind, Value)> {
             json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w", "labels": {"team": "a"}}, "spec": {
                 "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
                 "authMode": "identity", "enforcement": "enforce", "suspend": suspend, "access": access,
-                "profiles": ["known"], "serviceGrants": "wait", "acceptOneWay": acceptance, "acceptStaleKeys": acceptance,
+                "profiles": ["known"], "serviceGrants": "wait", "drain": "ignore", "acceptOneWay": acceptance, "acceptStaleKeys": acceptance,
                 "acceptIncompatible": [{"id": "crossRegionAccount", "reason": "agreed", "owner": "ada", "until": "2027-01-31T00:00:00Z"}],
                 "datastores": [
                     {"name": "raw", "credentials": "none", "acceptAccess": acceptance},
@@ -61,7 +61,7 @@ fn samples() -> Vec<(Kind, Value)> {
             json!({"apiVersion": "keyless.dev/v1", "kind": "Fleet", "metadata": {"name": "f"}, "spec": {
                 "owner": "ml", "scope": {"subscriptions": [id], "exclude": [group.strip_suffix("/providers")]},
                 "defaults": {"enforcement": "observe", "rolePropagation": "15m", "groupPropagation": "24h", "agreeingReads": 2, "keyIdle": "7d",
-                    "keyEffect": "2m", "metricsLag": "15m", "lateWrite": "5m", "watch": "24h", "prune": false},
+                    "keyEffect": "2m", "metricsLag": "15m", "lateWrite": "5m", "watch": "24h", "prune": false, "drain": "wait"},
                 "changeWindows": [{"days": ["Mon", "Sun"], "from": "09:00", "to": "17:00"}], "guard": {"paused": false, "fight": {"reversals": 3, "within": "24h"}},
                 "acceptSas": [{"accounts": [group.strip_suffix("/providers")], "services": ["blob"], "reason": "r", "owner": "o", "until": "2027-01-31T00:00:00Z"}],
             }}),

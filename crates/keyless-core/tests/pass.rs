@@ -83,6 +83,9 @@ impl<'a> Shell<'a> {
             if reads.computes.contains(&id) {
                 known.computes = entry.computes;
             }
+            if reads.jobs.contains(&id) {
+                known.jobs = entry.jobs;
+            }
         }
         if reads.elsewhere {
             left.elsewhere = full.elsewhere;

@@ -253,8 +253,10 @@ prop_compose! {
         stored_key in proptest::bool::weighted(0.1),
         bad_instance in proptest::bool::weighted(0.05),
         born in proptest::option::weighted(0.9, 1_i64..800),
-    ) -> (ObservedAuthMode, bool, bool, bool, bool, Vec<(u128, usize)>, bool, bool, Option<i64>) {
-        (mode, declared, identity, observe, service, needs, stored_key, bad_instance, born)
+        at_work in proptest::option::weighted(0.4, (0_u8..7, 1_i64..3 * DAY)),
+        undrained in proptest::bool::weighted(0.2),
+    ) -> (ObservedAuthMode, bool, bool, bool, bool, Vec<(u128, usize)>, bool, bool, Option<i64>, Option<(u8, i64)>, bool) {
+        (mode, declared, identity, observe, service, needs, stored_key, bad_instance, born, at_work, undrained)
     }
 }
 
@@ -314,7 +316,7 @@ prop_compose! {
         }
         let mut declared_ones = Vec::new();
         let mut keyed = BTreeSet::new();
-        for (n, (mode, declared, identity, observe, service, needs, stored_key, bad_instance, born)) in workspaces.into_iter().enumerate() {
+        for (n, (mode, declared, identity, observe, service, needs, stored_key, bad_instance, born, at_work, undrained)) in workspaces.into_iter().enumerate() {
             let id = world.workspace(&format!("workspace-{n}"), mode.clone());
             barred |= matches!(mode, ObservedAuthMode::Other(_)) || observe || !service || bad_instance;
             if !service {
@@ -339,13 +341,27 @@ prop_compose! {
                     name: "ci".to_owned(),
                     compute_type: "ComputeInstance".to_owned(),
                     identity: Identity { system: Some(person(99)), ..Identity::default() },
+                    state: Some("Stopped".to_owned()),
                 });
+            }
+            if let Some((what, lasts)) = at_work {
+                let ends = Some(start() + SignedDuration::from_secs(lasts));
+                match what {
+                    0 => truth.jobs.push((job("train", "Running"), ends)),
+                    1 => truth.jobs.push((job("queued", "Queued"), ends)),
+                    2 => truth.jobs.push((job("new", "Hibernating"), None)),
+                    3 => truth.jobs.push((job("done", "Completed"), None)),
+                    4 => truth.computes.push(instance("dev", Some("Running"))),
+                    5 => truth.computes.push(instance("dev", None)),
+                    _ => truth.computes.push(instance("dev", Some("Stopped"))),
+                }
+                barred |= matches!(what, 2 | 4 | 5) && !undrained;
             }
             if declared {
                 let unique: BTreeSet<(u128, usize)> = needs.into_iter().collect();
                 let needs = unique.into_iter().map(|(who, role)| need(object(who), ROLES[role])).collect::<Vec<_>>();
                 let asked = if identity { AuthMode::Identity } else { AuthMode::AccessKey };
-                declared_ones.push((id, asked, needs, observe));
+                declared_ones.push((id, asked, needs, observe, undrained));
             } else {
                 barred |= mode != ObservedAuthMode::Identity;
             }
@@ -386,9 +402,12 @@ prop_compose! {
                 conditional: false,
             });
         }
-        let list: Vec<_> = declared_ones.iter().map(|(id, mode, needs, _)| (id, *mode, needs.clone())).collect();
+        let list: Vec<_> = declared_ones.iter().map(|(id, mode, needs, ..)| (id, *mode, needs.clone())).collect();
         let mut wanted = desired(&list);
-        for (id, _, _, observe) in &declared_ones {
+        for (id, _, _, observe, undrained) in &declared_ones {
+            if *undrained {
+                wanted.workspaces.get_mut(id).unwrap().drain = Drain::Ignore;
+            }
             if *observe {
                 wanted.workspaces.get_mut(id).unwrap().enforcement = Enforcement::Observe;
             }
@@ -571,6 +590,9 @@ fn check(case: &Case, before: &World, action: &Action) {
                     let waits = &case.desired.fleet.waits;
                     assert!(before.has_for_sure(id, need.role, waits), "switched before {id} has {}", need.role);
                 }
+                let at_work = before.at_work(workspace);
+                let waits = case.desired.workspaces[workspace].drain == Drain::Wait;
+                assert!(!waits || at_work.is_empty(), "switched under {at_work:?}");
             }
         }
         Action::CreateWorkspace { workspace, create: _ } => {
@@ -688,7 +710,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..21, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..22, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -794,6 +816,7 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         17 => observed.barriers.rights.values_mut().for_each(|reading| spoil(reading, unread)),
         18 => observed.barriers.assignment_counts.values_mut().for_each(|reading| spoil(reading, unread)),
         19 => observed.history.agreements.clear(),
+        20 => observed.workspaces.values_mut().for_each(|entry| spoil(&mut entry.jobs, unread)),
         _ => spoil(&mut observed.locks, unread),
     }
 }

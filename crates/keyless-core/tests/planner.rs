@@ -689,6 +689,7 @@ fn doubtful() -> (World, WorkspaceId) {
         name: "dev".to_owned(),
         compute_type: "computeinstance".to_owned(),
         identity: Identity { system: Some(person(99)), ..Identity::default() },
+        state: Some("Stopped".to_owned()),
     });
     (world, a)
 }

@@ -88,6 +88,7 @@ const SPELLINGS: &[&str] = &[
     "deployments",
     "eventtypes",
     "fileServices",
+    "jobs",
     "listKeys",
     "listSecrets",
     "listStorageAccountKeys",

@@ -89,6 +89,9 @@ pub(crate) enum Timer {
     LateWrite { sent: Box<Sent> },
     LockGone { lock: String },
     KeysHandedOn { workspace: String },
+    JobBegins { job: String },
+    JobEnds { job: String },
+    Instance { compute: String, state: &'static str },
 }
 
 /// Who changed something out of band or by request, for the activity log.
@@ -155,6 +158,7 @@ impl Azure {
         azure.settle_loaded_grants();
         azure.follow_diagnostics(Timestamp::MIN);
         azure.start_clients();
+        azure.start_jobs();
         azure.begin_faults();
         azure
     }
@@ -238,6 +242,9 @@ impl Azure {
             Timer::LateWrite { sent } => self.land(&sent),
             Timer::LockGone { lock } => self.end_lock(&lock),
             Timer::KeysHandedOn { workspace } => self.hand_keys_on(&workspace),
+            Timer::JobBegins { job } => self.begin_job(&job),
+            Timer::JobEnds { job } => self.end_job(&job),
+            Timer::Instance { compute, state } => self.set_instance(&compute, state),
         }
     }
 

@@ -78,7 +78,8 @@ impl Azure {
     ) {
         // Not an entry of the world: it follows from the others.
         let key = format!("{workspace}/providers/keyless.sim/callers/{principal}");
-        let what = What::Workload { workspace: workspace.to_owned(), principal, actions, own, datastore: None };
+        let what =
+            What::Workload { workspace: workspace.to_owned(), principal, actions, own, datastore: None, mounted: None };
         self.bring_to_life(&key, what, account.to_owned(), TRIES_PER_HOUR, history);
     }
 

@@ -337,6 +337,7 @@ impl Azure {
                 self.revoke(key);
             }
             (true, _) => {
+                self.end_job(key);
                 self.world.remove(key);
             }
             (false, Some(ASSIGNMENT)) => self.grant(value),
@@ -361,6 +362,10 @@ impl Azure {
         if self.world.is_a(KEY_USER, key) || self.world.is_a(crate::world::WORKLOAD, key) {
             self.start_client(key, self.now);
         }
+        if self.world.is_a(crate::world::JOB_RUN, key) {
+            self.start_job(key);
+        }
+        self.follow_instance(key);
     }
 
     fn change_member(&mut self, add: bool, group: &str, member: &Value) -> Result<(), Answer> {

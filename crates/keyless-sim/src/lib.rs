@@ -28,6 +28,7 @@ mod footprint;
 mod graph_query;
 mod history;
 mod inventory;
+mod jobs;
 mod json;
 mod keys;
 mod listing;

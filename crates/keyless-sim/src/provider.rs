@@ -69,6 +69,7 @@ const PROVIDERS: &[Provider] = &[
             ("workspaces", ML),
             ("workspaces/datastores", ML),
             ("workspaces/computes", ML),
+            ("workspaces/jobs", ML),
             ("workspaces/onlineEndpoints", ML),
         ],
     },

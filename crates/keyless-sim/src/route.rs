@@ -5,7 +5,7 @@ use http::Method;
 use crate::azure::Azure;
 use crate::request::{Answer, Call, Reply};
 use crate::world::{
-    ACCOUNT, COMPUTE, DENY, ENDPOINT, EXEMPTION, IDENTITY, LOCK, POLICY, POLICY_DEFINITION, POLICY_SET, WORKSPACE,
+    ACCOUNT, COMPUTE, DENY, ENDPOINT, EXEMPTION, IDENTITY, JOB, LOCK, POLICY, POLICY_DEFINITION, POLICY_SET, WORKSPACE,
 };
 
 const ML: &str = "microsoft.machinelearningservices";
@@ -197,6 +197,15 @@ impl Azure {
                 self.list(caller, call, COMPUTE, &action("computes/read"))
             }
             (&Method::GET, ["computes", _]) => self.get_plain(caller, call, COMPUTE, &action("computes/read")),
+            (&Method::POST, ["computes", _, verb @ ("start" | "stop")]) => {
+                let compute = call.key().rsplit_once('/').map(|(compute, _)| compute.to_owned()).unwrap_or_default();
+                self.run_instance(caller, call, &compute, *verb == "start")
+            }
+            (&Method::GET, ["jobs"]) => {
+                self.existing_workspace(workspace, name)?;
+                self.list_jobs(caller, call, workspace)
+            }
+            (&Method::GET, ["jobs", _]) => self.get_plain(caller, call, JOB, &action("jobs/read")),
             (&Method::GET, ["onlineendpoints"]) => {
                 self.existing_workspace(workspace, name)?;
                 self.list(caller, call, ENDPOINT, &action("onlineEndpoints/read"))

@@ -48,6 +48,8 @@ pub(crate) enum What {
         own: bool,
         /// The datastore that it works through; those of the system if none is named.
         datastore: Option<String>,
+        /// Of a job: the way of access that the workspace had when it began.
+        mounted: Option<Signed>,
     },
     KeyUser {
         name: String,
@@ -190,7 +192,8 @@ impl Azure {
             let datastore = named.map(|name| arm_id::key(&format!("{workspace}/datastores/{name}")));
             let account = self.home_of(&workspace, datastore.as_deref());
             let principal = words("principalId").to_owned();
-            (What::Workload { workspace, principal, actions, own: false, datastore }, account, TRIES_PER_HOUR)
+            let what = What::Workload { workspace, principal, actions, own: false, datastore, mounted: None };
+            (what, account, TRIES_PER_HOUR)
         } else {
             let stops = humantime::parse_duration(words("stopsAfter")).ok();
             let stops = stops.map(|after| time::after(self.now, self.speed.shorten(after)));
@@ -412,11 +415,19 @@ impl Azure {
                     ),
                 }
             }
-            What::Workload { workspace, principal, actions, own, datastore } => {
+            What::Workload { workspace, principal, actions, own, datastore, mounted } => {
                 let none = [call_of("")];
                 let calls: Vec<_> = actions.iter().map(|action| call_of(action)).collect();
                 let calls: &[_] = if calls.is_empty() { &none } else { &calls };
-                match self.signed(workspace, datastore.as_deref()) {
+                let signed = match (mounted, self.signed(workspace, datastore.as_deref())) {
+                    (Some(Signed::ByKey(authentication)), Some(Signed::ByToken)) => {
+                        let cause = "the job mounted with the key, and its workspace has been switched".to_owned();
+                        return Verdict::of(uses(calls, authentication, "AuthorizationError"), Some(cause));
+                    }
+                    (Some(Signed::ByToken), Some(Signed::ByKey(_))) => Some(Signed::ByToken),
+                    (_, signed) => signed,
+                };
+                match signed {
                     None => return Verdict::Idle,
                     Some(Signed::ByKey(authentication)) if shut_out => return no_way_in(calls, authentication),
                     Some(Signed::ByToken) if shut_out => return no_way_in(calls, "OAuth"),

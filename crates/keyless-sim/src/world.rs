@@ -10,6 +10,7 @@ use crate::{arm_id, json};
 pub(crate) const WORKSPACE: &str = "microsoft.machinelearningservices/workspaces";
 pub(crate) const DATASTORE: &str = "microsoft.machinelearningservices/workspaces/datastores";
 pub(crate) const COMPUTE: &str = "microsoft.machinelearningservices/workspaces/computes";
+pub(crate) const JOB: &str = "microsoft.machinelearningservices/workspaces/jobs";
 pub(crate) const ENDPOINT: &str = "microsoft.machinelearningservices/workspaces/onlineendpoints";
 pub(crate) const ACCOUNT: &str = "microsoft.storage/storageaccounts";
 pub(crate) const ASSIGNMENT: &str = "microsoft.authorization/roleassignments";
@@ -27,11 +28,13 @@ pub(crate) const GROUP: &str = "microsoft.resources/resourcegroups";
 pub(crate) const SUBSCRIPTION: &str = "microsoft.resources/subscriptions";
 pub(crate) const WORKLOAD: &str = "keyless.sim/workloads";
 pub(crate) const KEY_USER: &str = "keyless.sim/keyusers";
+pub(crate) const JOB_RUN: &str = "keyless.sim/jobs";
 const DIRECTORY: [&str; 3] = ["microsoft.graph/users", "microsoft.graph/groups", "microsoft.graph/serviceprincipals"];
 const KNOWN: &[&str] = &[
     WORKSPACE,
     DATASTORE,
     COMPUTE,
+    JOB,
     ENDPOINT,
     ACCOUNT,
     ASSIGNMENT,
@@ -49,6 +52,7 @@ const KNOWN: &[&str] = &[
     SUBSCRIPTION,
     WORKLOAD,
     KEY_USER,
+    JOB_RUN,
 ];
 
 /// The resources of a simulated cloud, each kept as the JSON it was given as.

@@ -8,6 +8,7 @@ pub(crate) mod activity;
 pub(crate) mod callers;
 pub(crate) mod eligibility;
 pub(crate) mod endpoint;
+pub(crate) mod job;
 pub(crate) mod metrics;
 pub(crate) mod node;
 pub(crate) mod policy;

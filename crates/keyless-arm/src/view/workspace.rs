@@ -72,7 +72,12 @@ fn managed_network(properties: &Node<'_>) -> Result<bool> {
 
 /// One compute. Its type and its identity decide whether it goes on working: neither may be guessed.
 pub(crate) fn compute(node: &Node<'_>) -> Result<Compute> {
-    let compute_type = node.object("properties")?.text("computeType")?.to_owned();
+    let properties = node.object("properties")?;
+    let compute_type = properties.text("computeType")?.to_owned();
+    // Of an instance: what it does now. Where it is missing it counts as at work.
+    let details = properties.opt_object("properties")?;
+    let state =
+        details.map(|details| details.opt_text("state").map(|state| state.map(str::to_owned))).transpose()?.flatten();
     let identity = identity(node)?;
     if let Some(block) = node.opt_object("identity")? {
         let kind = block.opt_text("type")?.unwrap_or_default().to_ascii_lowercase();
@@ -83,7 +88,7 @@ pub(crate) fn compute(node: &Node<'_>) -> Result<Compute> {
             return block.fail("it is user-assigned and `userAssignedIdentities` is missing");
         }
     }
-    Ok(Compute { name: node.text("name")?.to_owned(), compute_type, identity })
+    Ok(Compute { name: node.text("name")?.to_owned(), compute_type, identity, state })
 }
 
 /// Datastore types that stand on a storage account which must therefore be named.
@@ -228,6 +233,22 @@ mod tests {
         assert!(!read(json!({"type": "UserAssigned", "userAssignedIdentities": null}), instance));
         assert!(!read(Value::Null, json!({})));
         assert!(!read(Value::Null, Value::Null));
+    }
+
+    #[test]
+    fn an_instance_is_down_only_where_azure_says_so() {
+        let up = |details: Value| {
+            let body = json!({"name": "dev", "properties": {"computeType": "ComputeInstance", "properties": details}});
+            compute(&Node::root(&body)).map(|found| found.is_instance_up()).ok()
+        };
+        assert_eq!(up(json!({"state": "Stopped"})), Some(false));
+        assert_eq!(up(json!({"state": "stopped", "vmSize": "x"})), Some(false));
+        assert_eq!(up(json!({"state": "Running"})), Some(true));
+        assert_eq!(up(json!({"state": "Dreaming"})), Some(true));
+        for untold in [json!({"state": null}), json!({}), Value::Null] {
+            assert_eq!(up(untold), Some(true));
+        }
+        assert_eq!(up(json!({"state": ["Stopped"]})), None);
     }
 
     #[test]

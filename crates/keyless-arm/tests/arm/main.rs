@@ -9,6 +9,7 @@ mod create;
 mod credentials;
 mod datastores;
 mod fake;
+mod jobs;
 mod reads;
 mod requests;
 mod resync;

@@ -59,6 +59,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::ListDatastores => read!(client.datastores(&workspace)),
         Operation::GetDatastore => read!(client.datastore(&workspace, "raw")),
         Operation::ListComputes => read!(client.computes(&workspace)),
+        Operation::ListJobs => read!(client.jobs(&workspace)),
         Operation::ListOnlineEndpoints => read!(client.online_endpoints(SUBSCRIPTION.parse().unwrap())),
         Operation::GetStorageAccount => read!(client.account(&account)),
         Operation::ListRoleAssignments => read!(client.role_assignments(account.arm())),
@@ -192,6 +193,7 @@ fn answer(operation: Operation) -> Value {
         | Operation::ListWorkspaces
         | Operation::ListDatastores
         | Operation::ListComputes
+        | Operation::ListJobs
         | Operation::ListOnlineEndpoints
         | Operation::ListRoleAssignments
         | Operation::ListAssignmentsOf

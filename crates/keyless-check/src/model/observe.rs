@@ -7,8 +7,8 @@ use jiff::{SignedDuration, Timestamp};
 use keyless_core::action::{Action, Grant};
 use keyless_core::catalog::{self, BLOB_READER};
 use keyless_core::desired::{
-    AuthMode, Because, DesiredAccount, DesiredDatastores, DesiredSharedKey, DesiredWorkspace, Enforcement, Fleet,
-    GrantScope, KeyDesired, Location, Need, PrincipalRef, Revision, ServiceGrants,
+    AuthMode, Because, DesiredAccount, DesiredDatastores, DesiredSharedKey, DesiredWorkspace, Drain, Enforcement,
+    Fleet, GrantScope, KeyDesired, Location, Need, PrincipalRef, Revision, ServiceGrants,
 };
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{PrincipalId, StorageAccountId, WorkspaceId};
@@ -118,6 +118,7 @@ impl Names {
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
             create: None,
+            drain: Drain::Wait,
             location: Location::default(),
         };
         let account = (want == Want::Back).then(|| DesiredAccount {
@@ -196,6 +197,7 @@ impl Names {
                 key_times: KeyTimes { key1: made, key2: made },
                 network: Network::default(),
                 location: "westeurope".to_owned(),
+                provisioning_state: Some("Succeeded".to_owned()),
             };
             part.account = Reading::known(Some(account), now);
         }
@@ -221,6 +223,10 @@ impl Names {
             if reads.computes.contains(id) {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
                 entry.computes = Reading::known(Vec::new(), now);
+            }
+            if reads.jobs.contains(id) {
+                let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
+                entry.jobs = Reading::known(Vec::new(), now);
             }
         }
         if reads.elsewhere {

@@ -227,6 +227,7 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
         | Finding::WorkspaceMissing { .. }
         | Finding::ScenarioMisplaced { .. }
         | Finding::Barrier { .. }
+        | Finding::Running { .. }
         | Finding::ForeignHolder { .. } => return None,
     })
 }
@@ -260,6 +261,11 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
         return None;
     }
     let kind = if until.is_some() { "waiting" } else { "unmet" };
+    let news = match check.gate {
+        // One job after the other is at work: which is no news.
+        Gate::Drained => why.split(':').next().unwrap_or_default().to_owned(),
+        _ => without_digits(why),
+    };
     let event = Event {
         gate: Some(check.gate.to_string()),
         why: Some(why.clone()),
@@ -267,7 +273,7 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
         until,
         ..of_action(about(Name::GateUnmet, level, plan), &step.action, &step.workspaces)
     };
-    Some((Topic::Gate(Some(step.action.clone()), Some(check.gate), format!("{kind} {}", without_digits(why))), event))
+    Some((Topic::Gate(Some(step.action.clone()), Some(check.gate), format!("{kind} {news}")), event))
 }
 
 /// A changed count or number of seconds is no news.

@@ -90,6 +90,8 @@ pub(crate) struct State {
     pub(crate) callers: BTreeMap<StorageAccountId, Vec<KeyCaller>>,
     /// What workspaces hold beside their own account.
     pub(crate) datastores: BTreeMap<WorkspaceId, Vec<Datastore>>,
+    /// What runs in workspaces.
+    pub(crate) jobs: BTreeMap<WorkspaceId, Vec<ObservedJob>>,
     /// Role assignments elsewhere in the subscription.
     pub(crate) other_assignments: u32,
     /// Rights that the controller lacks.
@@ -482,6 +484,9 @@ impl ReadArm for Cloud {
     async fn computes(&self, _: &WorkspaceId) -> Read<Vec<Compute>> {
         self.read("computes", |_| Vec::new()).await
     }
+    async fn jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
+        self.read("jobs", |state| state.jobs.get(id).cloned().unwrap_or_default()).await
+    }
     async fn online_endpoints(&self, _: SubscriptionId) -> Read<Vec<Endpoint>> {
         self.read("online_endpoints", |_| Vec::new()).await
     }
@@ -744,6 +749,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
             accept_one_way: None,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
+            drain: Drain::Wait,
             create: None,
             location: Location::default(),
         };

@@ -72,7 +72,8 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, step: &Step, foun
         let once = carried.insert(check.gate);
         found.demand(once, Rule::Carried, format!("gate {} is carried twice", check.gate));
     }
-    for gate in ALWAYS.iter().chain(of(&step.action, key_is_off, here)) {
+    let drained = super::drained::waits(&step.action, key_is_off, desired).then_some(&Gate::Drained);
+    for gate in ALWAYS.iter().chain(of(&step.action, key_is_off, here)).chain(drained) {
         found.demand(carried.contains(gate), Rule::Carried, format!("gate {gate} is not carried"));
     }
 }

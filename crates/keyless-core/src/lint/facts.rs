@@ -109,6 +109,7 @@ impl Facts<'_> {
             Some(true) => {
                 found.demand(step.effort == Effort::Tighten, Rule::Facts, "it tightens, for the key is on");
                 self.needs_work(workspace, |_| true, found);
+                super::drained::judge(workspace, self.desired, self.observed, found);
             }
         }
     }

@@ -5,7 +5,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::catalog::Level;
-use crate::desired::{AfterSuspend, AuthMode, DesiredSharedKey, Enforcement, GrantScope, Isolation, ServiceGrants};
+use crate::desired::{
+    AfterSuspend, AuthMode, DesiredSharedKey, Drain, Enforcement, GrantScope, Isolation, ServiceGrants,
+};
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 use crate::observed::StorageService;
 
@@ -141,6 +143,8 @@ object! {
         optional accept_stale_keys("acceptStaleKeys"): Acceptance,
         /// What is known not to work with identity-based access and is accepted.
         optional accept_incompatible("acceptIncompatible"): Vec<At<AcceptedIncompatibility>>,
+        /// Whether the switch to identity waits for jobs and compute instances at work; the fleet's default if left out.
+        optional drain("drain"): Drain,
         /// How it is made if it does not exist; it never is without this.
         optional create("create"): CreateSpec,
     }
@@ -337,6 +341,7 @@ object! {
     }
     elsewhere {
         "rollout" => "`rollout` is not offered yet",
+        "drain" => "`drain` belongs in the Fleet's `defaults` or on a Workspace document",
     }
 }
 
@@ -373,6 +378,8 @@ object! {
         optional watch("watch"): Duration,
         /// Whether own grants of principals that left every document are revoked; false if left out.
         optional prune("prune"): bool,
+        /// Whether switches to identity wait for jobs and compute instances at work; `wait` if left out.
+        optional drain("drain"): Drain,
     }
 }
 
@@ -521,6 +528,14 @@ words! {
         "wait" => ServiceGrants::Wait,
         "grant" => ServiceGrants::Grant,
         "accept" => ServiceGrants::Accept,
+    }
+}
+
+words! {
+    /// Whether a switch to identity waits for jobs and compute instances at work.
+    Drain as "Drain" {
+        "wait" => Drain::Wait,
+        "ignore" => Drain::Ignore,
     }
 }
 

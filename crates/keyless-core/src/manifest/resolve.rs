@@ -99,6 +99,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
         waits,
         enforcement: defaults.and_then(|d| d.enforcement).map_or(standard.enforcement, |given| given.value),
         prune: defaults.and_then(|d| d.prune).map_or(standard.prune, |given| given.value),
+        drain: defaults.and_then(|d| d.drain).map_or(standard.drain, |given| given.value),
         change_windows: spec.change_windows.iter().flat_map(values).filter_map(change_window).collect(),
         fight: spec.guard.as_ref().and_then(|guard| guard.value.fight.as_ref()).map_or(standard.fight, |fight| {
             let FightGuard { reversals, within } = standard.fight;
@@ -162,6 +163,7 @@ fn workspace(
         accept_one_way: acceptance(spec.accept_one_way.as_ref())?,
         accept_stale_keys: acceptance(spec.accept_stale_keys.as_ref())?,
         accept_incompatible: spec.accept_incompatible.iter().flat_map(values).map(accepted).collect::<Option<_>>()?,
+        drain: spec.drain.map_or(fleet.drain, |given| given.value),
         create: create(spec.create.as_ref())?,
         location: document.location.clone(),
     })

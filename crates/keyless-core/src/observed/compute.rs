@@ -22,4 +22,6 @@ pub struct Compute {
     pub compute_type: String,
     /// Its identities.
     pub identity: Identity,
+    /// `properties.properties.state`, which only compute instances have.
+    pub state: Option<String>,
 }

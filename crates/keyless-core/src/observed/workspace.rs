@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::id::{ManagedIdentityId, StorageAccountId, WorkspaceId};
 
-use super::{Compute, Datastore, Identity, Reading};
+use super::{Compute, Datastore, Identity, ObservedJob, Reading};
 
 /// A workspace, hub or project that stands on the account, or is declared to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,13 +17,20 @@ pub struct ObservedWorkspace {
     pub datastores: Reading<Vec<Datastore>>,
     /// Its computes.
     pub computes: Reading<Vec<Compute>>,
+    /// Its jobs that have not come to an end.
+    pub jobs: Reading<Vec<ObservedJob>>,
 }
 
 impl ObservedWorkspace {
     /// A workspace of which only the existence is known so far.
     #[must_use]
     pub fn unread() -> Self {
-        Self { workspace: Reading::NotRead, datastores: Reading::NotRead, computes: Reading::NotRead }
+        Self {
+            workspace: Reading::NotRead,
+            datastores: Reading::NotRead,
+            computes: Reading::NotRead,
+            jobs: Reading::NotRead,
+        }
     }
 }
 

@@ -158,6 +158,8 @@ pub enum Unseen {
     OwnRights(ArmId),
     /// How many role assignments a subscription has.
     AssignmentCount(SubscriptionId),
+    /// The jobs of a workspace whose switch does not wait for them.
+    Jobs(WorkspaceId),
 }
 
 impl fmt::Display for Unseen {
@@ -169,6 +171,7 @@ impl fmt::Display for Unseen {
             Self::Callers => f.write_str("who uses the key, by the storage resource logs"),
             Self::Policies(scope) => write!(f, "policies at {scope}"),
             Self::OwnRights(scope) => write!(f, "the controller's own rights at {scope}"),
+            Self::Jobs(id) => write!(f, "the jobs of {}", id.name()),
             Self::AssignmentCount(id) => write!(f, "the count of role assignments of subscription {id}"),
         }
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::action::Action;
 use crate::desired::{CreateKind, DesiredWorkspace, KeyDesired, PrincipalRef};
-use crate::gate::ReadSet;
+use crate::gate::{Gate, ReadSet};
 use crate::id::{PrincipalId, WorkspaceId};
 use crate::observed::Observed;
 
@@ -63,6 +63,9 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
                 reads.groups.extend(groups_rested_on(desired, observed, workspace));
                 reads.computes.insert(workspace.clone());
                 reads.identities.extend(identities_of_computes(observed, workspace));
+                if step.gates.iter().any(|check| check.gate == Gate::Drained) {
+                    reads.jobs.insert(workspace.clone());
+                }
             }
         }
         Action::CreateWorkspace { workspace, create } => {

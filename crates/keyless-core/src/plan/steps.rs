@@ -7,6 +7,7 @@
 mod barriers;
 mod create;
 mod datastores;
+mod drained;
 mod evidence;
 mod grants;
 mod holders;

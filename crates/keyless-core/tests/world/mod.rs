@@ -76,6 +76,8 @@ pub struct Truth {
     pub kind: WorkspaceKind,
     pub system: Option<PrincipalId>,
     pub computes: Vec<Compute>,
+    /// Jobs, and when each ends; without a time it never does.
+    pub jobs: Vec<(ObservedJob, Option<Timestamp>)>,
     pub datastores: Vec<Datastore>,
     pub more_accounts: BTreeSet<StorageAccountId>,
     pub location: String,
@@ -192,6 +194,7 @@ impl World {
             kind: WorkspaceKind::Default,
             system: Some(system),
             computes: Vec::new(),
+            jobs: Vec::new(),
             datastores: Vec::new(),
             more_accounts: BTreeSet::new(),
             location: "westeurope".to_owned(),
@@ -277,6 +280,7 @@ impl World {
                 workspace: Reading::known(Some(workspace), now),
                 datastores: Reading::known(truth.datastores.clone(), now),
                 computes: Reading::known(truth.computes.clone(), now),
+                jobs: Reading::known(truth.jobs.iter().map(|job| self.shown(job)).collect(), now),
             };
             observed.workspaces.insert(id.clone(), entry);
         }
@@ -374,6 +378,30 @@ impl World {
         let more = self.now.duration_since(seen).as_secs().max(0) / apart;
         let last = seen + SignedDuration::from_secs(more * apart);
         Agreement { first: seen, last, reads: 1 + u32::try_from(more).unwrap() }
+    }
+
+    /// A job as a list shows it now.
+    fn shown(&self, (job, ends): &(ObservedJob, Option<Timestamp>)) -> ObservedJob {
+        let over = ends.is_some_and(|at| at <= self.now);
+        ObservedJob { status: if over { "completed".to_owned() } else { job.status.clone() }, ..job.clone() }
+    }
+
+    /// When the next job ends.
+    fn next_end(&self) -> Option<Timestamp> {
+        let ends = self.workspaces.values().flat_map(|truth| &truth.jobs).filter_map(|(_, ends)| *ends);
+        ends.filter(|at| *at > self.now).min()
+    }
+
+    /// What runs in a workspace, in plain words.
+    pub fn at_work(&self, workspace: &WorkspaceId) -> Vec<String> {
+        let truth = &self.workspaces[workspace];
+        let over = |status: &str| ["Completed", "Failed", "Canceled"].contains(&status);
+        let jobs = truth.jobs.iter().filter(|(job, ends)| !over(&job.status) && ends.is_none_or(|at| at > self.now));
+        let instances = truth
+            .computes
+            .iter()
+            .filter(|compute| compute.compute_type == "ComputeInstance" && compute.state.as_deref() != Some("Stopped"));
+        jobs.map(|(job, _)| job.name.clone()).chain(instances.map(|instance| instance.name.clone())).collect()
     }
 
     fn sas_traffic(&self, to: Timestamp, count: u64) -> Traffic {
@@ -513,6 +541,7 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
                 accept_one_way: None,
                 accept_stale_keys: None,
                 accept_incompatible: BTreeMap::new(),
+                drain: Drain::Wait,
                 create: None,
                 location: Location::default(),
             };
@@ -572,6 +601,21 @@ pub fn caller(service: StorageService, signed: Signed, made_from: Option<&str>, 
     }
 }
 
+/// A job in this status.
+pub fn job(name: &str, status: &str) -> ObservedJob {
+    ObservedJob { name: name.to_owned(), job_type: "Command".to_owned(), status: status.to_owned() }
+}
+
+/// A compute instance in this state.
+pub fn instance(name: &str, state: Option<&str>) -> Compute {
+    Compute {
+        name: name.to_owned(),
+        compute_type: "ComputeInstance".to_owned(),
+        identity: Identity::default(),
+        state: state.map(str::to_owned),
+    }
+}
+
 /// A blob datastore on the account.
 pub fn stored(name: &str, credentials: DatastoreCredentials) -> Datastore {
     let form = DatastoreForm { kind: "AzureBlob".to_owned(), space: Some(name.to_owned()), ..DatastoreForm::default() };
@@ -611,6 +655,8 @@ pub fn converge(world: &mut World, desired: &KeyDesired, mut each: impl FnMut(&W
             taken.push(step.action.clone());
         } else if let Some(at) = plan.wakes_at() {
             world.advance(at.max(world.now + SignedDuration::from_secs(1)));
+        } else if let Some(at) = world.next_end() {
+            world.advance(at);
         } else {
             return taken;
         }

@@ -75,6 +75,10 @@ const BELOW: [(&str, &[(&str, &str)]); 5] = [
             ("POST", "/datastores/{}/listSecrets"),
             ("GET", "/computes"),
             ("GET", "/computes/{}"),
+            ("POST", "/computes/{}/start"),
+            ("POST", "/computes/{}/stop"),
+            ("GET", "/jobs"),
+            ("GET", "/jobs/{}"),
             ("GET", "/onlineEndpoints"),
             ("GET", "/onlineEndpoints/{}"),
             ("POST", "/resyncKeys"),
@@ -129,7 +133,7 @@ impl Target<'_> {
 
     /// Whether the answer has pages.
     pub(crate) fn is_list(&self) -> bool {
-        const PAGED: [&str; 14] = [
+        const PAGED: [&str; 15] = [
             "/subscriptions",
             "/resourceGroups",
             "/storageAccounts",
@@ -137,6 +141,7 @@ impl Target<'_> {
             "/userAssignedIdentities",
             "/datastores",
             "/computes",
+            "/jobs",
             "/onlineEndpoints",
             "/roleAssignments",
             "/roleDefinitions",

@@ -39,6 +39,7 @@ pub(super) fn render(estate: &Estate, cast: &Cast, covers: &Covers, dice: &mut D
             resources.extend(part.computes.iter().map(|compute| view.compute(compute, dice)));
             resources.push(view.service_grant(dice));
             resources.extend(view.workloads());
+            resources.extend(view.jobs());
         }
     }
     for cover in &covers.grants {

@@ -14,6 +14,7 @@ mod eligibilities;
 mod entry;
 mod faults;
 mod inventory;
+mod jobs;
 mod keys;
 mod locks;
 mod logs;

@@ -409,6 +409,7 @@ impl Noted {
             Finding::Incompatible { workspace, id: _, found: _, accepted: _ } => {
                 ("incompatible", Some(workspace), None) //
             }
+            Finding::Running { workspace, what: _ } => ("running", Some(workspace), None),
             Finding::Contradiction { what: _ } => ("contradiction", None, None),
             Finding::Fought { setting, fight: _ } => match setting {
                 Setting::SharedKey => ("fought", None, None),

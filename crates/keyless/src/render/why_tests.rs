@@ -79,6 +79,7 @@ impl Case {
             service_grants: ServiceGrants::Wait,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
+            drain: Drain::Wait,
             datastores: DesiredDatastores::Unmanaged,
             accept_one_way: None,
             create: None,
@@ -113,6 +114,7 @@ impl Case {
             workspace: Reading::known(Some(own), now()),
             datastores: Reading::NotRead,
             computes: Reading::known(Vec::new(), now()),
+            jobs: Reading::known(Vec::new(), now()),
         };
         observed.workspaces.insert(workspace(), entry);
         for n in 1..=2 {
@@ -267,6 +269,7 @@ fn an_identity_that_was_made_again() {
         name: "cpu-cluster".to_owned(),
         compute_type: "AmlCompute".to_owned(),
         identity: Identity { system: Some(id(2)), ..Identity::default() },
+        state: None,
     };
     case.observed.workspaces.get_mut(&workspace()).unwrap().computes = Reading::known(vec![compute], now());
     let old = id(3);

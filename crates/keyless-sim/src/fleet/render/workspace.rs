@@ -170,7 +170,7 @@ impl View<'_> {
                 identity.as_ref().map_or(Value::Null, |identity| {
                     json!({"type": "UserAssigned", "userAssignedIdentities": assigned([identity].into_iter())})
                 }),
-                json!({"vmSize": "STANDARD_DS3_V2", "state": "Running",
+                json!({"vmSize": "STANDARD_DS3_V2", "state": "Running", "idleTimeBeforeShutdown": "PT15M",
                        "createdBy": {"userId": owner, "userOrgId": self.estate.tenant},
                        "personalComputeInstanceSettings": {"assignedUser": {"objectId": owner, "tenantId": self.estate.tenant}}}),
             ),
@@ -213,6 +213,30 @@ impl View<'_> {
             age_days: self.workspace.age_days,
         }
         .render(self.estate, dice)
+    }
+
+    /// A job that is long over, and one that runs at the start and ends before any grant is old enough to switch on.
+    pub(super) fn jobs(&self) -> Vec<Value> {
+        const FIRST_JOB_RUNS: &str = "12m";
+        let identity = self.part.computes.iter().find_map(|compute| match &compute.form {
+            ComputeForm::ClusterWithSystemIdentity { principal_id } => Some(principal_id),
+            ComputeForm::ClusterWithIdentities(identities) => identities.first().map(|own| &own.principal_id),
+            ComputeForm::Instance { .. } => None,
+        });
+        let Some(identity) = identity else { return Vec::new() };
+        let id = &self.workspace.id;
+        let old = json!({
+            "id": format!("{id}/jobs/train-0"), "name": "train-0",
+            "type": "Microsoft.MachineLearningServices/workspaces/jobs",
+            "properties": {"jobType": "Command", "displayName": "train-0", "experimentName": "Default",
+                "isArchived": false, "status": "Completed"},
+        });
+        let running = json!({
+            "id": format!("{id}/providers/Keyless.Sim/jobs/train-1"), "type": "Keyless.Sim/jobs",
+            "properties": {"workspace": id, "name": "train-1", "principalId": identity, "runsFor": FIRST_JOB_RUNS,
+                "dataActions": ["Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"]},
+        });
+        vec![old, running]
     }
 
     pub(super) fn workloads(&self) -> Vec<Value> {
