@@ -117,6 +117,7 @@ impl Names {
             accept_one_way: None,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
+            drain: keyless_core::desired::Drain::Wait,
             create: None,
             location: Location::default(),
         };
@@ -220,6 +221,10 @@ impl Names {
             if reads.computes.contains(id) {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
                 entry.computes = Reading::known(Vec::new(), now);
+            }
+            if reads.jobs.contains(id) {
+                let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
+                entry.jobs = Reading::known(Vec::new(), now);
             }
         }
         if reads.elsewhere {
