@@ -117,6 +117,7 @@ impl Names {
             accept_one_way: None,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
+            drain: keyless_core::desired::Drain::Wait,
             create: None,
             drain: Drain::Wait,
             location: Location::default(),
