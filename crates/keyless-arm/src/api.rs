@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_core::desired::{AuthMode, Create, DatastorePlace};
 use keyless_core::id::{
-    ArmId, AssignmentName, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
+    ArmId, AssignmentName, LogAnalyticsId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId,
+    WorkspaceId,
 };
 use keyless_core::observed::{
-    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock,
-    OwnRight, PrincipalType, RoleAssignment, RoleDefinition, StorageService, Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers, KeyDetails,
+    KeyUsage, Lock, OwnRight, PrincipalType, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
@@ -96,6 +97,15 @@ pub trait ReadArm: Send + Sync {
         from: Timestamp,
         to: Timestamp,
     ) -> Read<KeyDetails>;
+    /// Who called an account in `from..to`, by the storage resource logs in a Log Analytics workspace: whoever signed with a
+    /// key or a SAS, and whoever was refused. An answer that is not whole is an error.
+    async fn key_callers(
+        &self,
+        logs: &LogAnalyticsId,
+        account: &StorageAccountId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyCallers>;
     /// The object id of a user-assigned managed identity.
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>>;
     /// How long Azure has asked to read nothing in this subscription; zero if it has not.

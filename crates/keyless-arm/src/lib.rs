@@ -23,6 +23,7 @@ pub mod error;
 mod governor;
 mod headers;
 mod lift;
+mod logs;
 mod lro;
 pub mod operation;
 mod own;

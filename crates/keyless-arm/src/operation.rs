@@ -122,6 +122,14 @@ operations! {
         &["Microsoft.Insights/eventtypes/values/Read"];
     /// The same metric of one service, split by call.
     GetServiceUsage = "get service usage", Metrics, &[200], &["Microsoft.Insights/metrics/read"];
+    /// Who called, by the storage resource logs. The rights are optional; those of the tables are named by the
+    /// documentation of access to Log Analytics (MicrosoftDocs/azure-monitor-docs `articles/azure-monitor/logs/manage-access.md`).
+    QueryCallers = "query callers", LogQueries, &[200],
+        &["Microsoft.OperationalInsights/workspaces/query/read",
+          "Microsoft.OperationalInsights/workspaces/query/StorageBlobLogs/read",
+          "Microsoft.OperationalInsights/workspaces/query/StorageFileLogs/read",
+          "Microsoft.OperationalInsights/workspaces/query/StorageQueueLogs/read",
+          "Microsoft.OperationalInsights/workspaces/query/StorageTableLogs/read"];
     /// A user-assigned managed identity.
     GetManagedIdentity = "get managed identity", ManagedIdentities, &[200],
         &["Microsoft.ManagedIdentity/userAssignedIdentities/read"];

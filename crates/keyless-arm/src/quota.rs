@@ -108,6 +108,7 @@ pub(crate) enum Provider {
     Authorization,
     Insights,
     ManagedIdentity,
+    OperationalInsights,
 }
 
 /// Which quota a call falls under.

@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
+use keyless_core::id::{
+    ArmId, LogAnalyticsId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
+};
 use keyless_core::observed::{
-    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock,
-    OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers, KeyDetails,
+    KeyUsage, Lock, OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 
@@ -193,6 +195,16 @@ impl ReadArm for Client {
 
     async fn own_identity(&self) -> Option<PrincipalId> {
         self.pipeline.tokens.token().await.ok().and_then(|token| own::object_id(&token))
+    }
+
+    async fn key_callers(
+        &self,
+        logs: &LogAnalyticsId,
+        account: &StorageAccountId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyCallers> {
+        self.logged_callers(logs, account, from, to).await
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {

@@ -34,6 +34,8 @@ pub enum Interface {
     Metrics,
     /// The activity log.
     ActivityLog,
+    /// Queries of logs.
+    LogQueries,
     /// User-assigned managed identities.
     ManagedIdentities,
     /// Subscriptions.
@@ -55,6 +57,7 @@ impl Interface {
         Self::Locks,
         Self::Metrics,
         Self::ActivityLog,
+        Self::LogQueries,
         Self::ManagedIdentities,
         Self::Subscriptions,
         Self::Resources,
@@ -74,6 +77,7 @@ impl Interface {
             Self::Locks => "locks",
             Self::Metrics => "metrics",
             Self::ActivityLog => "activityLog",
+            Self::LogQueries => "logQueries",
             Self::ManagedIdentities => "managedIdentities",
             Self::Subscriptions => "subscriptions",
             Self::Resources => "resources",
@@ -110,6 +114,7 @@ impl ApiVersions {
             Interface::Locks => &["2016-09-01"],
             Interface::Metrics => &["2024-02-01", "2019-07-01", "2018-01-01"],
             Interface::ActivityLog => &["2015-04-01"],
+            Interface::LogQueries => &["2017-10-01"],
             Interface::ManagedIdentities => &["2023-01-31", "2018-11-30"],
             Interface::Subscriptions => &["2022-12-01", "2020-01-01"],
             Interface::Resources => &["2025-04-01", "2024-11-01", "2020-06-01"],

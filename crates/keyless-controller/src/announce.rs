@@ -106,7 +106,14 @@ impl Book {
         let book = self.keys.entry(plan.account_id.clone()).or_default();
         let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
         let moving = plan.standing() == Standing::Ready;
-        let current = topics(plan, moving, &book.named);
+        let mut current = topics(plan, moving, &book.named);
+        // The logs may be out of reach for a while; what was told with names is not told again without.
+        current.retain(|topic, _| match topic {
+            Topic::Denied(hour, service, api, signed, false) => {
+                !book.topics.contains_key(&Topic::Denied(*hour, *service, api.clone(), *signed, true))
+            }
+            _ => true,
+        });
         let mut events = Vec::new();
         book.topics.retain(|topic, told| {
             let keep = current.contains_key(topic)

@@ -26,6 +26,7 @@ use crate::fights::Fights;
 use crate::fleet::{FleetPlan, look_over};
 use crate::mark::StateDir;
 use crate::memory::{Growth, Memory};
+use crate::notes::Notes;
 use crate::observe::Observer;
 use crate::rest::Patience;
 use crate::sparing::Sparing;
@@ -98,6 +99,8 @@ pub(crate) struct Shared {
     pub(crate) who: Who,
     /// What is fought over.
     pub(crate) fights: Fights,
+    /// What the next process is left.
+    pub(crate) notes: Notes,
     /// The revision in force now, for passes that began under an older one.
     pub(crate) revision: Mutex<Revision>,
 }
@@ -131,8 +134,8 @@ impl Controller {
         let book = Mutex::new(Book::new(options.alert_reminder));
         let revision = Mutex::new(Revision(String::new()));
         let who = Who::new(Arc::clone(&sparing) as Arc<dyn ReadArm>, options.interval);
-        let fights = Fights::default();
-        let shared = Shared { observer, sparing, write, state_dir, sink, status, book, who, fights, revision };
+        let (fights, notes) = (Fights::default(), Notes::default());
+        let shared = Shared { observer, sparing, write, state_dir, sink, status, book, who, fights, notes, revision };
         let shared = Arc::new(shared);
         Self { options, shared, boot }
     }

@@ -227,6 +227,9 @@ pub struct Event {
     /// How many requests.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<u64>,
+    /// Who made them, as far as the storage resource logs tell: addresses, programs, and object ids where a token came along.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub callers: Option<String>,
     /// `converged`, `ready`, `waiting` or `blocked`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub standing: Option<&'static str>,
@@ -283,6 +286,7 @@ impl Event {
             authentication: None,
             hour: None,
             requests: None,
+            callers: None,
             standing: None,
             steps: None,
             elapsed_ms: None,
@@ -351,6 +355,7 @@ impl Sink for LogSink {
                     authentication = event.authentication,
                     hour = event.hour.map(tracing::field::display),
                     requests = event.requests,
+                    callers = event.callers,
                     standing = event.standing,
                     steps = event.steps,
                     elapsed_ms = event.elapsed_ms,

@@ -10,8 +10,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keyless_arm::api::{Answer, ReadArm};
 use keyless_arm::error::ArmError;
-use keyless_core::id::StorageAccountId;
-use keyless_core::observed::{KeyDetails, KeyUsage, Reading, ServiceUse, Signed, StorageService, Traffic, WatchFrom};
+use keyless_core::id::{LogAnalyticsId, StorageAccountId};
+use keyless_core::observed::{
+    KeyCallers, KeyDetails, KeyUsage, Reading, ServiceUse, Signed, StorageService, Traffic, WatchFrom,
+};
 use tokio::time::Instant;
 
 use crate::failed::failed;
@@ -20,10 +22,10 @@ use crate::failed::failed;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     /// How long the names behind a shut gate are told again without a new read: an hour.
-    names: Duration,
+    pub(crate) names: Duration,
     /// How often it is asked who was refused: every five minutes one request for each watched account, and four more where
     /// somebody was.
-    watch: Duration,
+    pub(crate) watch: Duration,
     /// Metrics come by the minute, so a window must hold one.
     shortest: Duration,
 }
@@ -47,6 +49,8 @@ struct Kept {
     names: Option<(Instant, Duration, Reading<KeyDetails>)>,
     /// With the start of the window they are about.
     denials: Option<(Instant, Timestamp, Reading<KeyDetails>)>,
+    /// With where they are from and the length of the window they are about.
+    callers: Option<(Instant, LogAnalyticsId, Duration, Reading<KeyCallers>)>,
 }
 
 /// A window of time.
@@ -81,6 +85,35 @@ impl Evidence {
         let known = matches!(names, Reading::Known { .. }).then(|| (Instant::now(), idle, names.clone()));
         self.kept().entry(account.clone()).or_default().names = known;
         names
+    }
+
+    /// Who called within `length` before `now`, the server's time, by the resource logs. While the account is watched they
+    /// are asked as often as who was refused, for what is told there is about the last minutes.
+    pub(crate) async fn callers(
+        &self,
+        read: &dyn ReadArm,
+        logs: &LogAnalyticsId,
+        account: &StorageAccountId,
+        Window { from, to }: Window,
+        for_as_long: Duration,
+    ) -> Reading<KeyCallers> {
+        let length = Duration::try_from(to.duration_since(from)).unwrap_or_default();
+        let kept = self.kept().get(account).and_then(|kept| kept.callers.clone());
+        if let Some((since, of, about, callers)) = kept
+            && of == *logs
+            && about == length
+            && since.elapsed() < for_as_long
+        {
+            return callers;
+        }
+        let callers = match read.key_callers(logs, account, from, to).await {
+            Ok(Answer { value, at, request_id: _ }) => Reading::known(value, at),
+            Err(error) => failed(&error),
+        };
+        let known =
+            matches!(callers, Reading::Known { .. }).then(|| (Instant::now(), logs.clone(), length, callers.clone()));
+        self.kept().entry(account.clone()).or_default().callers = known;
+        callers
     }
 
     /// Who was refused since the account is watched. `now` is the server's time.

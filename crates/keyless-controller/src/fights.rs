@@ -2,17 +2,19 @@
 //!
 //! A reversal is: a write of ours changed something, the setting was seen as it should be, and then it differs again while
 //! the files say the same. What did not take at all is none, for growing pauses deal with it ([`crate::memory`]), and a
-//! grant that turned out to be there all along takes its reversal back, for lists lag. A restart forgets the counts.
+//! grant that turned out to be there all along takes its reversal back, for lists lag. The counts outlive the process
+//! ([`crate::notes`]): what was set back while none ran is a reversal too.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use keyless_core::desired::{DesiredAccount, DesiredWorkspace, Enforcement, FightGuard, KeyDesired, Location};
-use keyless_core::id::{PrincipalId, StorageAccountId, WorkspaceId};
+use keyless_core::desired::{DesiredAccount, DesiredWorkspace, KeyDesired, Location};
+use keyless_core::id::{PrincipalId, StorageAccountId};
 use keyless_core::pass::{Report, WriteResult};
 use keyless_core::plan::{Drift, Fight, Finding, Plan};
 use keyless_core::setting::Setting;
+use uuid::Uuid;
 
 use crate::clock::{earlier, later};
 
@@ -26,43 +28,31 @@ pub(crate) struct Fights {
     identity: Mutex<Option<PrincipalId>>,
 }
 
-/// What the documents of one account say, wherever in a file they stand: a change of it lifts a hold.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Words {
-    account: Option<DesiredAccount>,
-    workspaces: BTreeMap<WorkspaceId, DesiredWorkspace>,
-    enforcement: Enforcement,
-    fight: FightGuard,
-}
-
-/// One setting that this process has set.
-#[derive(Debug)]
-struct Bout {
-    words: Words,
+/// One setting that keyless has set, and who set it back.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Bout {
+    /// What the documents of the account say, in short: a change of it lifts a hold.
+    pub(crate) words: Uuid,
     /// Whether a write of ours stands and has not been set back yet.
-    set: bool,
+    pub(crate) set: bool,
     /// Whether it was seen as it should be since.
-    right: bool,
-    reversals: Vec<Timestamp>,
+    pub(crate) right: bool,
+    pub(crate) reversals: Vec<Timestamp>,
     /// Who was named for it, the latest last.
-    names: Vec<String>,
-    held_until: Option<Timestamp>,
+    pub(crate) names: Vec<String>,
+    pub(crate) held_until: Option<Timestamp>,
 }
 
-impl Words {
-    fn of(desired: &KeyDesired) -> Self {
-        let KeyDesired { revision: _, fleet, account_id: _, account, workspaces, unplaced: _ } = desired;
-        let account = account.clone().map(|account| DesiredAccount { location: Location::default(), ..account });
-        let placeless = |(id, workspace): (&WorkspaceId, &DesiredWorkspace)| {
-            (id.clone(), DesiredWorkspace { location: Location::default(), ..workspace.clone() })
-        };
-        Self {
-            account,
-            workspaces: workspaces.iter().map(placeless).collect(),
-            enforcement: fleet.enforcement,
-            fight: fleet.fight,
-        }
-    }
+/// Of what the documents of one account say, wherever in a file they stand. Equal words give an equal id, in every process
+/// of one version of this program; the text itself is long, and nobody else reads it.
+fn words_of(desired: &KeyDesired) -> Uuid {
+    let KeyDesired { revision: _, fleet, account_id: _, account, workspaces, unplaced: _ } = desired;
+    let account = account.clone().map(|account| DesiredAccount { location: Location::default(), ..account });
+    let placeless =
+        |workspace: &DesiredWorkspace| DesiredWorkspace { location: Location::default(), ..workspace.clone() };
+    let workspaces: Vec<DesiredWorkspace> = workspaces.values().map(placeless).collect();
+    let text = format!("{account:?} {workspaces:?} {:?} {:?}", fleet.enforcement, fleet.fight);
+    Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes())
 }
 
 impl Fights {
@@ -76,11 +66,11 @@ impl Fights {
         let Some(bouts) = keys.get_mut(&plan.account_id) else { return false };
         let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
         let drifting: BTreeSet<Setting> = plan.drift.iter().filter_map(Drift::setting).collect();
-        let words = Words::of(desired);
+        let words = words_of(desired);
         let mut began = false;
         bouts.retain(|_, bout| bout.words == words);
         for (setting, bout) in bouts.iter_mut() {
-            let guard = bout.words.fight;
+            let guard = desired.fleet.fight;
             let watched = bout.set || bout.held_until.is_some();
             if !drifting.contains(setting) {
                 bout.right |= complete;
@@ -111,7 +101,7 @@ impl Fights {
                 let read_back = matches!(write.result, WriteResult::Applied { .. });
                 let right = read_back && !matches!(setting, Setting::Role(..));
                 let fresh = || Bout {
-                    words: Words::of(desired),
+                    words: words_of(desired),
                     set: true,
                     right,
                     reversals: Vec::new(),
@@ -155,7 +145,7 @@ impl Fights {
         let identity = *self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keys = self.keys();
         let Some(bouts) = keys.get_mut(&desired.account_id) else { return BTreeMap::new() };
-        let words = Words::of(desired);
+        let words = words_of(desired);
         let over = |bout: &Bout| matches!((bout.held_until, now), (Some(until), Some(now)) if until <= now);
         bouts.retain(|_, bout| bout.words == words && !over(bout));
         let identity = identity.map(|id| format!(", identity {id}")).unwrap_or_default();
@@ -172,6 +162,20 @@ impl Fights {
             Some((setting.clone(), fight))
         };
         bouts.iter().filter_map(fight).collect()
+    }
+
+    /// The counts of all accounts, for the next process.
+    pub(crate) fn noted(&self) -> BTreeMap<StorageAccountId, BTreeMap<Setting, Bout>> {
+        self.keys().clone()
+    }
+
+    /// Takes in the counts of the last process. Those of this one go first; a hold that is over ends by itself.
+    pub(crate) fn recall(&self, key: &StorageAccountId, bouts: BTreeMap<Setting, Bout>) {
+        let mut keys = self.keys();
+        let known = keys.entry(key.clone()).or_default();
+        for (setting, bout) in bouts {
+            known.entry(setting).or_insert(bout);
+        }
     }
 
     /// Forgets accounts that no document asks about any more.

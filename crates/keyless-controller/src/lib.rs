@@ -1,5 +1,6 @@
 //! The acting part of keyless: watches the desired state, observes, carries out one step at a time, queues and alerts.
 
+mod agreements;
 pub mod announce;
 mod barriers;
 mod clock;
@@ -16,6 +17,7 @@ mod kept;
 pub mod mark;
 mod membership;
 pub mod memory;
+mod notes;
 pub mod observe;
 pub mod queue;
 mod rest;

@@ -6,7 +6,7 @@
 //! end, and only if every write of the process is settled. A crash leaves the mark off, which costs waiting, never safety.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io::{self, Read as _, Write};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -94,6 +94,31 @@ impl StateDir {
     pub fn settle(&self) -> io::Result<()> {
         self.check_lock()?;
         self.mark.set()
+    }
+
+    /// Replaces a file in the directory as a whole.
+    ///
+    /// # Errors
+    /// What the system said, or that the directory was replaced: the file would be another process's.
+    pub(crate) fn keep(&self, name: &str, content: &[u8]) -> io::Result<()> {
+        self.check_lock()?;
+        write_durably(&self.path.join(name), content)
+    }
+
+    /// A file of the directory, up to one byte more than `most`; `None` if it is not there.
+    ///
+    /// # Errors
+    /// What the system said.
+    pub(crate) fn kept(&self, name: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
+        let file = match File::open(self.path.join(name)) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let mut content = Vec::new();
+        let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
+        file.take(most).read_to_end(&mut content)?;
+        Ok(Some(content))
     }
 
     fn check_lock(&self) -> io::Result<()> {

@@ -8,12 +8,14 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keyless_core::action::Action;
 use keyless_core::desired::AuthMode;
-use keyless_core::id::{AssignmentName, PrincipalId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{Account, Again, History, KeyTimes, KeysTaken, Reading, WatchCause, WatchFrom};
+use keyless_core::id::{AssignmentName, StorageAccountId, WorkspaceId};
+use keyless_core::observed::{Account, Again, History, KeyTimes, KeysTaken, Reading, Shown, WatchCause, WatchFrom};
 use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
 use keyless_core::plan::{Finding, Limits, Refusal};
 
+use crate::agreements::{Agreements, Row};
 use crate::clock::{DATE_GRAIN, later};
+use crate::notes::Noted;
 
 /// How the waits between tries of a refused action grow: doubling from the first to the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,8 +72,8 @@ struct KeyMemory {
     /// As the last read told.
     key_times: KeyTimes,
     keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
-    /// Since when every read has shown a principal (first) in a group (second).
-    member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
+    /// How often what is young was shown, and who in which group.
+    agreements: Agreements,
     /// First names of grants that Azure cannot tell from other assignments'.
     clashing: BTreeSet<AssignmentName>,
 }
@@ -124,27 +126,39 @@ impl Memory {
         History {
             key_on_since: memory.key_on_since,
             keys_taken: memory.keys_taken.clone(),
-            member_since: memory.member_since.clone(),
+            member_since: memory.agreements.member_since(),
+            agreements: memory.agreements.told(),
             watch: memory.watch,
         }
     }
 
-    /// Takes in which groups a principal is in: since when counts from the first of an unbroken row of reads that show it.
-    pub(crate) fn saw_groups(
+    /// Takes in what a read showed of what is young, of this account.
+    pub(crate) fn agree(&self, key: &StorageAccountId, take_in: impl FnOnce(&mut Agreements)) {
+        take_in(&mut self.keys().entry(key.clone()).or_default().agreements);
+    }
+
+    /// What of it the next process may use.
+    pub(crate) fn noted(&self) -> BTreeMap<StorageAccountId, Noted> {
+        let noted = |(key, memory): (&StorageAccountId, &KeyMemory)| {
+            let (shown, keys_taken) = (memory.agreements.noted(), memory.keys_taken.clone());
+            (key.clone(), Noted { shown, keys_taken, bouts: BTreeMap::new() })
+        };
+        self.keys().iter().map(noted).collect()
+    }
+
+    /// Takes in what the last process left of one account; what this one knows goes first.
+    pub(crate) fn recall(
         &self,
         key: &StorageAccountId,
-        principal: PrincipalId,
-        reading: &Reading<BTreeSet<PrincipalId>>,
-        now: Option<Timestamp>,
+        shown: BTreeMap<Shown, Row>,
+        keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
+        bridged: Duration,
     ) {
-        let Reading::Known { value, at } = reading else { return };
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
-        memory.member_since.retain(|(member, group), _| *member != principal || value.contains(group));
-        for group in value {
-            // As above: a membership must not count as older than it is.
-            let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
-            memory.member_since.entry((principal, *group)).or_insert_with(since);
+        memory.agreements.recall(shown, bridged);
+        for (workspace, taken) in keys_taken {
+            memory.keys_taken.entry(workspace).or_insert(taken);
         }
     }
 

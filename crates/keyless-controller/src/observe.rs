@@ -17,11 +17,12 @@ use keyless_core::desired::KeyDesired;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    AccessAt, Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails,
-    KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
+    AccessAt, Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers,
+    KeyDetails, KeyUsage, Lock, Observed, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
+use crate::agreements::Moment;
 use crate::barriers::BarrierReader;
 use crate::clock::{ServerClock, earlier};
 use crate::evidence::{Evidence, Pace, Window};
@@ -105,6 +106,7 @@ enum Piece {
     Locks(Reading<Vec<Lock>>),
     KeyUsage(Reading<KeyUsage>),
     KeyDetails(Reading<KeyDetails>),
+    KeyCallers(Reading<KeyCallers>),
     Denials(Reading<KeyDetails>),
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
     Endpoints(Reading<Vec<Endpoint>>),
@@ -181,6 +183,7 @@ impl Observer {
             locks,
             key_usage,
             key_details,
+            key_callers,
             denials,
             endpoints,
             identities,
@@ -253,6 +256,9 @@ impl Observer {
         if *key_details {
             let group = if self.clock.last().is_some() { &mut first } else { &mut last };
             group.push(Box::pin(self.key_details(ask)));
+        }
+        if *key_callers {
+            last.push(Box::pin(self.key_callers(ask.desired)));
         }
         if *denials {
             last.push(Box::pin(self.denials(ask.desired)));
@@ -351,6 +357,19 @@ impl Observer {
         Piece::KeyDetails(self.evidence.names(&*self.read, account, window, idle, keep).await)
     }
 
+    /// Over the longer of the two windows in which somebody may have to be named.
+    async fn key_callers(&self, desired: &KeyDesired) -> Piece {
+        let key = &desired.account_id;
+        let Some(logs) = desired.log_analytics() else { return Piece::KeyCallers(Reading::NotRead) };
+        let Some(now) = self.clock.last() else { return Piece::KeyCallers(timeless()) };
+        let window = Window { from: earlier(now, desired.key_idle().max(desired.fleet.waits.watch)), to: now };
+        let Pace { names, watch, .. } = Pace::of(desired.fleet.waits.metrics_lag);
+        let watched_from = earlier(now, desired.fleet.waits.watch);
+        let watched = self.memory.watch(key).is_some_and(|from| from.at > watched_from);
+        let for_as_long = if watched { watch } else { names };
+        Piece::KeyCallers(self.evidence.callers(&*self.read, logs, key, window, for_as_long).await)
+    }
+
     async fn denials(&self, desired: &KeyDesired) -> Piece {
         let key = &desired.account_id;
         let (Some(watch), Some(now)) = (self.memory.watch(key), self.clock.last()) else {
@@ -427,6 +446,13 @@ impl Observer {
         }
     }
 
+    /// What a list of assignments at an account shows is counted, for a pass over the account of `desired`.
+    fn saw_assignments(&self, desired: &KeyDesired, place: &StorageAccountId, reading: &Reading<Vec<RoleAssignment>>) {
+        let Reading::Known { value, at } = reading else { return };
+        let (moment, waits) = (Moment::of(*at, &self.clock), &desired.fleet.waits);
+        self.memory.agree(&desired.account_id, |counts| counts.saw_assignments(place, value, moment, waits));
+    }
+
     fn assemble(&self, ask: Ask<'_>, pieces: Vec<Piece>) -> Observed {
         let key = &ask.desired.account_id;
         let mut part = Observed::unread(key.clone(), Timestamp::MIN);
@@ -445,6 +471,7 @@ impl Observer {
                     entry(&mut part, id).computes = reading;
                 }
                 Piece::Assignments(reading, roles) => {
+                    self.saw_assignments(ask.desired, key, &reading);
                     part.assignments = reading;
                     part.roles = roles;
                 }
@@ -452,10 +479,14 @@ impl Observer {
                     part.assignments_by_id.insert(id, reading);
                 }
                 Piece::AccessAt(id, access) => {
+                    self.saw_assignments(ask.desired, &id, &access.assignments);
                     part.access_at.insert(id, access);
                 }
                 Piece::Groups(id, reading) => {
-                    self.memory.saw_groups(key, id, &reading, self.clock.now());
+                    if let Reading::Known { value, at } = &reading {
+                        let (moment, waits) = (Moment::of(*at, &self.clock), &ask.desired.fleet.waits);
+                        self.memory.agree(key, |counts| counts.saw_groups(id, value, moment, waits));
+                    }
                     part.groups.insert(id, reading);
                 }
                 Piece::Eligibilities(id, reading) => {
@@ -472,6 +503,9 @@ impl Observer {
                 }
                 Piece::KeyDetails(reading) => {
                     part.key_details = reading;
+                }
+                Piece::KeyCallers(reading) => {
+                    part.key_callers = reading;
                 }
                 Piece::Denials(reading) => {
                     part.denials = reading;

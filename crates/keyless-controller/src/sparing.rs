@@ -14,10 +14,12 @@ use jiff::Timestamp;
 use keyless_arm::api::{Read, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_arm::stored::StoredDatastore;
-use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
+use keyless_core::id::{
+    ArmId, LogAnalyticsId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
+};
 use keyless_core::observed::{
-    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyDetails, KeyUsage, Lock,
-    OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
+    Account, Change, ChangesOf, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers, KeyDetails,
+    KeyUsage, Lock, OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::time::Instant;
@@ -216,6 +218,17 @@ impl ReadArm for Sparing {
     ) -> Read<KeyDetails> {
         let of = format!("{service} {}", account.arm().folded());
         self.refusals.ask("service usage", of, self.read.service_usage(account, service, from, to)).await
+    }
+
+    /// The right is the workspace's, so one refusal speaks for all accounts.
+    async fn key_callers(
+        &self,
+        logs: &LogAnalyticsId,
+        account: &StorageAccountId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyCallers> {
+        self.refusals.ask("callers", logs.arm().folded(), self.read.key_callers(logs, account, from, to)).await
     }
 
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {

@@ -24,6 +24,8 @@ use crate::daemon::{Boot, Controller, Feed, Options, Shared, Stopped, failure_of
 use crate::event::{Event, Level, Name};
 use crate::execute::Passed;
 use crate::index::Index;
+use crate::membership;
+use crate::notes::{Noted, Notes, PACE, When};
 use crate::queue::{Queue, Reason, Start};
 use crate::rest::{Patience, Rest};
 use crate::view::View;
@@ -33,6 +35,10 @@ const STOP_WITHIN: Duration = Duration::from_secs(9);
 
 /// A due time is never nearer than this, so that an answer without progress is not asked for in a tight loop.
 const BREATH: Duration = Duration::from_millis(100);
+
+/// A gap in the reads over a restart that is bridged, unless two intervals are longer. Design decision: twice as long as
+/// one process may rest on what it read of a principal's groups.
+const BRIDGED: Duration = membership::KEPT_FOR.saturating_mul(2);
 
 struct PassEnd {
     key: StorageAccountId,
@@ -66,6 +72,8 @@ pub(crate) struct Loop {
     /// With patience the loop ends once every account has come to rest.
     patience: Option<Patience>,
     rests: BTreeMap<StorageAccountId, Rest>,
+    /// Whether what the last process left was taken in.
+    recalled: bool,
     /// Whether a pass broke off in a way that leaves its write in the dark.
     broken: bool,
 }
@@ -96,6 +104,7 @@ impl Loop {
             passes: 0,
             patience,
             rests: BTreeMap::new(),
+            recalled: false,
             broken: false,
         }
     }
@@ -256,6 +265,7 @@ impl Loop {
     fn searched(&mut self, desired: Arc<Desired>, index: Index) {
         self.searching = false;
         let now = Instant::now();
+        self.recall();
         let current = self.desired.clone().unwrap_or(desired);
         let events = lock(&self.shared.book).searched(&index, &current.revision.0, now);
         self.shared.emit(events);
@@ -314,6 +324,7 @@ impl Loop {
         };
         let stopped = matches!(&passed, Passed::Finished(report) if report.ended == Ended::Stopped);
         self.shared.note(&key, plan, failure.as_deref(), stopped);
+        self.write_notes(When::After(PACE.min(self.options.interval)));
         if !self.queue.knows(&key) {
             // Dropped meanwhile.
             return;
@@ -373,6 +384,43 @@ impl Loop {
         self.queue.request(&key, Instant::now() + wait, Reason::Retry);
     }
 
+    /// Takes in what the last process left, once the server's time is known and before any pass.
+    fn recall(&mut self) {
+        let (Some(now), Some(desired)) = (self.shared.observer.clock().now(), &self.desired) else { return };
+        if std::mem::replace(&mut self.recalled, true) {
+            return;
+        }
+        let noted = match Notes::read(&self.shared.state_dir, &desired.fleet.owner, now) {
+            Ok(noted) => noted,
+            Err(error) => {
+                let why = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
+                tracing::warn!(error = %format!("{error}{why}"), "what the last process remembered is not used; that costs waiting");
+                return;
+            }
+        };
+        let bridged = BRIDGED.max(self.options.interval.saturating_mul(2));
+        for (key, Noted { shown, keys_taken, bouts }) in noted {
+            self.shared.observer.memory().recall(&key, shown, keys_taken, bridged);
+            self.shared.fights.recall(&key, bouts);
+        }
+    }
+
+    /// Keeps for the next process what only watching tells.
+    fn write_notes(&self, when: When) {
+        let (Some(now), Some(desired)) = (self.shared.observer.clock().now(), &self.desired) else { return };
+        // What the last process left is not to be overwritten unread.
+        if !self.recalled {
+            return;
+        }
+        self.shared.notes.write(&self.shared.state_dir, &desired.fleet.owner, now, when, || {
+            let mut noted = self.shared.observer.memory().noted();
+            for (key, bouts) in self.shared.fights.noted() {
+                noted.entry(key).or_default().bouts = bouts;
+            }
+            noted
+        });
+    }
+
     fn at_rest(&self) -> bool {
         let (Some(_), Some(view)) = (&self.patience, &self.view) else { return false };
         !self.searching
@@ -394,6 +442,7 @@ impl Loop {
         }
         let abandoned = self.running.values().any(Option::is_some);
         self.tasks.abort_all();
+        self.write_notes(When::AtTheEnd);
         let booted = self.boot_until().is_none() && !self.boot.needed;
         let settled = !abandoned && booted && !self.broken && self.shared.observer.memory().is_settled();
         if !settled {

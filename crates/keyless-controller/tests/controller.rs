@@ -1,6 +1,8 @@
 //! The whole controller on a cloud in memory: it converges, stays, survives, waits and stops.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[path = "cloud/agreements.rs"]
+mod agreements;
 #[path = "cloud/back.rs"]
 mod back;
 mod cloud;

@@ -13,8 +13,9 @@ use cloud::*;
 use jiff::SignedDuration;
 use keyless_controller::event::Name;
 use keyless_controller::mark::StateDir;
-use keyless_core::desired::AuthMode;
-use keyless_core::observed::{Signed, hour};
+use keyless_core::desired::{AuthMode, Desired};
+use keyless_core::id::LogAnalyticsId;
+use keyless_core::observed::{KeyCaller, Signed, StorageService, hour};
 use rig::Rig;
 
 fn settled_state() -> tempfile::TempDir {
@@ -138,4 +139,83 @@ async fn the_users_behind_a_shut_gate_are_named_and_read_once_an_hour() {
     assert!(hours >= 1);
     assert!(reads(&cloud, "service_usage") - asked <= 4 * (hours + 1));
     assert!(cloud.key_on("stone"));
+}
+
+/// The resource logs of the account name one caller.
+fn logged(cloud: &Cloud, refused: bool, at: jiff::Timestamp) {
+    let caller = KeyCaller {
+        service: StorageService::File,
+        signed: Signed::AccountKey,
+        made_from: None,
+        operation: "GetFile".to_owned(),
+        refused,
+        outcome: "Success".to_owned(),
+        address: "10.1.0.4".to_owned(),
+        agent: "nightly-mount/2".to_owned(),
+        object: None,
+        app: None,
+        requests: 3,
+        first: at,
+        last: at,
+    };
+    cloud.lock().callers.insert(account_id("stone"), vec![caller]);
+}
+
+fn with_logs(mut desired: Desired) -> Desired {
+    let id = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/logs"
+    );
+    desired.fleet.log_analytics = Some(LogAnalyticsId::parse(&id).unwrap());
+    desired
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_resource_logs_name_who_holds_the_key_on_and_are_asked_once_an_hour() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let users_until = cloud.now() + SignedDuration::from_hours(400);
+    cloud.lock().key_users.insert(account_id("stone"), users_until);
+    logged(&cloud, false, cloud.now());
+    let rig = Rig::start(&cloud, dir.path(), with_logs(desired("1", AuthMode::Identity, &["ml-a", "ml-b"])));
+    rig.until("a named caller", |_| {
+        let named = |why: &String| why.contains("the resource logs name 10.1.0.4 (nightly-mount/2): file GetFile");
+        rig.told(Name::GateUnmet).iter().any(|event| event.why.as_ref().is_some_and(named))
+    })
+    .await;
+    // The switch of the workspaces is watched for a day, with shorter pauses.
+    let watched = cloud.now() + SignedDuration::from_hours(25);
+    while cloud.now() <= watched {
+        rig.passes(60).await;
+    }
+    let (asked, began) = (reads(&cloud, "key_callers"), cloud.now());
+    rig.passes(120).await;
+    let hours = u64::try_from(cloud.now().duration_since(began).as_mins()).unwrap() / 60;
+    let asked = reads(&cloud, "key_callers") - asked;
+    assert!(hours >= 1 && asked >= 1 && asked <= hours + 1, "{asked} in {hours} hours");
+    assert!(cloud.key_on("stone"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_refused_is_named_once_the_logs_know_and_unreadable_logs_are_told() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), with_logs(desired("1", AuthMode::Identity, &["ml-a", "ml-b"])));
+    rig.converged("1").await;
+    assert_eq!(reads(&cloud, "key_callers"), 0, "nobody is to be named");
+    let now = cloud.now();
+    cloud.lock().forbidden.insert("key_callers");
+    cloud.lock().refused.push((account_id("stone"), now, Signed::AccountKey, 3));
+    rig.until("a refusal without names", |_| !rig.told(Name::KeyUserDenied).is_empty()).await;
+    assert_eq!(rig.told(Name::KeyUserDenied)[0].callers, None);
+    rig.until("the logs cannot be read", |_| !rig.told(Name::ObserveIncomplete).is_empty()).await;
+    let why = rig.told(Name::ObserveIncomplete)[0].why.clone().unwrap();
+    assert!(why.starts_with("who uses the key, by the storage resource logs could not be read"), "{why}");
+    cloud.lock().forbidden.clear();
+    logged(&cloud, true, now);
+    rig.until("a name", |_| rig.told(Name::KeyUserDenied).len() == 2).await;
+    let callers = rig.told(Name::KeyUserDenied)[1].callers.clone().unwrap();
+    assert!(callers.starts_with("10.1.0.4 (nightly-mount/2): file GetFile 3 times, last at "), "{callers}");
+    // What was told with a name is not told again without.
+    cloud.lock().down.insert("key_callers");
+    rig.passes(30).await;
+    assert_eq!(rig.told(Name::KeyUserDenied).len(), 2);
+    assert!(!cloud.key_on("stone"));
 }

@@ -337,7 +337,7 @@ async fn reversals_that_are_far_apart_are_no_fight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_restart_forgets_the_count() {
+async fn a_restart_keeps_the_count() {
     let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
     let rig = Rig::start(&cloud, dir.path(), with_fight("1", Duration::from_secs(24 * 3600)));
     rig.converged("1").await;
@@ -345,10 +345,48 @@ async fn a_restart_forgets_the_count() {
     let writes = cloud.calls().len();
     assert!(rig.stop().await.settled);
     let rig = Rig::start(&cloud, dir.path(), with_fight("1", Duration::from_secs(24 * 3600)));
+    rig.passes(30).await;
+    assert_eq!(cloud.calls().len(), writes, "it is held on");
+    let told = rig.told(Name::FightDetected);
+    assert!(told.len() == 1 && told[0].why.as_deref().unwrap().contains("3 times since"), "{told:?}");
+    assert_eq!(told[0].changed_by.as_deref(), Some("corrector@example.com"));
+    let _ = rig.stop().await;
+    // Another word in the documents lifts it, also from one process to the next.
+    let word = with_key(
+        with_fight("2", Duration::from_secs(24 * 3600)),
+        "stone",
+        keyless_core::desired::DesiredSharedKey::Disabled,
+    );
+    let rig = Rig::start(&cloud, dir.path(), word);
     until_off(&rig).await;
     assert_eq!(cloud.calls().len(), writes + 1);
-    assert_eq!(fight(&cloud, &rig, "corrector@example.com").await, 2, "and then counts anew");
-    assert_eq!(rig.told(Name::FightDetected).len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_set_back_while_no_process_runs_is_counted_and_a_lost_file_begins_anew() {
+    for lost in [false, true] {
+        let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+        let mut fought = 0;
+        for _ in 0..5 {
+            let rig = Rig::start(&cloud, dir.path(), with_fight("1", Duration::from_secs(24 * 3600)));
+            rig.passes(3).await;
+            rig.until("it has come to rest", |snapshot| {
+                let standing = snapshot.accounts[&account_id("stone")].standing();
+                matches!(standing, Some(Standing::Converged | Standing::Blocked))
+            })
+            .await;
+            rig.passes(1).await;
+            fought += rig.told(Name::FightDetected).len();
+            let _ = rig.stop().await;
+            if lost {
+                std::fs::remove_file(dir.path().join("notes.json")).unwrap();
+            }
+            if !cloud.key_on("stone") {
+                turn_on(&cloud, "corrector@example.com", SignedDuration::ZERO);
+            }
+        }
+        assert_eq!(fought > 0, !lost, "{:?}", cloud.calls());
+    }
 }
 
 #[tokio::test(start_paused = true)]

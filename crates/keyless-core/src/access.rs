@@ -9,6 +9,7 @@
 
 mod cover;
 mod denial;
+mod evidence;
 mod judge;
 mod orphan;
 mod path;
@@ -17,6 +18,7 @@ mod question;
 
 pub use cover::Cover;
 pub use denial::{Denial, Hit};
+pub use evidence::Evidence;
 pub use judge::{Answer, cover, direct_cover, effective_cover, judge};
 pub use orphan::{Orphan, orphans};
 pub use path::{Path, Trust};

@@ -12,7 +12,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::catalog::{Scenario, find_scenarios};
-use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
+use crate::id::{
+    ArmId, LogAnalyticsId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
+};
 use crate::observed::{PrincipalType, StorageService};
 
 pub use create::{Create, CreateKind, Isolation, Parts};
@@ -64,6 +66,8 @@ pub struct Fleet {
     pub paused: bool,
     /// SAS traffic that is known and accepted, by account and service.
     pub accept_sas: Vec<SasAcceptance>,
+    /// Where the storage resource logs of accounts are that do not say: they name callers, and decide nothing.
+    pub log_analytics: Option<LogAnalyticsId>,
 }
 
 /// After how many reversals within which time a setting is left alone, and for how long.
@@ -93,6 +97,7 @@ impl Default for Fleet {
             fight: FightGuard::default(),
             paused: false,
             accept_sas: Vec::new(),
+            log_analytics: None,
         }
     }
 }
@@ -114,6 +119,8 @@ pub struct Waits {
     pub role_propagation: Duration,
     /// How old a grant at management-group scope, or to a managed identity through a group, must be. Default 24 h.
     pub group_propagation: Duration,
+    /// How many reads in a row have to show a young grant, 1 to 10. Default 2; design decision.
+    pub agreeing_reads: u32,
     /// How long nobody may have signed with the key. Default 7 d.
     pub key_idle: Duration,
     /// How long the key must have been back on before a workspace uses it. Default 2 min; no public number.
@@ -138,6 +145,7 @@ impl Default for Waits {
         Self {
             role_propagation: Duration::from_secs(15 * MINUTE),
             group_propagation: Duration::from_secs(24 * HOUR),
+            agreeing_reads: 2,
             key_idle: Duration::from_secs(7 * 24 * HOUR),
             key_effect: Duration::from_secs(2 * MINUTE),
             metrics_lag: Duration::from_secs(15 * MINUTE),
@@ -388,6 +396,8 @@ pub struct DesiredAccount {
     pub accept_unknown_key_use: Option<Acceptance>,
     /// Steps whose undo is barred are accepted until then.
     pub accept_one_way: Option<Acceptance>,
+    /// Where this account's storage resource logs are; outranks the fleet's.
+    pub log_analytics: Option<LogAnalyticsId>,
     /// Where the document stands.
     pub location: Location,
 }
@@ -482,6 +492,13 @@ impl KeyDesired {
 }
 
 impl KeyDesired {
+    /// Where the storage resource logs of this account are, if the files say.
+    #[must_use]
+    pub fn log_analytics(&self) -> Option<&LogAnalyticsId> {
+        let own = self.account.as_ref().and_then(|account| account.log_analytics.as_ref());
+        own.or(self.fleet.log_analytics.as_ref())
+    }
+
     /// What is accepted of this account's SAS traffic, ended or not: for which services (none named: for all), and by whom.
     pub fn accepted_sas(&self) -> impl Iterator<Item = (&BTreeSet<StorageService>, &Acceptance)> {
         static ALL: BTreeSet<StorageService> = BTreeSet::new();

@@ -240,6 +240,8 @@ pub struct ReadSet {
     pub key_usage: bool,
     /// The same metric by service and call.
     pub key_details: bool,
+    /// Who called with what, by the storage resource logs.
+    pub key_callers: bool,
     /// Who was refused what since the account is watched.
     pub denials: bool,
     /// The online endpoints of the workspaces on the account.
@@ -275,6 +277,7 @@ impl ReadSet {
             locks,
             key_usage,
             key_details,
+            key_callers,
             denials,
             endpoints,
             identities,
@@ -295,6 +298,7 @@ impl ReadSet {
         self.locks |= locks;
         self.key_usage |= key_usage;
         self.key_details |= key_details;
+        self.key_callers |= key_callers;
         self.denials |= denials;
         self.endpoints |= endpoints;
         self.identities.extend(identities);

@@ -330,6 +330,22 @@ resource_id!(
     |name| !name.is_empty()
 );
 
+resource_id!(
+    /// The id of a Log Analytics workspace.
+    ///
+    /// Source of the name's rule: MicrosoftDocs/azure-docs
+    /// `articles/azure-resource-manager/management/resource-name-rules.md`.
+    LogAnalyticsId,
+    "microsoft.operationalinsights/workspaces",
+    "Log Analytics workspace",
+    |name| {
+        (4..=63).contains(&name.len())
+            && !name.starts_with('-')
+            && !name.ends_with('-')
+            && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    }
+);
+
 macro_rules! guid_id {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

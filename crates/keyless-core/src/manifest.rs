@@ -11,8 +11,10 @@
 mod across;
 mod check;
 mod condition;
+mod count;
 mod datastores;
 mod documents;
+mod evidence;
 mod hint;
 pub mod import;
 mod kinds;
@@ -20,7 +22,6 @@ mod needs;
 mod node;
 mod problem;
 mod resolve;
-mod reversals;
 mod scalar;
 mod schema;
 mod source;

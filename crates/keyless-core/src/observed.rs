@@ -5,8 +5,10 @@
 
 mod access;
 mod account;
+mod agreement;
 mod assignment;
 mod barriers;
+mod callers;
 mod change;
 mod compute;
 mod datastore;
@@ -32,8 +34,10 @@ use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId,
 pub use crate::reading::{Cause, Reading};
 pub use access::AccessAt;
 pub use account::{Account, SharedKeyAccess};
+pub use agreement::{Agreement, Shown};
 pub use assignment::{PrincipalType, RoleAssignment};
 pub use barriers::{BarrierReads, Barriers, OwnRight};
+pub use callers::{KeyCaller, KeyCallers};
 pub use change::{Caller, CallerKind, Change, ChangedTo, ChangesOf};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials, DatastoreForm, is_system_name};
@@ -87,6 +91,8 @@ pub struct Observed {
     pub key_usage: Reading<KeyUsage>,
     /// The same by service and call; read where the key is in use.
     pub key_details: Reading<KeyDetails>,
+    /// Who called with what, by the storage resource logs; read where somebody is to be named. Nothing is decided by it.
+    pub key_callers: Reading<KeyCallers>,
     /// Who was refused what since the account is watched.
     pub denials: Reading<KeyDetails>,
     /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
@@ -120,6 +126,7 @@ impl Observed {
             locks: Reading::NotRead,
             key_usage: Reading::NotRead,
             key_details: Reading::NotRead,
+            key_callers: Reading::NotRead,
             denials: Reading::NotRead,
             endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
@@ -147,6 +154,7 @@ impl Observed {
             locks,
             key_usage,
             key_details,
+            key_callers,
             denials,
             endpoints,
             identities,
@@ -188,6 +196,7 @@ impl Observed {
         self.locks.absorb(locks);
         self.key_usage.absorb(key_usage);
         self.key_details.absorb(key_details);
+        self.key_callers.absorb(key_callers);
         self.denials.absorb(denials);
         self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
@@ -215,6 +224,7 @@ impl Observed {
             locks,
             key_usage,
             key_details,
+            key_callers,
             denials,
             endpoints,
             identities,
@@ -265,6 +275,9 @@ impl Observed {
         }
         if *key_details {
             self.key_details = Reading::NotRead;
+        }
+        if *key_callers {
+            self.key_callers = Reading::NotRead;
         }
         if *denials {
             self.denials = Reading::NotRead;

@@ -3,6 +3,7 @@
 //! Pure, total and deterministic: equal arguments give equal plans, and time comes in with the observation. A plan is
 //! recomputed from fresh facts after each step; nothing resumes one. Read `plan::steps` for the order, `plan::gates` for the rules.
 
+mod callers;
 mod fight;
 pub mod finding;
 mod gates;
@@ -19,9 +20,9 @@ use jiff::Timestamp;
 use crate::action::{Action, Effort};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
-use crate::id::{ArmId, AssignmentName, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
+use crate::id::{ArmId, AssignmentName, LogAnalyticsId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{
-    Cause, DatastoreCredentials, Observed, ObservedAuthMode, ServiceFlags, SharedKeyAccess, StorageService,
+    Cause, DatastoreCredentials, KeyCaller, Observed, ObservedAuthMode, ServiceFlags, SharedKeyAccess, StorageService,
     WorkspaceKind,
 };
 use crate::setting::Setting;
@@ -350,6 +351,15 @@ pub enum Finding {
     },
     /// Who uses the key that is to go off.
     KeyUse(KeyUse),
+    /// Who called with the key or a SAS, or was refused, as the storage resource logs tell it.
+    KeyCaller(KeyCaller),
+    /// The metric shows use of the key that the storage resource logs do not tell of.
+    Unlogged {
+        /// Of which services; none where the metric by service is not known.
+        services: BTreeSet<StorageService>,
+        /// Where the logs are.
+        workspace: LogAnalyticsId,
+    },
     /// Requests signed with the key that were refused: they may be anybody's, and hold nothing.
     KeyRefused {
         /// How many.
@@ -457,6 +467,8 @@ impl fmt::Display for Finding {
                 write!(f, "{}: {principal}: {why}", workspace.name())
             }
             Self::KeyUse(one) => one.fmt(f),
+            Self::KeyCaller(caller) => finding::caller(caller, f),
+            Self::Unlogged { services, workspace } => finding::unlogged(services, workspace, f),
             Self::KeyRefused { requests, hours, off } => {
                 let hours = finding::plural(*hours, "hour");
                 write!(f, "{requests} requests signed with the key were refused in {hours}: they may be anybody's")?;
@@ -527,6 +539,8 @@ impl Plan {
             | Finding::Fought { .. }
             | Finding::Incompatible { .. } => false,
             Finding::KeyUse(_)
+            | Finding::KeyCaller(_)
+            | Finding::Unlogged { .. }
             | Finding::KeyRefused { .. }
             | Finding::Accepted(_)
             | Finding::KeyByService { .. }

@@ -78,6 +78,9 @@ struct Truth {
     members: BTreeSet<(usize, usize)>,
     /// Since when a membership was seen, if it was.
     seen: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
+    /// How often reads showed an assignment, by its name, and a membership.
+    shown: BTreeMap<AssignmentName, Agreement>,
+    shown_members: BTreeMap<(PrincipalId, PrincipalId), Agreement>,
 }
 
 /// A small world, with much of it about the principal and the role in question.
@@ -217,7 +220,26 @@ fn random(dice: &mut Dice, who: usize, asked: RoleId) -> Truth {
             }
         }
     }
-    Truth { assignments, roles, denies, members, seen }
+    let agreement = |dice: &mut Dice| {
+        let [a, b] = [0; 2].map(|_: i64| *dice.pick(&[0_i64, 10, 440, 449, 450, 451, 900, 3600]));
+        let ago = |seconds| now() - SignedDuration::from_secs(seconds);
+        Agreement { first: ago(a.max(b)), last: ago(a.min(b)), reads: 1 + u32::try_from(dice.below(3)).unwrap() }
+    };
+    let assignments: Vec<RoleAssignment> = assignments;
+    let (mut shown, mut shown_members) = (BTreeMap::new(), BTreeMap::new());
+    for assignment in &assignments {
+        if dice.once_in(2) {
+            shown.insert(assignment.name, agreement(dice));
+        }
+    }
+    for (pair, first) in &seen {
+        // As a rule by every read since the first.
+        let row = if dice.once_in(4) { agreement(dice) } else { Agreement { first: *first, last: now(), reads: 9 } };
+        if !dice.once_in(6) {
+            shown_members.insert(*pair, row);
+        }
+    }
+    Truth { assignments, roles, denies, members, seen, shown, shown_members }
 }
 
 /// What is known of it: everything, or without some of it.
@@ -244,6 +266,18 @@ fn observe(truth: &Truth, blind: Blind, role: RoleId) -> Observed {
         observed.groups.insert(principal(n), Reading::known(shown, now()));
     }
     observed.history.member_since = truth.seen.clone();
+    for assignment in &truth.assignments {
+        let (made, shown) = (assignment.created_on.max(assignment.updated_on), truth.shown.get(&assignment.name));
+        if let (Some(made), Some(agreement)) = (made, shown) {
+            let at = StorageAccountId::parse(&account()).unwrap();
+            let shown = Shown::Assignment { at, id: assignment.id.clone(), made };
+            observed.history.agreements.insert(shown, *agreement);
+        }
+    }
+    for ((principal, group), agreement) in &truth.shown_members {
+        let shown = Shown::Member { principal: *principal, group: *group };
+        observed.history.agreements.insert(shown, *agreement);
+    }
     match blind {
         Blind::Nothing => {}
         Blind::Assignments(unread) => observed.assignments = lost(unread),
@@ -327,7 +361,30 @@ fn works(truth: &Truth, who: usize, assignment: &RoleAssignment) -> Result<i64, 
     let high = scope == "/" || scope.contains("microsoft.management");
     let person = kind(who) == PrincipalType::User;
     let wait = if high || (!direct && !person) { 24 * 3600 } else { 15 * 60 };
-    Ok(youngest.as_second() + wait)
+    let old_enough = youngest.as_second() + wait;
+    // Two reads, half a quarter of an hour apart, with others in between or not; of what is two hours old nobody asks them.
+    let now = now().as_second();
+    let mut agreed = i64::MIN;
+    let of_assignment =
+        (times.into_iter().flatten().max().map(Timestamp::as_second), truth.shown.get(&assignment.name));
+    let mut proofs = vec![of_assignment];
+    if !direct {
+        let proof = truth.shown_members.get(&(principal(who), assignment.principal));
+        proofs.push((proof.map(|proof| proof.first.as_second()), proof));
+    }
+    for (began, proof) in proofs {
+        let began = began.unwrap_or(now);
+        if began + 7200 <= now {
+            continue;
+        }
+        let (first, last, reads) = match proof {
+            Some(proof) => (proof.first.as_second(), proof.last.as_second(), proof.reads),
+            None => (now, now, 1),
+        };
+        let enough = if reads < 2 || last < first + 450 { (last + 225).max(first + 450).max(now + 1) } else { last };
+        agreed = agreed.max(enough.min(began + 7200));
+    }
+    Ok(old_enough.max(agreed))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -425,7 +482,7 @@ fn told_apart(truth: &Truth, id: PrincipalId) -> bool {
 
 fn said(cover: &Cover) -> Option<Expect> {
     Some(match cover {
-        Cover::Covered { works_at } => Expect::Covered(works_at.map(|at| at.as_second())),
+        Cover::Covered { works_at, .. } => Expect::Covered(works_at.map(|at| at.as_second())),
         Cover::Missing { data_actions, conditional: false } => Expect::Missing(data_actions.clone()),
         Cover::Missing { data_actions, conditional: true } => Expect::Conditional(data_actions.clone()),
         Cover::Denied { by } => Expect::Denied { certain: by.certain },

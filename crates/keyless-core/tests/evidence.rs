@@ -198,3 +198,128 @@ fn whoever_is_refused_after_the_key_went_off_is_told_with_what_is_likely_behind_
     observed.now = at + SignedDuration::from_secs(DAY);
     assert!(!wants(&observed));
 }
+
+/// An account whose key somebody uses, with logs that the files name.
+fn logged(world: &mut World) -> KeyDesired {
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    desired.fleet.log_analytics = Some(logs());
+    desired
+}
+
+#[test]
+fn whoever_holds_the_key_on_is_named_by_the_resource_logs() {
+    let mut world = World::new();
+    let desired = logged(&mut world);
+    world.key_user_until = Some(world.now - SignedDuration::from_secs(DAY));
+    world.callers = vec![caller(StorageService::File, Signed::AccountKey, Some("key2"), start())];
+    let text = show(&look(&world, &desired));
+    let named =
+        "; the resource logs name 10.1.0.4 (nightly-mount/2): file GetFile 7 times, last at 2026-11-23T09:00:00Z";
+    assert!(text.contains(named), "{text}");
+    assert!(
+        text.contains("! the resource logs name 10.1.0.4 (nightly-mount/2): file GetFile with the account key (key2)")
+    );
+    // Asked only where the files say where they are, and only while somebody is to be named.
+    let mut observed = world.observe(&desired);
+    observed.key_callers = Reading::NotRead;
+    let wants = |desired: &KeyDesired, observed: &Observed| {
+        plan::plan(desired, observed, &Limits::default(), Look::Everything).wants.key_callers
+    };
+    assert!(wants(&desired, &observed));
+    let mut elsewhere = desired.clone();
+    elsewhere.fleet.log_analytics = None;
+    assert!(!wants(&elsewhere, &observed));
+    world.key_user_until = None;
+    let mut observed = world.observe(&desired);
+    observed.key_callers = Reading::NotRead;
+    assert!(!wants(&desired, &observed), "nobody to name");
+}
+
+#[test]
+fn the_logs_of_an_account_outrank_those_of_the_fleet() {
+    let mut world = World::new();
+    let mut desired = logged(&mut world);
+    declare_account(&mut desired, DesiredSharedKey::Disabled);
+    assert_eq!(desired.log_analytics(), Some(&logs()));
+    let own = LogAnalyticsId::parse(&logs().as_str().replace("/logs", "/own-logs")).unwrap();
+    desired.account.as_mut().unwrap().log_analytics = Some(own.clone());
+    assert_eq!(desired.log_analytics(), Some(&own));
+}
+
+#[test]
+fn a_sas_is_told_by_what_is_certain_of_it_and_opens_nothing() {
+    for (made_from, words) in
+        [(Some("key1"), "with a SAS made from key1"), (None, "with a SAS of which the logs do not tell what signed it")]
+    {
+        let mut world = World::new();
+        let mut desired = logged(&mut world);
+        world.sas_by_service.insert(StorageService::Blob, 7);
+        world.callers = vec![caller(StorageService::Blob, Signed::Sas, made_from, start())];
+        let plan = look(&world, &desired);
+        assert!(plan.next().is_none(), "{}", show(&plan));
+        assert!(show(&plan).contains(words), "{}", show(&plan));
+        // Somebody answers for it: the key may go, and what it is made from is told.
+        accept_in_fleet(&mut desired, account_id().as_str(), &[], world.now + SignedDuration::from_secs(60));
+        let plan = look(&world, &desired);
+        assert!(plan.next().is_some());
+        assert!(show(&plan).contains(words), "{}", show(&plan));
+    }
+}
+
+#[test]
+fn logs_that_cannot_be_read_or_tell_nothing_are_told_and_hold_nothing() {
+    let mut world = World::new();
+    let desired = logged(&mut world);
+    world.key_user_until = Some(world.now - SignedDuration::from_secs(DAY));
+    let plan = look(&world, &desired);
+    assert_eq!(plan.standing(), Standing::Waiting);
+    let silent = "the resource logs in logs tell nothing of the use of file that the metric shows";
+    assert!(show(&plan).contains(silent), "{}", show(&plan));
+    let mut observed = world.observe(&desired);
+    observed.key_callers = Reading::unknown("the answer is partial");
+    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    assert_eq!(plan.standing(), Standing::Waiting, "they decide nothing");
+    let unseen = "who uses the key, by the storage resource logs could not be read, and nothing waits for it";
+    assert!(show(&plan).contains(unseen), "{}", show(&plan));
+    assert!(!show(&plan).contains(silent), "what could not be read is not missing");
+}
+
+#[test]
+fn whoever_is_refused_is_named_by_the_rows_of_that_hour() {
+    let mut world = World::new();
+    let desired = logged(&mut world);
+    let at = world.now - SignedDuration::from_secs(3_600);
+    world.watch = Some(WatchFrom { at, because: WatchCause::KeyOff });
+    world.key = SharedKeyAccess::Disallowed;
+    let traffic = Traffic { count: 5, last: Some(start()), grains: BTreeMap::from([(hour(at), 5)]) };
+    world.denied = vec![ServiceUse {
+        service: Some(StorageService::File),
+        api: "Unknown".to_owned(),
+        signed: Signed::AccountKey,
+        refused: true,
+        traffic,
+    }];
+    let refused = |last: Timestamp, address: &str| {
+        let one = caller(StorageService::File, Signed::AccountKey, None, last);
+        let outcome = "KeyBasedAuthenticationNotPermitted".to_owned();
+        KeyCaller { refused: true, outcome, address: address.to_owned(), ..one }
+    };
+    let within = hour(at) + SignedDuration::from_secs(120);
+    let served = caller(StorageService::File, Signed::AccountKey, None, within);
+    world.callers = vec![
+        refused(within, "10.1.0.5"),
+        refused(hour(at) - SignedDuration::from_secs(1), "10.1.0.6"),
+        KeyCaller { address: "10.1.0.7".to_owned(), ..served },
+    ];
+    let plan = look(&world, &desired);
+    let denied = plan.findings.iter().find_map(|finding| match finding {
+        plan::Finding::KeyUserDenied(denied) => Some(denied.callers.clone()),
+        _ => None,
+    });
+    let named = format!("10.1.0.5 (nightly-mount/2): file GetFile 7 times, last at {within}");
+    assert_eq!(denied, Some(vec![named]), "{}", show(&plan));
+    let mut observed = world.observe(&desired);
+    observed.key_callers = Reading::NotRead;
+    assert!(plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters).wants.key_callers);
+}

@@ -42,6 +42,7 @@ spec:
   acceptSas: {reason: partner uploads, owner: ada, until: 2027-01-31T00:00:00Z}
   acceptUnknownKeyUse: {reason: no metrics here, owner: ada, until: 2027-01-31T00:00:00Z}
   acceptOneWay: {reason: agreed, owner: ada, until: 2027-01-31T00:00:00Z}
+  evidence: {logAnalytics: {workspace: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs-fraud}}
 ---
 apiVersion: keyless.dev/v1
 kind: AccessProfile
@@ -65,13 +66,14 @@ spec:
   scope:
     subscriptions: [3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90]
     exclude: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-sandbox]
-  defaults: {enforcement: observe, rolePropagation: 20m, groupPropagation: 36h, keyIdle: 14d, keyEffect: 3m, metricsLag: 30m, lateWrite: 6m, watch: 2d, prune: true}
+  defaults: {enforcement: observe, rolePropagation: 20m, groupPropagation: 36h, agreeingReads: 3, keyIdle: 14d, keyEffect: 3m, metricsLag: 30m, lateWrite: 6m, watch: 2d, prune: true}
   acceptSas:
   - {accounts: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-fraud], services: [blob], reason: exports, owner: ada, until: 2027-01-31T00:00:00Z}
   changeWindows:
     - {days: [Mon, Tue], from: "09:00", to: "17:00"}
     - {from: "00:00", to: "24:00"}
   guard: {paused: true, fight: {reversals: 5, within: 2h}}
+  evidence: {logAnalytics: {workspace: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs}}
 "#;
 
 fn accept(files: &[SourceFile]) -> Accepted {
@@ -171,6 +173,9 @@ fn an_account_keeps_all_it_says_and_takes_its_own_name() {
                 until: 2027-01-31T00:00:00Z,
             },
         ),
+        log_analytics: Some(
+            /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs-fraud,
+        ),
         location: Location {
             path: "all.yaml",
             line: 25,
@@ -198,6 +203,7 @@ fn the_fleet_keeps_all_it_says() {
         waits: Waits {
             role_propagation: 1200s,
             group_propagation: 129600s,
+            agreeing_reads: 3,
             key_idle: 1209600s,
             key_effect: 180s,
             metrics_lag: 1800s,
@@ -241,6 +247,9 @@ fn the_fleet_keeps_all_it_says() {
                 },
             },
         ],
+        log_analytics: Some(
+            /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs,
+        ),
     }
     "#);
 }

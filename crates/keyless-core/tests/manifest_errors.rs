@@ -73,6 +73,10 @@ fn every_error_of_every_file_is_named_in_one_run() {
     duplicate-key.yaml:9:3: duplicate field `authMode`, first at line 7
     duplicate-name.yaml:11:18: duplicate `metadata.name` of a Workspace: `same-name`, first at duplicate-name.yaml:4:18
     duplicate-resource-id.yaml:13:15: duplicate `resourceId` of a Workspace: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourcegroups/rg-ml/providers/microsoft.machinelearningservices/workspaces/same-workspace`, first at duplicate-resource-id.yaml:6:15
+    logs-of-no-workspace.yaml:8:28: missing field `workspace` in `spec.evidence.logAnalytics`
+    logs-of-no-workspace.yaml:8:29: unknown field `workspaceId` in `spec.evidence.logAnalytics` (hint: it is called `workspace` here, and takes the ARM id)
+    logs-of-no-workspace.yaml:18:18: `spec.evidence.logAnalytics.workspace` is wrong: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.MachineLearningServices/...` is not the id of a Log Analytics workspace (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME`)
+    logs-of-no-workspace.yaml:19:5: unknown field `metrics` in `spec.evidence` (hint: known here: logAnalytics)
     merge-conflict.yaml:1:1: this line marks an unresolved merge conflict
     missing-field.yaml:4:11: missing field `name` in `metadata`
     missing-field.yaml:6:3: missing field `resourceId` in `spec`
@@ -104,6 +108,8 @@ fn every_error_of_every_file_is_named_in_one_run() {
     too-few-reversals.json:4:75: `spec.guard.fight.reversals` must be a whole number from 1 to 100; found the number 0
     too-few-reversals.json:4:88: `spec.guard.fight.within` must be a duration; found the number 24 (hint: write a number and a unit, such as `90s`, `15m` or `7d`)
     too-few-reversals.json:4:92: unknown field `until` in `spec.guard.fight` (hint: known here: reversals, within)
+    too-many-reads.yaml:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
+    too-many-reads.yaml:7:29: `spec.defaults.agreeingReads` must be a whole number from 1 to 10; found the number 11
     two-principals-in-one.yaml:9:18: `spec.access[0].principal` contradicts itself: it is named as user and as compute (hint: write one entry for each)
     two-principals-in-one.yaml:11:18: `spec.access[1].principal` names nobody (hint: one of user, group, servicePrincipal, managedIdentity, compute, workspace)
     unknown-field.yaml:4:33: unknown field `namespace` in `metadata` (hint: known here: labels, name)

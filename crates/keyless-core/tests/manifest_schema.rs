@@ -60,7 +60,7 @@ fn samples() -> Vec<(Kind, Value)> {
             Kind::Fleet,
             json!({"apiVersion": "keyless.dev/v1", "kind": "Fleet", "metadata": {"name": "f"}, "spec": {
                 "owner": "ml", "scope": {"subscriptions": [id], "exclude": [group.strip_suffix("/providers")]},
-                "defaults": {"enforcement": "observe", "rolePropagation": "15m", "groupPropagation": "24h", "keyIdle": "7d",
+                "defaults": {"enforcement": "observe", "rolePropagation": "15m", "groupPropagation": "24h", "agreeingReads": 2, "keyIdle": "7d",
                     "keyEffect": "2m", "metricsLag": "15m", "lateWrite": "5m", "watch": "24h", "prune": false},
                 "changeWindows": [{"days": ["Mon", "Sun"], "from": "09:00", "to": "17:00"}], "guard": {"paused": false, "fight": {"reversals": 3, "within": "24h"}},
                 "acceptSas": [{"accounts": [group.strip_suffix("/providers")], "services": ["blob"], "reason": "r", "owner": "o", "until": "2027-01-31T00:00:00Z"}],
@@ -239,7 +239,9 @@ fn the_files_with_errors_that_a_schema_can_see_are_refused_by_it() {
         "not-a-mapping.yaml",
         "wrong-kind.yaml",
         "not-offered-yet.json",
+        "logs-of-no-workspace.yaml",
         "too-few-reversals.json",
+        "too-many-reads.yaml",
     ];
     for file in seen {
         let text = std::fs::read_to_string(format!("{root}{file}")).unwrap();

@@ -282,6 +282,8 @@ prop_compose! {
         rotated in proptest::option::weighted(0.5, 1_i64..800),
         tells_key_times in proptest::bool::weighted(0.8),
         newcomer in proptest::bool::weighted(0.2),
+        logged in proptest::option::weighted(0.3, (0_usize..4, proptest::bool::ANY, proptest::bool::ANY, proptest::bool::ANY)),
+        watched in (proptest::option::of(0_i64..3_000), 1_u32..=10, proptest::option::of((0_usize..8, 0_i64..3_000))),
     ) -> Case {
         let mut world = World::new();
         let sas_barred = sas.is_some_and(|(used, accepted, holds)| used != accepted || !holds);
@@ -439,6 +441,12 @@ prop_compose! {
                 acceptance: Acceptance { reason: "r".to_owned(), owner: "o".to_owned(), until },
             });
         }
+        if let Some((service, key, made, refused)) = logged {
+            wanted.fleet.log_analytics = Some(logs());
+            let signed = if key { Signed::AccountKey } else { Signed::Sas };
+            let one = caller(StorageService::ALL[service], signed, made.then_some("key1"), world.now);
+            world.callers.push(KeyCaller { refused, ..one });
+        }
         wanted.fleet.waits.key_idle = Duration::from_secs(idle);
         if windows {
             wanted.fleet.change_windows = vec![ChangeWindow { days: BTreeSet::from([3]), from: 540, to: 1020 }];
@@ -453,6 +461,17 @@ prop_compose! {
             *mode == AuthMode::AccessKey && world.workspaces[id].mode == ObservedAuthMode::Identity
         });
         barred |= back && !world.key.is_on() && word != Some(DesiredSharedKey::Enabled);
+        let (since, agreeing_reads, missed) = watched;
+        wanted.fleet.waits.agreeing_reads = agreeing_reads;
+        if let Some(ago) = since {
+            world.watched_since = world.now - SignedDuration::from_secs(ago);
+        }
+        if let Some((which, ago)) = missed
+            && let Some(assignment) = world.assignments.get(which)
+        {
+            let id = assignment.id.clone();
+            world.missed.insert(id, world.now - SignedDuration::from_secs(ago));
+        }
         Case { world, desired: wanted, propagation: Duration::from_secs(propagation), barred }
     }
 }
@@ -549,8 +568,8 @@ fn check(case: &Case, before: &World, action: &Action) {
             } else if before.key.is_on() {
                 for need in &case.desired.workspaces[workspace].needs {
                     let PrincipalRef::Object { id, .. } = need.principal else { continue };
-                    let wait = case.desired.fleet.waits.role_propagation;
-                    assert!(before.has(id, need.role, wait), "switched before {id} has {}", need.role);
+                    let waits = &case.desired.fleet.waits;
+                    assert!(before.has_for_sure(id, need.role, waits), "switched before {id} has {}", need.role);
                 }
             }
         }
@@ -598,8 +617,8 @@ fn check(case: &Case, before: &World, action: &Action) {
             assert_eq!(store.map(|store| &store.credentials), Some(from));
             for need in &declared.needs {
                 let PrincipalRef::Object { id, .. } = need.principal else { continue };
-                let wait = case.desired.fleet.waits.role_propagation;
-                assert!(before.has(id, need.role, wait), "{action} before {id} has {}", need.role);
+                let waits = &case.desired.fleet.waits;
+                assert!(before.has_for_sure(id, need.role, waits), "{action} before {id} has {}", need.role);
             }
         }
         Action::CreateDatastore { workspace, name, .. } => {
@@ -669,7 +688,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..19, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..21, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -689,6 +708,25 @@ proptest! {
         };
         let (more, fewer) = (open(&full), open(&less));
         prop_assert!(fewer.is_subset(&more), "hiding {} opened {:?}", hidden, fewer.difference(&more));
+    }
+
+    #[test]
+    fn the_resource_logs_decide_nothing(case in case(), told in 0_u8..3) {
+        let mut desired = case.desired.clone();
+        desired.fleet.log_analytics = Some(logs());
+        let mut observed = case.world.observe(&desired);
+        let stands = |observed: &Observed| {
+            let plan = plan::plan(&desired, observed, &case.world.fences.limits, Look::Everything);
+            let open = |step: plan::Step| (step.action, step.gates.into_iter().map(|check| (check.gate, check.state.is_open())).collect::<Vec<_>>());
+            (plan.standing(), plan.drift.clone(), plan.steps.into_iter().map(open).collect::<Vec<_>>())
+        };
+        let with = stands(&observed);
+        observed.key_callers = match told {
+            0 => Reading::NotRead,
+            1 => Reading::unknown("partial"),
+            _ => Reading::known(KeyCallers { from: case.world.now, to: case.world.now, cut: true, callers: Vec::new() }, case.world.now),
+        };
+        prop_assert_eq!(with, stands(&observed));
     }
 
     #[test]
@@ -748,12 +786,14 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         9 => spoil(&mut observed.elsewhere, unread),
         10 => spoil(&mut observed.endpoints, unread),
         11 => observed.groups.values_mut().for_each(|reading| spoil(reading, unread)),
+        12 => spoil(&mut observed.key_callers, unread),
         13 => spoil(&mut observed.key_details, unread),
         14 => spoil(&mut observed.denials, unread),
         15 => observed.barriers.locks.values_mut().for_each(|reading| spoil(reading, unread)),
         16 => observed.barriers.policies.values_mut().for_each(|reading| spoil(reading, unread)),
         17 => observed.barriers.rights.values_mut().for_each(|reading| spoil(reading, unread)),
         18 => observed.barriers.assignment_counts.values_mut().for_each(|reading| spoil(reading, unread)),
+        19 => observed.history.agreements.clear(),
         _ => spoil(&mut observed.locks, unread),
     }
 }

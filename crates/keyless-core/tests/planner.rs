@@ -742,3 +742,38 @@ fn a_warning_holds_nothing_and_a_region_that_is_not_told_is_no_other() {
     assert!(compatible.unwrap().state.is_open(), "{}", show(&plan));
     assert!(show(&plan).contains("! fraud-hub: hubUserAssignedIdentity: "), "{}", show(&plan));
 }
+
+#[test]
+fn the_gate_names_the_evidence_it_waits_for_and_until_when() {
+    let mut world = World::new();
+    let id = world.workspace("fraud", ObservedAuthMode::AccessKey);
+    world.assign(person(1), BLOB_READER, 600);
+    let desired = desired(&[(&id, AuthMode::Identity, vec![need(object(1), BLOB_READER)])]);
+    let waits = |world: &World| {
+        let plan = look(world, &desired);
+        let gates = plan.steps.iter().flat_map(|step| &step.gates);
+        let mut aged = gates.filter(|check| check.gate == keyless_core::gate::Gate::NeedsAged);
+        match &aged.next().unwrap().state {
+            keyless_core::gate::GateState::Waiting { until, why } => {
+                let (_, evidence) = why.split_once(" to work ").unwrap();
+                format!("{}s {evidence}", until.duration_since(world.now).as_secs())
+            }
+            state => format!("{state:?}"),
+        }
+    };
+    assert_eq!(waits(&world), "300s (old enough at 2026-11-23T09:05:00Z, 2 of 2 reads agree)");
+    // A process that has only just begun to look.
+    world.watched_since = world.now;
+    assert_eq!(waits(&world), "450s (old enough at 2026-11-23T09:05:00Z, 1 of 2 reads agree)");
+    // It is old enough, and one list missed it.
+    world.advance(world.now + SignedDuration::from_secs(900));
+    let missed = world.now - SignedDuration::from_secs(60);
+    let grant = world.assignments.last().unwrap().id.clone();
+    world.missed.insert(grant, missed);
+    assert_eq!(waits(&world), "390s (old enough, 1 of 2 reads agree)");
+    // After two hours one read is enough.
+    world.missed.clear();
+    world.advance(start() + SignedDuration::from_secs(7_200 - 600));
+    world.watched_since = world.now;
+    assert_eq!(waits(&world), "Open");
+}

@@ -103,6 +103,7 @@ const SPELLINGS: &[&str] = &[
     "policySetDefinitions",
     "operations",
     "operationStatuses",
+    "query",
     "queueServices",
     "regenerateKey",
     "register",

@@ -53,6 +53,8 @@ pub(crate) struct Azure {
     pub(crate) clients_on: BTreeMap<String, BTreeSet<String>>,
     pub(crate) clients_through: BTreeMap<String, BTreeSet<String>>,
     pub(crate) traffic: BTreeMap<String, Vec<Segment>>,
+    /// Since when diagnostic settings send.
+    pub(crate) logged_since: BTreeMap<String, Timestamp>,
     pub(crate) oracle: Oracle,
     pub(crate) buckets: Buckets,
     pub(crate) operations: BTreeMap<String, Operation>,
@@ -135,6 +137,7 @@ impl Azure {
             clients_on: BTreeMap::new(),
             clients_through: BTreeMap::new(),
             traffic: BTreeMap::new(),
+            logged_since: BTreeMap::new(),
             oracle: Oracle::default(),
             buckets,
             operations: BTreeMap::new(),
@@ -150,6 +153,7 @@ impl Azure {
         azure.world.history.keep_at_least(speed.shorten(azure.knobs.arg_lag));
         azure.world.history.advance(now);
         azure.settle_loaded_grants();
+        azure.follow_diagnostics(Timestamp::MIN);
         azure.start_clients();
         azure.begin_faults();
         azure

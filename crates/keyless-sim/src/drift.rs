@@ -44,7 +44,8 @@ pub enum DriftChange {
     WorkspaceAdded,
     /// Removes a workspace.
     WorkspaceRemoved,
-    /// A user of the account key appears on an account: `{name?, triesPerHour?, stopsAfter?}`.
+    /// A user of the account key appears on an account: `{name?, triesPerHour?, stopsAfter?, service?, signs?, address?,
+    /// userAgent?}`.
     KeyUserStarted,
     /// A user of the account key goes away: its own id, or an account and its name (all of them without one).
     KeyUserStopped,
@@ -258,7 +259,12 @@ impl Azure {
             "account": account, "name": field("name").unwrap_or_else(|| json!(format!("key user {number}"))),
             "triesPerHour": field("triesPerHour").unwrap_or_else(|| json!(60)),
         });
-        for name in ["stopsAfter", "service", "signs"] {
+        for name in ["address", "userAgent"] {
+            if field(name).is_some_and(|value| !value.is_string()) {
+                return Err(bad(&format!("`{name}` must be text")));
+            }
+        }
+        for name in ["stopsAfter", "service", "signs", "address", "userAgent"] {
             let value = field(name).map(|value| (name.to_owned(), value));
             json::into_object(&mut properties).extend(value);
         }
@@ -339,6 +345,7 @@ impl Azure {
             }
         }
         self.start_client_if_any(key);
+        self.follow_diagnostics(self.now);
         let accounts: Vec<String> = self.world.keys_of(ACCOUNT).map(str::to_owned).collect();
         if self.world.is_a(ACCOUNT, key) {
             self.follow_shared_key(key);

@@ -133,6 +133,9 @@ pub struct Knobs {
     pub key_sync: Duration,
     /// How old traffic must be before metrics show it. No public source; design decision.
     pub metric_lag: Duration,
+    /// How old a request must be before a Log Analytics workspace shows it: 20 seconds to 3 minutes on average.
+    /// Source: <https://learn.microsoft.com/azure/azure-monitor/logs/data-ingestion-time>.
+    pub log_lag: Duration,
     /// How old a write must be before the activity log shows it. No public source; design decision.
     pub activity_lag: Duration,
     /// Whether events hold the bodies of requests (`properties.requestbody`), as they may.
@@ -199,6 +202,7 @@ impl Default for Knobs {
             key_effect: Duration::from_secs(30),
             key_sync: minutes(60),
             metric_lag: minutes(3),
+            log_lag: minutes(3),
             activity_lag: minutes(2),
             activity_bodies: false,
             operation: Duration::from_secs(15),
@@ -236,6 +240,7 @@ impl Knobs {
             slow_propagation: Spread::fixed(Duration::ZERO),
             key_effect: Duration::ZERO,
             metric_lag: Duration::ZERO,
+            log_lag: Duration::ZERO,
             activity_lag: Duration::ZERO,
             arg_lag: Duration::ZERO,
             operation: Duration::ZERO,

@@ -76,7 +76,10 @@ const PROVIDERS: &[Provider] = &[
         namespace: "Microsoft.ManagedIdentity",
         types: &[("userAssignedIdentities", &["2024-11-30", "2023-01-31", "2018-11-30"])],
     },
-    Provider { namespace: "Microsoft.OperationalInsights", types: &[("workspaces", &["2023-09-01"])] },
+    Provider {
+        namespace: "Microsoft.OperationalInsights",
+        types: &[("workspaces", &["2023-09-01"]), ("workspaces/query", &["2017-10-01"])],
+    },
     Provider {
         namespace: "Microsoft.ResourceGraph",
         types: &[("resources", &["2024-04-01", "2022-10-01", "2021-03-01"])],

@@ -130,6 +130,20 @@ impl Azure {
                     "userassignedidentities",
                 ],
             ) => self.list(caller, call, IDENTITY, "Microsoft.ManagedIdentity/userAssignedIdentities/read"),
+            (
+                &Method::GET | &Method::POST,
+                [
+                    "subscriptions",
+                    _,
+                    "resourcegroups",
+                    _,
+                    "providers",
+                    "microsoft.operationalinsights",
+                    "workspaces",
+                    _,
+                    "query",
+                ],
+            ) => self.query_logs(caller, call),
             (_, ["subscriptions", _, "resourcegroups", _, "providers", namespace, kind, _]) => {
                 match crate::plain::known(namespace, kind) {
                     Some(kind) => self.plain(caller, call, kind),

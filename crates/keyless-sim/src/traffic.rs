@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use crate::footprint::Footprint;
 use crate::service::Service;
 
 /// What a try looks like to the storage account.
@@ -39,6 +40,8 @@ pub(crate) struct Segment {
     pub(crate) since: Timestamp,
     pub(crate) until: Timestamp,
     pub(crate) pace: Pace,
+    /// What it leaves in logs.
+    pub(crate) by: Arc<Footprint>,
 }
 
 /// The span between two tries, in nanoseconds.
@@ -74,6 +77,17 @@ impl Segment {
         let before = |at| (self.pace.before(self.since, at) + all - 1 - place) / all;
         u64::try_from(before(to) - before(from)).unwrap_or(0)
     }
+
+    /// When the first and the last of these tries are.
+    pub(crate) fn span(&self, place: usize, from: Timestamp, to: Timestamp) -> Option<(Timestamp, Timestamp)> {
+        let (from, to) = (from.max(self.since), to.min(self.until));
+        let (place, all) = (i128::try_from(place).ok()?, i128::try_from(self.uses.len()).ok()?);
+        let (begin, end) = (self.pace.before(self.since, from), self.pace.before(self.since, to));
+        let first = begin + (place - begin).rem_euclid(all.max(1));
+        let last = end - 1 - (end - 1 - place).rem_euclid(all.max(1));
+        let at = |number: i128| Timestamp::from_nanosecond(self.since.as_nanosecond() + number * self.pace.0).ok();
+        (from < to && first <= last).then(|| Some((at(first)?, at(last)?)))?
+    }
 }
 
 #[cfg(test)]
@@ -88,7 +102,7 @@ mod tests {
         let look = Look { authentication: "OAuth", response: "Success" };
         let one = Use { service: Service::Blob, api: "GetBlob", look };
         let pace = Pace::per_hour(360.0).unwrap();
-        Segment { uses: vec![one; uses].into(), since: at(5), until: at(1000), pace }
+        Segment { uses: vec![one; uses].into(), since: at(5), until: at(1000), pace, by: Arc::default() }
     }
 
     #[test]
@@ -97,6 +111,25 @@ mod tests {
         assert_eq!(segment.tries(0, at(0), at(2000)), 100);
         let parts: u64 = (0..200).map(|part| segment.tries(0, at(part * 10), at(part * 10 + 10))).sum();
         assert_eq!(parts, 100);
+    }
+
+    #[test]
+    fn the_first_and_last_tries_of_a_use_lie_where_it_is_counted() {
+        let segment = segment(3);
+        for (place, from, to) in [(0, 0, 2000), (1, 0, 2000), (2, 40, 400), (0, 6, 7), (1, 5, 16), (2, 990, 2000)] {
+            let count = segment.tries(place, at(from), at(to));
+            let span = segment.span(place, at(from), at(to));
+            assert_eq!(span.is_some(), count > 0, "{place} {from} {to}");
+            let Some((first, last)) = span else { continue };
+            let just = |at: Timestamp| {
+                segment.tries(place, at, at.saturating_add(jiff::SignedDuration::from_nanos(1)).unwrap())
+            };
+            assert_eq!((just(first), just(last)), (1, 1), "{place} {from} {to}");
+            assert_eq!(
+                segment.tries(place, at(from), first) + segment.tries(place, last, at(to)),
+                u64::from(count > 0)
+            );
+        }
     }
 
     #[test]

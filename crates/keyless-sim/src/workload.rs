@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::access::Grants;
 use crate::azure::{Azure, Timer};
+use crate::footprint::Footprint;
 use crate::service::{Service, call_of};
 use crate::through::Signed;
 use crate::traffic::{Look, Pace, Segment, Use};
@@ -35,6 +36,7 @@ pub(crate) struct Client {
     verdict: Verdict,
     worked: bool,
     spell: Option<usize>,
+    footprint: Arc<Footprint>,
 }
 
 pub(crate) enum What {
@@ -208,8 +210,9 @@ impl Azure {
             let stops = *stops;
             self.schedule(stops, Timer::KeyUserStops { client: key.to_owned() });
         }
-        let mut client =
-            Client { what, account, pace, since: history, verdict: Verdict::Idle, worked: false, spell: None };
+        let footprint = Arc::new(self.footprint(key, &what));
+        let (verdict, worked, spell) = (Verdict::Idle, false, None);
+        let mut client = Client { what, account, pace, since: history, verdict, worked, spell, footprint };
         client.verdict = self.judge(&client);
         client.worked = matches!(client.verdict, Verdict::Served(_));
         if !client.worked {
@@ -220,6 +223,19 @@ impl Azure {
             self.clients_through.entry(workspace.clone()).or_default().insert(key.to_owned());
         }
         self.clients.insert(key.to_owned(), client);
+    }
+
+    /// What a caller leaves in logs: as the world says, or made up from its name.
+    fn footprint(&self, key: &str, what: &What) -> Footprint {
+        let entry = self.world.get(key).unwrap_or(&Value::Null);
+        let (address, agent) =
+            (json::text(entry, &["properties", "address"]), json::text(entry, &["properties", "userAgent"]));
+        match what {
+            What::KeyUser { name, signs, .. } => Footprint::of(name, address, agent, Some(*signs)),
+            What::Workload { principal, .. } => {
+                Footprint { object: principal.clone(), ..Footprint::of(key, address, agent, None) }
+            }
+        }
     }
 
     /// Takes a caller out for good.
@@ -354,7 +370,8 @@ impl Azure {
             let segments = self.traffic.entry(client.account.clone()).or_default();
             let kept = time::before(self.now, RETENTION);
             segments.retain(|segment| segment.until > kept);
-            segments.push(Segment { uses, since: client.since, until: self.now, pace: client.pace });
+            let by = Arc::clone(&client.footprint);
+            segments.push(Segment { uses, since: client.since, until: self.now, pace: client.pace, by });
         }
     }
 
@@ -458,7 +475,8 @@ impl Azure {
         let clients = self.clients_on.get(account).into_iter().flatten().filter_map(|key| self.clients.get(key));
         segments.extend(clients.filter_map(|client| {
             let uses = client.verdict.uses()?.clone();
-            Some(Segment { uses, since: client.since, until: self.now, pace: client.pace })
+            let by = Arc::clone(&client.footprint);
+            Some(Segment { uses, since: client.since, until: self.now, pace: client.pace, by })
         }));
         segments
     }

@@ -17,6 +17,7 @@ pub(crate) const DEFINITION: &str = "microsoft.authorization/roledefinitions";
 pub(crate) const DENY: &str = "microsoft.authorization/denyassignments";
 pub(crate) const ELIGIBILITY: &str = "microsoft.authorization/roleeligibilityscheduleinstances";
 pub(crate) const LOCK: &str = "microsoft.authorization/locks";
+pub(crate) const DIAGNOSTICS: &str = "microsoft.insights/diagnosticsettings";
 pub(crate) const POLICY: &str = "microsoft.authorization/policyassignments";
 pub(crate) const POLICY_DEFINITION: &str = "microsoft.authorization/policydefinitions";
 pub(crate) const POLICY_SET: &str = "microsoft.authorization/policysetdefinitions";
@@ -38,6 +39,7 @@ const KNOWN: &[&str] = &[
     DENY,
     ELIGIBILITY,
     LOCK,
+    DIAGNOSTICS,
     POLICY,
     POLICY_DEFINITION,
     POLICY_SET,

@@ -308,6 +308,7 @@ fn version_settings(file: VersionsFile, over: &Overrides) -> VersionsFile {
         locks: over.api_versions_locks.or(file.locks),
         metrics: over.api_versions_metrics.or(file.metrics),
         activity_log: over.api_versions_activity_log.or(file.activity_log),
+        log_queries: over.api_versions_log_queries.or(file.log_queries),
         managed_identities: over.api_versions_managed_identities.or(file.managed_identities),
         subscriptions: over.api_versions_subscriptions.or(file.subscriptions),
         resources: over.api_versions_resources.or(file.resources),

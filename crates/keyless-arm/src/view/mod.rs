@@ -5,6 +5,7 @@
 
 pub(crate) mod access;
 pub(crate) mod activity;
+pub(crate) mod callers;
 pub(crate) mod eligibility;
 pub(crate) mod endpoint;
 pub(crate) mod metrics;

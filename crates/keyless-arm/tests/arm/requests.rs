@@ -13,7 +13,7 @@ use keyless_arm::operation::Operation;
 use keyless_arm::stored::StoredDatastore;
 use keyless_arm::versions::{ApiVersions, Interface};
 use keyless_core::desired::{AuthMode, CreateKind, DatastoreKind, DatastorePlace, ServiceDataAccess};
-use keyless_core::id::{ArmId, ManagedIdentityId, StorageAccountId, WorkspaceId};
+use keyless_core::id::{ArmId, LogAnalyticsId, ManagedIdentityId, StorageAccountId, WorkspaceId};
 use keyless_core::observed::{
     ChangesOf, Datastore, DatastoreCredentials, DatastoreForm, PrincipalType, StorageService,
 };
@@ -93,6 +93,10 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
         Operation::GetServiceUsage => {
             let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
             read!(client.service_usage(&account, StorageService::File, from, to))
+        }
+        Operation::QueryCallers => {
+            let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
+            read!(client.key_callers(&LogAnalyticsId::parse(&crate::callers::logs_id()).unwrap(), &account, from, to))
         }
         Operation::GetManagedIdentity => read!(client.managed_identity(&identity)),
         Operation::GrantRole => {
@@ -175,6 +179,7 @@ fn answer(operation: Operation) -> Value {
         Operation::GetKeyUsage | Operation::GetServiceUsage => json!({"interval": "PT1H", "value": [{
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
+        Operation::QueryCallers => json!({"tables": [{"name": "PrimaryResult", "columns": [], "rows": []}]}),
         Operation::GetDatastore => json!({"name": "raw", "properties": {
             "datastoreType": "AzureBlob", "accountName": "stmlprod", "credentials": {"credentialsType": "AccountKey"},
         }}),
@@ -239,6 +244,7 @@ fn template(text: &str) -> String {
         ("rg-ml", "{group}"),
         ("stmlprod", "{account}"),
         ("mlw-churn", "{workspace}"),
+        ("log-ml", "{logs}"),
         ("/uami", "/{identity}"),
         ("datastores/raw", "datastores/{datastore}"),
         ("\"curated\"", "\"{container}\""),
@@ -274,7 +280,7 @@ async fn table() -> String {
         let query: Vec<String> = query_of(&asked)
             .iter()
             .filter(|(name, _)| name != "api-version")
-            .map(|(name, value)| format!("`{name}={}`", template(value)))
+            .map(|(name, value)| format!("`{name}={}`", template(value).replace('|', "\\|")))
             .collect();
         let body =
             if asked.body.is_null() { String::new() } else { format!("`{}`", template(&asked.body.to_string())) };

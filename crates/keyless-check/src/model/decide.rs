@@ -1,9 +1,8 @@
 //! What the shipped planner and pass do, remembered: they are functions of little, asked millions of times.
 
-use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
-use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use keyless_core::ablate::{self, Ablation};
@@ -45,6 +44,8 @@ pub(crate) struct Decider {
     persons: u8,
     gone: BTreeSet<Ablation>,
     rejected: AtomicUsize,
+    plans: Mutex<HashMap<Planned, Option<Arc<Confirming>>>>,
+    sends: Mutex<HashMap<Confirmed, Option<Act>>>,
 }
 
 /// The start of a pass and what it saw.
@@ -52,15 +53,18 @@ type Planned = (Start, Azure);
 /// That, and what its confirming reads saw: first of everything else, last of the account and the target.
 type Confirmed = (Planned, Azure, Azure, Want);
 
-thread_local! {
-    static PLANS: RefCell<HashMap<Planned, Option<Rc<Confirming>>>> = RefCell::default();
-    static SENDS: RefCell<HashMap<Confirmed, Option<Act>>> = RefCell::default();
-}
-
 impl Decider {
     /// A decider for `declared` workspaces and as many persons, without the rules in `gone`.
     pub(crate) fn new(declared: usize, persons: u8, gone: BTreeSet<Ablation>) -> anyhow::Result<Self> {
-        Ok(Self { names: Names::new()?, declared, persons, gone, rejected: AtomicUsize::new(0) })
+        Ok(Self {
+            names: Names::new()?,
+            declared,
+            persons,
+            gone,
+            rejected: AtomicUsize::new(0),
+            plans: Mutex::default(),
+            sends: Mutex::default(),
+        })
     }
 
     /// How many plans were rejected by their second judge.
@@ -92,13 +96,13 @@ impl Decider {
         self.names.act(&confirming.action)
     }
 
-    fn confirming(&self, start: Start, seen: &Azure) -> Option<Rc<Confirming>> {
+    fn confirming(&self, start: Start, seen: &Azure) -> Option<Arc<Confirming>> {
         let key = (start, *seen);
-        if let Some(known) = PLANS.with_borrow(|plans| plans.get(&key).cloned()) {
+        if let Some(known) = lock(&self.plans).get(&key).cloned() {
             return known;
         }
-        let made = self.run(start, seen).map(Rc::new);
-        PLANS.with_borrow_mut(|plans| plans.insert(key, made.clone()));
+        let made = self.run(start, seen).map(Arc::new);
+        lock(&self.plans).insert(key, made.clone());
         made
     }
 
@@ -145,7 +149,7 @@ impl Decider {
         now_wanted: Want,
     ) -> Option<Act> {
         let key = ((start, *seen), *early, *late, now_wanted);
-        if let Some(known) = SENDS.with_borrow(|sends| sends.get(&key).copied()) {
+        if let Some(known) = lock(&self.sends).get(&key).copied() {
             return known;
         }
         let sent = self.confirming(start, seen).and_then(|confirming| {
@@ -158,7 +162,11 @@ impl Decider {
                 _ => None,
             }
         });
-        SENDS.with_borrow_mut(|sends| sends.insert(key, sent));
+        lock(&self.sends).insert(key, sent);
         sent
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -130,6 +130,7 @@ impl Names {
             accept_sas: None,
             accept_unknown_key_use: None,
             accept_one_way: None,
+            log_analytics: None,
             location: Location::default(),
         });
         KeyDesired {

@@ -2,8 +2,8 @@
 //!
 //! The checker's own `eventually` misses cycles and paths that join again; a fair run from each state does not.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
 
 use super::azure::{Azure, Flag, Mode, PERSONS, Role, UNDECLARED};
 use super::observe::{Seen, Want};
@@ -12,9 +12,8 @@ use super::system::{Budget, Stage, State, System};
 /// How many rounds a world may take to come to rest: there are at most a dozen writes, and each takes a few.
 const ROUNDS: usize = 80;
 
-thread_local! {
-    static KNOWN: RefCell<HashMap<State, bool>> = RefCell::default();
-}
+/// What was found out, by state.
+pub(crate) type Known = Mutex<HashMap<State, bool>>;
 
 /// Whether `state`, left alone, comes to what the files ask, or to where what holds it is none of the controller's, and
 /// then nothing is written any more.
@@ -22,12 +21,13 @@ pub(crate) fn reaches(system: &System, state: &State) -> bool {
     let mut now = state.clone();
     now.budget = Budget { crashes: 0, lost: 0, stale: 0, foreign: 0, flips: 0 };
     now.older = None;
-    if let Some(known) = KNOWN.with_borrow(|known| known.get(&now).copied()) {
+    let known = || system.known().lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = known().get(&now).copied() {
         return known;
     }
     let key = now.clone();
     let reached = run(system, &mut now);
-    KNOWN.with_borrow_mut(|known| known.insert(key, reached));
+    known().insert(key, reached);
     reached
 }
 
@@ -76,6 +76,7 @@ fn round(system: &System, state: &mut State) {
     let mut azure = state.azure;
     if azure.flag == Flag::Fresh {
         azure.flag = Flag::On;
+        state.fresh_by_other = false;
     }
     if state.seen == Seen::Lately && azure.flag == Flag::On {
         state.seen = Seen::Long;

@@ -114,6 +114,8 @@ pub(crate) struct State {
     pub(crate) flights: Vec<Flight>,
     /// What may still go wrong.
     pub(crate) budget: Budget,
+    /// Whether somebody else turned the key on and it may not work yet.
+    pub(crate) fresh_by_other: bool,
     /// The first thing that must not be and was.
     pub(crate) broken: Option<&'static str>,
     /// Whether a write that was raced took something from somebody.
@@ -178,6 +180,9 @@ pub(crate) enum Foreign {
     Appear(Mode),
 }
 
+/// The property that safety is.
+pub(crate) const SAFE: &str = "nothing that must not be is";
+
 /// What has to happen somewhere, or the model explores too little.
 pub(crate) const REACHED: [&str; 8] = [
     "a grant is made",
@@ -194,12 +199,14 @@ pub(crate) const REACHED: [&str; 8] = [
 pub(crate) struct System {
     config: Config,
     decider: Decider,
+    known: settle::Known,
 }
 
 impl System {
     /// The system of a configuration.
     pub(crate) fn new(config: Config, gone: BTreeSet<Ablation>) -> anyhow::Result<Self> {
-        Ok(Self { config, decider: Decider::new(config.workspaces, config.persons, gone)? })
+        let decider = Decider::new(config.workspaces, config.persons, gone)?;
+        Ok(Self { config, decider, known: settle::Known::default() })
     }
 
     /// What a pass starts from.
@@ -210,6 +217,11 @@ impl System {
     /// The shipped code.
     pub(crate) fn decider(&self) -> &Decider {
         &self.decider
+    }
+
+    /// What was found out of states left alone.
+    pub(crate) fn known(&self) -> &settle::Known {
+        &self.known
     }
 
     /// The configuration.
@@ -332,7 +344,9 @@ impl State {
         if !raced && self.azure.after(act) == self.azure {
             self.broken.get_or_insert("a write leaves that changes nothing");
         }
-        self.stage = Stage::Ready { act, raced };
+        // Off and on again by others between two looks: nothing that Azure tells shows it, so it counts as a race.
+        let unseen = self.fresh_by_other && self.seen == Seen::Long && matches!(act, Act::SetMode(_, Mode::Key));
+        self.stage = Stage::Ready { act, raced: raced || unseen };
     }
 
     /// The write leaves.
@@ -378,6 +392,7 @@ impl Model for System {
             seen: Seen::Never,
             flights: Vec::new(),
             budget: self.config.budget,
+            fresh_by_other: false,
             broken: None,
             raced_loss: false,
         }]
@@ -508,7 +523,10 @@ impl Model for System {
                 *azure.roles.get_mut(usize::from(person))? = Role::Works;
                 state.change(azure);
             }
-            Step::KeyWorks => state.change(Azure { flag: Flag::On, ..state.azure }),
+            Step::KeyWorks => {
+                state.fresh_by_other = false;
+                state.change(Azure { flag: Flag::On, ..state.azure });
+            }
             Step::GoQuiet => state.change(Azure { quiet: true, ..state.azure }),
             Step::UseKey => state.change(Azure { quiet: false, ..state.azure }),
             Step::Flip => {
@@ -523,8 +541,10 @@ impl Model for System {
                 let mut azure = state.azure;
                 match what {
                     Foreign::Mode(place, mode) => *azure.modes.get_mut(usize::from(place))? = Some(mode),
-                    // Others turn it on long before anybody looks.
-                    Foreign::Key(on) => azure.flag = if on { Flag::Fresh } else { Flag::Off },
+                    Foreign::Key(on) => {
+                        azure.flag = if on { Flag::Fresh } else { Flag::Off };
+                        state.fresh_by_other = on;
+                    }
                     Foreign::Role(person) => *azure.roles.get_mut(usize::from(person))? = Role::Absent,
                     Foreign::KeyUser(active) => azure.key_user = active,
                     Foreign::Appear(mode) => *azure.modes.get_mut(UNDECLARED)? = Some(mode),
@@ -539,7 +559,7 @@ impl Model for System {
 
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
-            Property::always("nothing that must not be is", |_, state: &State| state.broken.is_none()),
+            Property::always(SAFE, |_, state: &State| state.broken.is_none()),
             Property::always(
                 "left alone, it reaches what the files ask and stays there",
                 |system: &System, state: &State| state.broken.is_some() || settle::reaches(system, state),

@@ -34,8 +34,8 @@ pub(super) enum Topic {
     Differs(WorkspaceId, String, &'static str),
     /// What is fought over, and with whom: another name is news.
     Fight(Setting, Option<String>),
-    /// Somebody was refused in an hour: told once for each.
-    Denied(Timestamp, Option<StorageService>, String, Signed),
+    /// Somebody was refused in an hour, and whether the resource logs name them: told once for each.
+    Denied(Timestamp, Option<StorageService>, String, Signed, bool),
     /// Which row, and whether somebody accepts it now: the end of that is news.
     Incompatible(WorkspaceId, &'static str, bool),
 }
@@ -200,24 +200,28 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
             },
         ),
         Finding::KeyUserDenied(denied) => {
-            let Denied { hour, service, api, signed, requests, cause: _, since: _, because: _ } = denied;
+            let Denied { hour, service, api, signed, requests, cause: _, callers, since: _, because: _ } = denied;
             (
-                Topic::Denied(*hour, *service, api.clone(), *signed),
+                Topic::Denied(*hour, *service, api.clone(), *signed, !callers.is_empty()),
                 Event {
                     service: service.map(StorageService::as_str),
                     api: (!api.is_empty()).then(|| api.clone()),
                     authentication: Some(signed.as_str()),
                     hour: Some(*hour),
                     requests: Some(*requests),
+                    callers: (!callers.is_empty()).then(|| callers.join("; ")),
                     why,
                     ..about(Name::KeyUserDenied, Level::Warn, plan)
                 },
             )
         }
         // Told with the gate it shuts, or nothing to act on: the plan has it.
-        Finding::KeyUse(_) | Finding::KeyRefused { .. } | Finding::Accepted(_) | Finding::KeyByService { .. } => {
-            return None;
-        }
+        Finding::KeyUse(_)
+        | Finding::KeyCaller(_)
+        | Finding::Unlogged { .. }
+        | Finding::KeyRefused { .. }
+        | Finding::Accepted(_)
+        | Finding::KeyByService { .. } => return None,
         // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, and by plans.
         Finding::BrokenNow { .. }
         | Finding::WorkspaceMissing { .. }

@@ -75,6 +75,36 @@ async fn a_crash_at_any_write_of_the_way_back_costs_a_wait_and_keys_taken_once_m
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_that_were_taken_before_a_death_are_not_taken_again_unless_the_notes_are_lost_or_a_key_is_made_anew() {
+    for (case, expected) in [("kept", 7), ("lost", 9), ("rotated", 9)] {
+        let (cloud, dir, rig) = rotated().await;
+        rig.files.send_replace(Some(Arc::new(back("2"))));
+        // The switches wait for the key to work.
+        rig.until("the keys are taken", |_| cloud.calls().len() == 3).await;
+        rig.passes(2).await;
+        rig.crash().await;
+        match case {
+            "lost" => std::fs::remove_file(dir.path().join("notes.json")).unwrap(),
+            "rotated" => {
+                let now = cloud.now();
+                let mut state = cloud.lock();
+                state.made.insert(account_id("stone"), now);
+                state.stale = NAMES.iter().map(|name| workspace_id(name)).collect();
+            }
+            _ => {}
+        }
+        let next = Rig::start(&cloud, dir.path(), back("2"));
+        next.converged("2").await;
+        next.passes(3).await;
+        let calls = cloud.calls();
+        assert_eq!(calls.len(), expected, "{case}: {calls:?}");
+        let switched = calls.iter().position(|call| call == "ml-a accesskey").unwrap();
+        assert!(calls[switched..].iter().any(|call| call == "ml-a takes keys"), "{case}: once more after the switch");
+        assert!(cloud.lock().stale.is_empty(), "{case}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn files_that_turn_round_in_the_middle_leave_nobody_without_access() {
     // Some back and some not yet, then forward again, then back again; the cloud judges every write.
     for writes in 1..=5 {

@@ -53,13 +53,102 @@ async fn a_person_whose_group_has_the_role_is_switched_without_a_grant_once_the_
     assert_eq!(cloud.calls(), ["ml-a identity", "key off stone"]);
     let switched = cloud.lock().calls[0].0;
     let wait = cloud.waits.role_propagation;
-    assert!(switched.duration_since(began) >= SignedDuration::try_from(wait).unwrap(), "{began} {switched}");
+    let (wait, waited) = (SignedDuration::try_from(wait).unwrap(), switched.duration_since(began));
+    assert!(waited >= wait && waited < wait + SignedDuration::from_mins(2), "{waited}");
     let before = cloud.lock().reads["role_assignments_of"];
     let from = cloud.now();
     rig.passes(60).await;
     let asked = cloud.lock().reads["role_assignments_of"] - before;
     let minutes = cloud.now().duration_since(from).as_mins();
     assert!((1..=minutes / 5 + 1).contains(&i64::try_from(asked).unwrap()), "{asked} in {minutes} minutes");
+}
+
+/// How long after its first read a process came to the switch that followed one that ran for ten minutes and was killed,
+/// the membership being as `meanwhile` left it and `gap` having passed.
+async fn switched_after(
+    gap: Duration,
+    meanwhile: impl FnOnce(&Cloud, &std::path::Path),
+) -> (SignedDuration, SignedDuration) {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), tempfile::tempdir().unwrap());
+    covered(&cloud);
+    let first = cloud.now();
+    let rig = Rig::start(&cloud, dir.path(), of_a_person("1"));
+    let ten = first + SignedDuration::from_mins(10);
+    rig.until("ten minutes", |_| cloud.now() >= ten).await;
+    rig.crash().await;
+    meanwhile(&cloud, dir.path());
+    tokio::time::sleep(gap).await;
+    let second = cloud.now();
+    let rig = Rig::start(&cloud, dir.path(), of_a_person("1"));
+    rig.converged("1").await;
+    assert_eq!(cloud.calls(), ["ml-a identity", "key off stone"]);
+    let switched = cloud.lock().calls[0].0;
+    (switched.duration_since(first), switched.duration_since(second))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_membership_keeps_its_age_over_a_death_if_the_next_process_looks_soon() {
+    let wait = SignedDuration::try_from(waits().role_propagation).unwrap();
+    let late = SignedDuration::from_mins(2);
+    let (of_all, of_second) = switched_after(Duration::from_secs(30), |_, _| ()).await;
+    assert!(of_all >= wait && of_second < wait - late, "{of_all} {of_second}");
+    let nothing = |_: &Cloud, _: &std::path::Path| ();
+    let (_, of_second) = switched_after(Duration::from_secs(20 * 60), nothing).await;
+    assert!(of_second >= wait, "it may have ended and come back: {of_second}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_process_left_is_ignored_when_it_is_damaged_or_of_another_owner_or_not_yet() {
+    let wait = SignedDuration::try_from(waits().role_propagation).unwrap();
+    let edited = |from: &'static str, to: &'static str| {
+        move |_: &Cloud, state: &std::path::Path| {
+            let path = state.join("notes.json");
+            let text = std::fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from), "{text}");
+            std::fs::write(path, text.replace(from, to)).unwrap();
+        }
+    };
+    for (from, to) in [
+        ("{\"version\":1", "{\"version\":2"),
+        ("\"owner\":\"keyless\"", "\"owner\":\"another\""),
+        ("\"at\":\"2026-", "\"at\":\"2027-"),
+        ("\"seen\":\"2026-", "\"seen\":\"2027-"),
+        ("\"reads\"", "\"red\""),
+        ("}]", "}"),
+    ] {
+        let (_, of_second) = switched_after(Duration::from_secs(30), edited(from, to)).await;
+        assert!(of_second >= wait, "{from} {to}: {of_second}");
+    }
+    let (_, of_second) = switched_after(Duration::from_secs(30), |_, state| {
+        std::fs::write(state.join("notes.json"), vec![b' '; 9 * 1024 * 1024]).unwrap();
+    })
+    .await;
+    assert!(of_second >= wait, "{of_second}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_left_the_group_while_no_process_ran_and_came_back_after_the_first_read_is_new_in_it() {
+    let wait = SignedDuration::try_from(waits().role_propagation).unwrap();
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), tempfile::tempdir().unwrap());
+    covered(&cloud);
+    let mut files = of_a_person("1");
+    // The files grant nothing here, so that the group is the only way.
+    files.fleet.paused = true;
+    let rig = Rig::start(&cloud, dir.path(), files.clone());
+    rig.passes(12).await;
+    rig.crash().await;
+    cloud.lock().members.clear();
+    let rig = Rig::start(&cloud, dir.path(), files.clone());
+    rig.passes(2).await;
+    cloud.lock().members.insert((group(9), group(1)));
+    let back = cloud.now();
+    files.fleet.paused = false;
+    files.revision = Revision("2".to_owned());
+    tokio::time::sleep(Duration::from_secs(6 * 60)).await;
+    rig.files.send_replace(Some(std::sync::Arc::new(files)));
+    rig.converged("2").await;
+    assert_eq!(cloud.calls(), ["ml-a identity", "key off stone"]);
+    assert!(cloud.lock().calls[0].0.duration_since(back) >= wait);
 }
 
 #[tokio::test(start_paused = true)]

@@ -86,6 +86,8 @@ pub(crate) struct State {
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
     /// Refused requests: whose account, when, signed how, how many.
     pub(crate) refused: Vec<(StorageAccountId, Timestamp, Signed, u64)>,
+    /// What the resource logs tell of an account, at any time.
+    pub(crate) callers: BTreeMap<StorageAccountId, Vec<KeyCaller>>,
     /// What workspaces hold beside their own account.
     pub(crate) datastores: BTreeMap<WorkspaceId, Vec<Datastore>>,
     /// Role assignments elsewhere in the subscription.
@@ -641,6 +643,19 @@ impl ReadArm for Cloud {
         })
         .await
     }
+    async fn key_callers(
+        &self,
+        _: &LogAnalyticsId,
+        account: &StorageAccountId,
+        from: Timestamp,
+        to: Timestamp,
+    ) -> Read<KeyCallers> {
+        self.read("key_callers", |state| {
+            let callers = state.callers.get(account).cloned().unwrap_or_default();
+            KeyCallers { from, to, cut: false, callers }
+        })
+        .await
+    }
     async fn managed_identity(&self, _: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
         self.read("managed_identity", |_| None).await
     }
@@ -754,6 +769,7 @@ pub(crate) fn with_key(mut desired: Desired, account: &str, shared_key_access: D
         accept_sas: None,
         accept_unknown_key_use: None,
         accept_one_way: None,
+        log_analytics: None,
         location: Location::default(),
     };
     desired.accounts.insert(account_id(account), declared);

@@ -5,15 +5,18 @@ use jiff::Timestamp;
 use crate::gate::ReadSet;
 use crate::observed::Cause;
 
-use super::Denial;
+use super::{Denial, Evidence};
 
 /// The answer to "does this principal have what this role stands for?".
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cover {
     /// Every data action is granted, at the account or above, by grants that are enough for the need.
     Covered {
-        /// When the grants may be relied on: age plus the wait for their path. `None`: Azure did not tell their age.
+        /// When the grants may be relied on: old enough for their path, and shown by enough reads. `None`: Azure did not
+        /// tell their age.
         works_at: Option<Timestamp>,
+        /// What that rests on, of the grant that takes longest.
+        evidence: Evidence,
     },
     /// Some data actions are granted by nothing that was read.
     Missing {

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-
 use crate::desired::Waits;
 use crate::gate::ReadSet;
 use crate::id::PrincipalId;
 use crate::observed::{Cause, Observed, PrincipalType, Reading, RoleAssignment};
 
 use super::denial::{Groups, denials};
-use super::{Cover, Denial, Path, Question, Trust, allows};
+use super::{Cover, Denial, Evidence, Path, Question, Trust, allows};
 
 /// The whole answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -133,14 +131,14 @@ fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, t
         paths.push(Path { assignment, definition, through, gives, is_enough, trust });
     }
 
-    let mut works_at: Option<Option<Timestamp>> = None; // None: nothing judged yet; Some(None): age not told
+    let mut trust: Option<Trust> = None; // None: nothing judged yet
     let mut missing = Vec::new();
     let mut conditional = true;
     for &action in question.role.data_actions {
         let giving = || paths.iter().filter(|path| path.gives.contains(&action));
-        let best = giving().filter(|path| path.is_enough).map(|path| path.trust.works_at).reduce(earlier);
+        let best = giving().filter(|path| path.is_enough).map(|path| path.trust).reduce(Trust::earlier);
         match best {
-            Some(at) => works_at = Some(works_at.map_or(at, |so_far| later(so_far, at))),
+            Some(best) => trust = Some(trust.map_or(best, |so_far| so_far.later(best))),
             None => {
                 missing.push(action);
                 conditional &= giving().next().is_some();
@@ -148,7 +146,11 @@ fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, t
         }
     }
     let cover = if missing.is_empty() {
-        Cover::Covered { works_at: works_at.flatten() }
+        let nothing = Evidence { aged_at: None, reads: 0, of: 0 };
+        Cover::Covered {
+            works_at: trust.and_then(|trust| trust.works_at),
+            evidence: trust.map_or(nothing, |trust| trust.evidence),
+        }
     } else if let Some((why, cause)) = unread {
         Cover::Unknown { why, cause }
     } else {
@@ -200,18 +202,4 @@ fn may_help(question: &Question<'_>, missing: &[&str], assignment: &RoleAssignme
         && may_be_group
         && question.takes(assignment.condition.as_deref())
         && gives()
-}
-
-fn earlier(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (known, None) | (None, known) => known,
-    }
-}
-
-fn later(a: Option<Timestamp>, b: Option<Timestamp>) -> Option<Timestamp> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.max(b)),
-        _ => None,
-    }
 }

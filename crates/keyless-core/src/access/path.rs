@@ -5,9 +5,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::catalog::CatalogRole;
 use crate::desired::Waits;
 use crate::id::PrincipalId;
-use crate::observed::{Observed, PrincipalType, RoleAssignment, RoleDefinition};
+use crate::observed::{Observed, PrincipalType, RoleAssignment, RoleDefinition, Shown};
 
-use super::{Question, matches};
+use super::{Evidence, Question, evidence, matches};
 
 /// One assignment that reaches the principal.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,8 +43,10 @@ impl Path<'_> {
 pub struct Trust {
     /// The youngest of what makes it up; `None` where Azure does not tell the assignment's age.
     pub since: Option<Timestamp>,
-    /// When it may be relied on: `since` plus the wait for such a path.
+    /// When it may be relied on: `since` plus the wait for such a path, or when enough reads agree if that is later.
     pub works_at: Option<Timestamp>,
+    /// What that rests on.
+    pub evidence: Evidence,
 }
 
 impl Trust {
@@ -71,9 +73,35 @@ impl Trust {
         // A person signs in anew; an identity's groups are cached by the resources for about a day.
         let slow = through.is_some() && question.kind != Some(PrincipalType::User);
         let wait = if high || slow { waits.group_propagation } else { waits.role_propagation };
-        let works_at = since.and_then(|since| {
+        let aged_at = since.and_then(|since| {
             SignedDuration::try_from(wait).ok().and_then(|wait| since.checked_add(wait).ok()) //
         });
-        Self { since, works_at }
+        let shown =
+            made.map(|made| Shown::Assignment { at: observed.account_id.clone(), id: assignment.id.clone(), made });
+        let member = through.map(|group| Shown::Member { principal: question.principal, group });
+        let (agreed_at, reads, of) = match evidence::agreed(shown.into_iter().chain(member), observed, waits) {
+            Some((at, reads, of)) => (Some(at), reads, of),
+            None => (None, 0, 0),
+        };
+        let works_at = aged_at.map(|aged_at| Some(aged_at).max(agreed_at).unwrap_or(aged_at));
+        Self { since, works_at, evidence: Evidence { aged_at, reads, of } }
+    }
+
+    /// The one that works earlier; what is not told works last.
+    pub(super) fn earlier(self, other: Self) -> Self {
+        match (self.works_at, other.works_at) {
+            (Some(a), Some(b)) if b < a => other,
+            (None, Some(_)) => other,
+            (_, _) => self,
+        }
+    }
+
+    /// The one that works later; what is not told works last.
+    pub(super) fn later(self, other: Self) -> Self {
+        match (self.works_at, other.works_at) {
+            (Some(a), Some(b)) if b > a => other,
+            (Some(_), None) => other,
+            (_, _) => self,
+        }
     }
 }

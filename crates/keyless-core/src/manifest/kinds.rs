@@ -11,8 +11,9 @@ use crate::observed::StorageService;
 
 use super::check::{asks_for_something, names_one_principal};
 use super::condition::Condition;
+use super::count::{AgreeingReads, Reversals};
 use super::datastores::Datastores;
-use super::reversals::Reversals;
+use super::evidence::Evidence;
 use super::scalar::{IncompatibilityId, Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
@@ -148,6 +149,7 @@ object! {
         "keyIdle" => "`keyIdle` belongs on a StorageAccount document or in the Fleet's `defaults`",
         "acceptSas" => "`acceptSas` belongs on a StorageAccount document or in the Fleet",
         "acceptUnknownKeyUse" => "`acceptUnknownKeyUse` belongs on a StorageAccount document",
+        "evidence" => "`evidence` belongs on a StorageAccount document or in the Fleet",
     }
 }
 
@@ -297,6 +299,8 @@ object! {
         optional accept_unknown_key_use("acceptUnknownKeyUse"): Acceptance,
         /// Steps that cannot be taken back are accepted.
         optional accept_one_way("acceptOneWay"): Acceptance,
+        /// What tells who uses the key, besides metrics; the fleet's if left out.
+        optional evidence("evidence"): Evidence,
     }
     elsewhere {
         "authMode" => "`authMode` belongs on a Workspace document",
@@ -328,6 +332,8 @@ object! {
         optional guard("guard"): Guard,
         /// SAS traffic that is known and accepted, by account and service.
         optional accept_sas("acceptSas"): Vec<At<SasAcceptance>>,
+        /// What tells who uses a key, besides metrics.
+        optional evidence("evidence"): Evidence,
     }
     elsewhere {
         "rollout" => "`rollout` is not offered yet",
@@ -353,6 +359,8 @@ object! {
         optional role_propagation("rolePropagation"): Duration,
         /// How old a grant must be that reaches a managed identity through a group, or stands at a management group; 24h if left out.
         optional group_propagation("groupPropagation"): Duration,
+        /// How many reads in a row, spread over half of `rolePropagation`, have to show a young grant; 2 if left out.
+        optional agreeing_reads("agreeingReads"): AgreeingReads,
         /// How long nobody may have signed with the key; 7d if left out.
         optional key_idle("keyIdle"): Duration,
         /// How long a key must have been back on before it is used; 2m if left out.

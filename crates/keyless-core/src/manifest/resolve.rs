@@ -12,6 +12,7 @@ use crate::desired::{
 use super::across;
 use super::datastores;
 use super::documents::{Document, Documents};
+use super::evidence;
 use super::kinds::{self, Metadata};
 use super::needs::{self, Profiles};
 use super::problem::Report;
@@ -77,6 +78,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
     let waits = Waits {
         role_propagation: duration(|d| &d.role_propagation, standard.waits.role_propagation),
         group_propagation: duration(|d| &d.group_propagation, standard.waits.group_propagation),
+        agreeing_reads: defaults.and_then(|d| d.agreeing_reads).map_or(standard.waits.agreeing_reads, |n| n.value.0),
         key_idle: duration(|d| &d.key_idle, standard.waits.key_idle),
         key_effect: duration(|d| &d.key_effect, standard.waits.key_effect),
         metrics_lag: duration(|d| &d.metrics_lag, standard.waits.metrics_lag),
@@ -106,6 +108,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
             }
         }),
         accept_sas: spec.accept_sas.iter().flat_map(values).filter_map(sas_acceptance).collect(),
+        log_analytics: evidence::workspace(spec.evidence.as_ref()),
         paused: spec.guard.as_ref().and_then(|guard| guard.value.paused).map_or(standard.paused, |given| given.value),
     }
 }
@@ -180,6 +183,7 @@ fn account(document: &Document<kinds::StorageAccount>) -> Option<DesiredAccount>
         accept_sas: acceptance(spec.accept_sas.as_ref())?,
         accept_unknown_key_use: acceptance(spec.accept_unknown_key_use.as_ref())?,
         accept_one_way: acceptance(spec.accept_one_way.as_ref())?,
+        log_analytics: evidence::workspace(spec.evidence.as_ref()),
         location: document.location.clone(),
     })
 }

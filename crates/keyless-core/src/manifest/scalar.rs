@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::catalog::{LEVELS, Level, SCENARIOS, ScenarioIdentity, find_scenarios};
-use crate::id::{ArmId, IdError, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
+use crate::id::{
+    ArmId, IdError, LogAnalyticsId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId,
+};
 use crate::incompatibility::{self, Severity};
 
 use super::node::{Node, Value};
@@ -346,6 +348,11 @@ identifiers! {
         "description": "/subscriptions/{guid}/resourceGroups/{group}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}",
         "pattern": "^/[^/]+/[0-9a-fA-F-]{36}/[^/]+/[^/]+/[^/]+/[^/]+/[^/]+/[^/]+/?$",
     };
+    LogAnalyticsId as "LogAnalyticsWorkspaceId", LogAnalyticsId::parse, {
+        "type": "string",
+        "description": "/subscriptions/{guid}/resourceGroups/{group}/providers/Microsoft.OperationalInsights/workspaces/{name}",
+        "pattern": "^/[^/]+/[0-9a-fA-F-]{36}/[^/]+/[^/]+/[^/]+/[^/]+/[^/]+/[^/]+/?$",
+    };
     PrincipalId as "ObjectId", str::parse, {
         "type": "string",
         "description": "An object id in Entra.",
@@ -366,6 +373,7 @@ fn hint_for(error: &IdError) -> Option<String> {
             let kind = match *expected {
                 "storage account" => "Microsoft.Storage/storageAccounts",
                 "workspace" => "Microsoft.MachineLearningServices/workspaces",
+                "Log Analytics workspace" => "Microsoft.OperationalInsights/workspaces",
                 _ => "Microsoft.ManagedIdentity/userAssignedIdentities",
             };
             Some(format!("as in `/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/NAME`"))

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::id::{PrincipalId, WorkspaceId};
 
-use super::KeysTaken;
+use super::{Agreement, KeysTaken, Shown};
 
 /// Facts that only time shows and Azure does not store.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct History {
     pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
     /// Since when every read of this process has seen a principal (first) in a group (second).
     pub member_since: BTreeMap<(PrincipalId, PrincipalId), Timestamp>,
+    /// How often what is young was shown, by reads that did not miss it in between.
+    pub agreements: BTreeMap<Shown, Agreement>,
     /// Since when the account is watched for people who lost access.
     pub watch: Option<WatchFrom>,
 }

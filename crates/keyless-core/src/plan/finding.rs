@@ -1,11 +1,12 @@
 //! What people should know besides the gates that are shut, where a finding has parts of its own.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::id::{ArmId, SubscriptionId, WorkspaceId};
-use crate::observed::{Signed, StorageService, WatchCause};
+use crate::id::{ArmId, LogAnalyticsId, SubscriptionId, WorkspaceId};
+use crate::observed::{KeyCaller, Signed, StorageService, WatchCause};
 
 /// Requests of one kind to one service that hold the key on, or a SAS nobody can tell about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,6 +36,38 @@ impl fmt::Display for KeyUse {
         )?;
         last.map_or(Ok(()), |last| write!(f, ", the last before {last}"))
     }
+}
+
+/// A caller that the storage resource logs name, and what is certain of its signature.
+pub(super) fn caller(one: &KeyCaller, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let KeyCaller { service, signed, operation, refused, outcome, requests, last, made_from, .. } = one;
+    let how = match signed {
+        Signed::Sas => super::callers::sas(one),
+        Signed::AccountKey | Signed::OAuth => match made_from {
+            Some(key) => format!("{signed} ({key})"),
+            None => signed.to_string(),
+        },
+    };
+    let refused = if *refused { format!(", refused as {outcome}") } else { String::new() };
+    write!(
+        f,
+        "the resource logs name {one}: {service} {operation} with {how} {requests} times{refused}, last at {last}"
+    )
+}
+
+/// Use of the key that is not in the logs.
+pub(super) fn unlogged(
+    services: &BTreeSet<StorageService>,
+    workspace: &LogAnalyticsId,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let services: Vec<&str> = services.iter().map(|service| service.as_str()).collect();
+    let of = if services.is_empty() { String::new() } else { format!(" of {}", services.join(", ")) };
+    write!(
+        f,
+        "the resource logs in {} tell nothing of the use{of} that the metric shows: a diagnostic setting may be missing",
+        workspace.name()
+    )
 }
 
 /// A risk that was accepted, or was until lately.
@@ -79,6 +112,8 @@ pub struct Denied {
     pub requests: u64,
     /// What most likely stands behind it.
     pub cause: String,
+    /// Who, as far as the storage resource logs tell.
+    pub callers: Vec<String>,
     /// Since when the account is watched, and what happened then.
     pub since: Timestamp,
     /// What happened then.
@@ -87,14 +122,13 @@ pub struct Denied {
 
 impl fmt::Display for Denied {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { hour, service, api, signed, requests, cause, since, because } = self;
+        let Self { hour, service, api, signed, requests, cause, callers, since, because } = self;
         let service = service_word(*service);
-        write!(
-            f,
-            "{service}: {api} with {signed} was refused {requests} times in the hour from {hour}: {cause}; watched since \
-             {since} ({})",
-            because.as_str()
-        )
+        write!(f, "{service}: {api} with {signed} was refused {requests} times in the hour from {hour}: {cause}")?;
+        if !callers.is_empty() {
+            write!(f, "; the resource logs name {}", super::gates::listed(callers))?;
+        }
+        write!(f, "; watched since {since} ({})", because.as_str())
     }
 }
 
@@ -116,6 +150,8 @@ pub enum Unseen {
     Undeclared(WorkspaceId),
     /// Who was refused since the account is watched.
     Refusals,
+    /// Who uses the key, by the storage resource logs.
+    Callers,
     /// The policies at a scope.
     Policies(ArmId),
     /// What the controller itself may do at a scope.
@@ -130,6 +166,7 @@ impl fmt::Display for Unseen {
             Self::Endpoints => f.write_str("online endpoints"),
             Self::Undeclared(id) => write!(f, "undeclared workspace {}", id.name()),
             Self::Refusals => f.write_str("who was refused since the last change"),
+            Self::Callers => f.write_str("who uses the key, by the storage resource logs"),
             Self::Policies(scope) => write!(f, "policies at {scope}"),
             Self::OwnRights(scope) => write!(f, "the controller's own rights at {scope}"),
             Self::AssignmentCount(id) => write!(f, "the count of role assignments of subscription {id}"),

@@ -90,6 +90,7 @@ impl<'a> Planner<'a> {
             self.revokes(&views);
             self.service_flags();
             self.watch();
+            self.key_callers();
             self.note_state();
             self.note_locks();
             self.foreign_holders(&views);

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use crate::desired::KeyDesired;
 use crate::gate::ReadSet;
 use crate::id::WorkspaceId;
-use crate::observed::Observed;
+use crate::observed::{Agreement, Observed, Shown};
 
 pub use answer::{Eligible, NeedWhy, Route, Verdict, Why, Word};
 pub use find::NobodyFound;
@@ -44,16 +44,26 @@ pub fn why(
     principal: &str,
 ) -> Result<Why, NobodyFound> {
     let found = find::find(desired, observed, workspace, principal)?;
-    Ok(judge::answer(desired, &with_old_memberships(observed), workspace, found, &observed.history))
+    Ok(judge::answer(desired, &as_if_watched(observed), workspace, found, &observed.history))
 }
 
-/// A process that answers one question has seen no membership before, and Azure does not tell how old one is. The gates
-/// hold that against it; here it would say of everybody in a group that nothing is effective, so it is told beside.
-fn with_old_memberships(observed: &Observed) -> Observed {
+/// A process that answers one question has seen no membership before, and Azure does not tell how old one is; nor has it
+/// seen a young grant more than once. The gates hold that against it; here it would say of everybody in a group that
+/// nothing is effective, so it is told beside, and one read is enough for a grant.
+fn as_if_watched(observed: &Observed) -> Observed {
     let mut observed = observed.clone();
+    let often = Agreement { first: Timestamp::MIN, last: observed.now, reads: u32::MAX };
+    for assignment in observed.assignments.value().into_iter().flatten() {
+        if let Some(made) = assignment.created_on.max(assignment.updated_on) {
+            let shown = Shown::Assignment { at: observed.account_id.clone(), id: assignment.id.clone(), made };
+            observed.history.agreements.entry(shown).or_insert(often);
+        }
+    }
     for (principal, groups) in &observed.groups {
         for group in groups.value().into_iter().flatten() {
             observed.history.member_since.entry((*principal, *group)).or_insert(Timestamp::MIN);
+            let shown = Shown::Member { principal: *principal, group: *group };
+            observed.history.agreements.entry(shown).or_insert(often);
         }
     }
     observed

@@ -104,6 +104,10 @@ pub struct World {
     pub members: BTreeMap<PrincipalId, BTreeSet<PrincipalId>>,
     /// Since when this process has seen the memberships.
     pub members_seen: Timestamp,
+    /// Since when this process has read the assignments, again and again.
+    pub watched_since: Timestamp,
+    /// When a list last missed an assignment that is there.
+    pub missed: BTreeMap<ArmId, Timestamp>,
     pub locks: Vec<Lock>,
     /// When somebody outside the workspaces last signs with the key; may lie ahead.
     pub key_user_until: Option<Timestamp>,
@@ -115,6 +119,8 @@ pub struct World {
     /// Since when the account is watched, and what was refused since.
     pub watch: Option<WatchFrom>,
     pub denied: Vec<ServiceUse>,
+    /// What the resource logs tell, where the files name them.
+    pub callers: Vec<KeyCaller>,
     pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
@@ -139,6 +145,8 @@ impl World {
             denies: Vec::new(),
             members: BTreeMap::new(),
             members_seen: start() - SignedDuration::from_secs(2 * DAY),
+            watched_since: start() - SignedDuration::from_secs(2 * DAY),
+            missed: BTreeMap::new(),
             locks: Vec::new(),
             key_user_until: None,
             last_workspace_use: None,
@@ -146,6 +154,7 @@ impl World {
             sas_by_service: BTreeMap::new(),
             watch: None,
             denied: Vec::new(),
+            callers: Vec::new(),
             endpoints: Vec::new(),
             elsewhere: Vec::new(),
             barriers: Bars::default(),
@@ -287,8 +296,16 @@ impl World {
             let shown: BTreeSet<PrincipalId> = self.groups_of(*principal).into_iter().filter(assigned).collect();
             for group in &shown {
                 observed.history.member_since.insert((*principal, *group), self.members_seen);
+                let member = Shown::Member { principal: *principal, group: *group };
+                observed.history.agreements.insert(member, self.agreement(self.members_seen, &desired.fleet.waits));
             }
             observed.groups.insert(*principal, Reading::known(shown, now));
+        }
+        for assignment in &self.assignments {
+            let Some(made) = assignment.created_on.max(assignment.updated_on) else { continue };
+            let shown = Shown::Assignment { at: account_id(), id: assignment.id.clone(), made };
+            let seen = self.shown_since(assignment);
+            observed.history.agreements.insert(shown, self.agreement(seen, &desired.fleet.waits));
         }
         observed.denies = Reading::known(self.denies.clone(), now);
         observed.locks = Reading::known(self.locks.clone(), now);
@@ -329,6 +346,10 @@ impl World {
             uses.push(one(*service, Signed::Sas, self.sas_traffic(to, *count)));
         }
         observed.key_details = Reading::known(KeyDetails { from, to, complete: true, uses }, now);
+        if desired.log_analytics().is_some() {
+            let callers = self.callers.clone();
+            observed.key_callers = Reading::known(KeyCallers { from, to: now, cut: false, callers }, now);
+        }
         let since = self.watch.map_or(now, |watch| watch.at);
         let uses = self.denied.clone();
         observed.denials = Reading::known(KeyDetails { from: since, to: now, complete: true, uses }, now);
@@ -339,6 +360,20 @@ impl World {
         observed.history.keys_taken = self.keys_taken.clone();
         observed.history.watch = self.watch;
         observed
+    }
+
+    /// Since when every list has shown it to this process.
+    fn shown_since(&self, assignment: &RoleAssignment) -> Timestamp {
+        let missed = self.missed.get(&assignment.id).copied();
+        [assignment.created_on, missed, Some(self.watched_since)].into_iter().flatten().max().unwrap()
+    }
+
+    /// What it is like to have read again and again since then.
+    fn agreement(&self, seen: Timestamp, waits: &Waits) -> Agreement {
+        let apart = i64::try_from(waits.role_propagation.as_secs()).unwrap() / i64::from(2 * waits.agreeing_reads);
+        let more = self.now.duration_since(seen).as_secs().max(0) / apart;
+        let last = seen + SignedDuration::from_secs(more * apart);
+        Agreement { first: seen, last, reads: 1 + u32::try_from(more).unwrap() }
     }
 
     fn sas_traffic(&self, to: Timestamp, count: u64) -> Traffic {
@@ -373,20 +408,36 @@ impl World {
 
     /// The naive judgement of a role: by name of role only, unconditional, not denied, at least `age` old.
     pub fn has(&self, principal: PrincipalId, role: RoleId, age: Duration) -> bool {
+        let age = SignedDuration::try_from(age).unwrap();
+        self.holds(principal, role, |a| a.created_on.is_some_and(|at| self.now.duration_since(at) >= age))
+    }
+
+    /// The same, and lists have shown it without a gap for as long as they have to, or it is of old.
+    pub fn has_for_sure(&self, principal: PrincipalId, role: RoleId, waits: &Waits) -> bool {
+        let seconds = |wait: Duration| i64::try_from(wait.as_secs()).unwrap();
+        let age = seconds(waits.role_propagation);
+        let shown = if waits.agreeing_reads > 1 { age / 2 } else { 0 };
+        self.holds(principal, role, |a| {
+            let since = |at: Timestamp| self.now.duration_since(at).as_secs();
+            let old = a.created_on.map_or(-1, since);
+            old >= age && (old >= 8 * age || since(self.shown_since(a)) >= shown)
+        })
+    }
+
+    fn holds(&self, principal: PrincipalId, role: RoleId, fits: impl Fn(&RoleAssignment) -> bool) -> bool {
         let enough = |held: RoleId| {
             held == role
                 || (held == owner_role() && [catalog::BLOB_CONTRIBUTOR, catalog::BLOB_READER].contains(&role))
                 || (held == catalog::BLOB_CONTRIBUTOR && role == catalog::BLOB_READER)
                 || (held == catalog::FILE_CONTRIBUTOR && role == catalog::FILE_READER)
         };
-        let age = SignedDuration::try_from(age).unwrap();
         let groups = self.groups_of(principal);
         self.assignments.iter().any(|a| {
             (a.principal == principal || groups.contains(&a.principal))
                 && enough(a.role)
                 && a.condition.is_none()
                 && a.scope.covers(account_id().arm())
-                && a.created_on.is_some_and(|at| self.now.duration_since(at) >= age)
+                && fits(a)
         }) && self.denies.iter().all(|deny| deny.permissions.iter().all(|block| block.data_actions.is_empty()))
     }
 
@@ -489,8 +540,36 @@ pub fn declare_account(desired: &mut KeyDesired, shared_key_access: DesiredShare
         accept_sas: None,
         accept_unknown_key_use: None,
         accept_one_way: None,
+        log_analytics: None,
         location: Location::default(),
     });
+}
+
+/// Where the resource logs are.
+pub fn logs() -> LogAnalyticsId {
+    let id = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/logs"
+    );
+    LogAnalyticsId::parse(&id).unwrap()
+}
+
+/// A program that called before `now`, signed so.
+pub fn caller(service: StorageService, signed: Signed, made_from: Option<&str>, last: Timestamp) -> KeyCaller {
+    KeyCaller {
+        service,
+        signed,
+        made_from: made_from.map(str::to_owned),
+        operation: "GetFile".to_owned(),
+        refused: false,
+        outcome: "Success".to_owned(),
+        address: "10.1.0.4".to_owned(),
+        agent: "nightly-mount/2".to_owned(),
+        object: None,
+        app: None,
+        requests: 7,
+        first: last - SignedDuration::from_secs(60),
+        last,
+    }
 }
 
 /// A blob datastore on the account.

@@ -52,6 +52,7 @@ const BELOW: [(&str, &[(&str, &str)]); 5] = [
             ("GET PUT DELETE", "/providers/Microsoft.Insights/components/{}"),
             ("GET PUT DELETE", "/providers/Microsoft.KeyVault/vaults/{}"),
             ("GET PUT DELETE", "/providers/Microsoft.OperationalInsights/workspaces/{}"),
+            ("GET POST", "/providers/Microsoft.OperationalInsights/workspaces/{}/query"),
         ],
     ),
     (

@@ -16,6 +16,7 @@ mod faults;
 mod inventory;
 mod keys;
 mod locks;
+mod logs;
 mod metrics;
 mod network;
 mod policies;

@@ -6,7 +6,7 @@ use keyless_core::action::{Action, Grant};
 use keyless_core::catalog::role_name;
 use keyless_core::gate::{GateCheck, GateState};
 use keyless_core::incompatibility;
-use keyless_core::observed::{Cause, Signed, StorageService, WorkspaceKind};
+use keyless_core::observed::{Cause, KeyCaller, Signed, StorageService, WorkspaceKind};
 use keyless_core::plan::finding::{Accepted, Denied, KeyUse};
 use keyless_core::plan::{Drift, Fight, Finding, Plan, Standing, Step};
 use keyless_core::setting::Setting;
@@ -171,6 +171,9 @@ pub(super) struct Noted {
     /// Requests to a service, of the kinds that are about them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests: Option<Requests>,
+    /// Who made them, by the storage resource logs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub caller: Option<CalledBy>,
     /// An accepted risk.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub accepted: Option<AcceptedRisk>,
@@ -199,6 +202,24 @@ pub(super) struct Requests {
     /// The start of the one hour it is about.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hour: Option<String>,
+}
+
+/// A caller, as the storage resource logs tell it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CalledBy {
+    pub address: String,
+    pub user_agent: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub object_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub app_id: Option<String>,
+    /// `key1` or `key2`, where a key stands behind the signature for certain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub made_from: Option<String>,
+    pub refused: bool,
+    /// Azure's word for what came of it.
+    pub outcome: String,
 }
 
 /// What the files accept.
@@ -398,6 +419,8 @@ impl Noted {
                 ("principalMissing", Some(workspace), Some(principal.clone()))
             }
             Finding::KeyUse(_) => ("keyUse", None, None),
+            Finding::KeyCaller(caller) => ("keyCaller", None, caller.object.clone()),
+            Finding::Unlogged { services: _, workspace: _ } => ("unlogged", None, None),
             Finding::KeyRefused { requests: _, hours: _, off: _ } => ("keyRefused", None, None),
             Finding::Accepted(_) => ("accepted", None, None),
             Finding::KeyByService { flags: _ } => ("keyByService", None, None),
@@ -411,13 +434,14 @@ impl Noted {
         let workspace = workspace.map(|id| id.as_str().to_owned());
         let message = finding.to_string();
         let (requests, accepted) = (Requests::of(finding), AcceptedRisk::of(finding));
+        let caller = CalledBy::of(finding);
         let services = match finding {
             Finding::KeyByService { flags } => {
                 Some(flags.iter().map(|(service, on)| (service.as_str(), if *on { "on" } else { "off" })).collect())
             }
             _ => None,
         };
-        Self { kind, message, workspace, principal, error_class: class, lift, requests, accepted, services }
+        Self { kind, message, workspace, principal, error_class: class, lift, requests, caller, accepted, services }
     }
 }
 
@@ -431,6 +455,15 @@ impl Requests {
                 count: *requests,
                 hours: Some(*hours),
                 last: last.map(moment),
+                hour: None,
+            }),
+            Finding::KeyCaller(KeyCaller { service, signed, operation, requests, last, .. }) => Some(Self {
+                service: Some(service.as_str()),
+                api: Some(operation.clone()),
+                authentication: signed.as_str(),
+                count: *requests,
+                hours: None,
+                last: Some(moment(*last)),
                 hour: None,
             }),
             Finding::KeyRefused { requests, hours, off: _ } => Some(Self {
@@ -453,6 +486,21 @@ impl Requests {
             }),
             _ => None,
         }
+    }
+}
+
+impl CalledBy {
+    fn of(finding: &Finding) -> Option<Self> {
+        let Finding::KeyCaller(caller) = finding else { return None };
+        Some(Self {
+            address: caller.address.clone(),
+            user_agent: caller.agent.clone(),
+            object_id: caller.object.clone(),
+            app_id: caller.app.clone(),
+            made_from: caller.made_from.clone(),
+            refused: caller.refused,
+            outcome: caller.outcome.clone(),
+        })
     }
 }
 

@@ -112,6 +112,9 @@ pub(crate) struct Overrides {
     /// Versions for the activity log
     #[arg(long, env = "KEYLESS_API_VERSIONS_ACTIVITY_LOG", value_name = "VERSION,VERSION")]
     pub(super) api_versions_activity_log: Option<VersionList>,
+    /// Versions for queries of logs
+    #[arg(long, env = "KEYLESS_API_VERSIONS_LOG_QUERIES", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_log_queries: Option<VersionList>,
     /// Versions for managed identities
     #[arg(long, env = "KEYLESS_API_VERSIONS_MANAGED_IDENTITIES", value_name = "VERSION,VERSION")]
     pub(super) api_versions_managed_identities: Option<VersionList>,

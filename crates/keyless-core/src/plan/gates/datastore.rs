@@ -77,6 +77,7 @@ pub(in crate::plan) fn access_judged(
         assignments: there.assignments.clone(),
         roles: there.roles.clone(),
         denies: there.denies.clone(),
+        history: observed.history.clone(),
         ..Observed::unread(id.clone(), observed.now)
     };
     for view in views {

@@ -1,7 +1,8 @@
 //! The gate that waits until nobody signs with the account's key any more.
 //!
 //! The metric of the account as a whole decides, for it covers every service. Which service and which call it is, is read
-//! besides where that tells people something, and decides only where a SAS is accepted for single services.
+//! besides where that tells people something, and decides only where a SAS is accepted for single services. The storage
+//! resource logs name callers and decide nothing, whatever they tell: see [`crate::observed::KeyCallers`].
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::desired::{Acceptance, KeyDesired};
 use crate::gate::{GateState, ReadSet};
 use crate::observed::{KeyDetails, KeyUsage, Observed, Reading, Signed, StorageService, hour};
+use crate::plan::callers;
 use crate::plan::finding::plural;
 
 use super::{Judged, after, lacks, listed, told};
@@ -29,17 +31,18 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
     if let Some(until) = busy_until(usage, desired) {
         let requests = usage.account_key.count;
         let why = format!(
-            "{requests} requests signed with the key succeeded within {}{}{}",
+            "{requests} requests signed with the key succeeded within {}{}{}{}",
             human(idle),
             in_hours(usage.account_key.hours().len(), usage.account_key.last),
-            users(&observed.key_details, Signed::AccountKey)
+            users(&observed.key_details, Signed::AccountKey),
+            callers::named(observed, Signed::AccountKey)
         );
         let state = if until > now {
             GateState::Waiting { until, why }
         } else {
             GateState::unmet(why, "an end of that traffic")
         };
-        return (state, names_wanted(observed));
+        return (state, names_wanted(observed, desired));
     }
     if usage.length() < idle || after(usage.to, desired.fleet.waits.metrics_lag).is_none_or(|end| end < lately(now)) {
         return told(GateState::unmet("the key-usage answer covers another window", "a read of the whole window"));
@@ -62,7 +65,8 @@ fn sas(usage: &KeyUsage, observed: &Observed, desired: &KeyDesired) -> Judged {
     let now = observed.now;
     let holding: Vec<_> = desired.accepted_sas().filter(|(_, acceptance)| acceptance.holds(now)).collect();
     if holding.iter().any(|(services, _)| services.is_empty()) {
-        return told(GateState::Open);
+        // Whoever accepted it may not know what the logs do.
+        return (GateState::Open, callers::wanted(observed, desired));
     }
     let accepted: BTreeSet<StorageService> = holding.iter().flat_map(|(services, _)| *services).copied().collect();
     let details = &observed.key_details;
@@ -70,11 +74,12 @@ fn sas(usage: &KeyUsage, observed: &Observed, desired: &KeyDesired) -> Judged {
     let lift = "an end of that traffic, or `acceptSas` on the StorageAccount document or in the Fleet";
     if accepted.is_empty() {
         let why = format!(
-            "{requests}{}: the metric does not tell what signed them{}",
+            "{requests}{}: the metric does not tell what signed them{}{}",
             users(details, Signed::Sas),
+            callers::named(observed, Signed::Sas),
             ended(desired, now)
         );
-        return (GateState::unmet(why, lift), names_wanted(observed));
+        return (GateState::unmet(why, lift), names_wanted(observed, desired));
     }
     let known = match details {
         Reading::NotRead => return lacks(ReadSet { key_details: true, ..ReadSet::default() }),
@@ -87,15 +92,16 @@ fn sas(usage: &KeyUsage, observed: &Observed, desired: &KeyDesired) -> Judged {
     let others: Vec<String> = known.services(Signed::Sas).difference(&accepted).map(ToString::to_string).collect();
     if !others.is_empty() {
         let why = format!(
-            "{requests}, also to {}, for which no SAS is accepted{}{}",
+            "{requests}, also to {}, for which no SAS is accepted{}{}{}",
             listed(&others),
             users(details, Signed::Sas),
+            callers::named(observed, Signed::Sas),
             ended(desired, now)
         );
-        return told(GateState::unmet(why, lift));
+        return (GateState::unmet(why, lift), callers::wanted(observed, desired));
     }
     if accounts_for(known, usage) {
-        told(GateState::Open)
+        (GateState::Open, callers::wanted(observed, desired))
     } else {
         let why = format!("{requests}: not all of them could be put down to a service");
         told(GateState::unmet(why, "a complete read of the metric by service"))
@@ -137,8 +143,9 @@ fn users(details: &Reading<KeyDetails>, signed: Signed) -> String {
 }
 
 /// Asks for the names that go with a shut gate, unless they were asked for.
-fn names_wanted(observed: &Observed) -> ReadSet {
-    ReadSet { key_details: matches!(observed.key_details, Reading::NotRead), ..ReadSet::default() }
+fn names_wanted(observed: &Observed, desired: &KeyDesired) -> ReadSet {
+    let details = matches!(observed.key_details, Reading::NotRead);
+    ReadSet { key_details: details, ..callers::wanted(observed, desired) }
 }
 
 /// Says of acceptances that have ended that they have.

@@ -10,8 +10,8 @@ use super::{Judged, lacks, told};
 /// Why a workspace on identity may hold keys that the account no longer takes, if it may.
 ///
 /// Azure tells when keys were made and never when a workspace took them. Keys older than the workspace are the ones it
-/// was born with. Others are taken anew by this process, whose memory is all that tells that they were: after a restart
-/// they are taken once more, which harms nothing.
+/// was born with. Others are taken anew by keyless, whose memory is all that tells that they were: where it is lost they
+/// are taken once more, which harms nothing.
 pub(in crate::plan) fn staleness(own: &Workspace, keys: KeyTimes, observed: &Observed) -> Option<String> {
     if observed.history.keys_taken.get(&own.id).is_some_and(|taken| taken.keys == keys) {
         return None;

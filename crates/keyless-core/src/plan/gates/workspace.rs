@@ -61,12 +61,14 @@ pub(in crate::plan) fn needs_aged(views: &[NeedView<'_>], observed: &Observed, d
         let Resolved::Known(holders) = &view.holders else { return told(GateState::NotLooked) };
         for (principal, kind) in holders {
             match access::cover(&view.question(*principal, *kind), observed, &desired.fleet.waits) {
-                Cover::Covered { works_at: Some(at) } => {
+                Cover::Covered { works_at: Some(at), evidence } => {
                     if latest.as_ref().is_none_or(|(so_far, _)| at > *so_far) {
-                        latest = Some((at, format!("{} of {} to work", view.role.name, view.need.principal)));
+                        let (role, who) = (view.role.name, &view.need.principal);
+                        let why = format!("{role} of {who} to work ({})", evidence.told(observed.now));
+                        latest = Some((at, why));
                     }
                 }
-                Cover::Covered { works_at: None } => {
+                Cover::Covered { works_at: None, .. } => {
                     let why = format!("the age of {} of {} is not told", view.role.name, view.need.principal);
                     return told(GateState::unmet(why, "a direct grant whose age Azure tells"));
                 }

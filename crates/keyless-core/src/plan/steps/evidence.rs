@@ -2,11 +2,14 @@
 //! which services have it off already.
 
 use crate::desired::Acceptance;
-use crate::observed::{KeyUsage, ServiceFlags, Signed};
-use crate::plan::Finding;
-use crate::plan::finding::{Accepted, KeyUse};
+use crate::observed::{KeyUsage, Reading, ServiceFlags, Signed};
+use crate::plan::finding::{Accepted, KeyUse, Unseen};
+use crate::plan::{Finding, callers};
 
 use super::Planner;
+
+/// How many callers a plan tells of, the busiest first. Design decision: what people read.
+const MOST_CALLERS: usize = 20;
 
 impl Planner<'_> {
     /// Tells of the account as it is, whatever is asked of it.
@@ -14,6 +17,28 @@ impl Planner<'_> {
         let Some(account) = self.observed.account.value().and_then(Option::as_ref) else { return };
         if account.shared_key.is_on() && !account.services.is_empty() {
             self.findings.insert(Finding::KeyByService { flags: account.services.0.clone() });
+        }
+    }
+
+    /// Tells who called, by the storage resource logs, or that they could not be read or tell nothing.
+    pub(super) fn key_callers(&mut self) {
+        let observed = self.observed;
+        match (&observed.key_callers, self.desired.log_analytics()) {
+            (Reading::NotRead, _) => {}
+            (Reading::Unknown { why, cause }, _) => {
+                let what = Unseen::Callers;
+                self.findings.insert(Finding::Unseen { what, why: why.clone(), cause: cause.clone() });
+            }
+            (Reading::Known { value, .. }, workspace) => {
+                let watched = self.watched().is_some();
+                let told = value.callers.iter().filter(|one| watched || one.signed != Signed::OAuth);
+                let mut told: Vec<_> = told.collect();
+                told.sort_by_key(|one| std::cmp::Reverse(one.requests));
+                self.findings.extend(told.into_iter().take(MOST_CALLERS).cloned().map(Finding::KeyCaller));
+                if let (Some(services), Some(workspace)) = (callers::unlogged(observed, value), workspace) {
+                    self.findings.insert(Finding::Unlogged { services, workspace: workspace.clone() });
+                }
+            }
         }
     }
 

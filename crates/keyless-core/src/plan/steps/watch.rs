@@ -1,21 +1,25 @@
 //! Who lost access after the key went off or a workspace was switched: told, and never undone by itself.
 
 use crate::catalog;
-use crate::observed::{Reading, ServiceUse, Signed};
+use crate::observed::{Reading, ServiceUse, Signed, WatchFrom};
 use crate::plan::finding::{Denied, Unseen};
-use crate::plan::gates;
-use crate::plan::{Drift, Finding};
+use crate::plan::{Drift, Finding, callers, gates};
 
 use super::Planner;
 
 impl Planner<'_> {
+    /// Since when the account is watched, if it is still.
+    pub(super) fn watched(&self) -> Option<WatchFrom> {
+        let now = self.observed.now;
+        let lasts =
+            |from: &WatchFrom| gates::after(from.at, self.desired.fleet.waits.watch).is_some_and(|end| end > now);
+        self.observed.history.watch.filter(lasts)
+    }
+
     /// Asks for what was refused, and tells it, as long as the account is watched.
     pub(super) fn watch(&mut self) {
-        let (observed, now) = (self.observed, self.observed.now);
-        let Some(from) = observed.history.watch else { return };
-        if gates::after(from.at, self.desired.fleet.waits.watch).is_none_or(|end| end <= now) {
-            return;
-        }
+        let observed = self.observed;
+        let Some(from) = self.watched() else { return };
         let details = match &observed.denials {
             Reading::NotRead => {
                 self.wants.denials = true;
@@ -35,8 +39,10 @@ impl Planner<'_> {
             self.findings.extend(hours.map(|(hour, requests)| {
                 let (cause, api) = (cause.clone(), api.clone());
                 let (since, because) = (from.at, from.because);
-                Finding::KeyUserDenied(Denied { hour, service, api, signed, requests, cause, since, because })
+                let callers = callers::refused(observed, one, hour);
+                Finding::KeyUserDenied(Denied { hour, service, api, signed, requests, cause, callers, since, because })
             }));
+            self.wants.add(callers::wanted(observed, self.desired));
         }
     }
 

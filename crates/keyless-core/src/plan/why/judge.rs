@@ -183,11 +183,11 @@ impl Judge<'_> {
             format!("a grant of {role} at {account}: {files}")
         };
         match &answer.cover {
-            Cover::Covered { works_at: Some(at) } if *at > self.observed.now => {
+            Cover::Covered { works_at: Some(at), .. } if *at > self.observed.now => {
                 (Verdict::Young { works_at: *at }, Some("time".to_owned()))
             }
-            Cover::Covered { works_at: Some(_) } => (Verdict::Effective, None),
-            Cover::Covered { works_at: None } => {
+            Cover::Covered { works_at: Some(_), .. } => (Verdict::Effective, None),
+            Cover::Covered { works_at: None, .. } => {
                 (Verdict::Ageless, Some("a direct grant whose age Azure tells".to_owned()))
             }
             Cover::Missing { conditional: true, .. } => {

@@ -66,6 +66,25 @@ async fn stale_list_of_assignments_shows_neither_new_grants_nor_removals() {
 }
 
 #[tokio::test]
+async fn a_list_that_is_stale_at_times_shows_a_young_grant_off_and_on_until_it_is_old() {
+    let stale = FaultRule::new("GET", "/roleAssignments", Fault::StaleList { by: minutes(10) }).chance(0.5);
+    let cloud = cloud(stale);
+    let list = format!("{}/providers/Microsoft.Authorization/roleAssignments?api-version=2022-04-01", account());
+    cloud.pass(600);
+    assert_eq!(cloud.grant(&account(), NAME, DANA, BLOB_READER).await.status, 201);
+    let mut shown = Vec::new();
+    for _ in 0..20 {
+        shown.push(cloud.get(&list).await.body["value"].as_array().unwrap().len());
+        cloud.pass(30);
+    }
+    let turns = shown.windows(2).filter(|pair| pair[0] != pair[1]).count();
+    assert!(turns >= 4 && shown.iter().all(|count| *count < 2), "{shown:?}");
+    for _ in 0..20 {
+        assert_eq!(cloud.get(&list).await.body["value"].as_array().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
 async fn stale_list_of_workspaces_shows_the_mode_as_it_was() {
     let cloud = cloud(FaultRule::new("GET", "/workspaces", Fault::StaleList { by: minutes(2) }));
     let list = format!("{RG}/providers/Microsoft.MachineLearningServices/workspaces?api-version=2025-09-01");
