@@ -394,6 +394,7 @@ mod tests {
             services: ServiceFlags::default(),
             key_times: KeyTimes::default(),
             network: Network::default(),
+            provisioning_state: None,
             location: "westeurope".to_owned(),
         };
         memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).key_on_since
