@@ -394,6 +394,7 @@ mod tests {
             services: ServiceFlags::default(),
             key_times: KeyTimes::default(),
             network: Network::default(),
+            provisioning_state: None,
             location: "westeurope".to_owned(),
             provisioning_state: None,
         };

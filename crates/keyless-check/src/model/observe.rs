@@ -197,6 +197,7 @@ impl Names {
                 services: ServiceFlags::default(),
                 key_times: KeyTimes { key1: made, key2: made },
                 network: Network::default(),
+                provisioning_state: Some("Succeeded".to_owned()),
                 location: "westeurope".to_owned(),
                 provisioning_state: Some("Succeeded".to_owned()),
             };
