@@ -106,6 +106,8 @@ pub struct World {
     pub sas_by_service: BTreeMap<StorageService, u64>,
     /// Since when the account is watched, and what was refused since.
     pub watch: Option<WatchFrom>,
+    /// Whether somebody turned the key on again.
+    pub back_on: Option<BackOn>,
     pub denied: Vec<ServiceUse>,
     pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
@@ -249,6 +251,7 @@ impl World {
             sas: 0,
             sas_by_service: BTreeMap::new(),
             watch: None,
+            back_on: None,
             denied: Vec::new(),
             endpoints: Vec::new(),
             elsewhere: Vec::new(),
@@ -439,6 +442,7 @@ impl World {
         observed.history.key_on_since = self.key_on_since;
         observed.history.keys_taken = self.keys_taken.clone();
         observed.history.watch = self.watch;
+        observed.history.back_on = self.back_on;
         observed
     }
 

@@ -413,6 +413,8 @@ impl Noted {
             Finding::Accepted(_) => ("accepted", None, None),
             Finding::KeyByService { flags: _ } => ("keyByService", None, None),
             Finding::KeyUserDenied(_) => ("keyUserDenied", None, None),
+            Finding::TurnedOn(_) => ("turnedOn", None, None),
+            Finding::Suspended(suspended) => ("suspended", suspended.workspace.as_ref(), None),
         };
         let Cause { class, lift } = match finding {
             Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } => cause.clone(),
