@@ -135,3 +135,26 @@ fn no_code_of_the_client_names_an_operation_that_hands_out_secrets() {
     }
     assert!(read > 100, "only {read} files were read");
 }
+
+/// A second opinion that asks the first is none.
+#[test]
+fn the_linter_of_plans_shares_no_rule_with_the_planner() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../keyless-core/src");
+    let mut files = vec![source.join("lint.rs")];
+    files.extend(std::fs::read_dir(source.join("lint")).unwrap().map(|entry| entry.unwrap().path()));
+    assert!(files.len() > 5, "only {} files were found", files.len());
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code: Vec<&str> = text.lines().filter(|line| !line.trim_start().starts_with("//")).collect();
+        for word in ["access::", "plan::gates", "plan::needs", "plan::steps", "plan::reads", "plan::plan"] {
+            let named = code.iter().find(|line| line.contains(word));
+            assert_eq!(named, None, "{}", file.display());
+        }
+        let used = code.iter().filter(|line| line.starts_with("use crate::plan::"));
+        for line in used {
+            let types = ["Limits", "Plan", "Step", "{Limits, Plan, Step}", "{Limits, Step}"];
+            let named = line.trim_start_matches("use crate::plan::").trim_end_matches(';');
+            assert!(types.contains(&named), "{}: {line}", file.display());
+        }
+    }
+}

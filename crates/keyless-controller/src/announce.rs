@@ -194,6 +194,11 @@ impl Book {
                 result: Some("not_sent"),
                 ..about(Name::ActionFailed, Level::Error, plan)
             }),
+            Ended::Rejected { violations } => {
+                let problems: Vec<String> = violations.iter().map(ToString::to_string).collect();
+                why = Some(format!("the plan breaks its own rules: {}", problems.join("; ")));
+                events.push(Event { problems, ..about(Name::PlanRejected, Level::Error, plan) });
+            }
             Ended::Planned | Ended::Wrote | Ended::Stopped => {}
         }
         let book = self.keys.entry(plan.account_id.clone()).or_default();
@@ -324,6 +329,7 @@ mod tests {
     use keyless_core::desired::Revision;
     use keyless_core::gate::ReadSet;
     use keyless_core::id::WorkspaceId;
+    use keyless_core::lint::{Rule, Violation};
 
     use super::*;
 
@@ -377,5 +383,19 @@ mod tests {
         assert_eq!(told(&mut book, vec![endpoint()]), 1);
         assert_eq!(told(&mut book, vec![unseen(Unseen::Endpoints)]), 0);
         assert_eq!(told(&mut book, vec![endpoint()]), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_plan_that_breaks_its_own_rules_is_told_as_an_error_with_every_rule() {
+        let mut book = Book::new(Duration::from_secs(24 * 3600));
+        let violation = |why: &str| Violation { rule: Rule::Order, action: None, why: why.to_owned() };
+        let violations = vec![violation("the key goes first"), violation("a switch stands twice")];
+        let report = Report { plan: plan([]), write: None, ended: Ended::Rejected { violations } };
+        let info = PassInfo { reason: "test".to_owned(), elapsed: Duration::ZERO };
+        let events = book.passed(&report, &info, Instant::now());
+        let told: Vec<&Event> = events.iter().filter(|event| event.event == Name::PlanRejected).collect();
+        assert_eq!(told.len(), 1);
+        assert_eq!(told[0].level, Level::Error);
+        assert_eq!(told[0].problems, ["order: the key goes first", "order: a switch stands twice"]);
     }
 }

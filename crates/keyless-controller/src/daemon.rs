@@ -308,6 +308,9 @@ pub(crate) fn failure_of(report: &Report) -> Option<String> {
     }
     match ended {
         Ended::Raced { why } | Ended::MarkStuck { why } => return Some(why.clone()),
+        Ended::Rejected { violations } => {
+            return violations.first().map(|first| format!("the plan breaks its own rules: {first}"));
+        }
         Ended::Planned | Ended::Wrote | Ended::Stopped => {}
     }
     let failed = |finding: &&Finding| matches!(finding, Finding::Incomplete { .. });

@@ -22,6 +22,8 @@ pub enum Name {
     FightDetected,
     /// The steps that are left have changed.
     PlanComputed,
+    /// A plan breaks a rule that every plan keeps, and nothing of it is carried out.
+    PlanRejected,
     /// A step waits or is held.
     GateUnmet,
     /// A write was made.
@@ -66,6 +68,7 @@ impl Name {
             Self::DriftAttributed => "drift_attributed",
             Self::FightDetected => "fight_detected",
             Self::PlanComputed => "plan_computed",
+            Self::PlanRejected => "plan_rejected",
             Self::GateUnmet => "gate_unmet",
             Self::ActionApplied => "action_applied",
             Self::ActionFailed => "action_failed",
@@ -94,6 +97,7 @@ impl Name {
             Self::DriftAttributed => "it is known who caused a difference from the files",
             Self::FightDetected => "a setting is fought over and left alone",
             Self::PlanComputed => "the steps that are left have changed",
+            Self::PlanRejected => "a plan breaks its own rules and is not carried out",
             Self::GateUnmet => "a step is held",
             Self::ActionApplied => "a change was made",
             Self::ActionFailed => "a change was not made, or may not have been",
@@ -253,7 +257,7 @@ pub struct Event {
     /// Why the pass ran.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// The problems of a rejected revision, or the warnings of an accepted one, one line each.
+    /// The problems of a rejected revision or plan, or the warnings of an accepted revision, one line each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub problems: Vec<String>,
 }

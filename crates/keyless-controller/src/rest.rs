@@ -55,7 +55,7 @@ impl Patience {
             None => {}
         }
         match report.ended {
-            Ended::MarkStuck { .. } => return true,
+            Ended::MarkStuck { .. } | Ended::Rejected { .. } => return true,
             Ended::Raced { .. } | Ended::Stopped | Ended::Wrote => return false,
             Ended::Planned => {}
         }

@@ -11,6 +11,7 @@ pub mod desired;
 pub mod gate;
 pub mod id;
 pub mod incompatibility;
+pub mod lint;
 pub mod manifest;
 pub mod observed;
 pub mod pass;

@@ -14,6 +14,7 @@ use crate::action::{Action, Effort, Grant};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::ReadSet;
 use crate::id::{ArmId, WorkspaceId};
+use crate::lint::{self, Violation};
 use crate::observed::{Cause, Datastore, DatastoreCredentials, Observed, ObservedAuthMode, Reading, RoleAssignment};
 use crate::plan::{self, Limits, Look, Plan, Standing, Step};
 
@@ -251,6 +252,11 @@ pub enum Ended {
         /// What happened.
         why: String,
     },
+    /// The plan breaks a rule that every plan keeps, so nothing of it is carried out: a mistake in keyless.
+    Rejected {
+        /// What is wrong with it.
+        violations: Vec<Violation>,
+    },
     /// The settled mark could not be taken away.
     MarkStuck {
         /// Why.
@@ -287,7 +293,7 @@ impl Report {
             None => {}
         }
         match &self.ended {
-            Ended::Raced { .. } | Ended::MarkStuck { .. } => return Requeue::Backoff,
+            Ended::Raced { .. } | Ended::MarkStuck { .. } | Ended::Rejected { .. } => return Requeue::Backoff,
             Ended::Planned | Ended::Wrote | Ended::Stopped => {}
         }
         match (self.plan.standing(), self.plan.wakes_at()) {
@@ -418,6 +424,10 @@ fn confirmed(
     };
     if let Some(why) = why {
         return state.finish(plan, None, Ended::Raced { why });
+    }
+    let violations = lint::lint(&state.job.desired, &state.observed, &state.job.limits, &plan);
+    if !violations.is_empty() {
+        return state.finish(plan, None, Ended::Rejected { violations });
     }
     state.stage = Stage::Unmarking(Box::new(plan), Box::new(step));
     (state, Effect::Unmark)

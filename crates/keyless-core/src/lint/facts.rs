@@ -1,0 +1,246 @@
+//! What an open step rests on, looked at again in what was read.
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::action::{Action, Effort};
+use crate::catalog::find_role;
+use crate::desired::{AuthMode, ChangeWindow, DesiredWorkspace, Enforcement, KeyDesired, PrincipalRef, Suspend};
+use crate::id::WorkspaceId;
+use crate::observed::{Account, DatastoreCredentials, LockLevel, Observed, ObservedAuthMode, Reading, SharedKeyAccess};
+use crate::plan::{Limits, Step};
+
+use super::grant::objection;
+use super::user::{users, workspace_read};
+use super::{Rule, Verdict, workspace_of};
+
+pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, step: &Step, found: &mut Verdict) {
+    let facts = Facts { desired, observed };
+    let now = observed.now;
+    facts.may_act(step, found);
+    let past = |until: Option<Timestamp>| until.is_none_or(|until| until <= now);
+    found.demand(past(limits.boot_until), Rule::Facts, "the wait after the start is not over");
+    found.demand(past(limits.unsettled_until), Rule::Facts, "an earlier write may still land");
+    let refused = limits.refused.get(&step.action).map(|refusal| refusal.until);
+    found.demand(past(refused), Rule::Facts, "Azure refused it, and it is not to be tried again yet");
+    let fought = step.action.setting().and_then(|setting| limits.fights.get(&setting)).map(|fight| fight.until);
+    found.demand(past(fought), Rule::Facts, "it is fought over");
+    let windows = &desired.fleet.change_windows;
+    let in_time = step.effort == Effort::Repair || windows.is_empty() || windows.iter().any(|w| is_in(w, now));
+    found.demand(in_time, Rule::Facts, "no change window is open");
+    facts.unlocked(step, found);
+
+    match &step.action {
+        Action::SetAuthMode { workspace, mode: AuthMode::Identity } => facts.to_identity(workspace, step, found),
+        Action::SetAuthMode { workspace, mode: AuthMode::AccessKey } => facts.to_access_key(workspace, found),
+        Action::SetSharedKeyAccess { allowed: false, .. } => facts.key_off(found),
+        Action::SetDatastoreCredential { workspace, name, from } => facts.convert(workspace, name, from, found),
+        Action::RevokeRole { .. } => facts.revoke(found),
+        Action::CreateWorkspace { workspace, .. } => facts.create(workspace, found),
+        Action::ResyncWorkspaceKeys { .. } => {
+            found.demand(facts.key_is_on() == Some(true), Rule::Facts, "the key is not known to be on");
+        }
+        Action::GrantRole(_) | Action::SetSharedKeyAccess { allowed: true, .. } | Action::CreateDatastore { .. } => {}
+    }
+}
+
+struct Facts<'a> {
+    desired: &'a KeyDesired,
+    observed: &'a Observed,
+}
+
+impl Facts<'_> {
+    fn account(&self) -> Option<&Account> {
+        self.observed.account.value()?.as_ref()
+    }
+
+    fn key_is_on(&self) -> Option<bool> {
+        self.account().map(|account| account.shared_key.is_on())
+    }
+
+    /// That the documents let it be done: its own; for what is the account's, all of them.
+    fn may_act(&self, step: &Step, found: &mut Verdict) {
+        let now = self.observed.now;
+        let acts = |enforcement: Enforcement, suspend: Option<&Suspend>| {
+            enforcement == Enforcement::Enforce && suspend.is_none_or(|suspend| !suspend.is_active(now))
+        };
+        let document = |own: &DesiredWorkspace| acts(own.enforcement, own.suspend.as_ref());
+        let may = match &step.action {
+            Action::GrantRole(_) => {
+                step.workspaces.iter().filter_map(|id| self.desired.workspaces.get(id)).any(document)
+            }
+            Action::SetSharedKeyAccess { .. } | Action::RevokeRole { .. } => {
+                let own = self.desired.account.as_ref().is_none_or(|account| {
+                    let enforcement = account.enforcement.unwrap_or(self.desired.fleet.enforcement);
+                    acts(enforcement, account.suspend.as_ref())
+                });
+                own && self.desired.workspaces.values().all(document)
+            }
+            _ => workspace_of(step).and_then(|id| self.desired.workspaces.get(id)).is_some_and(document),
+        };
+        found.demand(may && !self.desired.fleet.paused, Rule::Facts, "the files do not let it be written");
+    }
+
+    fn unlocked(&self, step: &Step, found: &mut Verdict) {
+        let Some(locks) = self.observed.locks.value() else {
+            return found.reject(Rule::Facts, "locks are not known");
+        };
+        let deletes = matches!(step.action, Action::RevokeRole { .. });
+        let target = step.action.target();
+        let own = self.observed.barriers.locks.get(target).and_then(Reading::value).into_iter().flatten();
+        let bars = locks.iter().chain(own).find(|lock| {
+            lock.scope.covers(target) && (deletes || lock.level != LockLevel::CanNotDelete) //
+        });
+        if let Some(lock) = bars {
+            found.reject(Rule::Facts, format!("the lock {} bars it", lock.id));
+        }
+    }
+
+    fn to_identity(&self, workspace: &WorkspaceId, step: &Step, found: &mut Verdict) {
+        let Some(own) = workspace_read(workspace, self.observed) else {
+            return found.reject(Rule::Facts, "the workspace was not read");
+        };
+        let may = matches!(own.auth_mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset);
+        found.demand(may, Rule::Facts, format!("its mode is {}", own.auth_mode));
+        match self.key_is_on() {
+            None => found.reject(Rule::Facts, "the account was not read"),
+            // Nobody has access that could be lost.
+            Some(false) => {}
+            Some(true) => {
+                found.demand(step.effort == Effort::Tighten, Rule::Facts, "it tightens, for the key is on");
+                self.needs_work(workspace, |_| true, found);
+            }
+        }
+    }
+
+    /// That everybody whom the document names, of whom `counts` says so, has had what it asks for long enough.
+    fn needs_work(&self, workspace: &WorkspaceId, counts: impl Fn(&PrincipalRef) -> bool, found: &mut Verdict) {
+        let Some(document) = self.desired.workspaces.get(workspace) else { return };
+        let age = self.desired.fleet.waits.role_propagation;
+        for need in document.needs.iter().filter(|need| counts(&need.principal)) {
+            let (Some(role), Some(users)) = (find_role(need.role), users(need, workspace, self.observed)) else {
+                found.reject(Rule::Facts, format!("who {} is was not read", need.principal));
+                continue;
+            };
+            for user in users {
+                if let Some(why) = objection(user, role, need.condition.as_deref(), age, self.observed) {
+                    found.reject(Rule::Facts, why);
+                }
+            }
+        }
+    }
+
+    fn to_access_key(&self, workspace: &WorkspaceId, found: &mut Verdict) {
+        let own = workspace_read(workspace, self.observed);
+        let on_identity = own.is_some_and(|own| own.auth_mode == ObservedAuthMode::Identity);
+        found.demand(on_identity, Rule::Facts, "the workspace is not known to be on identity");
+        let Some(account) = self.account().filter(|account| account.shared_key.is_on()) else {
+            return found.reject(Rule::Facts, "the key is not known to be on");
+        };
+        let effect = SignedDuration::try_from(self.desired.fleet.waits.key_effect).ok();
+        let works = self.observed.history.key_on_since.zip(effect).and_then(|(on, wait)| on.checked_add(wait).ok());
+        let works = account.shared_key == SharedKeyAccess::Absent || works.is_some_and(|at| at <= self.observed.now);
+        let at_once = self.desired.fleet.waits.key_effect.is_zero();
+        found.demand(works || at_once, Rule::Facts, "the key has not been on for long enough");
+    }
+
+    fn key_off(&self, found: &mut Verdict) {
+        let observed = self.observed;
+        let account = observed.account_id.name();
+        let back = self.desired.workspaces.values().any(|own| own.auth_mode == AuthMode::AccessKey);
+        found.demand(!back, Rule::Facts, "a document asks for access keys");
+        found.demand(self.desired.unplaced.is_empty(), Rule::Facts, "a declared workspace may stand on the account");
+        let listed = !observed.listings.is_empty() && observed.listings.values().all(|part| part.value().is_some());
+        found.demand(listed, Rule::Facts, "not every subscription was listed");
+        let keeps = |credentials: &DatastoreCredentials| {
+            !matches!(credentials, DatastoreCredentials::None | DatastoreCredentials::Principal(_))
+        };
+        for (id, entry) in &observed.workspaces {
+            let own = match entry.workspace.value() {
+                None => {
+                    found.reject(Rule::Facts, format!("{} was not read", id.name()));
+                    continue;
+                }
+                Some(None) => continue,
+                Some(Some(own)) => own,
+            };
+            found.demand(
+                own.auth_mode == ObservedAuthMode::Identity,
+                Rule::Facts,
+                format!("{} is on {}", id.name(), own.auth_mode),
+            );
+            match entry.datastores.value() {
+                None => found.reject(Rule::Facts, format!("datastores of {} were not read", id.name())),
+                Some(stores) => {
+                    let keyed = stores.iter().find(|store| {
+                        let elsewhere = store.account_name.as_deref().is_some_and(|n| !n.eq_ignore_ascii_case(account));
+                        !elsewhere && keeps(&store.credentials)
+                    });
+                    let why = keyed.map(|store| format!("{}/{} holds a key", id.name(), store.name));
+                    found.demand(keyed.is_none(), Rule::Facts, why.unwrap_or_default());
+                }
+            }
+        }
+        let elsewhere = observed.elsewhere.value().map(|found| found.values().flatten().any(|s| keeps(&s.credentials)));
+        found.demand(elsewhere == Some(false), Rule::Facts, "a datastore of a workspace elsewhere may hold a key");
+        self.key_idle(found);
+    }
+
+    fn key_idle(&self, found: &mut Verdict) {
+        let now = self.observed.now;
+        let account = self.desired.account.as_ref();
+        let unknown_is_accepted =
+            account.and_then(|own| own.accept_unknown_key_use.as_ref()).is_some_and(|accepted| now < accepted.until);
+        let Some(usage) = self.observed.key_usage.value() else {
+            return found.demand(unknown_is_accepted, Rule::Facts, "key usage was not read");
+        };
+        found.demand(usage.account_key.count == 0, Rule::Facts, "the key is in use");
+        let whole = usage.complete && usage.alive;
+        found.demand(whole || unknown_is_accepted, Rule::Facts, "the key-usage answer proves nothing");
+        let long = usage.length() >= self.desired.key_idle();
+        let lag = SignedDuration::try_from(self.desired.fleet.waits.metrics_lag).unwrap_or(SignedDuration::ZERO);
+        // A minute for the reads themselves.
+        let fresh = now.duration_since(usage.to) <= lag.saturating_add(SignedDuration::from_mins(1));
+        found.demand(long && fresh, Rule::Facts, "the key-usage answer is of another time");
+        let sas_is_accepted = self.desired.accepted_sas().any(|(_, accepted)| now < accepted.until);
+        found.demand(usage.sas.count == 0 || sas_is_accepted, Rule::Facts, "a SAS is in use, and nobody accepts it");
+    }
+
+    fn convert(&self, workspace: &WorkspaceId, name: &str, from: &DatastoreCredentials, found: &mut Verdict) {
+        let own = workspace_read(workspace, self.observed);
+        let on_identity = own.is_some_and(|own| own.auth_mode == ObservedAuthMode::Identity);
+        found.demand(on_identity, Rule::Facts, "the workspace is not known to be on identity");
+        let accepted = self.desired.workspaces.get(workspace).and_then(|own| own.accept_one_way.as_ref());
+        let accepted = accepted.is_some_and(|accepted| self.observed.now < accepted.until);
+        found.demand(accepted, Rule::Facts, "nobody accepts that the secret is lost");
+        let stores = self.observed.workspaces.get(workspace).and_then(|entry| entry.datastores.value());
+        let same = stores.into_iter().flatten().any(|store| store.name == name && store.credentials == *from);
+        found.demand(same, Rule::Facts, "the datastore was not seen to hold that");
+    }
+
+    fn revoke(&self, found: &mut Verdict) {
+        let back = self.desired.workspaces.values().filter(|own| own.auth_mode == AuthMode::AccessKey);
+        for document in back {
+            let entry = self.observed.workspaces.get(&document.id).and_then(|entry| entry.workspace.value());
+            let over = entry.is_some_and(|own| {
+                own.as_ref().is_none_or(|own| {
+                    matches!(own.auth_mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset) //
+                })
+            });
+            found.demand(over, Rule::Facts, format!("{} is not back on the key", document.name));
+        }
+    }
+
+    fn create(&self, workspace: &WorkspaceId, found: &mut Verdict) {
+        let exists = |who: &PrincipalRef| matches!(who, PrincipalRef::Object { .. } | PrincipalRef::ManagedIdentity(_));
+        self.needs_work(workspace, exists, found);
+    }
+}
+
+fn is_in(window: &ChangeWindow, now: Timestamp) -> bool {
+    let now = now.to_zoned(TimeZone::UTC);
+    let day = now.weekday().to_monday_one_offset();
+    let minute = i32::from(now.hour()) * 60 + i32::from(now.minute());
+    let on_day = window.days.is_empty() || window.days.iter().any(|own| i16::from(*own) == i16::from(day));
+    on_day && minute >= i32::from(window.from) && minute < i32::from(window.to)
+}
