@@ -5,7 +5,8 @@
 //! so, and one of [`Adopted::unread`].
 //!
 //! `held` tells what a principal may do in the words of the catalog, `people` who that is for one workspace, `profiles`
-//! what many workspaces have in common, `names` what everything is called, `risks` what a switch would break today.
+//! what many workspaces have in common, `names` what everything is called, `risks` what a switch would break today, and
+//! `workers` for whom.
 
 pub(crate) mod held;
 pub(crate) mod names;
