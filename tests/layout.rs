@@ -97,7 +97,7 @@ fn the_tests_of_each_side_do_not_reach_over_the_wall() {
 fn cargo_run_has_one_binary_to_run() {
     let metadata = metadata();
     let binaries: Vec<String> = metadata
-        .workspace_packages()
+        .workspace_default_packages()
         .into_iter()
         .flat_map(|package| package.targets.iter().filter(|target| target.is_bin()))
         .map(|target| target.name.clone())
@@ -157,4 +157,20 @@ fn the_linter_of_plans_shares_no_rule_with_the_planner() {
             assert!(types.contains(&named), "{}: {line}", file.display());
         }
     }
+}
+
+/// Gates that can be forced open are for those who try to break keyless, and are in nothing that is shipped.
+#[test]
+fn nothing_that_is_shipped_can_take_a_rule_away() {
+    let metadata = metadata();
+    for package in metadata.workspace_packages().into_iter().filter(|package| package.name.as_str() != "keyless-check")
+    {
+        let dependencies = package.dependencies.iter();
+        let mut on = dependencies.filter(|dependency| dependency.features.iter().any(|feature| feature == "ablate"));
+        assert!(on.next().is_none(), "{} turns `ablate` on", package.name);
+        let by_default = package.features.get("default").into_iter().flatten().any(|feature| feature == "ablate");
+        assert!(!by_default, "{} turns `ablate` on", package.name);
+    }
+    assert!(metadata.workspace_packages().iter().any(|package| package.features.contains_key("ablate")));
+    assert!(!reached_by(&metadata, "keyless").contains("keyless-check"));
 }

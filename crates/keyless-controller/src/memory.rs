@@ -218,10 +218,13 @@ impl Memory {
             // A complete read after the wait: whatever was under way has landed or never will.
             if memory.unsettled_until.is_some_and(|until| until <= report.plan.at) {
                 memory.unsettled_until = None;
+                // It may have turned the key off, and somebody else on again, between two looks.
+                memory.key_on_since = None;
             }
             memory.refused.retain(|action, _| report.plan.steps.iter().any(|step| step.action == *action));
         }
         let Some(write) = &report.write else { return };
+        memory.lost_sight_of_key(&write.action, &write.result);
         memory.watch_from(&write.action, &write.result, now);
         if matches!(write.action, Action::SetSharedKeyAccess { allowed: true, .. }) {
             memory.back_on = None;
@@ -266,6 +269,13 @@ impl Memory {
         self.keys().entry(key.clone()).or_default().rest(now, late_write);
     }
 
+    /// A write of an earlier process may have turned a key off until now, and somebody else on again, between two looks.
+    pub(crate) fn boot_is_over(&self) {
+        for memory in self.keys().values_mut() {
+            memory.key_on_since = None;
+        }
+    }
+
     /// Lets refused actions be tried again at once: the files changed, so a person was here.
     pub fn forgive(&self) {
         for memory in self.keys().values_mut() {
@@ -281,6 +291,14 @@ impl Memory {
 }
 
 impl KeyMemory {
+    /// Whoever sent the key off has not seen it on all the while, even if others turned it on before anybody looked.
+    fn lost_sight_of_key(&mut self, action: &Action, result: &WriteResult) {
+        let may_have_landed = !matches!(result, WriteResult::Refused(_) | WriteResult::NotSent { .. });
+        if may_have_landed && matches!(action, Action::SetSharedKeyAccess { allowed: false, .. }) {
+            self.key_on_since = None;
+        }
+    }
+
     /// A change that may take somebody's access begins a watch, or begins it anew.
     fn watch_from(&mut self, action: &Action, result: &WriteResult, now: Timestamp) {
         let because = match action {
@@ -361,6 +379,13 @@ impl KeyMemory {
 
 #[cfg(test)]
 mod tests {
+    use keyless_core::action::Effort;
+    use keyless_core::desired::Revision;
+    use keyless_core::gate::ReadSet;
+    use keyless_core::observed::{Cause, Network, ServiceFlags, SharedKeyAccess};
+    use keyless_core::pass::WriteRecord;
+    use keyless_core::plan::Plan;
+
     use super::*;
 
     #[test]
@@ -369,5 +394,77 @@ mod tests {
         assert_eq!(seconds, [60, 120, 240, 480, 960, 1920, 3840, 7680, 14_400, 14_400]);
         assert_eq!(Growth::PERSON.wait(u32::MAX).as_secs(), 14_400);
         assert_eq!(Growth::PERSON.wait(0).as_secs(), 60);
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_795_000_000 + second).unwrap()
+    }
+
+    fn key() -> StorageAccountId {
+        "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/stml"
+            .parse()
+            .unwrap()
+    }
+
+    fn on(memory: &Memory, second: i64) -> Option<Timestamp> {
+        let account = Account {
+            id: key(),
+            shared_key: SharedKeyAccess::Allowed,
+            services: ServiceFlags::default(),
+            key_times: KeyTimes::default(),
+            network: Network::default(),
+            location: "westeurope".to_owned(),
+        };
+        memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).key_on_since
+    }
+
+    fn report(result: Option<WriteResult>) -> Report {
+        let plan = Plan {
+            account_id: key(),
+            revision: Revision("r1".to_owned()),
+            at: at(50),
+            drift: BTreeSet::new(),
+            steps: Vec::new(),
+            findings: BTreeSet::new(),
+            wants: ReadSet::default(),
+            switches: BTreeSet::new(),
+        };
+        let write = result.map(|result| WriteRecord {
+            action: Action::SetSharedKeyAccess { account: key(), allowed: false },
+            effort: Effort::Tighten,
+            workspaces: BTreeSet::new(),
+            result,
+        });
+        Report { plan, write, ended: Ended::Wrote }
+    }
+
+    /// Others may have turned the key on again before anybody looked.
+    #[test]
+    fn the_key_counts_as_on_anew_once_it_may_have_been_off_unseen() {
+        let late_write = Duration::from_secs(40);
+        let unknown = || WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+        let memory = Memory::new(Growth::PERSON);
+        let since = on(&memory, 0).unwrap();
+        assert_eq!(on(&memory, 30), Some(since), "it was on all the while");
+
+        memory.record(&report(Some(unknown())), at(40), late_write);
+        let after_the_write = on(&memory, 45).unwrap();
+        assert!(after_the_write >= at(45), "a write that turns it off may have landed");
+
+        memory.record(&report(None), at(50), late_write);
+        assert_eq!(on(&memory, 60), Some(after_the_write), "it may still land");
+        let mut settled = report(None);
+        settled.plan.at = at(100);
+        memory.record(&settled, at(100), late_write);
+        let after_the_wait = on(&memory, 110).unwrap();
+        assert!(after_the_wait >= at(110), "it may have landed until the wait was over");
+
+        memory.boot_is_over();
+        assert!(on(&memory, 120).unwrap() >= at(120), "and so may one of an earlier process");
+
+        let refused = WriteResult::NotSent { why: "no token".to_owned(), cause: Cause::default() };
+        let before = on(&memory, 130);
+        memory.record(&report(Some(refused)), at(140), late_write);
+        assert_eq!(on(&memory, 150), before, "nothing left");
     }
 }

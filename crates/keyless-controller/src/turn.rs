@@ -221,6 +221,7 @@ impl Loop {
         let left = self.late_write().saturating_sub(self.boot.from.get_or_insert_with(Instant::now).elapsed());
         if left.is_zero() {
             self.boot.needed = false;
+            self.shared.observer.memory().boot_is_over();
             self.shared.status.update(|status| status.boot_until = None);
             return None;
         }

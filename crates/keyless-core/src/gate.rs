@@ -78,6 +78,41 @@ pub enum Gate {
 }
 
 impl Gate {
+    /// All of them.
+    pub const ALL: [Self; 31] = [
+        Self::HubThere,
+        Self::NeedsCovered,
+        Self::NeedsAged,
+        Self::ServiceGrant,
+        Self::Compatible,
+        Self::ModeKnown,
+        Self::KeyOn,
+        Self::KeyEffective,
+        Self::KeysTaken,
+        Self::WentBack,
+        Self::Listed,
+        Self::AllOnIdentity,
+        Self::NoStoredKeys,
+        Self::OnIdentity,
+        Self::OneWayAccepted,
+        Self::AccessJudged,
+        Self::KeyIdle,
+        Self::Agreed,
+        Self::Unlocked,
+        Self::Reachable,
+        Self::Permitted,
+        Self::PolicyAllows,
+        Self::WayBack,
+        Self::BelowCeiling,
+        Self::PrincipalKnown,
+        Self::Active,
+        Self::Window,
+        Self::Settled,
+        Self::Booted,
+        Self::NotRefused,
+        Self::NoFight,
+    ];
+
     /// The name in events and output.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -2,6 +2,7 @@
 //!
 //! Pure: no async, no clock, no network, no files. Time, settings and observations come in as values.
 
+pub mod ablate;
 pub mod access;
 pub mod action;
 pub mod adopt;

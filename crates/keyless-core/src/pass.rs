@@ -10,6 +10,7 @@
 
 use std::time::Duration;
 
+use crate::ablate::{self, Ablation};
 use crate::action::{Action, Effort, Grant};
 use crate::desired::{AuthMode, KeyDesired, Revision};
 use crate::gate::ReadSet;
@@ -348,7 +349,9 @@ pub fn step(mut state: State, event: Event) -> (State, Effect) {
             planned(state, round)
         }
         (Stage::Confirming(step), Event::Read { part, took, target_age, revision }) => {
-            state.observed.absorb(*part);
+            if !ablate::is_gone(Ablation::Confirm) {
+                state.observed.absorb(*part);
+            }
             confirmed(state, *step, took, target_age, &revision)
         }
         (Stage::Unmarking(plan, step), Event::Unmarked(Ok(()))) => {
@@ -390,7 +393,9 @@ fn planned(state: State, round: u8) -> (State, Effect) {
         let next = next.clone();
         let reads = plan::confirm_reads(&next, &state.job.desired, &state.observed);
         let mut state = state;
-        state.observed.forget(&reads);
+        if !ablate::is_gone(Ablation::Confirm) {
+            state.observed.forget(&reads);
+        }
         let action = next.action.clone();
         return state.read(reads, Some(action), Stage::Confirming(Box::new(next)));
     }
@@ -409,7 +414,7 @@ fn confirmed(
     revision: &Revision,
 ) -> (State, Effect) {
     let plan = state.plan();
-    let why = if *revision != state.job.desired.revision {
+    let why = if *revision != state.job.desired.revision && !ablate::is_gone(Ablation::Revision) {
         Some("the files changed meanwhile".to_owned())
     } else if took > CONFIRM_WITHIN || target_age > SEND_WITHIN {
         Some(format!(
@@ -417,7 +422,7 @@ fn confirmed(
             took.as_millis(),
             target_age.as_millis()
         ))
-    } else if plan.next().map(|next| &next.action) != Some(&step.action) {
+    } else if plan.next().map(|next| &next.action) != Some(&step.action) && !ablate::is_gone(Ablation::SameStep) {
         Some(format!("{} was the next step, and no longer is", step.action))
     } else {
         None
@@ -426,7 +431,7 @@ fn confirmed(
         return state.finish(plan, None, Ended::Raced { why });
     }
     let violations = lint::lint(&state.job.desired, &state.observed, &state.job.limits, &plan);
-    if !violations.is_empty() {
+    if !violations.is_empty() && !ablate::is_gone(Ablation::Lint) {
         return state.finish(plan, None, Ended::Rejected { violations });
     }
     state.stage = Stage::Unmarking(Box::new(plan), Box::new(step));

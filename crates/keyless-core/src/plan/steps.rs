@@ -22,6 +22,7 @@ mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::ablate::{self, Ablation};
 use crate::action::{Action, Effort};
 use crate::desired::{DesiredWorkspace, KeyDesired, Need};
 use crate::gate::{Gate, GateCheck, GateState, ReadSet};
@@ -191,6 +192,10 @@ impl Checks {
     fn look_together(&mut self, gates: impl IntoIterator<Item = (Gate, Judged)>) {
         let may_matter = self.all_open || self.look == Look::Everything;
         for (gate, (state, wants)) in gates {
+            if ablate::is_gone(Ablation::Gate(gate)) {
+                self.gates.push(GateCheck { gate, state: GateState::Open });
+                continue;
+            }
             if may_matter {
                 self.wants.add(wants);
             }
