@@ -55,10 +55,77 @@ fn difference(before: &Requests, after: &Requests, ending: &str) -> u64 {
     after.count("GET", ending) - before.count("GET", ending)
 }
 
+fn put(sim: &Sim, scope: &str, kind: &str, name: &str, properties: &Value) {
+    let id = format!("{scope}/providers/Microsoft.Authorization/{kind}/{name}");
+    let kind = format!("Microsoft.Authorization/{kind}");
+    sim.drift("resourcePut", &id, json!({"id": id, "name": name, "type": kind, "properties": properties}));
+}
+
+/// What may stand on an account besides plain grants: somebody who works through a group, a grant under a condition, a
+/// denial, a role of one's own, a role that could be activated. Returns what the files must say, and what not.
+fn dress(sim: &Sim) -> Vec<(String, Vec<String>)> {
+    const CONTRIBUTOR: &str = "/providers/Microsoft.Authorization/roleDefinitions/b24988ac-6180-42a0-ab88-20f7382dd24c";
+    const WRITES: &str = "/providers/Microsoft.Authorization/roleDefinitions/ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+    let mut told = Vec::new();
+    for (n, account) in sim.accounts().iter().take(20).enumerate() {
+        let account = id_of(account);
+        let person = |kind: u8| format!("ad0b7000-000{kind}-4000-8000-{n:012}");
+        let grant = |principal: &str, kind: &str, role: &str, condition: Value| {
+            let value = json!({"principalId": principal, "principalType": kind, "roleDefinitionId": role,
+                "condition": condition, "conditionVersion": condition.as_str().map(|_| "2.0")});
+            sim.drift("grantAdded", account, value);
+        };
+        let (worker, group, other) = (person(1), person(2), person(3));
+        grant(&worker, "User", CONTRIBUTOR, Value::Null);
+        let loses = format!("alone: user {worker} (Contributor)");
+        match n % 4 {
+            0 => {
+                let members = json!({"id": group, "type": "Microsoft.Graph/groups", "displayName": format!("g-{n}"),
+                    "members": [worker]});
+                sim.drift("resourcePut", &group, members);
+                grant(&group, "Group", WRITES, Value::Null);
+                told.push((group, vec![worker]));
+            }
+            1 => {
+                let condition =
+                    "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'c')";
+                grant(&other, "User", WRITES, json!(condition));
+                let left_out = format!("{other}: Storage Blob Data Contributor at {account}, under a condition");
+                told.push((left_out, vec![format!("objectId: {other}")]));
+            }
+            2 => {
+                grant(&worker, "User", WRITES, Value::Null);
+                let block = json!({"actions": [], "notActions": [], "dataActions": ["*"], "notDataActions": []});
+                let denial = json!({"denyAssignmentName": "no-data", "scope": account, "permissions": [block],
+                    "principals": [{"id": worker, "type": "User"}], "excludePrincipals": []});
+                put(sim, account, "denyAssignments", &person(4), &denial);
+                told.push((format!("{loses}, denied by the deny assignment no-data"), Vec::new()));
+            }
+            _ => {
+                let subscription = account.split('/').take(3).collect::<Vec<_>>().join("/");
+                let reads = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read";
+                let block = json!({"actions": [], "notActions": [], "dataActions": [reads], "notDataActions": []});
+                let role = json!({"roleName": format!("Reads {n}"), "type": "CustomRole", "permissions": [block],
+                    "assignableScopes": [subscription]});
+                put(sim, &subscription, "roleDefinitions", &person(5), &role);
+                let own = format!("{subscription}/providers/Microsoft.Authorization/roleDefinitions/{}", person(5));
+                grant(&other, "User", &own, Value::Null);
+                let eligible = json!({"scope": account, "principalId": worker, "roleDefinitionId": WRITES,
+                    "memberType": "Direct", "status": "Provisioned"});
+                put(sim, account, "roleEligibilityScheduleInstances", &person(6), &eligible);
+                let could = format!("{loses}, who could activate Storage Blob Data Contributor");
+                told.push((could, Vec::new()));
+            }
+        }
+    }
+    told
+}
+
 #[test]
 fn a_large_fleet_is_adopted_as_it_is_and_a_plan_of_it_changes_nothing() {
     let workspaces = number("KEYLESS_E2E_ADOPT", 300);
     let sim = Sim::fleet(workspaces, 11);
+    let dressed = dress(&sim);
     let (one, two) = (sim.folder().join("one"), sim.folder().join("two"));
     let before = sim.requests();
     let adopted = adopt(&sim, &one, &[], 0);
@@ -74,12 +141,21 @@ fn a_large_fleet_is_adopted_as_it_is_and_a_plan_of_it_changes_nothing() {
     let profiles = summary["profiles"].as_u64().unwrap();
     assert!(profiles * 5 <= workspaces as u64, "{profiles} profiles for {workspaces} workspaces are not few");
 
-    // Five requests for each workspace, five for each account, and what the whole fleet shares.
+    let text: String = written.values().map(String::as_str).collect();
+    for (says, never) in dressed {
+        assert!(text.contains(&says), "{says}");
+        assert!(never.iter().all(|word| !text.contains(word)), "{never:?}");
+    }
+
+    // Five requests for each workspace, five for each account, two for whoever works without a data role, and what the
+    // whole fleet shares.
     let asked = after.total() - before.total();
     let accounts = sim.accounts().len();
     assert_eq!(difference(&before, &after, "/workspaces/{}"), workspaces as u64);
     assert_eq!(difference(&before, &after, "/workspaces/{}/datastores"), workspaces as u64);
-    let each = 5 * (workspaces + accounts) as u64;
+    let without_role = difference(&before, &after, "/roleeligibilityscheduleinstances");
+    assert!(without_role >= 15, "{without_role}");
+    let each = 5 * (workspaces + accounts) as u64 + 2 * without_role;
     let shared = (sim.resources("Microsoft.ManagedIdentity/userAssignedIdentities").len() + 40) as u64;
     println!("{asked} requests, {profiles} profiles");
     assert!(asked <= each + shared, "{asked} requests for {workspaces} workspaces on {accounts} accounts");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, Sim, id_of, patience, same_id, text_at};
+use crate::harness::{Daemon, Sim, id_of, output_of, patience, same_id, text_at};
 
 const WORKSPACES: usize = 4;
 
@@ -154,4 +154,40 @@ fn a_policy_engine_that_turns_the_key_on_again_and_again_is_left_alone_and_named
     daemon.wait_until("the key goes off", patience(WORKSPACES), |_| (!sim.key_is_on(account)).then_some(()));
     daemon.stop();
     sim.assert_nobody_was_denied();
+}
+
+#[test]
+fn a_plan_that_is_asked_to_names_who_last_wrote_what_differs() {
+    let (sim, daemon) = converged("0s");
+    daemon.stop();
+    let (id, login) = person(&sim);
+    let accounts = sim.accounts();
+    let account = id_of(&accounts[0]);
+    sim.drift_by(&id, "sharedKey", account, json!(true));
+    let grants = sim.resources("Microsoft.Authorization/roleAssignments");
+    let grant = grants.iter().find(|grant| text_at(grant, "/properties/description").contains("keyless")).unwrap();
+    sim.drift_by(&id, "grantRemoved", id_of(grant), Value::Null);
+    let plan = |args: &[&str]| -> Value {
+        let output = output_of(sim.command(&[&["plan", "--output", "json"], args].concat()), 0);
+        serde_json::from_slice(&output.stdout).expect("the plan is JSON")
+    };
+    let differences = |plan: &Value, kind: &str| -> Vec<Value> {
+        let accounts = plan["accounts"].as_array().expect("accounts").iter();
+        let all = accounts.flat_map(|account| account["drift"].as_array().expect("drift").clone());
+        all.filter(|drift| drift["kind"] == kind).collect()
+    };
+    let named = plan(&["--who"]);
+    let key = &differences(&named, "sharedKey")[0];
+    assert_eq!(
+        (&key["changedBy"], &key["operation"]),
+        (&json!(login), &json!("Microsoft.Storage/storageAccounts/write"))
+    );
+    assert_eq!(key["proven"], false, "the log has no bodies: {key:#}");
+    assert!(text_at(key, "/written").starts_with(&format!("last written by {login} at ")), "{key:#}");
+    let role = differences(&named, "roleMissing").into_iter().find(|drift| drift["proven"] == true);
+    let role = role.expect("the grant that keyless made is known by its name");
+    assert!(text_at(&role, "/written").starts_with(&format!("removed by {login} at ")), "{role:#}");
+    let asked = sim.requests().count("GET", "eventtypes/management/values");
+    assert!(differences(&plan(&[]), "sharedKey")[0].get("changedBy").is_none());
+    assert_eq!(sim.requests().count("GET", "eventtypes/management/values"), asked, "who does not ask pays nothing");
 }

@@ -14,7 +14,7 @@ use keyless_core::action::Action;
 use keyless_core::id::{StorageAccountId, SubscriptionId};
 use keyless_core::observed::{Cause, Reading};
 use keyless_core::pass::{Ended, Report};
-use keyless_core::plan::finding::Unseen;
+use keyless_core::plan::finding::{SuspendStage, Unseen};
 use keyless_core::plan::{Drift, Finding, Plan, Standing};
 use tokio::time::Instant;
 
@@ -134,7 +134,7 @@ impl Book {
                         (moving || !complete) && plan.steps.iter().any(|step| step.workspaces.contains(workspace))
                     }
                     Topic::Incomplete(what, _) => still_unread(what, &current),
-                    Topic::Missing(_) | Topic::Fight(..) => false,
+                    Topic::Missing(_) | Topic::Fight(..) | Topic::Suspended(..) => false,
                     // Told once, whatever becomes of the reads; forgotten when Azure has forgotten it too.
                     Topic::Denied(hour, ..) => plan.at.duration_since(*hour) < DENIED_FOR,
                 };
@@ -146,6 +146,19 @@ impl Book {
                 Topic::Differs(..) => true,
                 _ => false,
             };
+            if !keep && let Topic::Suspended(id, name, stage) = topic {
+                let goes_on =
+                    |other: &Topic| matches!(other, Topic::Suspended(of, same, _) if (of, same) == (id, name));
+                if *stage != SuspendStage::Ended && !current.keys().any(goes_on) {
+                    let why = Some(format!("no document of the name {name} says any more that it is suspended"));
+                    events.push(Event {
+                        document: Some(name.clone()),
+                        workspace: told.event.workspace.clone(),
+                        why,
+                        ..about(Name::SuspensionEnded, Level::Info, plan)
+                    });
+                }
+            }
             if is_cleared && !keep {
                 let at = Some(plan.at);
                 let cleared =
@@ -286,7 +299,7 @@ fn tell(
 ) -> Vec<Event> {
     let mut events = Vec::new();
     for (topic, event) in current {
-        let once = matches!(topic, Topic::Denied(..));
+        let once = matches!(topic, Topic::Denied(..) | Topic::Suspended(.., SuspendStage::Ended));
         if let Some(known) = told.get_mut(&topic)
             && (once || now.saturating_duration_since(known.at) < reminder)
         {

@@ -50,6 +50,12 @@ pub enum Name {
     KeyUserDenied,
     /// Something in a workspace that goes to identity is known not to work there.
     IncompatibilityFound,
+    /// A document is suspended.
+    Suspended,
+    /// A suspension ends soon.
+    SuspensionEnds,
+    /// A document is no longer suspended.
+    SuspensionEnded,
 }
 
 impl Name {
@@ -76,6 +82,9 @@ impl Name {
             Self::GrantUnwanted => "grant_unwanted",
             Self::KeyUserDenied => "key_user_denied",
             Self::IncompatibilityFound => "incompatibility_found",
+            Self::Suspended => "suspended",
+            Self::SuspensionEnds => "suspension_ends",
+            Self::SuspensionEnded => "suspension_ended",
         }
     }
 
@@ -102,6 +111,9 @@ impl Name {
             Self::GrantUnwanted => "no document asks for a grant of this installation any more",
             Self::KeyUserDenied => "somebody was refused access since the last change",
             Self::IncompatibilityFound => "something is known not to work with identity-based access",
+            Self::Suspended => "a document is suspended: its drift is not acted on",
+            Self::SuspensionEnds => "a suspension ends soon",
+            Self::SuspensionEnded => "a document is no longer suspended",
         }
     }
 }
@@ -172,6 +184,12 @@ pub struct Event {
     /// How many others wrote to the same resource in that time.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub other_writers: Option<u64>,
+    /// Why somebody turned a key on again, most likely, or `unknown: …`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub likely_cause: Option<String>,
+    /// The name of the document.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<String>,
     /// Azure's request id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub request_id: Option<String>,
@@ -268,6 +286,8 @@ impl Event {
             correlation_id: None,
             client: None,
             other_writers: None,
+            likely_cause: None,
+            document: None,
             request_id: None,
             action: None,
             kind: None,
@@ -337,6 +357,8 @@ impl Sink for LogSink {
                     correlation_id = event.correlation_id,
                     client = event.client,
                     other_writers = event.other_writers,
+                    likely_cause = event.likely_cause,
+                    document = event.document,
                     request_id = event.request_id,
                     action = event.action,
                     kind = event.kind,

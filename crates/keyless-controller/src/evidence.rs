@@ -11,9 +11,7 @@ use jiff::Timestamp;
 use keyless_arm::api::{Answer, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::id::{LogAnalyticsId, StorageAccountId};
-use keyless_core::observed::{
-    KeyCallers, KeyDetails, KeyUsage, Reading, ServiceUse, Signed, StorageService, Traffic, WatchFrom,
-};
+use keyless_core::observed::{KeyCallers, KeyDetails, KeyUsage, Reading, ServiceUse, Signed, StorageService, Traffic};
 use tokio::time::Instant;
 
 use crate::failed::failed;
@@ -26,6 +24,8 @@ pub(crate) struct Pace {
     /// How often it is asked who was refused: every five minutes one request for each watched account, and four more where
     /// somebody was.
     pub(crate) watch: Duration,
+    /// How long after something no more is told of what was before it.
+    pub(crate) settled: Duration,
     /// Metrics come by the minute, so a window must hold one.
     shortest: Duration,
 }
@@ -33,7 +33,12 @@ pub(crate) struct Pace {
 impl Pace {
     /// Design decision: four times the lag, a third and a fifteenth of it.
     pub(crate) fn of(metrics_lag: Duration) -> Self {
-        Self { names: metrics_lag.saturating_mul(4), watch: metrics_lag / 3, shortest: metrics_lag / 15 }
+        Self {
+            names: metrics_lag.saturating_mul(4),
+            settled: metrics_lag.saturating_mul(4),
+            watch: metrics_lag / 3,
+            shortest: metrics_lag / 15,
+        }
     }
 }
 
@@ -116,24 +121,24 @@ impl Evidence {
         callers
     }
 
-    /// Who was refused since the account is watched. `now` is the server's time.
+    /// Who was refused from an instant on. `now` is the server's time.
     pub(crate) async fn denials(
         &self,
         read: &dyn ReadArm,
         account: &StorageAccountId,
-        watch: WatchFrom,
+        from: Timestamp,
         now: Timestamp,
         pace: Pace,
     ) -> Reading<KeyDetails> {
         let kept = self.kept().get(account).and_then(|kept| kept.denials.clone());
-        if let Some((since, from, denials)) = kept
-            && from == watch.at
+        if let Some((since, known_from, denials)) = kept
+            && known_from == from
             && since.elapsed() < pace.watch
         {
             return denials;
         }
-        let denials = refused(read, account, Window { from: watch.at, to: now }, pace.shortest).await;
-        let known = matches!(denials, Reading::Known { .. }).then(|| (Instant::now(), watch.at, denials.clone()));
+        let denials = refused(read, account, Window { from, to: now }, pace.shortest).await;
+        let known = matches!(denials, Reading::Known { .. }).then(|| (Instant::now(), from, denials.clone()));
         self.kept().entry(account.clone()).or_default().denials = known;
         denials
     }

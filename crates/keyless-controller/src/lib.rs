@@ -32,6 +32,7 @@ mod view;
 pub mod watch;
 mod who;
 pub mod why;
+pub mod wrote;
 
 pub use clock::ServerClock;
 pub use failed::Failure;

@@ -9,7 +9,9 @@ use jiff::Timestamp;
 use keyless_core::action::Action;
 use keyless_core::desired::AuthMode;
 use keyless_core::id::{AssignmentName, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{Account, Again, History, KeyTimes, KeysTaken, Reading, Shown, WatchCause, WatchFrom};
+use keyless_core::observed::{
+    Account, Again, BackOn, History, KeyTimes, KeysTaken, Reading, Shown, WatchCause, WatchFrom,
+};
 use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
 use keyless_core::plan::{Finding, Limits, Refusal};
 
@@ -69,6 +71,11 @@ struct KeyMemory {
     refused: BTreeMap<Action, Remembered>,
     key_on_since: Option<Timestamp>,
     watch: Option<WatchFrom>,
+    /// Since when the key has been seen off, if it is.
+    key_off_since: Option<Timestamp>,
+    back_on: Option<BackOn>,
+    /// Whether it was looked at once who is on identity already.
+    looked_for_switches: bool,
     /// As the last read told.
     key_times: KeyTimes,
     keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
@@ -113,6 +120,14 @@ impl Memory {
             let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
             memory.key_times = value.as_ref().map(|account| account.key_times).unwrap_or_default();
             memory.key_on_since = on.then(|| memory.key_on_since.unwrap_or_else(since));
+            if let (true, Some(off_since)) = (on, memory.key_off_since) {
+                let watched = memory.watch.map_or(off_since, |watch| watch.at);
+                memory.back_on = Some(BackOn { watched, seen: now.unwrap_or(*at) });
+            } else if !on {
+                memory.back_on = None;
+            }
+            let off = !on && value.is_some();
+            memory.key_off_since = off.then(|| memory.key_off_since.unwrap_or_else(|| now.unwrap_or(*at)));
             match memory.watch.map(|watch| watch.because) {
                 // Off and on again: the next time it goes off is another matter.
                 Some(WatchCause::KeyOff | WatchCause::FirstSeenOff) if on => memory.watch = None,
@@ -129,6 +144,18 @@ impl Memory {
             member_since: memory.agreements.member_since(),
             agreements: memory.agreements.told(),
             watch: memory.watch,
+            back_on: memory.back_on,
+        }
+    }
+
+    /// Takes in whether workspaces that are to be on identity are on it already. Only what the first look of this process
+    /// shows begins a watch: they were switched before it, nobody knows when, and later switches are its own or others'.
+    pub(crate) fn saw_workspaces(&self, key: &StorageAccountId, switched: bool, now: Option<Timestamp>) {
+        let mut keys = self.keys();
+        let memory = keys.entry(key.clone()).or_default();
+        let first = !std::mem::replace(&mut memory.looked_for_switches, true);
+        if let (true, true, None, Some(at)) = (first, switched, memory.watch, now) {
+            memory.watch = Some(WatchFrom { at, because: WatchCause::FirstSeenSwitched });
         }
     }
 
@@ -165,6 +192,11 @@ impl Memory {
     /// Since when the account is watched for people who lost access.
     pub(crate) fn watch(&self, key: &StorageAccountId) -> Option<WatchFrom> {
         self.keys().get(key)?.watch
+    }
+
+    /// Whether somebody turned the key on again.
+    pub(crate) fn back_on(&self, key: &StorageAccountId) -> Option<BackOn> {
+        self.keys().get(key)?.back_on
     }
 
     /// What holds a pass over this account back.
@@ -210,6 +242,9 @@ impl Memory {
         let Some(write) = &report.write else { return };
         memory.lost_sight_of_key(&write.action, &write.result);
         memory.watch_from(&write.action, &write.result, now);
+        if matches!(write.action, Action::SetSharedKeyAccess { allowed: true, .. }) {
+            memory.back_on = None;
+        }
         match &write.result {
             WriteResult::Applied { .. } | WriteResult::NotReadBack { .. }
                 if matches!(write.action, Action::GrantRole(_) | Action::RevokeRole { .. }) =>
@@ -396,7 +431,6 @@ mod tests {
             network: Network::default(),
             provisioning_state: None,
             location: "westeurope".to_owned(),
-            provisioning_state: None,
         };
         memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).key_on_since
     }

@@ -13,19 +13,19 @@ use futures::stream;
 use jiff::Timestamp;
 use keyless_arm::api::{Answer, Read, ReadArm};
 use keyless_core::action::Action;
-use keyless_core::desired::KeyDesired;
+use keyless_core::desired::{AuthMode, KeyDesired};
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
     AccessAt, Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers,
-    KeyDetails, KeyUsage, Lock, Observed, ObservedJob, ObservedWorkspace, Reading, RoleAssignment, RoleDefinition,
-    Workspace,
+    KeyDetails, KeyUsage, Lock, Observed, ObservedAuthMode, ObservedJob, ObservedWorkspace, Reading, RoleAssignment,
+    RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
 use crate::agreements::Moment;
 use crate::barriers::BarrierReader;
-use crate::clock::{ServerClock, earlier};
+use crate::clock::{ServerClock, earlier, later};
 use crate::evidence::{Evidence, Pace, Window};
 use crate::failed::failed;
 use crate::kept::Kept;
@@ -398,11 +398,20 @@ impl Observer {
 
     async fn denials(&self, desired: &KeyDesired) -> Piece {
         let key = &desired.account_id;
-        let (Some(watch), Some(now)) = (self.memory.watch(key), self.clock.last()) else {
-            return Piece::Denials(timeless());
+        let Some(now) = self.clock.last() else { return Piece::Denials(timeless()) };
+        let waits = &desired.fleet.waits;
+        let mut pace = Pace::of(waits.metrics_lag);
+        let from = match (self.memory.back_on(key), self.memory.watch(key)) {
+            (Some(back_on), _) => {
+                if later(back_on.seen, pace.settled) <= now {
+                    pace.watch = waits.watch;
+                }
+                back_on.from(waits.watch)
+            }
+            (None, Some(watch)) => watch.at,
+            (None, None) => return Piece::Denials(timeless()),
         };
-        let pace = Pace::of(desired.fleet.waits.metrics_lag);
-        Piece::Denials(self.evidence.denials(&*self.read, key, watch, now, pace).await)
+        Piece::Denials(self.evidence.denials(&*self.read, key, from, now, pace).await)
     }
 
     async fn assignments(&self, desired: &KeyDesired) -> Piece {
@@ -563,8 +572,21 @@ impl Observer {
         }
         part.now = self.clock.last().unwrap_or(Timestamp::MIN);
         part.history = self.memory.saw_account(key, &part.account, self.clock.now());
+        if let Some(switched) = already_switched(ask.desired, &part) {
+            self.memory.saw_workspaces(key, switched, self.clock.now());
+            part.history.watch = self.memory.watch(key);
+        }
         part
     }
+}
+
+/// Whether a workspace that is to be on identity is on it; `None` where none of them was read.
+fn already_switched(desired: &KeyDesired, part: &Observed) -> Option<bool> {
+    let seen = desired.workspaces.values().filter(|own| own.auth_mode == AuthMode::Identity).filter_map(|own| {
+        let entry = part.workspaces.get(&own.id)?;
+        Some(entry.workspace.value()?.as_ref()?.auth_mode == ObservedAuthMode::Identity)
+    });
+    seen.reduce(|one, other| one || other)
 }
 
 /// A window cannot be cut before an answer has told the server's time.

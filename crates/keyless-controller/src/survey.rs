@@ -2,7 +2,8 @@
 //!
 //! Requests: the workspaces and the online endpoints of each subscription as pages; five for each account (itself, role assignments, deny
 //! assignments, locks, one metric); five for each workspace on an account that is adopted (itself, datastores, computes,
-//! role assignments, locks); one for each role definition and each user-assigned identity.
+//! role assignments, locks); one for each role definition and each user-assigned identity; two for each person or program
+//! that works on an account without a data role of its own (its groups, and what it could activate).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use futures::StreamExt;
 use futures::stream;
 use jiff::Timestamp;
 use keyless_arm::api::ReadArm;
-use keyless_core::adopt::{Around, Estate};
+use keyless_core::adopt::{Around, Estate, undecided};
 use keyless_core::desired::{Fleet, KeyDesired, Revision, Scope};
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
@@ -97,7 +98,45 @@ pub async fn survey(
         let reading = observer.reading(observer.reader().online_endpoints(subscription).await);
         estate.endpoints.insert(subscription, reading);
     }
+    let mut asked = stream::iter(undecided(&estate))
+        .map(|(account, people)| groups_and_eligible(&observer, &scope, account, people))
+        .buffered(at_a_time);
+    let mut told = Vec::new();
+    while let Some(part) = asked.next().await {
+        told.push(part);
+    }
+    drop(asked);
+    for part in told {
+        if let Some(observed) = estate.accounts.get_mut(&part.account_id) {
+            observed.groups.extend(part.groups);
+            observed.eligibilities.extend(part.eligibilities);
+        }
+    }
     estate
+}
+
+/// Which groups these people are in, and what they could activate.
+async fn groups_and_eligible(
+    observer: &Observer,
+    scope: &Scope,
+    account: StorageAccountId,
+    people: BTreeSet<PrincipalId>,
+) -> Observed {
+    let desired = nothing_desired(scope, &account);
+    let reads = ReadSet { groups: people.clone(), eligibilities: people, ..ReadSet::default() };
+    let ask = Ask { desired: &desired, reads: &reads, confirming: None, known: &BTreeSet::new() };
+    observer.observe(ask).await.part
+}
+
+fn nothing_desired(scope: &Scope, account: &StorageAccountId) -> KeyDesired {
+    KeyDesired {
+        revision: Revision("none".to_owned()),
+        fleet: Fleet { scope: scope.clone(), ..Fleet::default() },
+        account_id: account.clone(),
+        account: None,
+        workspaces: BTreeMap::new(),
+        unplaced: BTreeSet::new(),
+    }
 }
 
 struct Look {
@@ -108,14 +147,7 @@ struct Look {
 
 /// Reads one account and all that stands on it.
 async fn one(observer: &Observer, scope: &Scope, account: StorageAccountId, workspaces: BTreeSet<WorkspaceId>) -> Look {
-    let desired = KeyDesired {
-        revision: Revision("none".to_owned()),
-        fleet: Fleet { scope: scope.clone(), ..Fleet::default() },
-        account_id: account.clone(),
-        account: None,
-        workspaces: BTreeMap::new(),
-        unplaced: BTreeSet::new(),
-    };
+    let desired = nothing_desired(scope, &account);
     let reads = ReadSet {
         account: true,
         workspaces: workspaces.clone(),

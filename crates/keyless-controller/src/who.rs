@@ -12,9 +12,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use jiff::Timestamp;
 use keyless_arm::api::{Answer, Read, ReadArm};
-use keyless_core::attribution::{Attribution, Window, attribute};
+use keyless_core::attribution::{Attribution, Window, attribute, resource};
 use keyless_core::desired::Revision;
-use keyless_core::id::{ArmId, PrincipalId, RoleId, StorageAccountId, SubscriptionId};
+use keyless_core::id::{ArmId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{Change, ChangesOf, Observed, Reading};
 use keyless_core::plan::{Drift, Finding, Plan};
 use keyless_core::setting::Setting;
@@ -29,7 +29,7 @@ use crate::failed::{Failure, cause};
 const ASK_WITHIN: Duration = Duration::from_secs(1);
 
 /// How far the clocks of Azure's services may be apart, and the grain of a `Date`. Design decision.
-const APART: Duration = Duration::from_secs(5);
+pub(crate) const APART: Duration = Duration::from_secs(5);
 
 /// For how long a write that is not proven to be the one may give way to another that shows later.
 ///
@@ -115,6 +115,8 @@ struct Trail {
     revision: Option<Revision>,
     /// When the flag and each mode were last seen as the files ask.
     right: BTreeMap<Setting, Timestamp>,
+    /// When the datastores of each workspace were last read, and which of them differed then.
+    stores: BTreeMap<WorkspaceId, (Timestamp, BTreeSet<Setting>)>,
     /// When the assignments were last read completely, and who lacked what then.
     roles: Option<(Timestamp, BTreeSet<Setting>)>,
     /// The assignments then.
@@ -229,6 +231,12 @@ impl Trail {
                 self.right.insert(setting, at);
             }
         }
+        for (id, own) in &observed.workspaces {
+            if let Some(at) = own.datastores.at() {
+                let of_it = |setting: &&Setting| matches!(setting, Setting::Datastore(workspace, _) if workspace == id);
+                self.stores.insert(id.clone(), (at, drifting.iter().filter(of_it).cloned().collect()));
+            }
+        }
         if let Reading::Known { value, at } = &observed.assignments {
             let missing = drifting.into_iter().filter(|setting| matches!(setting, Setting::Role(..))).collect();
             self.roles = Some((*at, missing));
@@ -239,19 +247,17 @@ impl Trail {
     /// A difference that came since the setting was last seen as it should be; `None` where it never was.
     fn opened(&self, drift: &Drift, plan: &Plan, observed: &Observed) -> Option<Open> {
         let setting = drift.setting()?;
+        let id = resource(drift, &plan.account_id);
+        let resources = || id.iter().map(|id| id.folded().to_owned()).collect();
         let (from, of, resources) = match drift {
-            Drift::SharedKey { .. } => {
-                let id = plan.account_id.arm().clone();
-                let resources = BTreeSet::from([id.folded().to_owned()]);
-                (*self.right.get(&setting)?, ChangesOf::Resource(id), resources)
+            Drift::SharedKey { .. } | Drift::AuthMode { .. } => {
+                (*self.right.get(&setting)?, ChangesOf::Resource(id.clone()?), resources())
             }
-            Drift::AuthMode { workspace, .. } => {
-                let id = workspace.arm().clone();
-                let resources = BTreeSet::from([id.folded().to_owned()]);
-                (*self.right.get(&setting)?, ChangesOf::Resource(id), resources)
+            Drift::DatastoreCredential { workspace, .. } | Drift::DatastoreMissing { workspace, .. } => {
+                let (at, differing) = self.stores.get(workspace)?;
+                (!differing.contains(&setting)).then_some(())?;
+                (*at, ChangesOf::Resource(id.clone()?), resources())
             }
-            // When a datastore was last right is not known: they are read only while something is to be done to them.
-            Drift::DatastoreCredential { .. } | Drift::DatastoreMissing { .. } => return None,
             Drift::RoleMissing { principal, role, .. } => {
                 let (at, missing) = self.roles.as_ref()?;
                 (!missing.contains(&setting)).then_some(())?;

@@ -12,10 +12,10 @@ use std::time::Duration;
 
 use cloud::*;
 use jiff::Timestamp;
-use keyless_controller::event::Name;
+use keyless_controller::event::{Event, Name};
 use keyless_controller::mark::StateDir;
 use keyless_core::desired::*;
-use keyless_core::observed::{Datastore, DatastoreCredentials, DatastoreForm};
+use keyless_core::observed::{Caller, CallerKind, Change, Datastore, DatastoreCredentials, DatastoreForm};
 use keyless_core::plan::Standing;
 use rig::Rig;
 
@@ -197,4 +197,97 @@ async fn on_another_account_the_roles_there_decide() {
     let calls = cloud.lock().calls.clone();
     let (at, _) = calls.iter().find(|(_, call)| call == "convert ml-a/raw").unwrap();
     assert!(at.duration_since(before) >= jiff::SignedDuration::from_mins(15), "{calls:?}");
+}
+
+fn wrote(cloud: &Cloud, by: &str, verb: &str) -> Change {
+    let resource = format!("{}/datastores/raw", workspace_id("ml-a").arm().folded());
+    Change {
+        at: cloud.now(),
+        operation: format!("Microsoft.MachineLearningServices/workspaces/datastores/{verb}"),
+        resource,
+        by: Caller { kind: CallerKind::User, name: Some(by.to_owned()), ..Caller::default() },
+        own: false,
+        policies: Vec::new(),
+        correlation_id: None,
+        client_request_id: None,
+        body: None,
+    }
+}
+
+/// Somebody makes the datastore store the key again, and the log shows it.
+fn turns_back(cloud: &Cloud, by: &str) {
+    let change = wrote(cloud, by, "write");
+    let mut state = cloud.lock();
+    state.datastores.insert(workspace_id("ml-a"), vec![stored("raw", DatastoreCredentials::AccountKey)]);
+    state.log.push((change.at, change));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_datastore_that_stores_the_key_again_names_who_did_it() {
+    let (cloud, dir) = (one(), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), asking("1", DesiredDatastores::ConvertAll, true));
+    rig.converged("1").await;
+    let holds = |event: &Event| event.drift.as_deref().is_some_and(|drift| drift.contains("datastore raw holds"));
+    assert!(
+        rig.told(Name::DriftDetected).iter().filter(|event| holds(event)).all(|event| event.changed_by.is_none()),
+        "the first one came from nobody"
+    );
+    assert_eq!(cloud.lock().reads.get("changes"), None);
+    let at = cloud.now();
+    turns_back(&cloud, "dana@example.com");
+    rig.passes(6).await;
+    let told = rig.told(Name::DriftDetected);
+    let told: Vec<_> = told.iter().filter(|event| holds(event) && event.changed_by.is_some()).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!((told[0].changed_by.as_deref(), told[0].changed_at), (Some("dana@example.com"), Some(at)));
+    assert_eq!(told[0].operation.as_deref(), Some("Microsoft.MachineLearningServices/workspaces/datastores/write"));
+    assert_eq!(cloud.lock().datastores[&workspace_id("ml-a")][0].credentials, DatastoreCredentials::None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_new_datastore_with_the_key_and_one_that_is_removed_name_who_did_it() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), asking("1", DesiredDatastores::ConvertAll, true));
+    rig.converged("1").await;
+    rig.passes(2).await;
+    turns_back(&cloud, "dana@example.com");
+    rig.passes(6).await;
+    let told = rig.told(Name::DriftDetected);
+    let told = told.iter().rev().find(|event| event.drift.as_deref().is_some_and(|drift| drift.contains("raw holds")));
+    assert_eq!(told.unwrap().changed_by.as_deref(), Some("dana@example.com"));
+
+    let listed = DesiredDatastores::Listed([described("raw", "raw")].into());
+    rig.files.send_replace(Some(Arc::new(asking("2", listed, true))));
+    rig.converged("2").await;
+    rig.passes(2).await;
+    let change = wrote(&cloud, "eve@example.com", "delete");
+    {
+        let mut state = cloud.lock();
+        state.datastores.clear();
+        state.log.push((change.at, change));
+    }
+    rig.passes(6).await;
+    let told = rig.told(Name::DriftDetected);
+    let told = told.iter().rev().find(|event| event.drift.as_deref().is_some_and(|drift| drift.contains("not exist")));
+    assert_eq!(told.unwrap().changed_by.as_deref(), Some("eve@example.com"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_datastore_that_stores_the_key_again_and_again_is_left_alone_with_both_sides_named() {
+    let (cloud, dir) = (one(), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), asking("1", DesiredDatastores::ConvertAll, true));
+    rig.converged("1").await;
+    for _ in 0..3 {
+        assert_eq!(rig.told(Name::FightDetected), []);
+        turns_back(&cloud, "corrector@example.com");
+        rig.passes(4).await;
+    }
+    let told = rig.told(Name::FightDetected);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].changed_by.as_deref(), Some("corrector@example.com"));
+    assert_eq!(told[0].workspace.as_deref(), Some(workspace_id("ml-a").as_str()));
+    let writes = cloud.calls().len();
+    rig.passes(30).await;
+    assert_eq!(cloud.calls().len(), writes, "it is left alone");
+    assert_eq!(cloud.lock().datastores[&workspace_id("ml-a")][0].credentials, DatastoreCredentials::AccountKey);
 }

@@ -13,7 +13,7 @@ use cloud::*;
 use jiff::SignedDuration;
 use keyless_controller::event::Name;
 use keyless_controller::mark::StateDir;
-use keyless_core::desired::{AuthMode, Desired};
+use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey};
 use keyless_core::id::LogAnalyticsId;
 use keyless_core::observed::{KeyCaller, Signed, StorageService, hour};
 use rig::Rig;
@@ -191,6 +191,25 @@ async fn the_resource_logs_name_who_holds_the_key_on_and_are_asked_once_an_hour(
     let hours = u64::try_from(cloud.now().duration_since(began).as_mins()).unwrap() / 60;
     let asked = reads(&cloud, "key_callers") - asked;
     assert!(hours >= 1 && asked >= 1 && asked <= hours + 1, "{asked} in {hours} hours");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_process_that_finds_a_workspace_switched_watches_from_its_start_on_and_says_so() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    // Somebody's use of the key keeps it on, so the switch is the last change.
+    cloud.lock().key_users.insert(account_id("stone"), cloud.now() + SignedDuration::from_hours(1000));
+    let rig = start(&cloud, &dir);
+    rig.until("switched", |_| cloud.calls().iter().filter(|call| call.ends_with(" identity")).count() == 2).await;
+    assert!(rig.stop().await.settled);
+    tokio::time::advance(std::time::Duration::from_secs(72 * 3600)).await;
+    let rig = start(&cloud, &dir);
+    rig.passes(2).await;
+    cloud.lock().refused.push((account_id("stone"), cloud.now(), Signed::OAuth, 3));
+    rig.until("it is told", |_| !rig.told(Name::KeyUserDenied).is_empty()).await;
+    let told = rig.told(Name::KeyUserDenied);
+    assert_eq!(told[0].authentication, Some("OAuth"), "{told:?}");
+    let why = told[0].why.as_ref().unwrap();
+    assert!(why.contains("(workspace first seen on identity by this process, which started then)"), "{told:?}");
     assert!(cloud.key_on("stone"));
 }
 
@@ -218,4 +237,51 @@ async fn whoever_is_refused_is_named_once_the_logs_know_and_unreadable_logs_are_
     rig.passes(30).await;
     assert_eq!(rig.told(Name::KeyUserDenied).len(), 2);
     assert!(!cloud.key_on("stone"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_turned_on_again_is_told_with_what_was_refused_before() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let rig = start(&cloud, &dir);
+    rig.converged("1").await;
+    let refused_at = cloud.now();
+    cloud.lock().refused.push((account_id("stone"), refused_at, Signed::OAuth, 3));
+    rig.passes(10).await;
+    cloud.lock().accounts.insert(account_id("stone"), true);
+    rig.until("it is told", |_| {
+        rig.told(Name::DriftDetected).iter().any(|event| event.likely_cause.is_some()) //
+    })
+    .await;
+    let told = rig.told(Name::DriftDetected);
+    let told = told.iter().find(|event| event.likely_cause.is_some()).unwrap();
+    assert!(told.drift.as_deref().unwrap().contains("shared key access is enabled"), "{told:?}");
+    let cause = told.likely_cause.as_deref().unwrap();
+    assert!(cause.contains("was refused 3 times") && cause.contains("of whom is not told"), "{cause}");
+    // It goes off again, and what is turned on a day later without any refusal is for no known cause.
+    rig.until("off again", |_| !cloud.key_on("stone")).await;
+    tokio::time::advance(std::time::Duration::from_secs(48 * 3600)).await;
+    rig.passes(5).await;
+    cloud.lock().accounts.insert(account_id("stone"), true);
+    let causes =
+        || rig.told(Name::DriftDetected).into_iter().filter_map(|event| event.likely_cause).collect::<Vec<_>>();
+    rig.until("it is told again", |_| causes().len() == 2).await;
+    assert!(causes()[1].starts_with("unknown: no request was refused since "), "{:?}", causes());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_the_files_turn_on_and_off_again_has_no_cause_to_guess() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let rig = start(&cloud, &dir);
+    rig.converged("1").await;
+    let word = |revision: &str, word| {
+        let files = desired(revision, AuthMode::Identity, &["ml-a", "ml-b"]);
+        rig.files.send_replace(Some(Arc::new(with_key(files, "stone", word))));
+    };
+    word("2", DesiredSharedKey::Enabled);
+    rig.converged("2").await;
+    assert!(cloud.key_on("stone"));
+    word("3", DesiredSharedKey::Disabled);
+    rig.converged("3").await;
+    let told = rig.told(Name::DriftDetected);
+    assert!(told.iter().all(|event| event.likely_cause.is_none()), "{told:?}");
 }

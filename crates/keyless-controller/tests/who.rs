@@ -13,7 +13,9 @@ use std::time::Duration;
 use cloud::*;
 use jiff::{SignedDuration, Timestamp};
 use keyless_controller::event::{Event, Level, Name};
+use keyless_controller::fleet::plan_fleet;
 use keyless_controller::mark::StateDir;
+use keyless_controller::wrote::last_writes;
 use keyless_core::desired::{AuthMode, Desired, FightGuard};
 use keyless_core::observed::{Caller, CallerKind, Change, ObservedAuthMode};
 use keyless_core::plan::Standing;
@@ -390,6 +392,33 @@ async fn what_is_set_back_while_no_process_runs_is_counted_and_a_lost_file_begin
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grant_that_is_taken_away_again_and_again_is_left_alone_with_both_sides_named() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), with_fight("1", Duration::from_secs(24 * 3600)));
+    rig.converged("1").await;
+    rig.passes(2).await;
+    for _ in 0..3 {
+        assert_eq!(rig.told(Name::FightDetected), []);
+        let gone = cloud.lock().assignments.get_mut(&account_id("stone")).unwrap().remove(0);
+        let removed = Change {
+            operation: "Microsoft.Authorization/roleAssignments/delete".to_owned(),
+            resource: gone.id.folded().to_owned(),
+            ..change(&cloud, "cleaner@example.com")
+        };
+        cloud.lock().log.push((cloud.now(), removed));
+        rig.passes(4).await;
+    }
+    let told = rig.told(Name::FightDetected);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert_eq!(told[0].changed_by.as_deref(), Some("cleaner@example.com"));
+    assert_eq!(told[0].role.as_deref(), Some("Storage Blob Data Contributor"));
+    assert_eq!(told[0].principal, Some(group(1).to_string()));
+    let writes = cloud.calls().len();
+    rig.passes(30).await;
+    assert_eq!((cloud.calls().len(), cloud.lock().assignments[&account_id("stone")].len()), (writes, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_grant_that_a_list_stops_showing_is_no_reversal() {
     let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
     let rig = Rig::start(&cloud, dir.path(), with_fight("1", Duration::from_secs(24 * 3600)));
@@ -407,4 +436,46 @@ async fn a_grant_that_a_list_stops_showing_is_no_reversal() {
         "it was written again"
     );
     assert_eq!(rig.told(Name::FightDetected), []);
+}
+
+/// What the log tells of each difference of a plan that nobody watched come, in words.
+async fn written(cloud: &Arc<Cloud>) -> Vec<String> {
+    let plans = plan_fleet(Arc::new(files("1")), cloud.clone(), 4).await;
+    let wrote = last_writes(&plans, cloud.clone()).await;
+    let words = wrote.iter().map(|((_, drift), wrote)| format!("{drift}: {wrote}"));
+    words.collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_names_who_last_wrote_what_differs_and_asks_for_each_thing_once() {
+    let cloud = Cloud::with("stone", &["ml-a"]);
+    let at = cloud.now();
+    turn_on(&cloud, "dana@example.com", SignedDuration::ZERO);
+    let own = Change {
+        own: true,
+        operation: "Microsoft.MachineLearningServices/workspaces/write".to_owned(),
+        resource: workspace_id("ml-a").arm().folded().to_owned(),
+        ..change(&cloud, "robot@example.com")
+    };
+    cloud.lock().log.push((at, own));
+    let told = written(&cloud).await;
+    let has = |part: &str| told.iter().filter(|line| line.contains(part)).count();
+    assert_eq!(has("access is enabled, files ask disabled: last written by dana@example.com at "), 1, "{told:?}");
+    assert_eq!(has("files ask identity: last written by robot@example.com, the identity of this run, at "), 1);
+    assert_eq!(has("lacks Storage Blob Data Contributor: the activity log names nobody since 2026-11-16T"), 1);
+    assert_eq!((told.len(), cloud.lock().reads["changes"]), (3, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_says_that_the_log_cannot_be_read_and_what_would_lift_it() {
+    let cloud = Cloud::with("stone", &["ml-a"]);
+    cloud.lock().forbidden.insert("changes");
+    let told = written(&cloud).await;
+    let lift = "what lifts it: grant the controller `changes`";
+    assert!(told.iter().all(|line| line.contains(": who wrote it is not known: ") && line.ends_with(lift)), "{told:?}");
+    assert_eq!(told.len(), 3);
+    cloud.lock().forbidden.clear();
+    cloud.lock().down.insert("changes");
+    let told = written(&cloud).await;
+    assert!(told.iter().all(|line| line.contains("who wrote it is not known")), "a failure is nobody's word: {told:?}");
 }

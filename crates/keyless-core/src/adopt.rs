@@ -5,13 +5,15 @@
 //! so, and one of [`Adopted::unread`].
 //!
 //! `held` tells what a principal may do in the words of the catalog, `people` who that is for one workspace, `profiles`
-//! what many workspaces have in common, `names` what everything is called, `risks` what a switch would break today.
+//! what many workspaces have in common, `names` what everything is called, `risks` what a switch would break today, and
+//! `workers` for whom.
 
 pub(crate) mod held;
 pub(crate) mod names;
 mod people;
 mod profiles;
 mod risks;
+mod workers;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -86,6 +88,24 @@ pub struct Line {
     pub would_lose: Vec<String>,
     /// Who or what uses the account's key.
     pub key_users: Vec<String>,
+}
+
+/// Whose groups and eligible roles decide what the files say of them, by account: people and programs that work in an
+/// adopted workspace, or may take the key, without a data role of their own.
+#[must_use]
+pub fn undecided(estate: &Estate) -> BTreeMap<StorageAccountId, BTreeSet<PrincipalId>> {
+    let (waits, identities) = (Waits::default(), Identities::of(estate));
+    let of_account = |(account, observed): (&StorageAccountId, &Observed)| {
+        let here = held::Here::of(observed, &estate.roles, &waits);
+        let mut found = BTreeSet::new();
+        for id in observed.workspaces.keys().filter(|id| estate.adopted.contains(*id)) {
+            let at_workspace = estate.workspaces.get(id).and_then(|around| around.assignments.value());
+            let (workers, _) = workers::of(at_workspace.map_or(&[], Vec::as_slice), &here, &identities);
+            found.extend(workers.into_iter().filter(|(_, worker)| worker.has_groups()).map(|(principal, _)| principal));
+        }
+        (!found.is_empty()).then(|| (account.clone(), found))
+    };
+    estate.accounts.iter().filter_map(of_account).collect()
 }
 
 /// The first line of every file that is written.

@@ -2,12 +2,17 @@
 //!
 //! The activity log rarely tells what a request set, so nothing more than that is claimed, unless the log holds the body.
 
+mod last;
+
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use crate::id::{ArmId, StorageAccountId};
 use crate::observed::{Change, ChangedTo, ObservedAuthMode};
 use crate::plan::Drift;
+
+pub use last::{LastWrite, Removals, last_write};
 
 /// Who is named, and by which write.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +45,8 @@ pub struct Window {
 /// How much speaks for a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Evidence {
+    /// Its body holds another value than the one that is there.
+    Against,
     /// Its body is there and says nothing of the setting.
     Silent,
     /// What it set is not told.
@@ -62,23 +69,47 @@ pub fn attribute(
         .filter(|change| change.at >= window.from && change.at <= window.to)
         .filter(|change| resources.contains(&change.resource))
         .filter_map(|change| Some((evidence(drift, change)?, change)))
+        .filter(|(evidence, _)| *evidence > Evidence::Against)
         .collect();
     let (evidence, change) = candidates.iter().max_by_key(|(evidence, change)| (*evidence, change.at))?;
+    Some(named(*evidence, change, candidates.iter().map(|(_, other)| *other)))
+}
+
+/// The resource whose writes come into question, in the log's words; `None` for a missing role, which is one of many
+/// assignments that are not there.
+#[must_use]
+pub fn resource(drift: &Drift, account: &StorageAccountId) -> Option<ArmId> {
+    match drift {
+        Drift::SharedKey { .. } => Some(account.arm().clone()),
+        Drift::AuthMode { workspace, .. } => Some(workspace.arm().clone()),
+        Drift::DatastoreCredential { workspace, name, .. } | Drift::DatastoreMissing { workspace, name } => {
+            ArmId::parse(&format!("{workspace}/datastores/{name}")).ok()
+        }
+        Drift::RoleMissing { .. } => None,
+    }
+}
+
+fn named<'a>(evidence: Evidence, change: &Change, all: impl Iterator<Item = &'a Change>) -> Attribution {
     let by = name(change);
-    let others: BTreeSet<String> =
-        candidates.iter().map(|(_, other)| name(other)).filter(|other| *other != by).collect();
-    Some(Attribution {
+    let others: BTreeSet<String> = all.map(name).filter(|other| *other != by).collect();
+    Attribution {
         at: change.at,
         operation: change.operation.clone(),
         correlation_id: change.correlation_id.clone(),
         client: client(change),
         other_writers: others.len(),
-        proven: *evidence == Evidence::Proof,
+        proven: evidence == Evidence::Proof,
         by,
-    })
+    }
 }
 
-/// `None` where the write cannot have caused the difference.
+/// Source: <https://learn.microsoft.com/azure/role-based-access-control/permissions/ai-machine-learning>.
+const DATASTORE_WRITE: &str = "microsoft.machinelearningservices/workspaces/datastores/write";
+
+/// As above.
+const DATASTORE_DELETE: &str = "microsoft.machinelearningservices/workspaces/datastores/delete";
+
+/// `None` where the write has nothing to do with the difference.
 fn evidence(drift: &Drift, change: &Change) -> Option<Evidence> {
     let operation = change.operation.to_ascii_lowercase();
     let by_policy = !change.policies.is_empty();
@@ -96,8 +127,9 @@ fn evidence(drift: &Drift, change: &Change) -> Option<Evidence> {
             let asked = change.body.as_ref().map(|ChangedTo { auth_mode, .. }| auth_mode.clone());
             told(asked, |mode: ObservedAuthMode| mode == *observed)
         }
-        // Datastores are read only while something is to be done to them, so when one was last right is not known.
-        Drift::DatastoreCredential { .. } | Drift::DatastoreMissing { .. } => None,
+        // The body of such a request holds the secret, and is not looked into.
+        Drift::DatastoreCredential { .. } => (operation == DATASTORE_WRITE || by_policy).then_some(Evidence::Possible),
+        Drift::DatastoreMissing { .. } => (operation == DATASTORE_DELETE).then_some(Evidence::Proof),
         Drift::RoleMissing { .. } => match operation.as_str() {
             "microsoft.authorization/roleassignments/delete" => Some(Evidence::Proof),
             // A condition may have been put on it.
@@ -112,7 +144,7 @@ fn told<T>(asked: Option<Option<T>>, is_the_value: impl Fn(T) -> bool) -> Option
     match asked {
         None => Some(Evidence::Possible),
         Some(None) => Some(Evidence::Silent),
-        Some(Some(value)) => is_the_value(value).then_some(Evidence::Proof),
+        Some(Some(value)) => Some(if is_the_value(value) { Evidence::Proof } else { Evidence::Against }),
     }
 }
 

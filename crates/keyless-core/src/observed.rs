@@ -45,7 +45,7 @@ pub use datastore::{Datastore, DatastoreCredentials, DatastoreForm, is_system_na
 pub use deny::{DeniedPrincipal, DenyAssignment};
 pub use eligibility::Eligibility;
 pub use endpoint::Endpoint;
-pub use history::{History, WatchCause, WatchFrom};
+pub use history::{BackOn, History, WatchCause, WatchFrom};
 pub use job::ObservedJob;
 pub use keys::{Again, KeyTimes, KeysTaken};
 pub use lock::{Lock, LockLevel};

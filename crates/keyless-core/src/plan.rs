@@ -27,7 +27,7 @@ use crate::observed::{
 };
 use crate::setting::Setting;
 
-use finding::{Accepted, Denied, KeyUse, Unseen};
+use finding::{Accepted, Denied, KeyUse, Suspended, TurnedOn, Unseen};
 
 pub use fight::Fight;
 pub use reads::{base_reads, confirm_reads, target_reads};
@@ -385,6 +385,10 @@ pub enum Finding {
     },
     /// Somebody was refused since the key went off or a workspace was switched.
     KeyUserDenied(Denied),
+    /// Somebody turned the key on again that was off.
+    TurnedOn(TurnedOn),
+    /// A document is suspended.
+    Suspended(Suspended),
 }
 
 /// What sort of thing bars a step.
@@ -490,6 +494,8 @@ impl fmt::Display for Finding {
                 write!(f, "shared key access by service: {}; the account as a whole is on", ServiceFlags(flags.clone()))
             }
             Self::KeyUserDenied(denied) => denied.fmt(f),
+            Self::TurnedOn(turned_on) => turned_on.fmt(f),
+            Self::Suspended(suspended) => suspended.fmt(f),
         }
     }
 }
@@ -555,7 +561,9 @@ impl Plan {
             | Finding::KeyRefused { .. }
             | Finding::Accepted(_)
             | Finding::KeyByService { .. }
-            | Finding::KeyUserDenied(_) => false,
+            | Finding::KeyUserDenied(_)
+            | Finding::TurnedOn(_)
+            | Finding::Suspended(_) => false,
         });
         if self.next().is_some() {
             Standing::Ready

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use insta::assert_snapshot;
 use jiff::SignedDuration;
-use keyless_core::adopt::{Adopted, Around, Estate, adopt};
+use keyless_core::adopt::{Adopted, Around, Estate, adopt, undecided};
 use keyless_core::catalog::{
     BLOB_CONTRIBUTOR, BLOB_READER, FILE_CONTRIBUTOR, FILE_READER, QUEUE_CONTRIBUTOR, TABLE_CONTRIBUTOR,
 };
@@ -353,5 +353,108 @@ proptest! {
         prop_assert!(plan.steps.is_empty() && plan.drift.is_empty(), "{}\n{:#?}", show(&plan), adopted.files);
         let sayable = world.workspaces.values().filter(|truth| !matches!(truth.mode, ObservedAuthMode::Other(_)));
         prop_assert_eq!(load(&adopted).workspaces.len(), sayable.count());
+    }
+}
+
+/// A user who works in the workspaces by a role of the group's and has no data role of their own.
+fn with_worker(world: &mut World, worker: u128) {
+    let contributor: RoleId = "b24988ac-6180-42a0-ab88-20f7382dd24c".parse().unwrap();
+    world.define(contributor, "Contributor", &[], &[], true);
+    world.roles.get_mut(&contributor).unwrap().permissions[0].actions = vec!["*".to_owned()];
+    grant(world, worker, PrincipalType::User, &[contributor]);
+}
+
+/// Whom the files say to lose access, and the head of the file.
+fn losers(world: &World, change: impl FnOnce(&mut Observed)) -> (Vec<String>, String) {
+    let mut estate = estate(world);
+    change(observed(&mut estate));
+    let adopted = adopt(&estate);
+    let plan = planned(&adopted, world);
+    assert!(plan.steps.is_empty() && plan.drift.is_empty(), "{}", show(&plan));
+    (adopted.workspaces[0].would_lose.clone(), adopted.files["workspaces/train.yaml"].clone())
+}
+
+#[test]
+fn whoever_works_through_a_group_keeps_access_and_the_group_is_in_the_files() {
+    let mut world = World::new();
+    world.workspace("train", ObservedAuthMode::AccessKey);
+    with_worker(&mut world, 7);
+    grant(&mut world, 1, PrincipalType::Group, &[BLOB_CONTRIBUTOR, FILE_CONTRIBUTOR]);
+    let account = undecided(&estate(&world));
+    assert_eq!(account[&account_id()], BTreeSet::from([person(7)]), "only of them it is asked");
+    let in_group = |observed: &mut Observed| {
+        let groups = Reading::known(BTreeSet::from([person(1)]), observed.now);
+        observed.groups.insert(person(7), groups);
+    };
+    let (lose, text) = losers(&world, in_group);
+    assert_eq!(lose, Vec::<String>::new());
+    assert!(text.contains(&person(1).to_string()) && !text.contains(&person(7).to_string()), "{text}");
+    let in_none = |observed: &mut Observed| {
+        observed.groups.insert(person(7), Reading::known(BTreeSet::new(), observed.now));
+    };
+    let (lose, text) = losers(&world, in_none);
+    assert_eq!(lose, [format!("user {} (Contributor)", person(7))]);
+    assert!(text.contains("reaches the data through the key alone: user"), "it is sure: {text}");
+    // What is not known is said, and never taken for no groups.
+    let (lose, text) = losers(&world, |observed| {
+        observed.groups.insert(person(7), Reading::unknown("503"));
+    });
+    assert_eq!(lose.len(), 1);
+    assert!(text.contains("alone, if no group of theirs is named below: user"), "{text}");
+    assert!(text.contains("UNKNOWN: the groups of user") && text.contains(": 503"), "{text}");
+    // A grant to the group under a condition is no plain access.
+    for assignment in &mut world.assignments {
+        if assignment.principal == person(1) {
+            assignment.condition = Some("@Resource[…]".to_owned());
+        }
+    }
+    let (lose, text) = losers(&world, in_group);
+    assert_eq!(lose, [format!("user {} (Contributor)", person(7))]);
+    assert!(!text.contains("level:") && text.contains("under a condition"), "{text}");
+}
+
+#[test]
+fn denied_people_and_what_could_be_activated_are_named_beside_the_risk() {
+    let mut world = World::new();
+    world.workspace("train", ObservedAuthMode::AccessKey);
+    with_worker(&mut world, 7);
+    grant(&mut world, 1, PrincipalType::Group, &[BLOB_CONTRIBUTOR, FILE_CONTRIBUTOR]);
+    let told = |eligible: Reading<Vec<Eligibility>>, denied: bool| {
+        let (lose, _) = losers(&world, |observed| {
+            let now = observed.now;
+            let groups = if denied { BTreeSet::from([person(1)]) } else { BTreeSet::new() };
+            observed.groups.insert(person(7), Reading::known(groups, now));
+            observed.eligibilities.insert(person(7), eligible);
+            if denied {
+                observed.denies = Reading::known(vec![everyone()], now);
+            }
+        });
+        lose[0].clone()
+    };
+    let now = world.now;
+    let eligible = Eligibility {
+        scope: account_id().arm().clone(),
+        principal: person(7),
+        role: BLOB_CONTRIBUTOR,
+        role_name: None,
+        until: None,
+    };
+    let who = format!("user {} (Contributor)", person(7));
+    let could = told(Reading::known(vec![eligible], now), false);
+    assert_eq!(could, format!("{who}, who could activate Storage Blob Data Contributor"));
+    assert_eq!(told(Reading::unknown("403"), false), format!("{who}, and what they could activate is not known"));
+    assert_eq!(told(Reading::known(Vec::new(), now), true), format!("{who}, denied by the deny assignment no data"));
+}
+
+/// Denies all data to everyone.
+fn everyone() -> DenyAssignment {
+    DenyAssignment {
+        name: "no data".to_owned(),
+        scope: account_id().arm().clone(),
+        permissions: vec![Permission { data_actions: vec!["*".to_owned()], ..Permission::default() }],
+        exact_scope_only: false,
+        principals: vec![DeniedPrincipal::Everyone],
+        excluded: BTreeSet::new(),
+        conditional: false,
     }
 }

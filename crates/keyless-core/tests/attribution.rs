@@ -4,11 +4,13 @@
 use std::collections::BTreeSet;
 
 use jiff::Timestamp;
-use keyless_core::attribution::{Attribution, Window, attribute};
+use keyless_core::attribution::{Attribution, Removals, Window, attribute, last_write, resource};
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::AuthMode;
-use keyless_core::id::WorkspaceId;
-use keyless_core::observed::{Caller, CallerKind, Change, ChangedTo, ObservedAuthMode, SharedKeyAccess};
+use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_core::observed::{
+    Caller, CallerKind, Change, ChangedTo, DatastoreCredentials, ObservedAuthMode, SharedKeyAccess,
+};
 use keyless_core::plan::Drift;
 
 const ACCOUNT: &str = "/subscriptions/s/account";
@@ -124,4 +126,99 @@ fn a_role_is_missed_by_whoever_removed_the_assignment() {
     let changes = [change(12, "ada", "delete"), change(15, "eve", "write"), write(16, "bo")];
     let found = named(&drift, &changes).unwrap();
     assert_eq!((&*found.by, found.proven, found.other_writers), ("ada", true, 1));
+}
+
+const CHURN: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/churn";
+const STML: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/stml";
+
+#[test]
+fn a_datastore_holds_a_key_by_whoever_wrote_it_and_is_gone_by_whoever_removed_it() {
+    let (workspace, name) = (WorkspaceId::parse(CHURN).unwrap(), "raw".to_owned());
+    let keyed = Drift::DatastoreCredential {
+        workspace: workspace.clone(),
+        name: name.clone(),
+        observed: DatastoreCredentials::AccountKey,
+    };
+    let gone = Drift::DatastoreMissing { workspace, name };
+    let id = resource(&keyed, &STML.parse().unwrap()).unwrap();
+    assert_eq!(id.as_str(), format!("{CHURN}/datastores/raw"));
+    assert_eq!(resource(&gone, &STML.parse().unwrap()), Some(id.clone()));
+    let change = |minute, by: &str, verb: &str| Change {
+        operation: format!("Microsoft.MachineLearningServices/workspaces/datastores/{verb}"),
+        resource: id.folded().to_owned(),
+        ..write(minute, by)
+    };
+    let changes = [change(12, "ada", "write"), change(14, "eve", "delete"), change(13, "bo", "listSecrets/action")];
+    let named = |drift: &Drift| {
+        let resources = BTreeSet::from([id.folded().to_owned()]);
+        attribute(drift, &resources, &changes, Window { from: at(10), to: at(20) }).unwrap()
+    };
+    assert_eq!((&*named(&keyed).by, named(&keyed).proven), ("ada", false));
+    assert_eq!((&*named(&gone).by, named(&gone).proven), ("eve", true));
+}
+
+/// What is said of a difference that nobody saw come.
+fn said(drift: &Drift, grants: &[&str], changes: &[Change]) -> String {
+    let account: StorageAccountId = STML.parse().unwrap();
+    let removals = Removals { at: account.clone(), grants: grants.iter().map(ToString::to_string).collect() };
+    let window = Window { from: at(0), to: at(20) };
+    let found = last_write(drift, resource(drift, &account).as_ref(), &removals, changes, window);
+    found.map_or_else(|| "nothing".to_owned(), |found| found.to_string())
+}
+
+fn account_write(minute: i64, by: &str) -> Change {
+    Change { resource: STML.to_ascii_lowercase(), ..write(minute, by) }
+}
+
+#[test]
+fn of_what_nobody_saw_come_no_more_is_said_than_the_log_tells() {
+    let told = |changes: &[Change]| said(&key_on(), &[], changes);
+    let not_told = "the activity log does not tell which property was set";
+    let (ada, eve) = (account_write(5, "ada"), account_write(9, "eve"));
+    assert_eq!(told(&[]), "nothing");
+    assert_eq!(told(&[account_write(21, "late"), write(5, "of another account")]), "nothing");
+    assert_eq!(told(&[eve.clone(), ada.clone()]), format!("last written by eve at {}; {not_told}", at(9)));
+    let own = Change { own: true, ..account_write(12, "application k") };
+    assert_eq!(
+        told(&[ada.clone(), own.clone()]),
+        format!("last written by application k, the identity of this run, at {}; {not_told}", at(12))
+    );
+    let proof = Change { body: asked(Some(true)), ..ada.clone() };
+    assert_eq!(told(&[proof.clone(), eve.clone()]), format!("set by ada at {}", at(5)));
+    assert_eq!(
+        told(&[proof.clone(), eve.clone(), own]),
+        format!("last written by application k, the identity of this run, at {}; {not_told}", at(12)),
+        "a proof that a write of ours has overtaken proves nothing of now"
+    );
+    let cleared = Change { body: asked(Some(false)), ..account_write(7, "bo") };
+    assert_eq!(told(&[proof.clone(), cleared.clone()]), "nothing", "it was right again afterwards");
+    assert_eq!(told(&[proof, cleared, eve]), format!("last written by eve at {}; {not_told}", at(9)));
+    let silent = Change { body: asked(None), ..ada };
+    assert_eq!(
+        told(&[silent]),
+        format!("last written by ada at {}, in a request that does not name the property", at(5))
+    );
+}
+
+#[test]
+fn a_missing_grant_is_laid_to_its_own_removal_alone() {
+    let drift = Drift::RoleMissing {
+        workspace: CHURN.parse().unwrap(),
+        principal: "5e7a1b2c-0000-4000-8000-00000000abcd".parse().unwrap(),
+        role: BLOB_CONTRIBUTOR,
+    };
+    let removed = |minute, by: &str, scope: &str, name: &str| Change {
+        operation: "Microsoft.Authorization/roleAssignments/delete".to_owned(),
+        resource: format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{name}").to_ascii_lowercase(),
+        ..write(minute, by)
+    };
+    let (group, _) = STML.split_once("/providers").unwrap();
+    let here = removed(5, "ada", STML, "a-1");
+    let above = removed(8, "eve", group, "a-2");
+    let elsewhere = removed(9, "bo", &format!("{STML}2"), "a-3");
+    let made = Change { operation: "Microsoft.Authorization/roleAssignments/write".to_owned(), ..above.clone() };
+    let changes = [here.clone(), above, elsewhere.clone()];
+    assert_eq!(said(&drift, &[&here.resource], &changes), format!("removed by ada at {}", at(5)));
+    assert!(said(&drift, &["other"], &changes).starts_with("eve was the last to remove a role assignment"));
+    assert_eq!(said(&drift, &[], &[elsewhere, made]), "nothing");
 }

@@ -323,3 +323,50 @@ fn whoever_is_refused_is_named_by_the_rows_of_that_hour() {
     observed.key_callers = Reading::NotRead;
     assert!(plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters).wants.key_callers);
 }
+
+#[test]
+fn a_key_that_somebody_turned_on_again_is_told_with_what_was_refused_and_which_roles_are_missing() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), catalog::FILE_READER)])]);
+    let cause = |plan: &plan::Plan| {
+        plan.findings.iter().find_map(|finding| match finding {
+            plan::Finding::TurnedOn(turned_on) => Some(turned_on.cause()),
+            _ => None,
+        })
+    };
+    assert_eq!(cause(&look(&world, &desired)), None, "nobody saw it off");
+    world.back_on = Some(BackOn { watched: world.now - SignedDuration::from_secs(3 * DAY), seen: world.now });
+    let role = "lacks Storage File Data Privileged Reader that fraud-train declares";
+    assert!(cause(&look(&world, &desired)).unwrap().ends_with(role));
+    let at = hour(world.now);
+    world.denied = vec![ServiceUse {
+        service: Some(StorageService::File),
+        api: "GetFile".to_owned(),
+        signed: Signed::OAuth,
+        refused: true,
+        traffic: Traffic { count: 5, last: Some(at), grains: BTreeMap::from([(at, 5)]) },
+    }];
+    let told = cause(&look(&world, &desired)).unwrap();
+    let refused =
+        format!("file GetFile with {} was refused 5 times, the last in the hour to {at}", Signed::OAuth.as_str());
+    assert!(told.starts_with(&refused) && told.contains("of whom is not told; ") && told.ends_with(role), "{told}");
+    // Unknown is said to be so, whatever else is known, and asked for where it was not read.
+    let mut observed = world.observe(&desired);
+    observed.denials = Reading::unknown("503");
+    let told = cause(&plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters)).unwrap();
+    assert!(told.ends_with("; what was refused could not be read: 503"), "{told}");
+    observed.denials = Reading::NotRead;
+    let asking = plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters);
+    assert_eq!((cause(&asking), asking.wants.denials), (None, true));
+    // With every role there and nothing refused, nobody knows.
+    let need = need(object(1), catalog::FILE_READER);
+    world.denied.clear();
+    world.assign(person(1), need.role, 3 * DAY);
+    let told = cause(&look(&world, &desired)).unwrap();
+    let since = world.now - SignedDuration::from_secs(DAY);
+    assert!(told.starts_with(&format!("unknown: no request was refused since {since}")), "{told}");
+    // What the files ask for is no drift.
+    world.key = SharedKeyAccess::Disallowed;
+    assert_eq!(cause(&look(&world, &desired)), None);
+}

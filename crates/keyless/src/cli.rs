@@ -151,6 +151,9 @@ pub(crate) struct PlanArgs {
     /// Exit with 0 for nothing to do, 2 for changes, 3 for blocked, 1 for an error
     #[arg(long)]
     pub(crate) detailed_exitcode: bool,
+    /// Ask the activity log who last wrote what differs: a request for each such account, workspace and datastore
+    #[arg(long)]
+    pub(crate) who: bool,
 }
 
 /// `keyless why`
@@ -181,6 +184,9 @@ pub(crate) struct ApplyArgs {
     /// The form in which what is left is printed
     #[arg(long, short, value_enum, default_value_t = Output::Text)]
     pub(crate) output: Output,
+    /// Ask the activity log who last wrote what still differs
+    #[arg(long)]
+    pub(crate) who: bool,
 }
 
 /// `keyless validate`

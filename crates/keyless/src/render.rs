@@ -7,6 +7,7 @@ mod markdown;
 mod text;
 mod view;
 pub(crate) mod why;
+mod written;
 
 use std::process::ExitCode;
 
@@ -14,6 +15,7 @@ use clap::ValueEnum;
 use jiff::Timestamp;
 use keyless_controller::fleet;
 use keyless_controller::index::Index;
+use keyless_controller::wrote::LastWrites;
 use keyless_core::desired::Revision;
 use keyless_core::plan::{Plan, Standing};
 
@@ -37,6 +39,8 @@ pub(crate) struct FleetPlan {
     pub(crate) plans: Vec<Plan>,
     /// What belongs to no account, such as workspaces whose account is not known.
     pub(crate) problems: Vec<String>,
+    /// Who last wrote what differs, where it was asked.
+    pub(crate) wrote: LastWrites,
 }
 
 impl FleetPlan {
@@ -51,7 +55,12 @@ impl FleetPlan {
         problems.extend(missing.iter().map(|id| format!("workspace {id} does not exist")));
         problems.extend(nowhere.iter().map(|id| format!("{} names neither an account nor a hub", id.name())));
         let plans = accounts.into_iter().map(|account| account.plan).collect();
-        Self { revision: revision.to_string(), plans, problems }
+        Self { revision: revision.to_string(), plans, problems, wrote: LastWrites::new() }
+    }
+
+    /// The same with who last wrote what differs.
+    pub(crate) fn with_writers(self, wrote: LastWrites) -> Self {
+        Self { wrote, ..self }
     }
 
     /// Prints the plans in one form. Colors are in the text; the caller strips them where they have no place.

@@ -117,7 +117,6 @@ impl Names {
             accept_one_way: None,
             accept_stale_keys: None,
             accept_incompatible: BTreeMap::new(),
-            drain: keyless_core::desired::Drain::Wait,
             create: None,
             drain: Drain::Wait,
             location: Location::default(),
@@ -199,7 +198,6 @@ impl Names {
                 network: Network::default(),
                 provisioning_state: Some("Succeeded".to_owned()),
                 location: "westeurope".to_owned(),
-                provisioning_state: Some("Succeeded".to_owned()),
             };
             part.account = Reading::known(Some(account), now);
         }

@@ -9,7 +9,7 @@ use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::WorkspaceId;
 use keyless_core::incompatibility;
 use keyless_core::observed::{Cause, ObservedAuthMode, Signed, StorageService};
-use keyless_core::plan::finding::Denied;
+use keyless_core::plan::finding::{Denied, SuspendStage, Suspended};
 use keyless_core::plan::{Drift, Fight, Finding, Plan, Step};
 use keyless_core::setting::Setting;
 
@@ -36,6 +36,8 @@ pub(super) enum Topic {
     Fight(Setting, Option<String>),
     /// Somebody was refused in an hour, and whether the resource logs name them: told once for each.
     Denied(Timestamp, Option<StorageService>, String, Signed, bool),
+    /// A document that is suspended, and how it stands: each is told once, and again only while it lasts.
+    Suspended(Option<WorkspaceId>, String, SuspendStage),
     /// Which row, and whether somebody accepts it now: the end of that is news.
     Incompatible(WorkspaceId, &'static str, bool),
 }
@@ -46,6 +48,15 @@ fn is_broken(plan: &Plan, drift: &Drift) -> bool {
         && plan.findings.iter().any(|finding| {
             matches!(finding, Finding::BrokenNow { workspace: id } if Some(id) == workspace) //
         })
+}
+
+/// Why somebody turned the key on again, for what is told of the key.
+fn likely_cause(plan: &Plan, of_key: bool) -> Option<String> {
+    let cause = |finding: &Finding| match finding {
+        Finding::TurnedOn(turned_on) => Some(turned_on.cause()),
+        _ => None,
+    };
+    of_key.then(|| plan.findings.iter().find_map(cause)).flatten()
 }
 
 /// What is told of a difference, but for who caused it.
@@ -66,6 +77,7 @@ pub(crate) fn drifted(plan: &Plan, drift: &Drift) -> Event {
         role,
         drift: Some(drift.to_string()),
         why: broken.then(|| "it wants the account key, which is off: broken now".to_owned()),
+        likely_cause: likely_cause(plan, matches!(drift, Drift::SharedKey { desired_on: false, .. })),
         ..about(Name::DriftDetected, level, plan)
     }
 }
@@ -174,6 +186,7 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 why,
                 lift: Some(Fight::lift(fight.until)),
                 until: Some(fight.until),
+                likely_cause: likely_cause(plan, *setting == Setting::SharedKey),
                 workspace: match setting {
                     Setting::AuthMode(workspace) | Setting::Datastore(workspace, _) => Some(workspace.to_string()),
                     Setting::SharedKey | Setting::Role(..) => None,
@@ -215,6 +228,24 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 },
             )
         }
+        Finding::Suspended(suspended) => {
+            let Suspended { name, workspace, reason: _, until, stage } = suspended;
+            let (event, level) = match stage {
+                SuspendStage::Lasts | SuspendStage::Overdue => (Name::Suspended, Level::Warn),
+                SuspendStage::EndsWithinDay | SuspendStage::EndsWithinHour => (Name::SuspensionEnds, Level::Warn),
+                SuspendStage::Ended => (Name::SuspensionEnded, Level::Info),
+            };
+            (
+                Topic::Suspended(workspace.clone(), name.clone(), *stage),
+                Event {
+                    document: Some(name.clone()),
+                    workspace: workspace.as_ref().map(ToString::to_string),
+                    until: Some(*until),
+                    why,
+                    ..about(event, level, plan)
+                },
+            )
+        }
         // Told with the gate it shuts, or nothing to act on: the plan has it.
         Finding::KeyUse(_)
         | Finding::KeyCaller(_)
@@ -223,7 +254,8 @@ fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
         | Finding::Accepted(_)
         | Finding::KeyByService { .. } => return None,
         // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, and by plans.
-        Finding::BrokenNow { .. }
+        Finding::TurnedOn(_)
+        | Finding::BrokenNow { .. }
         | Finding::WorkspaceMissing { .. }
         | Finding::ScenarioMisplaced { .. }
         | Finding::Barrier { .. }

@@ -4,38 +4,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::access;
-use crate::catalog::{BLOB_READER, FILE_READER};
-use crate::id::{PrincipalId, StorageAccountId, WorkspaceId};
-use crate::observed::{Lock, LockLevel, ObservedAuthMode, PrincipalType, Reading, RoleAssignment};
+use crate::id::{StorageAccountId, WorkspaceId};
+use crate::observed::{Lock, LockLevel, ObservedAuthMode, Reading};
 
 use super::Estate;
 use super::held::Here;
-use super::people::{Identities, Owner};
-
-/// What lets somebody work in a workspace, and so reach its data with whatever the workspace signs with.
-///
-/// Source: <https://learn.microsoft.com/azure/machine-learning/how-to-assign-roles> and "Data administration"
-/// (`how-to-administrate-data-authentication.md`): a stored credential is retrieved with `listsecrets`.
-const WORKS: &[&str] = &[
-    "Microsoft.MachineLearningServices/workspaces/datastores/listsecrets/action",
-    "Microsoft.MachineLearningServices/workspaces/experiments/runs/submit/action",
-];
-
-/// What lets somebody take the account's key.
-///
-/// Source: <https://learn.microsoft.com/azure/role-based-access-control/permissions/storage>, and the same list for
-/// Microsoft.MachineLearningServices.
-const TAKES_KEY: &[&str] = &[
-    "Microsoft.Storage/storageAccounts/listKeys/action",
-    "Microsoft.MachineLearningServices/workspaces/listStorageAccountKeys/action",
-];
+use super::people::Identities;
+use super::workers::{self, Stands};
 
 /// The dangers of one workspace.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Risks {
     /// Who reaches the data through the key alone.
     pub(super) would_lose: Vec<String>,
+    /// How many of them do so for sure: of the others the groups are not known.
+    sure: usize,
     /// Who or what uses the key.
     pub(super) key_users: Vec<String>,
     locks: Vec<String>,
@@ -82,7 +65,23 @@ pub(super) fn of(
     let mut risks = Risks::default();
     let around = estate.workspaces.get(id);
     match around.map(|around| &around.assignments) {
-        Some(Reading::Known { value, .. }) => would_lose(value, here, identities, &mut risks),
+        Some(Reading::Known { value, .. }) => {
+            let (workers, unread) = workers::of(value, here, identities);
+            risks.unread.extend(unread);
+            let mut unsure = Vec::new();
+            for (principal, worker) in &workers {
+                if let Some(why) = here.observed.groups.get(principal).and_then(Reading::failure) {
+                    risks.unread_at_account.insert(format!("the groups of {}: {why}", worker.who));
+                }
+                match worker.stands(*principal, here) {
+                    Stands::Reaches => {}
+                    Stands::Loses(why) => risks.would_lose.push(format!("{}{why}", worker.who)),
+                    Stands::Unsure => unsure.push(worker.who.clone()),
+                }
+            }
+            risks.sure = risks.would_lose.len();
+            risks.would_lose.extend(unsure);
+        }
         Some(Reading::Unknown { why, .. }) => risks.unread.push(format!("who works in the workspace: {why}")),
         Some(Reading::NotRead) | None => risks.unread.push("who works in the workspace: not read".to_owned()),
     }
@@ -111,57 +110,6 @@ pub(super) fn of(
         }
     }
     risks
-}
-
-/// Who has a role that works through the workspace or takes the key, and no data role that reaches the blobs or files.
-fn would_lose(at_workspace: &[RoleAssignment], here: &Here<'_>, identities: &Identities, risks: &mut Risks) {
-    let at_account = here.observed.assignments.value().into_iter().flatten();
-    let mut by_role: BTreeMap<PrincipalId, (Option<PrincipalType>, BTreeSet<String>)> = BTreeMap::new();
-    let mut unread = BTreeSet::new();
-    let both = at_workspace.iter().map(|a| (a, WORKS)).chain(at_account.map(|a| (a, TAKES_KEY)));
-    for (assignment, actions) in both {
-        let definition = match here.roles.get(&assignment.role) {
-            Some(Reading::Known { value, .. }) => value,
-            Some(Reading::Unknown { why, .. }) => {
-                unread.insert(format!("role definition {}: {why}", assignment.role));
-                continue;
-            }
-            Some(Reading::NotRead) | None => {
-                unread.insert(format!("role definition {}: not read", assignment.role));
-                continue;
-            }
-        };
-        if actions.iter().any(|action| definition.permissions.iter().any(|block| access::allows_control(block, action)))
-        {
-            let (kind, roles) = by_role.entry(assignment.principal).or_default();
-            *kind = kind.or(assignment.principal_type);
-            roles.insert(definition.name.clone());
-        }
-    }
-    risks.unread.extend(unread);
-    for (principal, (kind, roles)) in by_role {
-        // The identities of workspaces and endpoints are granted by the service, those of computes do not go through the workspace.
-        if matches!(identities.owner(principal), Some(Owner::Workspace(_) | Owner::Endpoint(..))) {
-            continue;
-        }
-        let reaches = here
-            .holders
-            .get(&principal)
-            .is_some_and(|holder| holder.roles.contains(&BLOB_READER) || holder.roles.contains(&FILE_READER));
-        if !reaches {
-            let who = match identities.owner(principal) {
-                Some(Owner::Compute(workspace, name)) => format!("compute {name} of {}", workspace.name()),
-                Some(Owner::UserAssigned(identity)) => format!("managed identity {}", identity.name()),
-                Some(Owner::Workspace(_) | Owner::Endpoint(..)) | None => match kind {
-                    Some(PrincipalType::User) => format!("user {principal}"),
-                    Some(PrincipalType::Group | PrincipalType::ForeignGroup) => format!("group {principal}"),
-                    Some(PrincipalType::ServicePrincipal) => format!("service principal {principal}"),
-                    Some(PrincipalType::Device) | None => format!("principal {principal}"),
-                },
-            };
-            risks.would_lose.push(format!("{who} ({})", roles.into_iter().collect::<Vec<_>>().join(", ")));
-        }
-    }
 }
 
 /// Traffic. Counts move while one looks, so only whether there are any is told.
@@ -206,6 +154,7 @@ impl Risks {
     pub(super) fn told(&self, account: &StorageAccountId, mode: Option<&ObservedAuthMode>) -> Vec<String> {
         let Self {
             would_lose,
+            sure,
             key_users,
             locks,
             declared_neighbours,
@@ -225,8 +174,9 @@ impl Risks {
             "reaches the data through the key alone"
         };
         let before = lines.len();
-        lines
-            .extend(would_lose.iter().map(|holder| format!("- {who}, if no group of theirs is named below: {holder}")));
+        let unless = |number| if number < *sure { "" } else { ", if no group of theirs is named below" };
+        let holders = would_lose.iter().enumerate();
+        lines.extend(holders.map(|(number, holder)| format!("- {who}{}: {holder}", unless(number))));
         lines.extend(key_users.iter().map(|what| format!("- the key: {what}")));
         lines.extend(locks.iter().map(|lock| format!("- a lock bars the switch: {lock}")));
         lines.extend(undeclared_neighbours.iter().map(|id| format!("- on the same account, and in no file: {id}")));

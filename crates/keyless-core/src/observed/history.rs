@@ -1,6 +1,7 @@
 //! What only time shows.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -21,6 +22,25 @@ pub struct History {
     pub agreements: BTreeMap<Shown, Agreement>,
     /// Since when the account is watched for people who lost access.
     pub watch: Option<WatchFrom>,
+    /// Whether somebody turned the key on again that this process saw off.
+    pub back_on: Option<BackOn>,
+}
+
+/// A key that was off and is on again, by no write of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BackOn {
+    /// Since when the account had been watched, or since when the key was seen off.
+    pub watched: Timestamp,
+    /// When it was first seen on again.
+    pub seen: Timestamp,
+}
+
+impl BackOn {
+    /// From when on refused requests may be what it was turned on for: for as long as accounts are watched before that.
+    #[must_use]
+    pub fn from(&self, watch: Duration) -> Timestamp {
+        self.watched.max(self.seen.saturating_sub(watch).unwrap_or(Timestamp::MIN))
+    }
 }
 
 /// From when on an account is watched.
@@ -41,6 +61,8 @@ pub enum WatchCause {
     Switch,
     /// This process first saw the key off then; since when it has been off is not known.
     FirstSeenOff,
+    /// This process first saw a workspace on identity then; when it was switched is not known.
+    FirstSeenSwitched,
 }
 
 impl WatchCause {
@@ -51,6 +73,7 @@ impl WatchCause {
             Self::KeyOff => "key off",
             Self::Switch => "switch to identity",
             Self::FirstSeenOff => "key first seen off by this process",
+            Self::FirstSeenSwitched => "workspace first seen on identity by this process, which started then",
         }
     }
 }

@@ -132,6 +132,98 @@ impl fmt::Display for Denied {
     }
 }
 
+/// A key that somebody turned on again, and why, most likely.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct TurnedOn {
+    /// When it was first seen on again.
+    pub seen: Timestamp,
+    /// From when on refused requests are counted.
+    pub from: Timestamp,
+    /// What was refused before, and which roles are missing; empty where nothing is known.
+    pub causes: Vec<String>,
+    /// What could not be told, if anything.
+    pub unknown: Option<String>,
+}
+
+impl TurnedOn {
+    /// The likely cause in words, or that it is not known.
+    #[must_use]
+    pub fn cause(&self) -> String {
+        let Self { seen: _, from, causes, unknown } = self;
+        let unknown = unknown.as_deref();
+        if causes.is_empty() {
+            let why = unknown.map_or_else(
+                || format!("no request was refused since {from} as far as the metrics tell, and no declared role is missing"),
+                str::to_owned,
+            );
+            return format!("unknown: {why}");
+        }
+        let unknown = unknown.map(|why| format!("; {why}")).unwrap_or_default();
+        format!("{}{unknown}", causes.join("; "))
+    }
+}
+
+impl fmt::Display for TurnedOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the key was off and is on again, seen at {}; likely cause: {}", self.seen, self.cause())
+    }
+}
+
+/// A document that is suspended.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Suspended {
+    /// The document's name.
+    pub name: String,
+    /// The workspace it is about; `None` for the document of the account.
+    pub workspace: Option<WorkspaceId>,
+    /// Why, in the words of the file.
+    pub reason: String,
+    /// When it ends.
+    pub until: Timestamp,
+    /// How it stands.
+    pub stage: SuspendStage,
+}
+
+/// How a suspension stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum SuspendStage {
+    /// It lasts.
+    Lasts,
+    /// It is acted on again within a day.
+    EndsWithinDay,
+    /// It is acted on again within an hour.
+    EndsWithinHour,
+    /// Its end is past, and it stays until its document changes.
+    Overdue,
+    /// It ended within the last day, and the document is acted on again.
+    Ended,
+}
+
+impl fmt::Display for Suspended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, workspace: _, reason, until, stage } = self;
+        match stage {
+            SuspendStage::Lasts => write!(f, "{name} is suspended until {until}: {reason}"),
+            SuspendStage::EndsWithinDay => {
+                write!(f, "the suspension of {name} ends at {until}, within a day, and it is acted on again: {reason}")
+            }
+            SuspendStage::EndsWithinHour => {
+                write!(
+                    f,
+                    "the suspension of {name} ends at {until}, within an hour, and it is acted on again: {reason}"
+                )
+            }
+            SuspendStage::Overdue => write!(
+                f,
+                "the suspension of {name} was to end at {until} and stays until its document changes: {reason}"
+            ),
+            SuspendStage::Ended => {
+                write!(f, "the suspension of {name} ended at {until}, and it is acted on again: {reason}")
+            }
+        }
+    }
+}
+
 /// A count with its noun.
 pub(super) fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }

@@ -17,6 +17,8 @@ mod modes;
 mod neighbours;
 mod resync;
 mod revokes;
+mod suspended;
+mod turned_on;
 mod watch;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -61,6 +63,7 @@ impl<'a> Planner<'a> {
 
     pub(super) fn plan(mut self) -> Plan {
         self.failed_reads();
+        self.suspended();
         let fights = self.limits.fights.iter().filter(|(_, fight)| fight.until > self.observed.now);
         self.findings.extend(fights.map(|(setting, fight)| {
             Finding::Fought { setting: setting.clone(), fight: fight.clone() } //
@@ -93,6 +96,7 @@ impl<'a> Planner<'a> {
             self.watch();
             self.key_callers();
             self.note_state();
+            self.turned_on();
             self.note_locks();
             self.foreign_holders(&views);
             self.neighbours();

@@ -120,6 +120,8 @@ pub struct World {
     pub sas_by_service: BTreeMap<StorageService, u64>,
     /// Since when the account is watched, and what was refused since.
     pub watch: Option<WatchFrom>,
+    /// Whether somebody turned the key on again.
+    pub back_on: Option<BackOn>,
     pub denied: Vec<ServiceUse>,
     /// What the resource logs tell, where the files name them.
     pub callers: Vec<KeyCaller>,
@@ -155,6 +157,7 @@ impl World {
             sas: 0,
             sas_by_service: BTreeMap::new(),
             watch: None,
+            back_on: None,
             denied: Vec::new(),
             callers: Vec::new(),
             endpoints: Vec::new(),
@@ -363,6 +366,7 @@ impl World {
         observed.history.key_on_since = self.key_on_since;
         observed.history.keys_taken = self.keys_taken.clone();
         observed.history.watch = self.watch;
+        observed.history.back_on = self.back_on;
         observed
     }
 

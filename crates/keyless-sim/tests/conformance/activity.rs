@@ -203,3 +203,32 @@ async fn the_log_is_closed_to_whoever_has_no_right_to_it() {
     cloud.act_as(MANAGED_OBJECT_ID);
     assert_eq!(cloud.get(&log_of("")).await.status, 200);
 }
+
+#[tokio::test]
+async fn whoever_writes_or_removes_a_datastore_is_in_the_log_under_the_datastore() {
+    let cloud = Cloud::new(peopled(), Knobs::immediate());
+    let store = format!("{}/datastores/raw", workspace("churn"));
+    let properties = json!({"datastoreType": "AzureBlob", "accountName": "stmlchurnprod", "containerName": "raw",
+        "credentials": {"credentialsType": "None"}});
+    let put =
+        cloud.ask("PUT", &format!("{store}?api-version=2024-04-01"), Some(json!({"properties": properties}))).await;
+    assert_eq!(put.status, 201, "{put:?}");
+    let drift = json!({"change": "datastoreAdded", "target": store, "by": PERSON,
+        "value": {"properties": {"datastoreType": "AzureBlob", "accountName": "stmlchurnprod", "containerName": "raw",
+            "credentials": {"credentialsType": "AccountKey"}}}});
+    cloud.sim.drift(serde_json::from_value(drift).unwrap()).unwrap();
+    let removed = cloud.ask("DELETE", &format!("{store}?api-version=2024-04-01"), None).await;
+    assert_eq!(removed.status, 200, "{removed:?}");
+    let answer = cloud.get(&log_of(&format!(" and resourceUri eq '{store}'"))).await;
+    let ended: Vec<(&str, &str)> = answer.body["value"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|event| event["eventName"]["value"] == "EndRequest")
+        .map(|event| (event["caller"].as_str().unwrap(), event["operationName"]["value"].as_str().unwrap()))
+        .collect();
+    let stores = "Microsoft.MachineLearningServices/workspaces/datastores";
+    let (write, delete) = (format!("{stores}/write"), format!("{stores}/delete"));
+    let wanted = [(CLIENT_OBJECT_ID, &*delete), ("dana.ito@example.com", &*write), (CLIENT_OBJECT_ID, &*write)];
+    assert_eq!(ended, wanted);
+}

@@ -8,6 +8,7 @@ use keyless_arm::credential::Surroundings;
 use keyless_controller::daemon::Controller;
 use keyless_controller::event::LogSink;
 use keyless_controller::status::Status;
+use keyless_controller::wrote::{LastWrites, last_writes};
 
 use crate::cli::ApplyArgs;
 use crate::render::FleetPlan;
@@ -22,10 +23,16 @@ pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
         let state_dir = daemon::open_state_dir(&settings)?;
         let options = daemon::options(&settings, random_ids()().as_u64_pair().0);
         let status = Arc::new(Status::default());
-        let controller = Controller::new(options, client.clone(), client, state_dir, Arc::new(LogSink), status);
+        let controller = Controller::new(options, client.clone(), client.clone(), state_dir, Arc::new(LogSink), status);
         let revision = desired.revision.clone();
-        let left = controller.apply(desired, args.wait, stop).await?;
-        let fleet = FleetPlan::new(&revision, left);
+        let left = controller.apply(desired, args.wait, stop.clone()).await?;
+        let asking = async { if args.who { last_writes(&left, client).await } else { LastWrites::new() } };
+        let wrote = tokio::select! {
+            wrote = asking => wrote,
+            // What is left is told all the same.
+            () = stop.cancelled() => LastWrites::new(),
+        };
+        let fleet = FleetPlan::new(&revision, left).with_writers(wrote);
         output::data(&fleet.render(args.output))?;
         Ok(fleet.detailed_exit_code())
     })

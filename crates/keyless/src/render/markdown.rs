@@ -60,7 +60,8 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
     writeln!(text, "<details><summary><b>{}</b> ({})</summary>", inline(&account.name), account.standing)?;
     writeln!(text)?;
     for drift in &account.drift {
-        writeln!(text, "- drift: {}", inline(&drift.message))?;
+        let told = drift.written.as_ref().map(|told| format!("; {}", inline(&told.written))).unwrap_or_default();
+        writeln!(text, "- drift: {}{told}", inline(&drift.message))?;
     }
     for finding in &account.findings {
         let lift = finding.lift.as_ref().map(|lift| format!("; lifted by: {}", inline(lift))).unwrap_or_default();

@@ -2,13 +2,16 @@
 
 use std::collections::BTreeSet;
 
+use keyless_controller::Failure;
+use keyless_controller::wrote::Wrote;
 use keyless_core::action::{Action, Effort, Grant};
 use keyless_core::catalog::find_scenarios;
 use keyless_core::desired::{AuthMode, Revision};
 use keyless_core::gate::{Gate, GateCheck, GateState, ReadSet};
 use keyless_core::id::{PrincipalId, StorageAccountId, WorkspaceId};
 use keyless_core::observed::{
-    DatastoreCredentials, ObservedAuthMode, PrincipalType, SharedKeyAccess, Signed, StorageService, WorkspaceKind,
+    Cause, DatastoreCredentials, ObservedAuthMode, PrincipalType, SharedKeyAccess, Signed, StorageService,
+    WorkspaceKind,
 };
 use keyless_core::plan::finding::{Accepted, KeyUse};
 use keyless_core::plan::{Drift, Finding, Step};
@@ -105,7 +108,7 @@ fn busy() -> Plan {
 }
 
 fn fleet(plans: Vec<Plan>) -> FleetPlan {
-    FleetPlan { revision: "r1".to_owned(), plans, problems: Vec::new() }
+    FleetPlan { revision: "r1".to_owned(), plans, problems: Vec::new(), wrote: LastWrites::new() }
 }
 
 fn without_color(text: &str) -> String {
@@ -224,4 +227,22 @@ fn evidence_of_key_use_has_fields_of_its_own_and_one_line_in_every_form() {
     assert_eq!(of("keyRefused")["requests"]["count"], 2);
     assert_eq!(of("accepted")["accepted"]["owner"], "ada");
     assert_eq!(of("keyByService")["services"]["blob"], "off");
+}
+
+#[test]
+fn what_the_activity_log_tells_of_a_difference_is_in_every_form_and_only_where_it_was_asked() {
+    let plan = busy();
+    let failure = Failure { why: "no right".to_owned(), cause: Cause { class: Some("refused"), lift: None } };
+    let nobody = Wrote::Nobody { since: at("2026-08-01T12:00:00Z") };
+    let wrote = plan.drift.iter().zip([nobody, Wrote::Unreadable(failure)]);
+    let wrote = wrote.map(|(drift, wrote)| ((plan.account_id.clone(), drift.clone()), wrote)).collect();
+    let plans = fleet(vec![plan]).with_writers(wrote);
+    let text = without_color(&plans.render(Output::Text));
+    assert!(text.contains("\n      the activity log names nobody since 2026-08-01T12:00:00Z\n"), "{text}");
+    let markdown = plans.render(Output::Markdown);
+    assert!(markdown.contains("; who wrote it is not known: no right\n"), "{markdown}");
+    let json: serde_json::Value = serde_json::from_str(&plans.render(Output::Json)).unwrap();
+    let drift = &json["accounts"][0]["drift"];
+    assert_eq!(drift[0]["written"], "the activity log names nobody since 2026-08-01T12:00:00Z");
+    assert_eq!((&drift[1]["unreadable"], drift[1].get("changedBy")), (&"refused".into(), None));
 }

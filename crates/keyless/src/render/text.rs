@@ -78,6 +78,9 @@ fn write_account(text: &mut String, account: &Account, now: Option<Timestamp>) -
         writeln!(text, "  drift")?;
         for drift in &account.drift {
             writeln!(text, "    - {}", plain(&drift.message))?;
+            if let Some(told) = &drift.written {
+                writeln!(text, "      {}", plain(&told.written))?;
+            }
         }
     }
     if !account.steps.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use keyless_controller::wrote::LastWrites;
 use keyless_core::action::{Action, Grant};
 use keyless_core::catalog::role_name;
 use keyless_core::gate::{GateCheck, GateState};
@@ -12,6 +13,7 @@ use keyless_core::plan::{Drift, Fight, Finding, Plan, Standing, Step};
 use keyless_core::setting::Setting;
 use serde::Serialize;
 
+use super::written::Written;
 use super::{FleetPlan, moment};
 
 /// The whole answer of `plan --output json`.
@@ -101,6 +103,9 @@ pub(super) struct Difference {
     pub desired: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub observed: Option<String>,
+    /// What the activity log tells of it, with `--who`.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub written: Option<Written>,
 }
 
 /// One step.
@@ -238,7 +243,7 @@ pub(super) struct AcceptedRisk {
 
 impl Fleet {
     pub(super) fn of(fleet: &FleetPlan) -> Self {
-        let FleetPlan { revision, plans, problems } = fleet;
+        let FleetPlan { revision, plans, problems, wrote } = fleet;
         let mut summary = Summary { accounts: plans.len(), ..Summary::default() };
         for plan in plans {
             summary.steps += plan.steps.len();
@@ -253,7 +258,7 @@ impl Fleet {
             revision: revision.clone(),
             standing: fleet.standing().as_str(),
             summary,
-            accounts: plans.iter().map(Account::of).collect(),
+            accounts: plans.iter().map(|plan| Account::of(plan, wrote)).collect(),
             problems: problems.clone(),
             advice: Advice::of(plans),
         }
@@ -261,7 +266,7 @@ impl Fleet {
 }
 
 impl Account {
-    fn of(plan: &Plan) -> Self {
+    fn of(plan: &Plan, wrote: &LastWrites) -> Self {
         let Plan { account_id, revision: _, at, drift, steps, findings, switches: _, wants: _ } = plan;
         Self {
             id: account_id.as_str().to_owned(),
@@ -270,7 +275,13 @@ impl Account {
             standing: plan.standing().as_str(),
             at: moment(*at),
             wakes_at: plan.wakes_at().map(moment),
-            drift: drift.iter().map(Difference::of).collect(),
+            drift: drift
+                .iter()
+                .map(|drift| {
+                    let written = wrote.get(&(account_id.clone(), drift.clone())).map(Written::of);
+                    Difference { written, ..Difference::of(drift) }
+                })
+                .collect(),
             steps: steps.iter().map(PlannedStep::of).collect(),
             findings: findings.iter().map(Noted::of).collect(),
         }
@@ -426,6 +437,8 @@ impl Noted {
             Finding::Accepted(_) => ("accepted", None, None),
             Finding::KeyByService { flags: _ } => ("keyByService", None, None),
             Finding::KeyUserDenied(_) => ("keyUserDenied", None, None),
+            Finding::TurnedOn(_) => ("turnedOn", None, None),
+            Finding::Suspended(suspended) => ("suspended", suspended.workspace.as_ref(), None),
         };
         let Cause { class, lift } = match finding {
             Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } => cause.clone(),

@@ -1,0 +1,98 @@
+//! A pause is not forgotten: told while it lasts, before it ends, and when it is over.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[allow(dead_code, reason = "shared with the other tests of the controller")]
+mod cloud;
+#[allow(dead_code, reason = "shared with the other tests of the controller")]
+#[path = "cloud/rig.rs"]
+mod rig;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cloud::*;
+use jiff::{SignedDuration, Timestamp};
+use keyless_controller::daemon::Options;
+use keyless_controller::event::{Event, Level, Name};
+use keyless_controller::mark::StateDir;
+use keyless_core::desired::{AfterSuspend, AuthMode, Desired, Suspend};
+use rig::Rig;
+
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+fn settled_state() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    StateDir::open(dir.path()).unwrap().mark().set().unwrap();
+    dir
+}
+
+/// Days go by, so it need not look every minute.
+fn start(cloud: &Arc<Cloud>, dir: &tempfile::TempDir, files: Desired) -> Rig {
+    let options = Options { interval: Duration::from_secs(600), ..Options::default() };
+    Rig::start_with(cloud, dir.path(), files, options)
+}
+
+fn suspended(revision: &str, until: Timestamp, then: AfterSuspend) -> Desired {
+    let mut files = desired(revision, AuthMode::Identity, &["ml-a"]);
+    let own = files.workspaces.get_mut(&workspace_id("ml-a")).unwrap();
+    own.suspend = Some(Suspend { reason: "audit".to_owned(), until, then });
+    files
+}
+
+async fn until(rig: &Rig, at: Timestamp) {
+    while rig.cloud.now() < at {
+        rig.passes(1).await;
+    }
+}
+
+fn told(rig: &Rig) -> Vec<Event> {
+    let names = [Name::Suspended, Name::SuspensionEnds, Name::SuspensionEnded];
+    rig.events.events().into_iter().filter(|event| names.contains(&event.event)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_suspension_is_told_every_day_and_ahead_of_its_end_and_then_the_work_goes_on() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let end = cloud.now() + HOUR * 60;
+    let rig = start(&cloud, &dir, suspended("1", end, AfterSuspend::Resume));
+    until(&rig, end - HOUR / 2).await;
+    assert_eq!(cloud.calls(), Vec::<String>::new(), "it is suspended");
+    until(&rig, end + HOUR * 26).await;
+    assert!(!cloud.key_on("stone"), "it was acted on again");
+    let told = told(&rig);
+    let names: Vec<_> = told.iter().map(|event| (event.event, event.level, event.reminder)).collect();
+    let wanted = [
+        (Name::Suspended, Level::Warn, false),
+        (Name::Suspended, Level::Warn, true),
+        (Name::SuspensionEnds, Level::Warn, false),
+        (Name::SuspensionEnds, Level::Warn, false),
+        (Name::SuspensionEnded, Level::Info, false),
+    ];
+    assert_eq!(names, wanted);
+    let slack = SignedDuration::from_mins(20);
+    for (event, ahead) in told[2..].iter().zip([HOUR * 24, HOUR, SignedDuration::ZERO]) {
+        let late = event.at.unwrap().duration_since(end - ahead);
+        assert!(late >= SignedDuration::ZERO && late <= slack, "{event:?}");
+    }
+    for event in &told {
+        assert_eq!((event.document.as_deref(), event.until), (Some("ml-a"), Some(end)));
+        assert_eq!(event.workspace.as_deref(), Some(workspace_id("ml-a").as_str()));
+        assert!(event.why.as_deref().unwrap().ends_with(": audit"), "{event:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_stays_past_its_end_is_told_anew_and_its_end_by_the_files_too() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let end = cloud.now() + HOUR;
+    let rig = start(&cloud, &dir, suspended("1", end, AfterSuspend::Stay));
+    until(&rig, end + HOUR).await;
+    assert_eq!(cloud.calls(), Vec::<String>::new(), "it stays suspended");
+    let now = told(&rig);
+    assert_eq!(now.iter().map(|event| event.event).collect::<Vec<_>>(), [Name::Suspended, Name::Suspended]);
+    assert!(now[1].why.as_deref().unwrap().contains("stays until its document changes"), "{now:?}");
+    rig.files.send_replace(Some(Arc::new(desired("2", AuthMode::Identity, &["ml-a"]))));
+    rig.converged("2").await;
+    let now = told(&rig);
+    assert_eq!((now.len(), now[2].event, now[2].document.as_deref()), (3, Name::SuspensionEnded, Some("ml-a")));
+}

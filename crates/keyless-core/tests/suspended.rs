@@ -1,0 +1,64 @@
+//! What a plan tells of documents that are suspended: while it lasts, before it ends, and when it is over.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod world;
+
+use jiff::SignedDuration;
+use keyless_core::desired::*;
+use keyless_core::observed::*;
+use keyless_core::plan::finding::SuspendStage;
+use keyless_core::plan::{Finding, Standing};
+use world::*;
+
+const HOUR: i64 = 3_600;
+
+/// How the suspension of the one workspace stands that ends so many seconds from now.
+fn stage(ends_in: i64, then: AfterSuspend) -> Option<(SuspendStage, String)> {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    world.key = SharedKeyAccess::Disallowed;
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let until = world.now + SignedDuration::from_secs(ends_in);
+    desired.workspaces.get_mut(&a).unwrap().suspend = Some(Suspend { reason: "audit".to_owned(), until, then });
+    let plan = look(&world, &desired);
+    assert_eq!(plan.standing(), Standing::Converged, "a pause is no reason to call it blocked");
+    plan.findings.iter().find_map(|finding| match finding {
+        Finding::Suspended(found) => {
+            assert_eq!((&found.workspace, found.until), (&Some(a.clone()), until));
+            Some((found.stage, finding.to_string()))
+        }
+        _ => None,
+    })
+}
+
+#[test]
+fn a_suspension_that_ends_by_itself_is_told_while_it_lasts_a_day_and_an_hour_ahead_and_a_day_after() {
+    let of = |ends_in| stage(ends_in, AfterSuspend::Resume).map(|(stage, _)| stage);
+    for (ends_in, wanted) in [
+        (DAY + 1, Some(SuspendStage::Lasts)),
+        (DAY, Some(SuspendStage::EndsWithinDay)),
+        (HOUR + 1, Some(SuspendStage::EndsWithinDay)),
+        (HOUR, Some(SuspendStage::EndsWithinHour)),
+        (1, Some(SuspendStage::EndsWithinHour)),
+        (0, Some(SuspendStage::Ended)),
+        (1 - DAY, Some(SuspendStage::Ended)),
+        (-DAY, None),
+    ] {
+        assert_eq!(of(ends_in), wanted, "{ends_in}");
+    }
+    let (_, text) = stage(HOUR, AfterSuspend::Resume).unwrap();
+    assert!(text.starts_with("the suspension of fraud-train ends at ") && text.ends_with(": audit"), "{text}");
+}
+
+#[test]
+fn a_suspension_that_stays_is_told_as_overdue_and_never_as_ended() {
+    let of = |ends_in| stage(ends_in, AfterSuspend::Stay).map(|(stage, _)| stage);
+    for (ends_in, wanted) in [
+        (DAY + 1, SuspendStage::Lasts),
+        (1, SuspendStage::Lasts),
+        (0, SuspendStage::Overdue),
+        (-400 * DAY, SuspendStage::Overdue),
+    ] {
+        assert_eq!(of(ends_in), Some(wanted), "{ends_in}");
+    }
+}
