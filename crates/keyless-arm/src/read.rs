@@ -201,6 +201,10 @@ impl ReadArm for Client {
         self.pipeline.tokens.token().await.ok().and_then(|token| own::object_id(&token))
     }
 
+    async fn data_probe(&self, account: &StorageAccountId, endpoint: &str) -> Read<()> {
+        self.probe(account, endpoint).await
+    }
+
     async fn key_callers(
         &self,
         logs: &LogAnalyticsId,

@@ -430,6 +430,7 @@ mod tests {
             key_times: KeyTimes::default(),
             network: Network::default(),
             provisioning_state: None,
+            blob_endpoint: None,
             location: "westeurope".to_owned(),
         };
         memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).key_on_since

@@ -114,6 +114,7 @@ enum Piece {
     KeyUsage(Reading<KeyUsage>),
     KeyDetails(Reading<KeyDetails>),
     KeyCallers(Reading<KeyCallers>),
+    DataProbe(Reading<()>),
     Denials(Reading<KeyDetails>),
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
     Endpoints(Reading<Vec<Endpoint>>),
@@ -198,6 +199,7 @@ impl Observer {
             key_usage,
             key_details,
             key_callers,
+            data_probe,
             denials,
             endpoints,
             identities,
@@ -276,6 +278,11 @@ impl Observer {
         }
         if *key_callers {
             last.push(Box::pin(self.key_callers(ask.desired)));
+        }
+        if let Some(endpoint) = data_probe {
+            first.push(Box::pin(async move {
+                Piece::DataProbe(self.reading(self.read.data_probe(key, endpoint).await)) //
+            }));
         }
         if *denials {
             last.push(Box::pin(self.denials(ask.desired)));
@@ -544,6 +551,9 @@ impl Observer {
                 }
                 Piece::KeyCallers(reading) => {
                     part.key_callers = reading;
+                }
+                Piece::DataProbe(reading) => {
+                    part.data_probe = reading;
                 }
                 Piece::Denials(reading) => {
                     part.denials = reading;

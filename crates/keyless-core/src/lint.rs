@@ -16,6 +16,7 @@ mod facts;
 mod frame;
 mod grant;
 mod order;
+mod probed;
 mod user;
 
 use std::fmt;

@@ -432,11 +432,14 @@ fn the_key_is_idle_for_just_as_long_as_the_files_ask() {
     assert!(found.iter().any(|one| one.rule == Rule::Facts), "{found:?}");
 }
 
+/// In words, and as a change of the scene.
+type Reason = (&'static str, fn(&mut Scene, &WorkspaceId));
+
 /// What the planner lets pass for good reasons, and a second judge with coarser eyes might not.
 #[test]
 fn what_is_open_for_a_good_reason_is_let_pass() {
     const CONDITION: &str = "@Resource[x] StringEquals 'y'";
-    let reasons: [(&str, fn(&mut Scene, &WorkspaceId)); 3] = [
+    let reasons: [Reason; 3] = [
         ("blanks around the condition that the files ask for", |scene, id| {
             let grant = scene.world.assignments.iter_mut().find(|grant| grant.principal == person(1)).unwrap();
             grant.condition = Some(format!("{CONDITION}\n"));

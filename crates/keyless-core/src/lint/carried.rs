@@ -77,7 +77,8 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, step: &Step, foun
         found.demand(once, Rule::Carried, format!("gate {} is carried twice", check.gate));
     }
     let drained = super::drained::waits(&step.action, key_is_off, desired).then_some(&Gate::Drained);
-    for gate in ALWAYS.iter().chain(of(&step.action, key_is_off, here)).chain(drained) {
+    let probed = super::probed::waits(&step.action, key_is_off, desired).then_some(&Gate::DataProbed);
+    for gate in ALWAYS.iter().chain(of(&step.action, key_is_off, here)).chain(drained).chain(probed) {
         found.demand(carried.contains(gate), Rule::Carried, format!("gate {gate} is not carried"));
     }
 }

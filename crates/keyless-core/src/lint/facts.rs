@@ -30,6 +30,7 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, 
     let in_time = step.effort == Effort::Repair || windows.is_empty() || windows.iter().any(|w| is_in(w, now));
     found.demand(in_time, Rule::Facts, "no change window is open");
     facts.unlocked(step, found);
+    super::probed::judge(&step.action, facts.key_is_on() == Some(false), desired, observed, found);
 
     match &step.action {
         Action::SetAuthMode { workspace, mode: AuthMode::Identity } => facts.to_identity(workspace, step, found),

@@ -49,6 +49,10 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
     for id in &step.workspaces {
         reads.add(principal_reads(desired, id));
     }
+    if step.gates.iter().any(|check| check.gate == Gate::DataProbed) {
+        let account = observed.account.value().and_then(Option::as_ref);
+        reads.data_probe = account.and_then(|account| account.blob_endpoint.clone());
+    }
     match &step.action {
         Action::GrantRole(grant) => {
             reads.assignments = true;
