@@ -192,7 +192,7 @@ enum SettingForm {
 #[serde(deny_unknown_fields)]
 struct BoutForm {
     setting: SettingForm,
-    words: Uuid,
+    words: Option<Uuid>,
     set: bool,
     right: bool,
     reversals: Vec<Timestamp>,

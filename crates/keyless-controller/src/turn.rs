@@ -277,10 +277,13 @@ impl Loop {
             self.queue.drop_key(key);
             self.rests.remove(key);
         }
-        self.shared.who.keep_only(&keys);
-        self.shared.fights.keep_only(&keys);
-        let events = lock(&self.shared.book).keep_only(&keys);
-        self.shared.emit(events);
+        // An account that a partial look does not show may only be out of sight.
+        if complete && view.places_all() {
+            self.shared.who.keep_only(&keys);
+            self.shared.fights.keep_only(&keys);
+            let events = lock(&self.shared.book).keep_only(&keys);
+            self.shared.emit(events);
+        }
         let known: BTreeSet<StorageAccountId> = self.queue.keys().cloned().collect();
         for key in &keys {
             if !known.contains(key) {
