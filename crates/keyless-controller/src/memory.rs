@@ -159,6 +159,16 @@ impl Memory {
         }
     }
 
+    /// Takes in that a workspace is on the key, whoever switched it: what it took before that, it is to take once more. The
+    /// answer to the switch may be lost, or the process that sent it gone.
+    pub(crate) fn saw_on_key(&self, key: &StorageAccountId, workspace: &WorkspaceId) {
+        let mut keys = self.keys();
+        let taken = keys.get_mut(key).and_then(|memory| memory.keys_taken.get_mut(workspace));
+        if let Some(taken) = taken.filter(|taken| taken.again == Again::NotYet) {
+            taken.again = Again::Due;
+        }
+    }
+
     /// Takes in what a read showed of what is young, of this account.
     pub(crate) fn agree(&self, key: &StorageAccountId, take_in: impl FnOnce(&mut Agreements)) {
         take_in(&mut self.keys().entry(key.clone()).or_default().agreements);
