@@ -168,6 +168,12 @@ impl Observer {
         &self.memory
     }
 
+    /// Forgets accounts that no document asks about any more; `keys` are all that there are, by a complete look.
+    pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
+        self.memory.keep_only(keys);
+        self.evidence.keep_only(keys);
+    }
+
     /// Reads what is asked for, some at a time.
     pub async fn observe(&self, ask: Ask<'_>) -> Seen {
         let began = Instant::now();
