@@ -81,7 +81,7 @@ pub enum Gate {
 
 impl Gate {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::HubThere,
         Self::NeedsCovered,
         Self::NeedsAged,
@@ -113,6 +113,7 @@ impl Gate {
         Self::Booted,
         Self::NotRefused,
         Self::NoFight,
+        Self::Drained,
     ];
 
     /// The name in events and output.

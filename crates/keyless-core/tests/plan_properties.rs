@@ -726,7 +726,7 @@ proptest! {
         let mut less = full.clone();
         hide(&mut less, hidden, unread);
         let open = |observed: &Observed| -> BTreeSet<Action> {
-            plan::plan(&case.desired, observed, &case.world.fences.limits, Look::Everything)
+            planned(&case.desired, observed, &case.world.fences.limits, Look::Everything)
                 .steps.into_iter().filter(keyless_core::plan::Step::is_open).map(|step| step.action).collect()
         };
         let (more, fewer) = (open(&full), open(&less));
@@ -739,7 +739,7 @@ proptest! {
         desired.fleet.log_analytics = Some(logs());
         let mut observed = case.world.observe(&desired);
         let stands = |observed: &Observed| {
-            let plan = plan::plan(&desired, observed, &case.world.fences.limits, Look::Everything);
+            let plan = planned(&desired, observed, &case.world.fences.limits, Look::Everything);
             let open = |step: plan::Step| (step.action, step.gates.into_iter().map(|check| (check.gate, check.state.is_open())).collect::<Vec<_>>());
             (plan.standing(), plan.drift.clone(), plan.steps.into_iter().map(open).collect::<Vec<_>>())
         };
@@ -766,7 +766,7 @@ proptest! {
             _ => take(&mut less.barriers.assignment_counts, refused),
         }
         let steps = |observed: &Observed| {
-            plan::plan(&case.desired, observed, &case.world.fences.limits, Look::Everything).steps
+            planned(&case.desired, observed, &case.world.fences.limits, Look::Everything).steps
         };
         let open: BTreeSet<Action> = steps(&less).into_iter().filter(plan::Step::is_open).map(|step| step.action).collect();
         let by_azure = [Gate::PolicyAllows, Gate::Permitted, Gate::WayBack, Gate::BelowCeiling];
@@ -781,7 +781,7 @@ proptest! {
         let aged = |now: Timestamp| -> BTreeSet<Action> {
             let mut observed = case.world.observe(&case.desired);
             observed.now = now;
-            let plan = plan::plan(&case.desired, &observed, &case.world.fences.limits, Look::Everything);
+            let plan = planned(&case.desired, &observed, &case.world.fences.limits, Look::Everything);
             plan.steps.into_iter()
                 .filter(|step| step.gates.iter().any(|check| check.gate == Gate::NeedsAged && check.state.is_open()))
                 .map(|step| step.action).collect()

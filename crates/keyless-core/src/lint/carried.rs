@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::action::Action;
 use crate::desired::{AuthMode, KeyDesired};
 use crate::gate::Gate;
+use crate::id::WorkspaceId;
 use crate::observed::Observed;
 use crate::plan::Step;
 
@@ -66,7 +67,10 @@ fn of(action: &Action, key_is_off: bool, here: bool) -> &'static [Gate] {
 pub(super) fn judge(desired: &KeyDesired, observed: &Observed, step: &Step, found: &mut Verdict) {
     let key_is_off =
         observed.account.value().and_then(Option::as_ref).is_some_and(|account| !account.shared_key.is_on());
-    let here = is_here(&step.action, desired, observed);
+    let here = match &step.action {
+        Action::SetDatastoreCredential { workspace, name, .. } => is_here(workspace, name, desired, observed),
+        _ => false,
+    };
     let mut carried = BTreeSet::new();
     for check in &step.gates {
         let once = carried.insert(check.gate);
@@ -78,9 +82,8 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, step: &Step, foun
     }
 }
 
-/// Whether the datastore of an action stands on the account of the plan.
-fn is_here(action: &Action, desired: &KeyDesired, observed: &Observed) -> bool {
-    let Action::SetDatastoreCredential { workspace, name, from: _ } = action else { return false };
+/// Whether a datastore stands on the account of the plan.
+pub(super) fn is_here(workspace: &WorkspaceId, name: &str, desired: &KeyDesired, observed: &Observed) -> bool {
     let account = desired.account_id.name();
     let stores = observed.workspaces.get(workspace).and_then(|entry| entry.datastores.value());
     stores.into_iter().flatten().any(|store| {

@@ -74,6 +74,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
                 reads.workspaces.insert(hub.clone());
             }
             reads.assignments = true;
+            reads.groups.extend(groups_rested_on(desired, observed, workspace));
             reads.denies = true;
         }
         Action::SetSharedKeyAccess { allowed: false, .. } => {
@@ -93,6 +94,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.workspaces.insert(workspace.clone());
             reads.datastores.insert(workspace.clone());
             reads.assignments = true;
+            reads.groups.extend(groups_rested_on(desired, observed, workspace));
             reads.denies = true;
             reads.identities.extend(identities_of_computes(observed, workspace));
         }

@@ -25,8 +25,9 @@ use keyless_core::action::Action;
 use keyless_core::catalog;
 use keyless_core::desired::*;
 use keyless_core::id::*;
+use keyless_core::lint::lint;
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Look, Plan};
+use keyless_core::plan::{self, Limits, Look, Plan};
 use uuid::Uuid;
 
 pub use bars::{ACCOUNT_FLAG, Bar, Bars, MODE, bar};
@@ -645,7 +646,19 @@ pub fn described(name: &str) -> DesiredDatastore {
 }
 
 pub fn look(world: &World, desired: &KeyDesired) -> Plan {
-    plan::plan(desired, &world.observe(desired), &world.fences.limits, Look::Everything)
+    planned(desired, &world.observe(desired), &world.fences.limits, Look::Everything)
+}
+
+/// A plan, with which its second judge has to agree, whichever of its open steps came first.
+#[track_caller]
+pub fn planned(desired: &KeyDesired, observed: &Observed, limits: &Limits, look: Look) -> Plan {
+    let plan = plan::plan(desired, observed, limits, look);
+    assert_eq!(lint(desired, observed, limits, &plan), [], "{}", show(&plan));
+    for step in plan.steps.iter().filter(|step| step.is_open()) {
+        let alone = Plan { steps: vec![step.clone()], ..plan.clone() };
+        assert_eq!(lint(desired, observed, limits, &alone), [], "{}", show(&plan));
+    }
+    plan
 }
 
 /// Takes open steps and waits until neither is left; returns the actions in order.
