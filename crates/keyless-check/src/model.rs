@@ -131,8 +131,9 @@ pub(crate) fn explore(
 /// # Errors
 ///
 /// If a property does not hold, something that should be reached is not, or there are more or fewer states than before.
-pub(crate) fn run(tier: Tier, limit: Duration, gone: &BTreeSet<Ablation>) -> anyhow::Result<()> {
-    let Explored { states, failure, rejected, changed, reached } = explore(tier, limit, gone, Held::Everything, true)?;
+pub(crate) fn run(tier: Tier, limit: Duration, gone: &BTreeSet<Ablation>, safety: bool) -> anyhow::Result<()> {
+    let held = if safety { Held::Safety } else { Held::Everything };
+    let Explored { states, failure, rejected, changed, reached } = explore(tier, limit, gone, held, true)?;
     if let Some((name, path)) = failure {
         bail!("{name}: does not hold\n{path}");
     }
