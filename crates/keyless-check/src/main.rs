@@ -38,7 +38,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Model { tier, limit, without, safety } => {
-            ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone))
+            ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone, safety))
         }
     };
     match done {

@@ -572,7 +572,9 @@ impl Model for System {
             Property::always(SAFE, |_, state: &State| state.broken.is_none()),
             Property::always(
                 "left alone, it reaches what the files ask and stays there",
-                |system: &System, state: &State| state.broken.is_some() || settle::reaches(system, state),
+                |system: &System, state: &State| {
+                    system.held == Held::Safety || state.broken.is_some() || settle::reaches(system, state)
+                },
             ),
             Property::sometimes(REACHED[0], |_, state: &State| on_the_way(state, |act| matches!(act, Act::Grant(_)))),
             Property::sometimes(REACHED[1], |_, state: &State| {
