@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use keyless_arm::small_file::{self, Unfit};
 use keyless_core::manifest::{MAX_FILE_BYTES, SourceFile};
 
 /// How deep directories are followed: links may form trees that never end.
@@ -132,7 +133,7 @@ impl Entry {
     fn read(self) -> Found {
         let content = match self.failure {
             Some(why) => Content::Unreadable(why),
-            None => read_file(&self.path).unwrap_or_else(|error| Content::Unreadable(error.to_string())),
+            None => read_file(&self.path),
         };
         Found { path: self.path.display().to_string(), content }
     }
@@ -206,19 +207,13 @@ fn is_manifest(path: &Path) -> bool {
     ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-fn read_file(path: &Path) -> io::Result<Content> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        // Opening a pipe would wait for its writer.
-        return Ok(Content::Unreadable("it is not a regular file".to_owned()));
+fn read_file(path: &Path) -> Content {
+    match small_file::read(path, MAX_FILE_BYTES) {
+        Ok(bytes) => Content::Bytes(bytes),
+        Err(Unfit::TooLarge { size, .. }) => Content::TooLarge(size),
+        Err(Unfit::NotRegular) => Content::Unreadable("it is not a regular file".to_owned()),
+        Err(Unfit::Read(error)) => Content::Unreadable(error.to_string()),
     }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Ok(Content::TooLarge(metadata.len()));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    Ok(if length > MAX_FILE_BYTES { Content::TooLarge(length) } else { Content::Bytes(bytes) })
 }
 
 #[cfg(test)]

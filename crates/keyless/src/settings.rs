@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use keyless_arm::cloud::Cloud;
+use keyless_arm::small_file;
 use serde::Deserialize;
 
 pub(crate) use self::file::RateFile;
@@ -283,8 +284,10 @@ fn credential_settings(file: CredentialFile, over: &Overrides) -> anyhow::Result
                 (Some(_), Some(_)) => bail!("{NAME} has both `secret` and `secretFile`\nhint: keep one of them"),
                 (secret, None) => secret,
                 (None, Some(path)) => {
-                    let text = std::fs::read_to_string(&path)
-                        .with_context(|| format!("{NAME}.secretFile `{}` cannot be read", path.display()))?;
+                    let wrong = |why: String| anyhow::anyhow!("{NAME}.secretFile `{}` {why}", path.display());
+                    let bytes = small_file::read(&path, small_file::MOST_FOR_SIGNING_IN)
+                        .map_err(|why| wrong(why.to_string()))?;
+                    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))?;
                     Some(SecretText::from_file(&text))
                 }
             };

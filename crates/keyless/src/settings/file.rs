@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use keyless_arm::small_file;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::options::DuplicateKeyPolicy;
@@ -125,12 +126,7 @@ impl SettingsFile {
     /// Reads the file; its relative paths become relative to its own directory.
     pub(super) fn read(path: &Path) -> Result<Self, FileError> {
         let shown = path.display();
-        let failed = |error: std::io::Error| FileError(format!("{shown}: cannot be read: {error}"));
-        let size = std::fs::metadata(path).map_err(failed)?.len();
-        if size > MAX_BYTES {
-            return Err(FileError(format!("{shown}: is too large: {size} bytes, at most {MAX_BYTES} are read")));
-        }
-        let bytes = std::fs::read(path).map_err(failed)?;
+        let bytes = small_file::read(path, MAX_BYTES).map_err(|why| FileError(format!("{shown}: {why}")))?;
         let text = String::from_utf8(bytes).map_err(|_| FileError(format!("{shown}: is not UTF-8 text")))?;
         let mut file = Self::parse(&shown.to_string(), &text)?;
         file.anchor(path.parent().unwrap_or(Path::new("")));

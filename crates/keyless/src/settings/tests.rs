@@ -73,6 +73,7 @@ fn missing_pieces_are_named() {
         ("credential: {clientSecret: {secret: s, secretFile: f}}", &[], "both `secret` and `secretFile`"),
         ("credential: {clientSecret: {secretFile: absent}}", &[], "absent` cannot be read"),
         ("credential: {clientSecret: {secret: ''}}", &[], "the secret is empty"),
+        ("credential: {clientSecret: {secretFile: /dev/zero}}", &[], "secretFile `/dev/zero` is not a regular file"),
         ("limits: {headroom: 1}", &[], "`headroom` is 1"),
         ("limits: {maxInFlight: 0}", &[], "`maxInFlight` is 0"),
         ("limits: {headroom: 0.9, deletes: {burst: 5, perSecond: 1}}", &[], "`limits`: deletes: after headroom"),
