@@ -10,7 +10,8 @@
 
 mod harness;
 
-use std::process::{Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
 use harness::{assert_code, keyless as command, output_of, repository, stderr, stdout};
 
@@ -115,6 +116,29 @@ fn a_wrong_file_of_faults_is_told_with_all_of_its_problems() {
     std::fs::write(&file, "{\n  rules}").unwrap();
     let text = stderr(&keyless(&["sim", "--faults", path], 1));
     assert!(text.contains(&format!("{path}:2:3: ")), "{text}");
+}
+
+/// A named pipe that nobody writes to.
+fn pipe(folder: &Path) -> String {
+    let path = folder.join("pipe.json");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_file_without_an_end_is_refused_with_the_setting_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = pipe(folder.path());
+    for odd in [&*pipe, "/dev/zero"] {
+        for (setting, arguments) in [
+            ("--world", &["sim", "--world", odd][..]),
+            ("--faults", &["sim", "--faults", odd][..]),
+            (odd, &["plan", "--config", odd][..]),
+        ] {
+            let text = stderr(&keyless(arguments, 1));
+            assert!(text.contains(setting) && text.contains("is not a regular file"), "{text}");
+        }
+    }
 }
 
 #[test]

@@ -17,7 +17,7 @@ use crate::{connect, daemon, output, signals};
 pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     let (settings, _lines) = connect::settings(&args.config)?;
     let Some(desired) = connect::desired(&settings) else { return Ok(ExitCode::FAILURE) };
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         let stop = signals::stop_on_signals()?;
         let client = Arc::new(connect::client(&settings, &Surroundings::of_process())?);
         let state_dir = daemon::open_state_dir(&settings)?;

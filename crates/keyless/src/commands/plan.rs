@@ -14,7 +14,7 @@ use crate::{connect, output, signals};
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let (settings, _lines) = connect::settings(&args.config)?;
     let Some(desired) = connect::desired(&settings) else { return Ok(ExitCode::FAILURE) };
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         let stop = signals::stop_on_signals()?;
         let client = Arc::new(connect::client(&settings, &Surroundings::of_process())?);
         let revision = desired.revision.clone();
