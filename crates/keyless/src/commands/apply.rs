@@ -20,7 +20,7 @@ pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     super::block_on(async {
         let stop = signals::stop_on_signals()?;
         let client = Arc::new(connect::client(&settings, &Surroundings::of_process())?);
-        let state_dir = daemon::open_state_dir(&settings)?;
+        let state_dir = daemon::open_state_dir(&settings).await?;
         let options = daemon::options(&settings, random_ids()().as_u64_pair().0);
         let status = Arc::new(Status::default());
         let controller = Controller::new(options, client.clone(), client.clone(), state_dir, Arc::new(LogSink), status);
