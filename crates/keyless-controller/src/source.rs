@@ -58,22 +58,30 @@ pub fn read(path: &Path) -> Vec<SourceFile> {
 /// links would mix two revisions.
 ///
 /// # Errors
-/// The files kept changing.
-pub(crate) fn read_settled(path: &Path, apart: Duration) -> io::Result<Vec<Found>> {
-    settled(|| read_found(path), || std::thread::sleep(apart))
+/// The files kept changing; which, and what is waited for.
+pub(crate) fn read_settled(path: &Path, apart: Duration) -> Result<Vec<Found>, String> {
+    settled(|| read_found(path), || std::thread::sleep(apart)).map_err(|(before, after)| {
+        let before = before.unwrap_or_default();
+        let differs = |found: &&Found| !before.contains(found);
+        let gone = |found: &&Found| !after.iter().any(|other| other.path == found.path);
+        let changed = after.iter().find(differs).or_else(|| before.iter().find(gone));
+        let name = changed.map_or_else(|| path.display().to_string(), |found| found.path.clone());
+        format!("`{name}` keeps changing: two reads {apart:?} apart have to agree before the files count")
+    })
 }
 
-fn settled<T: PartialEq>(mut read: impl FnMut() -> T, mut pause: impl FnMut()) -> io::Result<T> {
-    let mut last = read();
+/// The last two reads where no two agreed.
+fn settled<T: PartialEq>(mut read: impl FnMut() -> T, mut pause: impl FnMut()) -> Result<T, (Option<T>, T)> {
+    let (mut before, mut last) = (None, read());
     for _ in 0..TRIES {
         pause();
         let again = read();
         if again == last {
             return Ok(again);
         }
-        last = again;
+        before = Some(std::mem::replace(&mut last, again));
     }
-    Err(io::Error::other("the files keep changing while they are read"))
+    Err((before, last))
 }
 
 fn read_found(path: &Path) -> Vec<Found> {
@@ -264,7 +272,7 @@ mod tests {
             count += 1;
             count
         };
-        assert!(settled(ever_new, || ()).is_err());
+        assert_eq!(settled(ever_new, || ()), Err((Some(10), 11)));
     }
 
     #[test]
