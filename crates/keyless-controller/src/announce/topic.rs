@@ -101,9 +101,9 @@ pub(super) fn topics(plan: &Plan, moving: bool, named: &BTreeMap<Drift, Named>) 
 fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
     let why = Some(finding.to_string());
     Some(match finding {
-        Finding::AccountMissing { workspaces: _ } => (
+        Finding::AccountMissing { .. } => (
             Topic::Gate(None, None, "account".to_owned()),
-            Event { why, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+            Event { why, lift: finding.lift().map(str::to_owned), ..about(Name::ObserveIncomplete, Level::Warn, plan) },
         ),
         Finding::Incomplete { what, why: _, cause: Cause { class, lift } } => (
             Topic::Incomplete(what.clone(), *class),
