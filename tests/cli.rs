@@ -156,6 +156,20 @@ fn a_wrong_settings_file_is_named_with_line_and_column() {
 }
 
 #[test]
+fn a_plan_for_which_nothing_could_be_read_is_an_error() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let desired = repository().join("config/desired");
+    let mut plan = command(&["plan", "--config", repository().join("config/keyless.yaml").to_str().unwrap()]);
+    plan.args(["--cloud", "custom", "--cloud-resource-manager", &nobody, "--cloud-authority", &nobody]);
+    plan.args(["--desired-state", desired.to_str().unwrap(), "--credential", "managedIdentity"]);
+    plan.envs([("IDENTITY_ENDPOINT", format!("{nobody}/msi/token")), ("IDENTITY_HEADER", "x".to_owned())]);
+    let text = stderr(&output_of(plan, 1));
+    assert!(text.contains("nothing could be read from Azure: "), "{text}");
+}
+
+#[test]
 fn every_wrong_file_is_named_with_its_place_in_one_run() {
     let folder = repository().join("tests/desired-errors");
     let output = keyless(&["validate", folder.to_str().unwrap()], 1);

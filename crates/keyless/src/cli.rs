@@ -38,15 +38,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Reconcile for ever: the daemon
     #[command(long_about = "Reconcile for ever: reads the desired state, observes Azure, takes one safe step at a \
-        time, and announces drift. Stops within 10 seconds of SIGTERM or SIGINT.\n\n\
+        time, and announces drift. Stops within 10 seconds of SIGTERM or SIGINT. \
+        Changed files of desired state are noticed; settings are read at the start alone. SIGHUP reads nothing again: it ends \
+        the process at once, as a crash would, and the next start waits.\n\n\
         It changes only workspaces whose files say `enforcement: enforce`.\n\nExample:\n\n  \
         keyless run --config config/keyless.yaml")]
     Run(RunArgs),
     /// Print what `run` would do, and what it waits for
     #[command(
         long_about = "Print what `run` would do, step by step, with each gate: open, waiting until when, or shut \
-        and what would lift it. Nothing is written to Azure.\n\nExit status: 0, or 1 on an error. With \
-        `--detailed-exitcode` 0 means nothing to do, 2 changes, 3 blocked, 1 an error.\n\nExample:\n\n  \
+        and what would lift it. Nothing is written to Azure.\n\nExit status: 0, or 1 on an error, \
+        such as that nothing could be read. With `--detailed-exitcode` 0 means nothing to do, 2 changes, 3 blocked, 1 an error.\n\nExample:\n\n  \
         keyless plan --config config/keyless.yaml --output markdown > plan.md"
     )]
     Plan(PlanArgs),

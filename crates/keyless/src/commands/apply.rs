@@ -32,8 +32,12 @@ pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
             // What is left is told all the same.
             () = stop.cancelled() => LastWrites::new(),
         };
+        let blind = left.blind();
         let fleet = FleetPlan::new(&revision, left).with_writers(wrote);
         output::data(&fleet.render(args.output))?;
+        if let Some(why) = blind {
+            anyhow::bail!("nothing could be read from Azure: {why}");
+        }
         Ok(fleet.detailed_exit_code())
     })
 }

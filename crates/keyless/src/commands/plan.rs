@@ -27,8 +27,12 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
             planned = planning => planned,
             () = stop.cancelled() => anyhow::bail!("stopped before the plan was made"),
         };
+        let blind = planned.blind();
         let fleet = FleetPlan::new(&revision, planned).with_writers(wrote);
         output::data(&fleet.render(args.output))?;
+        if let Some(why) = blind {
+            anyhow::bail!("nothing could be read from Azure: {why}");
+        }
         Ok(if args.detailed_exitcode { fleet.detailed_exit_code() } else { ExitCode::SUCCESS })
     })
 }
