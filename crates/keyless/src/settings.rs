@@ -5,10 +5,12 @@
 //! [`overrides`] for flags and variables.
 
 mod file;
+mod flow;
 mod overrides;
 mod secret;
 mod versions;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
@@ -92,6 +94,14 @@ macro_rules! words {
             $(#[serde(rename = $word)] $variant),+
         }
 
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$variant => $word),+
+                })
+            }
+        }
+
         impl FromStr for $name {
             type Err = String;
 
@@ -128,19 +138,6 @@ words!(
     /// How much is logged.
     LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
 );
-
-impl LogLevel {
-    /// The word for a filter.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
 
 /// Shorter, a loop would spin; longer, an instant that far ahead may not exist. The longest is that of desired state.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -265,6 +262,7 @@ fn cloud_settings(file: CloudFile, over: &Overrides) -> anyhow::Result<CloudSett
 
 fn credential_settings(file: CredentialFile, over: &Overrides) -> anyhow::Result<CredentialSettings> {
     let asked = over.credential.or(file.kind).unwrap_or(CredentialKind::Auto);
+    foreign_flags(asked, over)?;
     // What the file says of another kind of credential does not belong to this one.
     let file = if file.kind == Some(asked) { file } else { CredentialFile::default() };
     let client_id = over.credential_client_id.clone().or(file.client_id);
@@ -301,6 +299,29 @@ fn credential_settings(file: CredentialFile, over: &Overrides) -> anyhow::Result
             CredentialSettings::ClientCertificate { tenant_id, client_id, pem_file }
         }
     })
+}
+
+/// Refuses what the command line or a variable says of another kind of credential: somebody relies on it.
+fn foreign_flags(asked: CredentialKind, over: &Overrides) -> anyhow::Result<()> {
+    use CredentialKind::{ClientCertificate, ClientSecret, ManagedIdentity};
+    let flags = [
+        ("client-id", over.credential_client_id.is_some(), &[ManagedIdentity, ClientSecret, ClientCertificate][..]),
+        ("tenant-id", over.credential_tenant_id.is_some(), &[ClientSecret, ClientCertificate]),
+        ("secret", over.credential_secret.is_some(), &[ClientSecret]),
+        ("secret-file", over.credential_secret_file.is_some(), &[ClientSecret]),
+        ("pem-file", over.credential_pem_file.is_some(), &[ClientCertificate]),
+    ];
+    let foreign = flags.iter().filter(|(_, given, kinds)| *given && !kinds.contains(&asked)).map(|(flag, _, kinds)| {
+        let kinds: Vec<String> = kinds.iter().map(|kind| format!("`--credential {kind}`")).collect();
+        format!(
+            "`--credential-{flag}` is given, but says nothing to the credential `{asked}`\nhint: add {}, or leave it out",
+            kinds.join(" or ")
+        )
+    });
+    match foreign.collect::<Vec<_>>() {
+        none if none.is_empty() => Ok(()),
+        foreign => bail!(foreign.join("\n")),
+    }
 }
 
 fn limit_settings(file: LimitsFile, over: &Overrides) -> LimitSettings {

@@ -10,6 +10,7 @@ use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::options::DuplicateKeyPolicy;
 
+use super::flow;
 use super::secret::SecretText;
 use super::versions::VersionsFile;
 use super::{CloudKind, CredentialKind, LogFormat, LogLevel};
@@ -145,6 +146,8 @@ impl SettingsFile {
         let mut text = text.to_owned();
         let mut problems: Vec<String> = Vec::new();
         let mut cut: BTreeSet<usize> = BTreeSet::new();
+        // Brackets that lost an entry, by their places.
+        let mut lost: BTreeSet<(usize, usize)> = BTreeSet::new();
         loop {
             let error = match serde_saphyr::from_str_with_options(&text, options.clone()) {
                 Ok(file) if problems.is_empty() => return Ok(file),
@@ -153,20 +156,29 @@ impl SettingsFile {
             };
             let plain = error.without_snippet();
             let (line, column) = plain.location().map_or((1, 1), |at| (at.line(), at.column()));
-            let line = usize::try_from(line).unwrap_or(1);
+            let (mut line, mut column) = (usize::try_from(line).unwrap_or(1), usize::try_from(column).unwrap_or(1));
             let message = plain.render_with_options(serde_saphyr::render_options! {
                 formatter: &serde_saphyr::UserMessageFormatter,
                 snippets: serde_saphyr::SnippetMode::Off,
             });
             // What lost an entry of its own to an earlier problem is not wrong for lacking it.
-            if !cut.contains(&line) {
+            let lacks = message.contains("missing field") || message.contains("is empty");
+            let bracket = flow::bracket(&text, line, column).filter(|bracket| lacks && lost.contains(bracket));
+            if let Some(bracket) = bracket {
+                (line, column) = bracket;
+            } else if !cut.contains(&line) {
                 problems.push(format!("{shown}:{line}:{column}: {}", without_place(&message)));
             }
             // A text that is no YAML at all has no more to tell.
             let lax = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
             let is_yaml = serde_saphyr::from_str_with_options::<de::IgnoredAny>(&text, lax).is_ok();
-            if !is_yaml || problems.len() >= MAX_PROBLEMS || !cut_entry(&mut text, line, &mut cut) {
+            if !is_yaml || problems.len() >= MAX_PROBLEMS {
                 break;
+            }
+            match flow::cut(&mut text, line, column) {
+                Some(bracket) => drop(lost.insert(bracket)),
+                None if cut_entry(&mut text, line, &mut cut) => {}
+                None => break,
             }
         }
         Err(FileError(problems.join("\n")))
@@ -452,6 +464,16 @@ mod tests {
             ],
             "{message}"
         );
+    }
+
+    #[test]
+    fn every_problem_of_flow_style_is_told_at_once_too() {
+        let text = "{desiredState: d, intervall: 90, log: xml,\n limits: {headroom: 7, reads: {burst: 0}, \
+                    writes: {burst: 1, perSecond: 0}}, listen: nowhere}\n";
+        let message = error(text);
+        let places: Vec<&str> = message.lines().map(|line| line.split(": ").next().unwrap()).collect();
+        let expected = ["1:19", "1:39", "2:21", "2:39", "2:73", "2:86"].map(|place| format!("keyless.yaml:{place}"));
+        assert_eq!(places, expected, "{message}");
     }
 
     #[test]
