@@ -104,6 +104,7 @@ enum Piece {
     Datastores(WorkspaceId, Reading<Vec<Datastore>>),
     Computes(WorkspaceId, Reading<Vec<Compute>>),
     Jobs(WorkspaceId, Reading<Vec<ObservedJob>>),
+    Glimpse(WorkspaceId, Reading<Vec<ObservedJob>>),
     Assignments(Reading<Vec<RoleAssignment>>, BTreeMap<RoleId, Reading<RoleDefinition>>),
     Assignment(ArmId, Reading<Option<RoleAssignment>>),
     AccessAt(StorageAccountId, AccessAt),
@@ -188,6 +189,7 @@ impl Observer {
             elsewhere,
             computes,
             jobs,
+            glimpses,
             assignments,
             assignments_by_id,
             access_at,
@@ -229,6 +231,11 @@ impl Observer {
         }
         for id in jobs {
             first.push(Box::pin(async move { Piece::Jobs(id.clone(), self.jobs(ask, id).await) }));
+        }
+        for id in glimpses {
+            first.push(Box::pin(async move {
+                Piece::Glimpse(id.clone(), self.reading(self.read.some_jobs(id).await)) //
+            }));
         }
         for id in assignments_by_id {
             first.push(Box::pin(async move {
@@ -507,6 +514,9 @@ impl Observer {
                 }
                 Piece::Jobs(id, reading) => {
                     entry(&mut part, id).jobs = reading;
+                }
+                Piece::Glimpse(id, reading) => {
+                    entry(&mut part, id).glimpse = reading;
                 }
                 Piece::Assignments(reading, roles) => {
                     self.saw_assignments(ask.desired, key, &reading);

@@ -711,7 +711,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..22, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..23, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -818,6 +818,7 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         18 => observed.barriers.assignment_counts.values_mut().for_each(|reading| spoil(reading, unread)),
         19 => observed.history.agreements.clear(),
         20 => observed.workspaces.values_mut().for_each(|entry| spoil(&mut entry.jobs, unread)),
+        21 => observed.workspaces.values_mut().for_each(|entry| spoil(&mut entry.glimpse, unread)),
         _ => spoil(&mut observed.locks, unread),
     }
 }
