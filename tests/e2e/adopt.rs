@@ -191,7 +191,9 @@ fn one_word_in_an_adopted_file_gives_the_plan_that_a_reader_expects() {
     let mut told = String::new();
     for account in plan["accounts"].as_array().unwrap() {
         for step in account["steps"].as_array().unwrap() {
-            let shut = step["gates"].as_array().unwrap().iter().filter(|gate| gate["state"] != "open");
+            // What is at work at the moment is a matter of the clock.
+            let gates = step["gates"].as_array().unwrap().iter().filter(|gate| gate["gate"] != "drained");
+            let shut = gates.filter(|gate| gate["state"] != "open");
             let shut: Vec<&str> = shut.map(|gate| text_at(gate, "/gate")).collect();
             told.push_str(&format!("{}, shut: {}\n", text_at(step, "/message"), shut.join(" ")));
         }

@@ -29,6 +29,7 @@ mod late;
 mod logs;
 mod odd_worlds;
 mod own_rights;
+mod probed;
 mod proved;
 mod published_order;
 mod real_input;

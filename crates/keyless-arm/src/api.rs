@@ -111,6 +111,9 @@ pub trait ReadArm: Send + Sync {
         from: Timestamp,
         to: Timestamp,
     ) -> Read<KeyCallers>;
+    /// That the data plane of an account lets the own identity in: an error wherever it did not. `endpoint` is where Azure
+    /// says that its blobs are.
+    async fn data_probe(&self, account: &StorageAccountId, endpoint: &str) -> Read<()>;
     /// The object id of a user-assigned managed identity.
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>>;
     /// How long Azure has asked to read nothing in this subscription; zero if it has not.

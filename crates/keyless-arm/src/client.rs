@@ -17,6 +17,7 @@ use crate::governor::{Governor, Place};
 use crate::operation::Operation;
 use crate::own::Sent;
 use crate::pipeline::{Call, Pipeline, Reply, Timeouts};
+use crate::probe::StorageTokens;
 use crate::quota::{Class, Limits, Provider, Quota};
 use crate::token::TokenSource;
 use crate::versions::{ApiVersions, Versions};
@@ -43,10 +44,12 @@ pub struct ClientOptions {
     pub api_versions: ApiVersions,
 }
 
-/// Speaks to the resource manager; implements [`crate::api::ReadArm`] and [`crate::api::WriteArm`]. Clones share all.
+/// Speaks to the resource manager, and to the data plane for one request; implements [`crate::api::ReadArm`] and [`crate::api::WriteArm`]. Clones share all.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) pipeline: Arc<Pipeline>,
+    /// For the data plane alone.
+    pub(crate) storage_tokens: Option<StorageTokens>,
 }
 
 impl Client {
@@ -69,7 +72,13 @@ impl Client {
         let counts = Counts::default();
         let sent = Sent::default();
         let pipeline = Pipeline { cloud, wire, tokens, governor, versions, clock, ids, timeouts, counts, sent };
-        Ok(Self { pipeline: Arc::new(pipeline) })
+        Ok(Self { pipeline: Arc::new(pipeline), storage_tokens: None })
+    }
+
+    /// The same client, with tokens for the data plane.
+    #[must_use]
+    pub fn probing(self, tokens: StorageTokens) -> Self {
+        Self { storage_tokens: Some(tokens), ..self }
     }
 
     /// How many requests were sent so far, by operation and status.

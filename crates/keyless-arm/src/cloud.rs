@@ -16,6 +16,32 @@ pub struct Cloud {
     pub(crate) authority: Url,
     pub(crate) scope: String,
     pub(crate) ca_file: Option<PathBuf>,
+    /// Where its blobs are, where that is known.
+    pub(crate) storage: Option<Storage>,
+}
+
+/// Where the data of accounts are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Storage {
+    /// What follows the name of the service in the host of an endpoint.
+    suffix: String,
+    /// A simulator on this machine that stands in for all of these hosts.
+    at: Option<Url>,
+}
+
+/// Where one account's blobs are asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BlobAddress {
+    pub(crate) url: Url,
+    /// The account's own host, whoever answers for it.
+    pub(crate) host: String,
+}
+
+/// Why no token is sent to an endpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct NoBlobAddress {
+    pub(crate) why: String,
+    pub(crate) lift: &'static str,
 }
 
 impl Cloud {
@@ -29,7 +55,8 @@ impl Cloud {
             "https://login.microsoftonline.com",
             "https://management.azure.com/.default",
             None,
-        )
+        )?
+        .with_storage("core.windows.net", None)
     }
 
     /// Azure US Government.
@@ -42,7 +69,8 @@ impl Cloud {
             "https://login.microsoftonline.us",
             "https://management.core.usgovcloudapi.net/.default",
             None,
-        )
+        )?
+        .with_storage("core.usgovcloudapi.net", None)
     }
 
     /// Azure in China, operated by 21Vianet.
@@ -55,7 +83,8 @@ impl Cloud {
             "https://login.chinacloudapi.cn",
             "https://management.chinacloudapi.cn/.default",
             None,
-        )
+        )?
+        .with_storage("core.chinacloudapi.cn", None)
     }
 
     /// Another Azure, or a simulator. `ca_file` (PEM) is trusted besides the system's certificates.
@@ -80,7 +109,60 @@ impl Cloud {
         if scope.is_empty() {
             return Err(SetupError::Cloud("the scope is empty".to_owned()));
         }
-        Ok(Self { resource_manager, authority, scope: scope.to_owned(), ca_file })
+        Ok(Self { resource_manager, authority, scope: scope.to_owned(), ca_file, storage: None })
+    }
+
+    /// The same cloud with the suffix of its storage endpoints, such as `core.windows.net`. `at` is the origin of a simulator
+    /// that answers in place of all of them.
+    ///
+    /// Source: azure-cli-core 2.91.0 `cloud.py`, `storage_endpoint`, for the suffixes of Azure's own clouds.
+    ///
+    /// # Errors
+    /// [`SetupError::Cloud`] if the suffix is no name of a domain, or if `at` is not on this machine.
+    pub fn with_storage(self, suffix: &str, at: Option<&str>) -> Result<Self, SetupError> {
+        let label = |part: &str| {
+            let inside = |c: u8| c.is_ascii_lowercase() || c.is_ascii_digit() || c == b'-';
+            !part.is_empty() && part.bytes().all(inside)
+        };
+        if !suffix.contains('.') || !suffix.split('.').all(label) {
+            return Err(SetupError::Cloud(format!(
+                "the storage suffix `{suffix}` is no domain such as `core.windows.net`"
+            )));
+        }
+        let at = at.map(|text| origin("storage address", text)).transpose()?;
+        if let Some(foreign) = at.as_ref().filter(|at| !is_loopback(at)) {
+            return Err(SetupError::Cloud(format!(
+                "the storage address `{foreign}` is not on this machine; only a simulator may stand in for storage accounts"
+            )));
+        }
+        Ok(Self { storage: Some(Storage { suffix: suffix.to_owned(), at }), ..self })
+    }
+
+    /// Where the blobs of an account are asked for, if `endpoint` is that account's own and a token may go there.
+    pub(crate) fn blob_address(&self, account: &str, endpoint: &str) -> Result<BlobAddress, NoBlobAddress> {
+        let Some(Storage { suffix, at }) = &self.storage else {
+            let why = "the settings do not tell where this cloud has its storage accounts".to_owned();
+            return Err(NoBlobAddress { why, lift: "`storageSuffix` in `cloud.custom` of the settings" });
+        };
+        let name = account.to_ascii_lowercase();
+        let host = format!("{name}.blob.{suffix}");
+        // Whatever else may stand in an address, such as a port or a user, makes it another text.
+        let own = [format!("https://{host}/"), format!("https://{host}")];
+        let plain = name.bytes().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()) && !name.is_empty();
+        let refused = || NoBlobAddress {
+            why: format!("Azure names `{}` for its blobs, not `{host}`; no token is sent there", part_of(endpoint)),
+            lift: "an endpoint of the usual form",
+        };
+        if !plain || !own.iter().any(|own| own.eq_ignore_ascii_case(endpoint)) {
+            return Err(refused());
+        }
+        let base = match at {
+            Some(at) => Ok(at.clone()),
+            None => Url::parse(&format!("https://{host}/")),
+        };
+        let mut url = base.map_err(|_| refused())?;
+        set_query(&mut url, &[("comp", "list"), ("maxresults", "1")]);
+        Ok(BlobAddress { url, host })
     }
 
     /// The resource manager's address.
@@ -107,7 +189,7 @@ impl Cloud {
         self.ca_file.as_ref()
     }
 
-    /// Whether `url` is the resource manager's: the only place that ever receives a token.
+    /// Whether `url` is the resource manager's: the only place that ever receives one of its tokens.
     pub(crate) fn owns(&self, url: &Url) -> bool {
         url.origin() == self.resource_manager.origin()
             && url.username().is_empty()
@@ -122,6 +204,11 @@ impl Cloud {
         set_query(&mut url, query);
         url
     }
+}
+
+fn part_of(text: &str) -> String {
+    const MOST: usize = 120;
+    text.chars().filter(|c| !c.is_control()).take(MOST).collect()
 }
 
 /// Gives the address this query in place of any other.
@@ -198,6 +285,64 @@ mod tests {
             "https://me@management.azure.com/x",
         ] {
             assert!(!cloud.owns(&Url::parse(foreign).unwrap()), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_token_for_data_goes_to_the_account_s_own_host_alone() {
+        let ask = |cloud: &Cloud, endpoint: &str| cloud.blob_address("stMLprod", endpoint);
+        for (cloud, suffix) in [
+            (Cloud::public(), "core.windows.net"),
+            (Cloud::us_government(), "core.usgovcloudapi.net"),
+            (Cloud::china(), "core.chinacloudapi.cn"),
+        ] {
+            let address = ask(&cloud.unwrap(), &format!("https://stmlprod.blob.{suffix}/")).unwrap();
+            let host = format!("stmlprod.blob.{suffix}");
+            assert_eq!(address.url.as_str(), format!("https://{host}/?comp=list&maxresults=1"));
+            assert_eq!(address.host, host);
+        }
+        let cloud = Cloud::public().unwrap();
+        for foreign in [
+            "http://stmlprod.blob.core.windows.net/",
+            "https://other.blob.core.windows.net/",
+            "https://stmlprod.file.core.windows.net/",
+            "https://stmlprod.blob.core.windows.net.evil.example/",
+            "https://stmlprod.blob.core.windows.net:8443/",
+            "https://me@stmlprod.blob.core.windows.net/",
+            "https://stmlprod.blob.core.windows.net/path",
+            "https://stmlprod.blob.core.windows.net/?x",
+            "https://stmlprod.z6.blob.storage.azure.net/",
+            "https://stmlprod.blob.core.chinacloudapi.cn/",
+            "http://127.0.0.1:1/",
+            "https://management.azure.com/",
+            "",
+        ] {
+            assert!(ask(&cloud, foreign).is_err(), "{foreign}");
+        }
+        assert!(cloud.blob_address("st/../x", "https://st/../x.blob.core.windows.net/").is_err());
+        let silent = Cloud::custom("https://arm.example", "https://login.example", "s", None).unwrap();
+        let error = ask(&silent, "https://stmlprod.blob.core.windows.net/").unwrap_err();
+        assert!(error.lift.contains("storageSuffix"), "{error:?}");
+    }
+
+    #[test]
+    fn only_a_simulator_on_this_machine_stands_in_for_accounts() {
+        let cloud = || Cloud::custom("https://arm.example", "https://login.example", "s", None).unwrap();
+        let simulated = cloud().with_storage("core.windows.net", Some("http://127.0.0.1:7")).unwrap();
+        let address = simulated.blob_address("stmlprod", "https://stmlprod.blob.core.windows.net/").unwrap();
+        assert_eq!(address.url.as_str(), "http://127.0.0.1:7/?comp=list&maxresults=1");
+        assert_eq!(address.host, "stmlprod.blob.core.windows.net");
+        for (suffix, at) in [
+            ("core.windows.net", Some("http://10.0.0.1:7")),
+            ("core.windows.net", Some("https://storage.example")),
+            ("core.windows.net", Some("http://127.0.0.1:7/path")),
+            (".windows.net", None),
+            ("windows", None),
+            ("core.windows.net/x", None),
+            ("x@core.windows.net", None),
+            ("", None),
+        ] {
+            assert!(cloud().with_storage(suffix, at).is_err(), "{suffix} {at:?}");
         }
     }
 

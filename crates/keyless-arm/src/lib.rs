@@ -30,6 +30,7 @@ pub mod operation;
 mod own;
 mod paging;
 pub mod pipeline;
+pub mod probe;
 pub mod quota;
 mod read;
 mod redact;

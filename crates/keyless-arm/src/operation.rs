@@ -132,6 +132,11 @@ operations! {
           "Microsoft.OperationalInsights/workspaces/query/StorageFileLogs/read",
           "Microsoft.OperationalInsights/workspaces/query/StorageQueueLogs/read",
           "Microsoft.OperationalInsights/workspaces/query/StorageTableLogs/read"];
+    /// Whether the data plane of an account lets the own identity in; asked where the files want that. The right is optional,
+    /// and one that is granted at the account or above
+    /// (<https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory>).
+    ProbeData = "probe data plane", Blobs, &[200],
+        &["Microsoft.Storage/storageAccounts/blobServices/containers/read"];
     /// A user-assigned managed identity.
     GetManagedIdentity = "get managed identity", ManagedIdentities, &[200],
         &["Microsoft.ManagedIdentity/userAssignedIdentities/read"];

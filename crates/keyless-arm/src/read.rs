@@ -206,6 +206,10 @@ impl ReadArm for Client {
         self.pipeline.tokens.token().await.ok().and_then(|token| own::object_id(&token))
     }
 
+    async fn data_probe(&self, account: &StorageAccountId, endpoint: &str) -> Read<()> {
+        self.probe(account, endpoint).await
+    }
+
     async fn key_callers(
         &self,
         logs: &LogAnalyticsId,

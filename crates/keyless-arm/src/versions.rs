@@ -38,6 +38,8 @@ pub enum Interface {
     LogQueries,
     /// User-assigned managed identities.
     ManagedIdentities,
+    /// The data plane of blobs, by its header `x-ms-version`.
+    Blobs,
     /// Subscriptions.
     Subscriptions,
     /// The list of resources of every type.
@@ -59,6 +61,7 @@ impl Interface {
         Self::ActivityLog,
         Self::LogQueries,
         Self::ManagedIdentities,
+        Self::Blobs,
         Self::Subscriptions,
         Self::Resources,
     ];
@@ -79,6 +82,7 @@ impl Interface {
             Self::ActivityLog => "activityLog",
             Self::LogQueries => "logQueries",
             Self::ManagedIdentities => "managedIdentities",
+            Self::Blobs => "blobs",
             Self::Subscriptions => "subscriptions",
             Self::Resources => "resources",
         }
@@ -116,6 +120,8 @@ impl ApiVersions {
             Interface::ActivityLog => &["2015-04-01"],
             Interface::LogQueries => &["2017-10-01"],
             Interface::ManagedIdentities => &["2023-01-31", "2018-11-30"],
+            // The first that names the tenant to a caller without a token; tokens are taken since 2017-11-09.
+            Interface::Blobs => &["2019-12-12"],
             Interface::Subscriptions => &["2022-12-01", "2020-01-01"],
             Interface::Resources => &["2025-04-01", "2024-11-01", "2020-06-01"],
         })

@@ -29,13 +29,16 @@ enum Command {
         /// Rules to take away: `lint`, `revision`, `same_step`, `confirm`, or a gate by its name in events.
         #[arg(long, value_name = "RULE")]
         without: Vec<String>,
+        /// Ask only whether nothing is that must not be, not whether everything comes to what the files ask.
+        #[arg(long)]
+        safety: bool,
     },
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
-        Command::Model { tier, limit, without } => {
-            ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone))
+        Command::Model { tier, limit, without, safety } => {
+            ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone, safety))
         }
     };
     match done {

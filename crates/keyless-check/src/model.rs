@@ -1,4 +1,8 @@
 //! All interleavings of a small world, under the shipped planner, gates and pass.
+//!
+//! The world has one account, workspaces in a mode, persons with one role each, somebody else who signs with the key, and
+//! time only as "young" and "old enough". What it does not have, its gates cannot be missed in: jobs, datastores, groups,
+//! service grants, networks, policies, rights, locks, rotated keys, reads that agree again and again.
 
 mod azure;
 mod decide;
@@ -14,7 +18,7 @@ use keyless_core::ablate::Ablation;
 use stateright::{Checker, DiscoveryClassification, HasDiscoveries, Model};
 
 use observe::Want;
-use system::{Budget, Config, System};
+use system::{Budget, Config, Held, System};
 
 /// How much is explored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -81,11 +85,17 @@ pub(crate) struct Explored {
 /// # Errors
 ///
 /// If a configuration is not explored within `limit`.
-pub(crate) fn explore(tier: Tier, limit: Duration, gone: &BTreeSet<Ablation>, told: bool) -> anyhow::Result<Explored> {
+pub(crate) fn explore(
+    tier: Tier,
+    limit: Duration,
+    gone: &BTreeSet<Ablation>,
+    held: Held,
+    told: bool,
+) -> anyhow::Result<Explored> {
     let mut all = Explored { states: 0, failure: None, rejected: 0, changed: Vec::new(), reached: BTreeSet::new() };
     for (config, expected) in configs(tier) {
         let began = Instant::now();
-        let checker = System::new(config, gone.clone())?
+        let checker = System::new(config, gone.clone(), held)?
             .checker()
             .timeout(limit)
             .finish_when(HasDiscoveries::AnyFailures)
@@ -121,8 +131,9 @@ pub(crate) fn explore(tier: Tier, limit: Duration, gone: &BTreeSet<Ablation>, to
 /// # Errors
 ///
 /// If a property does not hold, something that should be reached is not, or there are more or fewer states than before.
-pub(crate) fn run(tier: Tier, limit: Duration, gone: &BTreeSet<Ablation>) -> anyhow::Result<()> {
-    let Explored { states, failure, rejected, changed, reached } = explore(tier, limit, gone, true)?;
+pub(crate) fn run(tier: Tier, limit: Duration, gone: &BTreeSet<Ablation>, safety: bool) -> anyhow::Result<()> {
+    let held = if safety { Held::Safety } else { Held::Everything };
+    let Explored { states, failure, rejected, changed, reached } = explore(tier, limit, gone, held, true)?;
     if let Some((name, path)) = failure {
         bail!("{name}: does not hold\n{path}");
     }
@@ -145,13 +156,13 @@ mod tests {
 
     const LIMIT: Duration = Duration::from_secs(600);
 
-    fn without(gone: &[Ablation]) -> Explored {
-        explore(Tier::Quick, LIMIT, &gone.iter().copied().collect(), false).unwrap()
+    fn without(gone: &[Ablation], held: Held) -> Explored {
+        explore(Tier::Quick, LIMIT, &gone.iter().copied().collect(), held, false).unwrap()
     }
 
     #[test]
     fn everything_holds_in_small_worlds_and_everything_is_reached() {
-        let explored = without(&[]);
+        let explored = without(&[], Held::Everything);
         assert_eq!(explored.failure, None);
         assert_eq!(explored.changed, Vec::<String>::new());
         assert_eq!(explored.rejected, 0, "a plan of the planner's is rejected");
@@ -178,7 +189,7 @@ mod tests {
         ];
         for gone in taken {
             let both: Vec<Ablation> = gone.iter().copied().chain([Ablation::Lint]).collect();
-            assert!(without(&both).failure.is_some(), "{gone:?} is not missed");
+            assert!(without(&both, Held::Everything).failure.is_some(), "{gone:?} is not missed");
         }
     }
 
@@ -188,10 +199,10 @@ mod tests {
         for gate in
             [Gate::NeedsAged, Gate::AllOnIdentity, Gate::KeyIdle, Gate::Booted, Gate::Settled, Gate::KeyEffective]
         {
-            let explored = without(&[Ablation::Gate(gate)]);
+            // A plan that is always rejected leads nowhere, but it takes nothing from anybody, in no state at all.
+            let explored = without(&[Ablation::Gate(gate)], Held::Safety);
             assert!(explored.rejected > 0, "{gate}: no plan is rejected");
-            let broken = explored.failure.filter(|(name, _)| *name == system::SAFE);
-            assert_eq!(broken, None, "{gate}");
+            assert_eq!(explored.failure, None, "{gate}");
         }
     }
 }

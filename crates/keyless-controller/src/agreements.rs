@@ -14,7 +14,8 @@ use keyless_core::desired::Waits;
 use keyless_core::id::{PrincipalId, StorageAccountId};
 use keyless_core::observed::{Agreement, RoleAssignment, Shown};
 
-use crate::clock::{DATE_GRAIN, ServerClock};
+use crate::clock::{DATE_GRAIN, ServerClock, later};
+use crate::who::APART;
 
 /// When a read was made, told cautiously in both directions, for the `Date` of an answer is cut to a second or wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,8 +47,9 @@ impl Row {
     /// Whether a read at `moment` continues it, nobody having looked in between.
     fn reaches(&self, moment: Moment, bridged: Duration) -> bool {
         let Self { agreement: Agreement { first, last, reads: _ }, seen } = *self;
-        let gap = Duration::try_from(moment.most.duration_since(seen));
-        first <= moment.most && last <= moment.most && gap.is_ok_and(|gap| gap <= bridged)
+        // Another server's clock may have told them.
+        let now = later(moment.most, APART);
+        first <= now && last <= now && seen <= now && moment.most <= later(seen, bridged)
     }
 }
 
@@ -66,6 +68,12 @@ impl Agreements {
     pub(crate) fn recall(&mut self, rows: BTreeMap<Shown, Row>, bridged: Duration) {
         self.earlier = rows;
         self.bridged = bridged;
+    }
+
+    /// Lets go of what the last process left and no read of this one can continue any more.
+    pub(crate) fn forget_unbridged(&mut self, now: Timestamp) {
+        let bridged = self.bridged;
+        self.earlier.retain(|_, row| now <= later(row.seen, bridged));
     }
 
     /// For the next process, with what nothing was read of since the last.
@@ -255,5 +263,15 @@ mod tests {
         assert_eq!(since(21, &[7, 8]), [21, 21], "nobody looked for too long");
         assert_eq!(since(12, &[7]), [0, 12], "the first read does not show it");
         assert_eq!(since(9, &[7, 8]), [9, 9], "it is newer than now");
+        let mut next = Agreements::default();
+        next.recall(last.noted(), Duration::from_secs(600));
+        let skewed = at(10) - SignedDuration::from_secs(3);
+        next.saw_groups(id(1), &BTreeSet::from([id(7)]), Moment { least: skewed, most: skewed }, &waits);
+        assert_eq!(next.member_since()[&(id(1), id(7))], at(0), "servers' clocks are not quite the same");
+        next.recall(last.noted(), Duration::from_secs(600));
+        next.forget_unbridged(at(20));
+        assert_eq!(next.noted().len(), 2);
+        next.forget_unbridged(at(21));
+        assert_eq!(next.noted().len(), 1, "only what was read by this process");
     }
 }

@@ -46,6 +46,8 @@ struct KeyBook {
     topics: BTreeMap<Topic, Told>,
     steps: Vec<Action>,
     standing: Option<Standing>,
+    /// What is wrong with the last plan, and when that was told.
+    rejected: Option<(Vec<String>, Instant)>,
     /// Who caused the differences, as far as it was asked.
     named: BTreeMap<Drift, Named>,
 }
@@ -204,12 +206,22 @@ impl Book {
             Ended::Rejected { violations } => {
                 let problems: Vec<String> = violations.iter().map(ToString::to_string).collect();
                 why = Some(format!("the plan breaks its own rules: {}", problems.join("; ")));
-                events.push(Event { problems, ..about(Name::PlanRejected, Level::Error, plan) });
+                let book = self.keys.entry(plan.account_id.clone()).or_default();
+                let known = book.rejected.take();
+                let same = known.filter(|(known, _)| *known == problems);
+                let due = same.as_ref().is_none_or(|(_, at)| now.saturating_duration_since(*at) >= self.reminder);
+                let event = Event { problems: problems.clone(), ..about(Name::PlanRejected, Level::Error, plan) };
+                events.extend(due.then_some(Event { reminder: same.is_some(), ..event }));
+                let told_at = same.filter(|_| !due).map_or(now, |(_, at)| at);
+                book.rejected = Some((problems, told_at));
             }
             Ended::Planned | Ended::Wrote | Ended::Stopped => {}
         }
         let book = self.keys.entry(plan.account_id.clone()).or_default();
         let standing = plan.standing();
+        if matches!(ended, Ended::Planned | Ended::Wrote) {
+            book.rejected = None;
+        }
         let news = write.is_some() || (*ended != Ended::Stopped && book.standing != Some(standing));
         if *ended != Ended::Stopped {
             book.standing = Some(standing);
@@ -399,10 +411,22 @@ mod tests {
         let violations = vec![violation("the key goes first"), violation("a switch stands twice")];
         let report = Report { plan: plan([]), write: None, ended: Ended::Rejected { violations } };
         let info = PassInfo { reason: "test".to_owned(), elapsed: Duration::ZERO };
-        let events = book.passed(&report, &info, Instant::now());
-        let told: Vec<&Event> = events.iter().filter(|event| event.event == Name::PlanRejected).collect();
-        assert_eq!(told.len(), 1);
-        assert_eq!(told[0].level, Level::Error);
-        assert_eq!(told[0].problems, ["order: the key goes first", "order: a switch stands twice"]);
+        let now = Instant::now();
+        let mut told = |report: &Report, after: Duration| {
+            let events = book.passed(report, &info, now + after);
+            events.into_iter().filter(|event| event.event == Name::PlanRejected).collect::<Vec<Event>>()
+        };
+        let first = told(&report, Duration::ZERO);
+        assert_eq!(first.len(), 1);
+        assert_eq!(first[0].level, Level::Error);
+        assert_eq!(first[0].problems, ["order: the key goes first", "order: a switch stands twice"]);
+        assert_eq!(told(&report, Duration::from_secs(60)), [], "it was told");
+        let again = told(&report, Duration::from_secs(25 * 3600));
+        assert!(again.len() == 1 && again[0].reminder);
+        assert_eq!(told(&report, Duration::from_secs(26 * 3600)), []);
+        // It is over, and comes again.
+        let fine = Report { plan: plan([]), write: None, ended: Ended::Planned };
+        assert_eq!(told(&fine, Duration::from_secs(26 * 3600)), []);
+        assert_eq!(told(&report, Duration::from_secs(26 * 3600)).len(), 1);
     }
 }

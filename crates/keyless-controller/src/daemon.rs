@@ -31,7 +31,7 @@ use crate::observe::Observer;
 use crate::rest::Patience;
 use crate::sparing::Sparing;
 use crate::status::Status;
-use crate::turn::Loop;
+use crate::turn::{Loop, bridged};
 use crate::view::View;
 use crate::who::{Looked, Who};
 
@@ -134,7 +134,7 @@ impl Controller {
         let book = Mutex::new(Book::new(options.alert_reminder));
         let revision = Mutex::new(Revision(String::new()));
         let who = Who::new(Arc::clone(&sparing) as Arc<dyn ReadArm>, options.interval);
-        let (fights, notes) = (Fights::default(), Notes::default());
+        let (fights, notes) = (Fights::default(), Notes::new(bridged(options.interval), options.alert_reminder));
         let shared = Shared { observer, sparing, write, state_dir, sink, status, book, who, fights, notes, revision };
         let shared = Arc::new(shared);
         Self { options, shared, boot }

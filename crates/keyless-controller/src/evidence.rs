@@ -3,7 +3,7 @@
 //!
 //! What is kept names people. What decides is read anew: a confirmation never gets anything from here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -68,6 +68,11 @@ pub(crate) struct Window {
 impl Evidence {
     fn kept(&self) -> MutexGuard<'_, BTreeMap<StorageAccountId, Kept>> {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets accounts that no document asks about any more.
+    pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
+        self.kept().retain(|key, _| keys.contains(key));
     }
 
     /// Who uses the key in the window, which is `idle` long. Without `keep` it is read whatever is kept.

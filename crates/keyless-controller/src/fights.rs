@@ -31,8 +31,8 @@ pub(crate) struct Fights {
 /// One setting that keyless has set, and who set it back.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Bout {
-    /// What the documents of the account say, in short: a change of it lifts a hold.
-    pub(crate) words: Uuid,
+    /// What the documents of the account say, in short: a change of it lifts a hold. `None` until all of them are known.
+    pub(crate) words: Option<Uuid>,
     /// Whether a write of ours stands and has not been set back yet.
     pub(crate) set: bool,
     /// Whether it was seen as it should be since.
@@ -43,16 +43,28 @@ pub(crate) struct Bout {
     pub(crate) held_until: Option<Timestamp>,
 }
 
-/// Of what the documents of one account say, wherever in a file they stand. Equal words give an equal id, in every process
-/// of one version of this program; the text itself is long, and nobody else reads it.
-fn words_of(desired: &KeyDesired) -> Uuid {
-    let KeyDesired { revision: _, fleet, account_id: _, account, workspaces, unplaced: _ } = desired;
+impl Bout {
+    /// Whether the documents still say what they said when it began. While not all of them are known, they are not held
+    /// to have changed.
+    fn is_about(&mut self, words: Option<Uuid>) -> bool {
+        words.is_none_or(|words| *self.words.get_or_insert(words) == words)
+    }
+}
+
+/// Of what the documents of one account say, wherever in a file they stand; `None` while a workspace may stand on it or
+/// not. Equal words give an equal id, in every process of one version of this program; the text itself is long, and nobody
+/// else reads it.
+fn words_of(desired: &KeyDesired) -> Option<Uuid> {
+    let KeyDesired { revision: _, fleet, account_id: _, account, workspaces, unplaced } = desired;
+    if !unplaced.is_empty() {
+        return None;
+    }
     let account = account.clone().map(|account| DesiredAccount { location: Location::default(), ..account });
     let placeless =
         |workspace: &DesiredWorkspace| DesiredWorkspace { location: Location::default(), ..workspace.clone() };
     let workspaces: Vec<DesiredWorkspace> = workspaces.values().map(placeless).collect();
     let text = format!("{account:?} {workspaces:?} {:?} {:?}", fleet.enforcement, fleet.fight);
-    Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes())
+    Some(Uuid::new_v5(&Uuid::NAMESPACE_OID, text.as_bytes()))
 }
 
 impl Fights {
@@ -67,8 +79,10 @@ impl Fights {
         let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
         let drifting: BTreeSet<Setting> = plan.drift.iter().filter_map(Drift::setting).collect();
         let words = words_of(desired);
+        // A workspace that is not known to be here is not known to be as it should be.
+        let complete = complete && words.is_some();
         let mut began = false;
-        bouts.retain(|_, bout| bout.words == words);
+        bouts.retain(|_, bout| bout.is_about(words));
         for (setting, bout) in bouts.iter_mut() {
             let guard = desired.fleet.fight;
             let watched = bout.set || bout.held_until.is_some();
@@ -147,7 +161,7 @@ impl Fights {
         let Some(bouts) = keys.get_mut(&desired.account_id) else { return BTreeMap::new() };
         let words = words_of(desired);
         let over = |bout: &Bout| matches!((bout.held_until, now), (Some(until), Some(now)) if until <= now);
-        bouts.retain(|_, bout| bout.words == words && !over(bout));
+        bouts.retain(|_, bout| bout.is_about(words) && !over(bout));
         let identity = identity.map(|id| format!(", identity {id}")).unwrap_or_default();
         let ours = format!("keyless, owner {}{identity}", desired.fleet.owner);
         let fight = |(setting, bout): (&Setting, &Bout)| {
@@ -178,7 +192,7 @@ impl Fights {
         }
     }
 
-    /// Forgets accounts that no document asks about any more.
+    /// Forgets accounts that no document asks about any more; `keys` are all that there are, by a complete look.
     pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
         self.keys().retain(|key, _| keys.contains(key));
     }

@@ -5,14 +5,18 @@
 //! the boot wait; [`Mark::take_away`] is durable before the first write leaves; [`Mark::set`] is called once, at a clean
 //! end, and only if every write of the process is settled. A crash leaves the mark off, which costs waiting, never safety.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, Read as _, Write};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 /// The file whose lock keeps a second writer away.
 const LOCK: &str = "keyless.lock";
+
+/// Who works for whom, in which groups and under which login, is in the files: no other user of the machine reads them.
+const OWN_DIR: u32 = 0o700;
+const OWN_FILE: u32 = 0o600;
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +54,7 @@ impl StateDir {
     /// [`StateDirError`] if it cannot be written to, or another process holds it.
     pub fn open(path: &Path) -> Result<Self, StateDirError> {
         let unwritable = |source| StateDirError::Unwritable { path: path.to_owned(), source };
-        fs::create_dir_all(path).map_err(unwritable)?;
+        DirBuilder::new().recursive(true).mode(OWN_DIR).create(path).map_err(unwritable)?;
         let lock =
             OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(unwritable)?;
         match lock.try_lock() {
@@ -103,6 +107,15 @@ impl StateDir {
     pub(crate) fn keep(&self, name: &str, content: &[u8]) -> io::Result<()> {
         self.check_lock()?;
         write_durably(&self.path.join(name), content)
+    }
+
+    /// Removes a file of the directory; it stays away over a crash of the machine.
+    ///
+    /// # Errors
+    /// What the system said, or that the directory was replaced: the file would be another process's.
+    pub(crate) fn forget(&self, name: &str) -> io::Result<()> {
+        self.check_lock()?;
+        remove_durably(&self.path.join(name))
     }
 
     /// A file of the directory, up to one byte more than `most`; `None` if it is not there.
@@ -180,12 +193,14 @@ impl Mark {
     }
 }
 
-/// Replaces a file as a whole, so that a crash leaves either the old content or the new.
+/// Replaces a file as a whole, so that a crash leaves either the old content or the new. Its owner alone may read it.
 pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);
-    let mut file = File::create(&fresh)?;
+    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(OWN_FILE).open(&fresh)?;
+    // One that a crash left may have another mode.
+    file.set_permissions(Permissions::from_mode(OWN_FILE))?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
@@ -227,6 +242,21 @@ mod tests {
         assert!(!second.mark().is_set());
         drop(second);
         assert!(!StateDir::open(&path).unwrap().mark().is_set());
+    }
+
+    #[test]
+    fn no_other_user_reads_what_is_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("made").join("state");
+        let state_dir = StateDir::open(&path).unwrap();
+        fs::write(path.join("names.new"), "left by a crash").unwrap();
+        fs::set_permissions(path.join("names.new"), Permissions::from_mode(0o644)).unwrap();
+        state_dir.keep("names", b"dana@example.com").unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!([mode(&path), mode(&path.join("names"))], [0o700, 0o600]);
+        state_dir.forget("names").unwrap();
+        state_dir.forget("names").unwrap();
+        assert!(!path.join("names").exists());
     }
 
     #[test]

@@ -9,13 +9,11 @@ use jiff::Timestamp;
 use keyless_core::action::Action;
 use keyless_core::desired::AuthMode;
 use keyless_core::id::{AssignmentName, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{
-    Account, Again, BackOn, History, KeyTimes, KeysTaken, Reading, Shown, WatchCause, WatchFrom,
-};
+use keyless_core::observed::{Account, Again, BackOn, History, KeyTimes, KeysTaken, Reading, WatchCause, WatchFrom};
 use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
 use keyless_core::plan::{Finding, Limits, Refusal};
 
-use crate::agreements::{Agreements, Row};
+use crate::agreements::Agreements;
 use crate::clock::{DATE_GRAIN, later};
 use crate::notes::Noted;
 
@@ -148,8 +146,9 @@ impl Memory {
         }
     }
 
-    /// Takes in whether workspaces that are to be on identity are on it already. Only what the first look of this process
-    /// shows begins a watch: they were switched before it, nobody knows when, and later switches are its own or others'.
+    /// Takes in whether workspaces that are to be on identity are on it already. Only what the first look at the account
+    /// shows, of this process or one whose notes it has, begins a watch: they were switched before it, nobody knows when,
+    /// and later switches are its own or others'.
     pub(crate) fn saw_workspaces(&self, key: &StorageAccountId, switched: bool, now: Option<Timestamp>) {
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
@@ -159,34 +158,54 @@ impl Memory {
         }
     }
 
+    /// Takes in that a workspace is on the key, whoever switched it: what it took before that, it is to take once more. The
+    /// answer to the switch may be lost, or the process that sent it gone.
+    pub(crate) fn saw_on_key(&self, key: &StorageAccountId, workspace: &WorkspaceId) {
+        let mut keys = self.keys();
+        let taken = keys.get_mut(key).and_then(|memory| memory.keys_taken.get_mut(workspace));
+        if let Some(taken) = taken.filter(|taken| taken.again == Again::NotYet) {
+            taken.again = Again::Due;
+        }
+    }
+
     /// Takes in what a read showed of what is young, of this account.
     pub(crate) fn agree(&self, key: &StorageAccountId, take_in: impl FnOnce(&mut Agreements)) {
         take_in(&mut self.keys().entry(key.clone()).or_default().agreements);
     }
 
     /// What of it the next process may use.
-    pub(crate) fn noted(&self) -> BTreeMap<StorageAccountId, Noted> {
-        let noted = |(key, memory): (&StorageAccountId, &KeyMemory)| {
-            let (shown, keys_taken) = (memory.agreements.noted(), memory.keys_taken.clone());
-            (key.clone(), Noted { shown, keys_taken, bouts: BTreeMap::new() })
+    pub(crate) fn noted(&self, now: Timestamp) -> BTreeMap<StorageAccountId, Noted> {
+        let noted = |(key, memory): (&StorageAccountId, &mut KeyMemory)| {
+            memory.agreements.forget_unbridged(now);
+            let noted = Noted {
+                shown: memory.agreements.noted(),
+                keys_taken: memory.keys_taken.clone(),
+                bouts: BTreeMap::new(),
+                watch: memory.watch,
+                looked_for_switches: memory.looked_for_switches,
+            };
+            (key.clone(), noted)
         };
-        self.keys().iter().map(noted).collect()
+        self.keys().iter_mut().map(noted).collect()
     }
 
     /// Takes in what the last process left of one account; what this one knows goes first.
-    pub(crate) fn recall(
-        &self,
-        key: &StorageAccountId,
-        shown: BTreeMap<Shown, Row>,
-        keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
-        bridged: Duration,
-    ) {
+    pub(crate) fn recall(&self, key: &StorageAccountId, noted: Noted, bridged: Duration) {
+        let Noted { shown, keys_taken, bouts: _, watch, looked_for_switches } = noted;
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
         memory.agreements.recall(shown, bridged);
         for (workspace, taken) in keys_taken {
             memory.keys_taken.entry(workspace).or_insert(taken);
         }
+        memory.watch = memory.watch.or(watch);
+        memory.looked_for_switches |= looked_for_switches;
+    }
+
+    /// Forgets accounts that no document asks about any more, unless a write of this process may still land there; `keys`
+    /// are all that there are, by a complete look.
+    pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
+        self.keys().retain(|key, memory| keys.contains(key) || memory.unsettled_until.is_some());
     }
 
     /// Since when the account is watched for people who lost access.
@@ -430,6 +449,7 @@ mod tests {
             key_times: KeyTimes::default(),
             network: Network::default(),
             provisioning_state: None,
+            blob_endpoint: None,
             location: "westeurope".to_owned(),
         };
         memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).key_on_since

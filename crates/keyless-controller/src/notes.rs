@@ -1,34 +1,34 @@
 //! What a process leaves in `stateDir` for the next one, beside the settled mark: conveniences, all of them.
 //!
-//! Who is in which group since when, how often what is young was shown, whose keys were taken, and what is fought over.
-//! Losing it costs waiting, or a fight is noticed later; never safety. So a file that is damaged, of another version, of
-//! another owner or newer than now is told and ignored, and what is in it counts only where nothing can have come between:
-//! see `agreements` and `fights`. It holds ids, times and names of logins, and no secret.
+//! Who is in which group since when, how often what is young was shown, whose keys were taken, what is fought over, and
+//! since when an account is watched. Losing it costs waiting, or a fight is noticed later; never safety. So a file that is
+//! damaged, of another version, of another owner or newer than now is told and ignored, and what is in it counts only
+//! where nothing can have come between: see `agreements` and `fights`. It holds ids, times and names of logins, and no
+//! secret. A file that could not be replaced is removed, for what was true when it was written may be so no more.
+
+mod form;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::io;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
-use keyless_core::id::{ArmId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{Again, Agreement, KeyTimes, KeysTaken, Shown};
+use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_core::observed::{KeysTaken, Shown, WatchFrom};
 use keyless_core::setting::Setting;
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use crate::agreements::Row;
-use crate::clock::DATE_GRAIN;
 use crate::fights::Bout;
 use crate::mark::StateDir;
+
+use form::{VERSION, decoded, encoded};
 
 /// The file's name.
 const FILE: &str = "notes.json";
 
-/// Another version is not read.
-const VERSION: u32 = 1;
-
-/// A larger file is neither read nor written: some 20,000 memberships and young grants.
+/// A larger file is not read, and of more the oldest rows are left out: some 20,000 memberships and young grants stay.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
 /// The file is written at most so often while the process runs, or once per interval; a death costs what came since.
@@ -44,18 +44,39 @@ pub(crate) enum When {
 }
 
 /// What is known of one account.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Noted {
     pub(crate) shown: BTreeMap<Shown, Row>,
     pub(crate) keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
     pub(crate) bouts: BTreeMap<Setting, Bout>,
+    pub(crate) watch: Option<WatchFrom>,
+    /// Whether it was looked at once who is on identity already.
+    pub(crate) looked_for_switches: bool,
+}
+
+impl Noted {
+    fn is_nothing(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether both say the same but for how lately, and so how often, each row was shown.
+    fn differs_in_reads_only(&self, other: &Self) -> bool {
+        let Self { shown, keys_taken, bouts, watch, looked_for_switches } = self;
+        let begun = |(shown, row): (&Shown, &Row)| (shown.clone(), row.agreement.first);
+        keys_taken == &other.keys_taken
+            && bouts == &other.bouts
+            && watch == &other.watch
+            && looked_for_switches == &other.looked_for_switches
+            && shown.len() == other.shown.len()
+            && shown.iter().map(begun).eq(other.shown.iter().map(begun))
+    }
 }
 
 /// Why the file is not used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error("it could not be read")]
-    Read(#[source] std::io::Error),
+    Read(#[source] io::Error),
     #[error("it is larger than {MOST_BYTES} bytes")]
     TooLarge,
     #[error("it is damaged")]
@@ -68,232 +89,362 @@ pub(crate) enum Unusable {
     Ahead(Timestamp),
 }
 
+/// What is not kept for the next process.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Lost {
+    #[error("what this process remembers could not be kept; a restart costs waiting")]
+    All(#[source] io::Error),
+    #[error(
+        "more than {MOST_BYTES} bytes are remembered, so the {0} oldest reads are not kept; a restart costs waiting"
+    )]
+    Oldest(usize),
+}
+
 /// The file.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Notes {
-    written: Mutex<Option<(Instant, Vec<u8>)>>,
+    /// How long rows whose reads are all that is new may wait: half of what a restart bridges.
+    reads_wait: Duration,
+    /// After how long an unchanged loss is told again.
+    reminder: Duration,
+    most_bytes: usize,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// Whether the last process left a file, which must not outlive what this one knows.
+    left: bool,
+    written: Option<Written>,
+    told: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Written {
+    at: Instant,
+    /// Whether it was kept as a whole.
+    kept: bool,
+    noted: BTreeMap<StorageAccountId, Noted>,
 }
 
 impl Notes {
+    /// `bridged` is how long a gap in the reads over a restart may be, `reminder` how often a loss is told.
+    pub(crate) fn new(bridged: Duration, reminder: Duration) -> Self {
+        Self { reads_wait: bridged / 2, reminder, most_bytes: MOST_BYTES, state: Mutex::default() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Reads what the last process left; nothing where there is no file.
     pub(crate) fn read(
+        &self,
         state_dir: &StateDir,
         owner: &str,
         now: Timestamp,
     ) -> Result<BTreeMap<StorageAccountId, Noted>, Unusable> {
-        match state_dir.kept(FILE, MOST_BYTES).map_err(Unusable::Read)? {
+        let kept = state_dir.kept(FILE, self.most_bytes);
+        self.state().left = !matches!(kept, Ok(None));
+        match kept.map_err(Unusable::Read)? {
             None => Ok(BTreeMap::new()),
-            Some(bytes) if bytes.len() > MOST_BYTES => Err(Unusable::TooLarge),
+            Some(bytes) if bytes.len() > self.most_bytes => Err(Unusable::TooLarge),
             Some(bytes) => decoded(&bytes, owner, now),
         }
     }
 
-    /// Writes the file if its time has come and it says something new.
+    /// Whether the time of a write has come.
+    pub(crate) fn is_due(&self, when: When) -> bool {
+        match (when, &self.state().written) {
+            (When::After(pace), Some(written)) => written.at.elapsed() >= pace,
+            (When::After(_), None) | (When::AtTheEnd, _) => true,
+        }
+    }
+
+    /// Writes the file if that says something new. It waits for the disk, and one write at a time may be under way. Returns
+    /// what is lost, where that is to be told.
     pub(crate) fn write(
         &self,
         state_dir: &StateDir,
         owner: &str,
         now: Timestamp,
         when: When,
-        noted: impl FnOnce() -> BTreeMap<StorageAccountId, Noted>,
-    ) {
-        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if let (When::After(pace), Some((at, _))) = (when, &*written)
-            && at.elapsed() < pace
+        mut noted: BTreeMap<StorageAccountId, Noted>,
+    ) -> Option<Lost> {
+        noted.retain(|_, noted| !noted.is_nothing());
         {
-            return;
-        }
-        let accounts = forms(noted());
-        // The time alone is nothing new.
-        let Ok(content) = serde_json::to_vec(&accounts) else { return };
-        if written.as_ref().map_or(accounts.is_empty(), |(_, before)| *before == content) {
-            return;
-        }
-        let file = FileForm { version: VERSION, owner: owner.to_owned(), at: now, accounts };
-        let kept = match serde_json::to_vec(&file) {
-            Ok(bytes) if bytes.len() <= MOST_BYTES => state_dir.keep(FILE, &bytes),
-            Ok(_) => Err(std::io::Error::other(format!("it would be larger than {MOST_BYTES} bytes"))),
-            Err(error) => Err(error.into()),
-        };
-        if let Err(error) = kept {
-            tracing::warn!(error = %error, "what this process remembers could not be kept; a restart costs waiting");
-        }
-        *written = Some((Instant::now(), content));
-    }
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FileForm {
-    version: u32,
-    owner: String,
-    at: Timestamp,
-    accounts: BTreeMap<String, AccountForm>,
-}
-
-/// Read first: another version may have other fields.
-#[derive(Deserialize)]
-struct VersionForm {
-    version: u32,
-}
-
-#[derive(Serialize, Deserialize, Default)]
-#[serde(deny_unknown_fields)]
-struct AccountForm {
-    shown: Vec<RowForm>,
-    keys_taken: Vec<TakenForm>,
-    bouts: Vec<BoutForm>,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-enum ShownForm {
-    Assignment { at: String, id: String, made: Timestamp },
-    Member { principal: Uuid, group: Uuid },
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RowForm {
-    what: ShownForm,
-    first: Timestamp,
-    last: Timestamp,
-    reads: u32,
-    seen: Timestamp,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TakenForm {
-    workspace: String,
-    key1: Option<Timestamp>,
-    key2: Option<Timestamp>,
-    again: AgainForm,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum AgainForm {
-    NotYet,
-    Due,
-    Done,
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "snake_case")]
-enum SettingForm {
-    SharedKey,
-    AuthMode(String),
-    Datastore(String, String),
-    Role(Uuid, Uuid),
-}
-
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct BoutForm {
-    setting: SettingForm,
-    words: Uuid,
-    set: bool,
-    right: bool,
-    reversals: Vec<Timestamp>,
-    names: Vec<String>,
-    held_until: Option<Timestamp>,
-}
-
-fn forms(noted: BTreeMap<StorageAccountId, Noted>) -> BTreeMap<String, AccountForm> {
-    let form = |(id, Noted { shown, keys_taken, bouts }): (StorageAccountId, Noted)| {
-        if shown.is_empty() && keys_taken.is_empty() && bouts.is_empty() {
-            return None;
-        }
-        let shown = shown.into_iter().map(|(shown, row)| row_form(shown, row)).collect();
-        let keys_taken = keys_taken.into_iter().map(|(workspace, taken)| taken_form(&workspace, taken)).collect();
-        let bouts = bouts.into_iter().map(|(setting, bout)| bout_form(setting, bout)).collect();
-        Some((id.to_string(), AccountForm { shown, keys_taken, bouts }))
-    };
-    noted.into_iter().filter_map(form).collect()
-}
-
-fn row_form(shown: Shown, Row { agreement: Agreement { first, last, reads }, seen }: Row) -> RowForm {
-    let what = match shown {
-        Shown::Assignment { at, id, made } => ShownForm::Assignment { at: at.to_string(), id: id.to_string(), made },
-        Shown::Member { principal, group } => ShownForm::Member { principal: principal.0, group: group.0 },
-    };
-    RowForm { what, first, last, reads, seen }
-}
-
-fn taken_form(workspace: &WorkspaceId, KeysTaken { keys: KeyTimes { key1, key2 }, again }: KeysTaken) -> TakenForm {
-    let again = match again {
-        Again::NotYet => AgainForm::NotYet,
-        Again::Due => AgainForm::Due,
-        Again::Done => AgainForm::Done,
-    };
-    TakenForm { workspace: workspace.to_string(), key1, key2, again }
-}
-
-fn bout_form(setting: Setting, Bout { words, set, right, reversals, names, held_until }: Bout) -> BoutForm {
-    let setting = match setting {
-        Setting::SharedKey => SettingForm::SharedKey,
-        Setting::AuthMode(workspace) => SettingForm::AuthMode(workspace.to_string()),
-        Setting::Datastore(workspace, name) => SettingForm::Datastore(workspace.to_string(), name),
-        Setting::Role(principal, role) => SettingForm::Role(principal.0, role.0),
-    };
-    BoutForm { setting, words, set, right, reversals, names, held_until }
-}
-
-fn decoded(bytes: &[u8], owner: &str, now: Timestamp) -> Result<BTreeMap<StorageAccountId, Noted>, Unusable> {
-    let VersionForm { version } = serde_json::from_slice(bytes).map_err(Unusable::Damaged)?;
-    if version != VERSION {
-        return Err(Unusable::Version(version));
-    }
-    let file: FileForm = serde_json::from_slice(bytes).map_err(Unusable::Damaged)?;
-    if file.owner != owner {
-        return Err(Unusable::Owner(file.owner));
-    }
-    // The server's time is told in whole seconds.
-    if file.at > now.saturating_add(DATE_GRAIN).unwrap_or(now) {
-        return Err(Unusable::Ahead(file.at));
-    }
-    let noted = |(id, form): (String, AccountForm)| Some((StorageAccountId::parse(&id).ok()?, noted(form, file.at)));
-    Ok(file.accounts.into_iter().filter_map(noted).collect())
-}
-
-/// What cannot be made sense of is left out.
-fn noted(AccountForm { shown, keys_taken, bouts }: AccountForm, at: Timestamp) -> Noted {
-    let row = |RowForm { what, first, last, reads, seen }: RowForm| {
-        let shown = match what {
-            ShownForm::Assignment { at, id, made } => {
-                Shown::Assignment { at: StorageAccountId::parse(&at).ok()?, id: ArmId::parse(&id).ok()?, made }
+            let state = self.state();
+            if !self.is_news(&state, &noted, when) {
+                return None;
             }
-            ShownForm::Member { principal, group } => {
-                Shown::Member { principal: PrincipalId(principal), group: PrincipalId(group) }
+        }
+        let lost = self.keep(state_dir, owner, now, &noted);
+        let mut state = self.state();
+        // Where nothing could be kept, nothing is left either.
+        state.left = false;
+        let kept = !matches!(lost, Some(Lost::All(_)));
+        state.written = Some(Written { at: Instant::now(), kept, noted });
+        if lost.is_none() {
+            state.told = None;
+        } else if state.told.is_none_or(|told| told.elapsed() >= self.reminder) {
+            state.told = Some(Instant::now());
+            return lost;
+        }
+        None
+    }
+
+    fn is_news(&self, state: &State, noted: &BTreeMap<StorageAccountId, Noted>, when: When) -> bool {
+        let Some(written) = &state.written else { return state.left || !noted.is_empty() };
+        if !written.kept {
+            return true;
+        }
+        let same = written.noted.len() == noted.len()
+            && written
+                .noted
+                .iter()
+                .zip(noted)
+                .all(|((a, before), (b, after))| a == b && before.differs_in_reads_only(after));
+        let reads_count = when == When::AtTheEnd || written.at.elapsed() >= self.reads_wait;
+        !same || (reads_count && written.noted != *noted)
+    }
+
+    fn keep(
+        &self,
+        state_dir: &StateDir,
+        owner: &str,
+        now: Timestamp,
+        noted: &BTreeMap<StorageAccountId, Noted>,
+    ) -> Option<Lost> {
+        let fitting = self.fitting(owner, now, noted);
+        let kept = fitting.and_then(|(bytes, dropped)| state_dir.keep(FILE, &bytes).map(|()| dropped));
+        match kept {
+            Ok(0) => None,
+            Ok(dropped) => Some(Lost::Oldest(dropped)),
+            Err(error) => {
+                // If this fails too, the next process finds out by itself what of it is too old, but not what was undone.
+                if let Err(error) = state_dir.forget(FILE) {
+                    tracing::debug!(error = %error, "what was remembered before could not be removed");
+                }
+                Some(Lost::All(error))
             }
+        }
+    }
+
+    /// The content, and how many of the rows that were shown longest ago are left out to make it small enough.
+    fn fitting(
+        &self,
+        owner: &str,
+        now: Timestamp,
+        noted: &BTreeMap<StorageAccountId, Noted>,
+    ) -> io::Result<(Vec<u8>, usize)> {
+        let bytes = encoded(noted, owner, now)?;
+        if bytes.len() <= self.most_bytes {
+            return Ok((bytes, 0));
+        }
+        let mut rows: Vec<(Timestamp, &StorageAccountId, &Shown)> = noted
+            .iter()
+            .flat_map(|(key, noted)| noted.shown.iter().map(move |(shown, row)| (row.seen, key, shown)))
+            .collect();
+        rows.sort_unstable();
+        let (all, mut fewer) = (rows.len(), noted.clone());
+        let mut rows = rows.into_iter();
+        while rows.len() > 0 {
+            // An eighth at a time: rows are of different lengths.
+            for (_, key, shown) in rows.by_ref().take(all / 8 + 1) {
+                if let Some(noted) = fewer.get_mut(key) {
+                    noted.shown.remove(shown);
+                }
+            }
+            let bytes = encoded(&fewer, owner, now)?;
+            if bytes.len() <= self.most_bytes {
+                return Ok((bytes, all - rows.len()));
+            }
+        }
+        Err(io::Error::other(format!("it would be larger than {} bytes without any reads too", self.most_bytes)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::fs;
+
+    use keyless_core::desired::Waits;
+    use keyless_core::id::PrincipalId;
+    use keyless_core::observed::WatchCause;
+
+    use super::*;
+    use crate::agreements::{Agreements, Moment};
+    use crate::clock::ServerClock;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const BRIDGED: Duration = Duration::from_secs(600);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    fn account(name: &str) -> StorageAccountId {
+        let group = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg";
+        StorageAccountId::parse(&format!("{group}/providers/Microsoft.Storage/storageAccounts/{name}")).unwrap()
+    }
+
+    /// One account with this many members of a group, all of them seen at each of these seconds.
+    fn members(count: u128, seconds: &[i64]) -> BTreeMap<StorageAccountId, Noted> {
+        let mut agreements = Agreements::default();
+        for second in seconds {
+            for member in 0..count {
+                let (id, group) =
+                    (PrincipalId(uuid::Uuid::from_u128(member)), PrincipalId(uuid::Uuid::from_u128(1 << 90)));
+                // The first are seen longest ago.
+                let moment = Moment::of(at(second + i64::try_from(member).unwrap()), &ServerClock::default());
+                agreements.saw_groups(id, &BTreeSet::from([group]), moment, &Waits::default());
+            }
+        }
+        let noted = Noted { shown: agreements.noted(), ..Noted::default() };
+        BTreeMap::from([(account("stone"), noted)])
+    }
+
+    /// Watched since before the file is written.
+    fn watched(second: i64) -> BTreeMap<StorageAccountId, Noted> {
+        let watch = Some(WatchFrom { at: at(second - 1_000), because: WatchCause::FirstSeenSwitched });
+        BTreeMap::from([(account("stone"), Noted { watch, looked_for_switches: true, ..Noted::default() })])
+    }
+
+    struct Desk {
+        dir: tempfile::TempDir,
+        state_dir: StateDir,
+        notes: Notes,
+    }
+
+    impl Desk {
+        fn new() -> Self {
+            let dir = tempfile::tempdir().unwrap();
+            let state_dir = StateDir::open(dir.path()).unwrap();
+            Self { dir, state_dir, notes: Notes::new(BRIDGED, HOUR) }
+        }
+
+        fn write(&self, noted: BTreeMap<StorageAccountId, Noted>) -> Option<Lost> {
+            self.notes.write(&self.state_dir, "keyless", at(0), When::After(PACE), noted)
+        }
+
+        /// As the next process reads it.
+        fn read(&self) -> BTreeMap<StorageAccountId, Noted> {
+            Notes::new(BRIDGED, HOUR).read(&self.state_dir, "keyless", at(0)).unwrap()
+        }
+
+        fn is_there(&self) -> bool {
+            self.dir.path().join(FILE).exists()
+        }
+
+        /// From now on nothing can be written over the file.
+        fn breaks(&self) {
+            fs::create_dir(self.dir.path().join("notes.json.new")).unwrap();
+        }
+
+        fn is_mended(&self) {
+            fs::remove_dir(self.dir.path().join("notes.json.new")).unwrap();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_is_read() {
+        let desk = Desk::new();
+        assert!(desk.write(BTreeMap::new()).is_none());
+        assert!(!desk.is_there(), "there is nothing to say");
+        let mut noted = members(2, &[0, 400]);
+        noted.get_mut(&account("stone")).unwrap().watch = watched(7)[&account("stone")].watch;
+        assert!(desk.write(noted.clone()).is_none());
+        assert_eq!(desk.read(), noted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_over_does_not_come_back_though_there_is_nothing_else_to_note() {
+        let first = Desk::new();
+        first.write(watched(0));
+        let next = Notes::new(BRIDGED, HOUR);
+        assert_eq!(next.read(&first.state_dir, "keyless", at(0)).unwrap(), watched(0));
+        next.write(&first.state_dir, "keyless", at(1), When::After(PACE), BTreeMap::new());
+        assert_eq!(first.read(), BTreeMap::new());
+        // Nor does what was not understood.
+        fs::write(first.dir.path().join(FILE), "{}").unwrap();
+        let next = Notes::new(BRIDGED, HOUR);
+        assert!(next.read(&first.state_dir, "keyless", at(0)).is_err());
+        next.write(&first.state_dir, "keyless", at(1), When::After(PACE), BTreeMap::new());
+        assert_eq!(first.read(), BTreeMap::new());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_that_cannot_be_replaced_is_removed_and_that_is_told_once_and_as_a_reminder() {
+        let desk = Desk::new();
+        assert!(desk.write(watched(0)).is_none() && desk.is_there());
+        desk.breaks();
+        assert!(matches!(desk.write(watched(1)), Some(Lost::All(_))));
+        assert!(!desk.is_there(), "a later process would believe what is so no more");
+        for second in 2..100 {
+            assert!(desk.write(watched(second)).is_none());
+        }
+        tokio::time::advance(HOUR).await;
+        assert!(matches!(desk.write(watched(100)), Some(Lost::All(_))), "a reminder");
+        desk.is_mended();
+        assert!(desk.write(watched(100)).is_none());
+        assert_eq!(desk.read(), watched(100), "the same content is tried again");
+        desk.breaks();
+        assert!(desk.write(watched(101)).is_some(), "lost again is news");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn of_too_much_what_was_shown_longest_ago_is_left_out_and_that_is_told_once() {
+        let desk = Desk::new();
+        let desk = Desk { notes: Notes { most_bytes: 10_000, ..desk.notes }, ..desk };
+        let lost = desk.write(members(100, &[0])).unwrap();
+        let kept = desk.read().remove(&account("stone")).unwrap();
+        let Lost::Oldest(left_out) = lost else { panic!("{lost}") };
+        assert_eq!(kept.shown.len() + left_out, 100);
+        assert!(kept.shown.len() >= 30, "{}", kept.shown.len());
+        let mut seen: Vec<i64> = kept.shown.values().map(|row| row.seen.as_second() - at(0).as_second()).collect();
+        seen.sort_unstable();
+        assert_eq!(seen, (i64::try_from(left_out).unwrap()..100).collect::<Vec<_>>());
+        assert!(desk.write(members(101, &[0])).is_none());
+        assert!(fs::metadata(desk.dir.path().join(FILE)).unwrap().len() <= 10_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn that_the_same_was_read_again_is_written_seldom_and_at_the_end() {
+        let desk = Desk::new();
+        let modified = |noted: &BTreeMap<StorageAccountId, Noted>| desk.read() == *noted;
+        let (mut read, begun) = (vec![0], Instant::now());
+        desk.write(members(3, &read));
+        let mut written = 0;
+        while begun.elapsed() < HOUR {
+            tokio::time::advance(Duration::from_secs(5)).await;
+            read.push(i64::try_from(begun.elapsed().as_secs()).unwrap());
+            let noted = members(3, &read);
+            desk.write(noted.clone());
+            written += usize::from(modified(&noted));
+        }
+        assert_eq!(written, 12, "every five minutes");
+        let noted = members(3, &[read.clone(), vec![3_604]].concat());
+        desk.write(noted.clone());
+        assert!(!modified(&noted));
+        desk.notes.write(&desk.state_dir, "keyless", at(0), When::AtTheEnd, noted.clone());
+        assert!(modified(&noted));
+        let noted = members(4, &read);
+        desk.write(noted.clone());
+        assert!(modified(&noted), "who is new is news");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_file_of_a_server_whose_clock_is_a_little_ahead_is_used() {
+        let desk = Desk::new();
+        let write = |second| {
+            let notes = Notes::new(BRIDGED, HOUR);
+            notes.write(&desk.state_dir, "keyless", at(second), When::AtTheEnd, watched(-9));
         };
-        Some((shown, Row { agreement: Agreement { first, last, reads }, seen }))
-    };
-    let taken = |TakenForm { workspace, key1, key2, again }: TakenForm| {
-        let again = match again {
-            AgainForm::NotYet => Again::NotYet,
-            AgainForm::Due => Again::Due,
-            AgainForm::Done => Again::Done,
-        };
-        let keys = KeyTimes { key1, key2 };
-        // Where Azure does not tell when keys were made, a rotation since would not show.
-        keys.newest()?;
-        Some((WorkspaceId::parse(&workspace).ok()?, KeysTaken { keys, again }))
-    };
-    let bout = |BoutForm { setting, words, set, right, mut reversals, names, held_until }: BoutForm| {
-        let setting = match setting {
-            SettingForm::SharedKey => Setting::SharedKey,
-            SettingForm::AuthMode(workspace) => Setting::AuthMode(WorkspaceId::parse(&workspace).ok()?),
-            SettingForm::Datastore(workspace, name) => Setting::Datastore(WorkspaceId::parse(&workspace).ok()?, name),
-            SettingForm::Role(principal, role) => Setting::Role(PrincipalId(principal), RoleId(role)),
-        };
-        reversals.retain(|reversal| *reversal <= at);
-        Some((setting, Bout { words, set, right, reversals, names, held_until }))
-    };
-    Noted {
-        shown: shown.into_iter().filter_map(row).collect(),
-        keys_taken: keys_taken.into_iter().filter_map(taken).collect(),
-        bouts: bouts.into_iter().filter_map(bout).collect(),
+        write(5);
+        assert_eq!(desk.read(), watched(-9));
+        write(6);
+        let read = Notes::new(BRIDGED, HOUR).read(&desk.state_dir, "keyless", at(0));
+        assert!(matches!(read, Err(Unusable::Ahead(_))));
     }
 }

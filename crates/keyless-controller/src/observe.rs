@@ -115,6 +115,7 @@ enum Piece {
     KeyUsage(Reading<KeyUsage>),
     KeyDetails(Reading<KeyDetails>),
     KeyCallers(Reading<KeyCallers>),
+    DataProbe(Reading<()>),
     Denials(Reading<KeyDetails>),
     Identity(ManagedIdentityId, Reading<Option<PrincipalId>>),
     Endpoints(Reading<Vec<Endpoint>>),
@@ -148,7 +149,7 @@ impl Observer {
     pub fn looking_every(self, interval: Duration) -> Self {
         Self {
             endpoints: Kept::for_as_long_as(interval / 2),
-            jobs: Kept::for_as_long_as(interval * JOBS_FOR),
+            jobs: Kept::for_as_long_as(interval.saturating_mul(JOBS_FOR)),
             barriers: BarrierReader::new(interval),
             ..self
         }
@@ -167,6 +168,12 @@ impl Observer {
     /// The memory.
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
+    }
+
+    /// Forgets accounts that no document asks about any more; `keys` are all that there are, by a complete look.
+    pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
+        self.memory.keep_only(keys);
+        self.evidence.keep_only(keys);
     }
 
     /// Reads what is asked for, some at a time.
@@ -200,6 +207,7 @@ impl Observer {
             key_usage,
             key_details,
             key_callers,
+            data_probe,
             denials,
             endpoints,
             identities,
@@ -283,6 +291,11 @@ impl Observer {
         }
         if *key_callers {
             last.push(Box::pin(self.key_callers(ask.desired)));
+        }
+        if let Some(endpoint) = data_probe {
+            first.push(Box::pin(async move {
+                Piece::DataProbe(self.reading(self.read.data_probe(key, endpoint).await)) //
+            }));
         }
         if *denials {
             last.push(Box::pin(self.denials(ask.desired)));
@@ -555,6 +568,9 @@ impl Observer {
                 Piece::KeyCallers(reading) => {
                     part.key_callers = reading;
                 }
+                Piece::DataProbe(reading) => {
+                    part.data_probe = reading;
+                }
                 Piece::Denials(reading) => {
                     part.denials = reading;
                 }
@@ -581,6 +597,12 @@ impl Observer {
             }
         }
         part.now = self.clock.last().unwrap_or(Timestamp::MIN);
+        for (id, own) in &part.workspaces {
+            let mode = own.workspace.value().and_then(Option::as_ref).map(|own| &own.auth_mode);
+            if matches!(mode, Some(ObservedAuthMode::AccessKey | ObservedAuthMode::Unset)) {
+                self.memory.saw_on_key(key, id);
+            }
+        }
         part.history = self.memory.saw_account(key, &part.account, self.clock.now());
         if let Some(switched) = already_switched(ask.desired, &part) {
             self.memory.saw_workspaces(key, switched, self.clock.now());

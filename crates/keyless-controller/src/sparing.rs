@@ -252,6 +252,10 @@ impl ReadArm for Sparing {
         self.refusals.ask("callers", logs.arm().folded(), self.read.key_callers(logs, account, from, to)).await
     }
 
+    async fn data_probe(&self, account: &StorageAccountId, endpoint: &str) -> Read<()> {
+        self.refusals.ask("data plane", account.arm().folded(), self.read.data_probe(account, endpoint)).await
+    }
+
     async fn managed_identity(&self, id: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
         self.refusals.ask("managed identity", id.arm().folded(), self.read.managed_identity(id)).await
     }

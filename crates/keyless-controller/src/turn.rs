@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keyless_core::action::Action;
 use keyless_core::desired::{Desired, Fleet};
 use keyless_core::id::StorageAccountId;
 use keyless_core::pass::{Ended, Intent, Job, Requeue};
 use keyless_core::plan::{Limits, Look};
-use tokio::task::{Id, JoinError, JoinSet};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
@@ -25,7 +26,7 @@ use crate::event::{Event, Level, Name};
 use crate::execute::Passed;
 use crate::index::Index;
 use crate::membership;
-use crate::notes::{Noted, Notes, PACE, When};
+use crate::notes::{PACE, When};
 use crate::queue::{Queue, Reason, Start};
 use crate::rest::{Patience, Rest};
 use crate::view::View;
@@ -39,6 +40,11 @@ const BREATH: Duration = Duration::from_millis(100);
 /// A gap in the reads over a restart that is bridged, unless two intervals are longer. Design decision: twice as long as
 /// one process may rest on what it read of a principal's groups.
 const BRIDGED: Duration = membership::KEPT_FOR.saturating_mul(2);
+
+/// How long a gap in the reads over a restart may be.
+pub(crate) fn bridged(interval: Duration) -> Duration {
+    BRIDGED.max(interval.saturating_mul(2))
+}
 
 struct PassEnd {
     key: StorageAccountId,
@@ -74,6 +80,8 @@ pub(crate) struct Loop {
     rests: BTreeMap<StorageAccountId, Rest>,
     /// Whether what the last process left was taken in.
     recalled: bool,
+    /// The last write of the notes, each of which waits for the one before.
+    noting: Option<JoinHandle<()>>,
     /// Whether a pass broke off in a way that leaves its write in the dark.
     broken: bool,
 }
@@ -105,6 +113,7 @@ impl Loop {
             patience,
             rests: BTreeMap::new(),
             recalled: false,
+            noting: None,
             broken: false,
         }
     }
@@ -277,10 +286,14 @@ impl Loop {
             self.queue.drop_key(key);
             self.rests.remove(key);
         }
-        self.shared.who.keep_only(&keys);
-        self.shared.fights.keep_only(&keys);
-        let events = lock(&self.shared.book).keep_only(&keys);
-        self.shared.emit(events);
+        // An account that a partial look does not show may only be out of sight.
+        if complete && view.places_all() {
+            self.shared.observer.keep_only(&keys);
+            self.shared.who.keep_only(&keys);
+            self.shared.fights.keep_only(&keys);
+            let events = lock(&self.shared.book).keep_only(&keys);
+            self.shared.emit(events);
+        }
         let known: BTreeSet<StorageAccountId> = self.queue.keys().cloned().collect();
         for key in &keys {
             if !known.contains(key) {
@@ -324,7 +337,11 @@ impl Loop {
         };
         let stopped = matches!(&passed, Passed::Finished(report) if report.ended == Ended::Stopped);
         self.shared.note(&key, plan, failure.as_deref(), stopped);
-        self.write_notes(When::After(PACE.min(self.options.interval)));
+        // That keys were taken is owed to the workspace, whatever happens next.
+        let took = matches!(&passed, Passed::Finished(report)
+            if report.write.as_ref().is_some_and(|write| matches!(write.action, Action::ResyncWorkspaceKeys { .. })));
+        let pace = if took { Duration::ZERO } else { PACE.min(self.options.interval) };
+        self.write_notes(When::After(pace));
         if !self.queue.knows(&key) {
             // Dropped meanwhile.
             return;
@@ -390,7 +407,7 @@ impl Loop {
         if std::mem::replace(&mut self.recalled, true) {
             return;
         }
-        let noted = match Notes::read(&self.shared.state_dir, &desired.fleet.owner, now) {
+        let noted = match self.shared.notes.read(&self.shared.state_dir, &desired.fleet.owner, now) {
             Ok(noted) => noted,
             Err(error) => {
                 let why = std::error::Error::source(&error).map(|cause| format!(": {cause}")).unwrap_or_default();
@@ -398,27 +415,42 @@ impl Loop {
                 return;
             }
         };
-        let bridged = BRIDGED.max(self.options.interval.saturating_mul(2));
-        for (key, Noted { shown, keys_taken, bouts }) in noted {
-            self.shared.observer.memory().recall(&key, shown, keys_taken, bridged);
-            self.shared.fights.recall(&key, bouts);
+        let bridged = bridged(self.options.interval);
+        for (key, mut noted) in noted {
+            self.shared.fights.recall(&key, std::mem::take(&mut noted.bouts));
+            self.shared.observer.memory().recall(&key, noted, bridged);
         }
     }
 
-    /// Keeps for the next process what only watching tells.
-    fn write_notes(&self, when: When) {
+    /// Keeps for the next process what only watching tells, while the loop goes on; what comes while it is being kept is
+    /// for the next time.
+    fn write_notes(&mut self, when: When) {
         let (Some(now), Some(desired)) = (self.shared.observer.clock().now(), &self.desired) else { return };
         // What the last process left is not to be overwritten unread.
-        if !self.recalled {
+        let under_way = self.noting.as_ref().is_some_and(|noting| !noting.is_finished());
+        if !self.recalled || under_way || !self.shared.notes.is_due(when) {
             return;
         }
-        self.shared.notes.write(&self.shared.state_dir, &desired.fleet.owner, now, when, || {
-            let mut noted = self.shared.observer.memory().noted();
-            for (key, bouts) in self.shared.fights.noted() {
-                noted.entry(key).or_default().bouts = bouts;
+        let mut noted = self.shared.observer.memory().noted(now);
+        for (key, bouts) in self.shared.fights.noted() {
+            noted.entry(key).or_default().bouts = bouts;
+        }
+        let (shared, owner) = (Arc::clone(&self.shared), desired.fleet.owner.clone());
+        self.noting = Some(tokio::task::spawn_blocking(move || {
+            if let Some(lost) = shared.notes.write(&shared.state_dir, &owner, now, when, noted) {
+                let why = std::error::Error::source(&lost).map(|cause| format!(": {cause}")).unwrap_or_default();
+                tracing::warn!(error = %format!("{lost}{why}"), "what is remembered is not kept for the next process");
             }
-            noted
-        });
+        }));
+    }
+
+    /// Waits until what was to be kept is kept.
+    async fn notes_written(&mut self) {
+        if let Some(noting) = self.noting.take()
+            && let Err(error) = noting.await
+        {
+            tracing::warn!(error = %error, "what this process remembers could not be kept; a restart costs waiting");
+        }
     }
 
     fn at_rest(&self) -> bool {
@@ -442,7 +474,9 @@ impl Loop {
         }
         let abandoned = self.running.values().any(Option::is_some);
         self.tasks.abort_all();
+        self.notes_written().await;
         self.write_notes(When::AtTheEnd);
+        self.notes_written().await;
         let booted = self.boot_until().is_none() && !self.boot.needed;
         let settled = !abandoned && booted && !self.broken && self.shared.observer.memory().is_settled();
         if !settled {

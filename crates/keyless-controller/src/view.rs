@@ -32,6 +32,11 @@ impl View {
         Self { desired, index, unplaced, known }
     }
 
+    /// Whether it is known of every declared workspace where it stands.
+    pub(crate) fn places_all(&self) -> bool {
+        self.unplaced.is_empty()
+    }
+
     pub(crate) fn keys(&self) -> BTreeSet<StorageAccountId> {
         self.index.keys(&self.desired)
     }

@@ -190,7 +190,7 @@ impl Who {
         looked
     }
 
-    /// Forgets accounts that no document asks about any more.
+    /// Forgets accounts that no document asks about any more; `keys` are all that there are, by a complete look.
     pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
         self.trails().retain(|key, _| keys.contains(key));
     }

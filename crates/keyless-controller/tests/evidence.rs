@@ -113,6 +113,8 @@ async fn a_process_that_finds_the_key_off_watches_from_then_on_and_says_so() {
     let rig = start(&cloud, &dir);
     rig.converged("1").await;
     assert!(rig.stop().await.settled);
+    // As the first process that ever sees the account.
+    std::fs::remove_file(dir.path().join("notes.json")).unwrap();
     tokio::time::advance(std::time::Duration::from_secs(72 * 3600)).await;
     let rig = start(&cloud, &dir);
     rig.passes(2).await;
@@ -120,6 +122,22 @@ async fn a_process_that_finds_the_key_off_watches_from_then_on_and_says_so() {
     rig.until("it is told", |_| !rig.told(Name::KeyUserDenied).is_empty()).await;
     let told = rig.told(Name::KeyUserDenied);
     assert!(told[0].why.as_ref().unwrap().contains("(key first seen off by this process)"), "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_restart_begins_no_new_watch_of_an_account_that_a_process_watched_before() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let rig = start(&cloud, &dir);
+    rig.converged("1").await;
+    assert!(rig.stop().await.settled);
+    tokio::time::advance(std::time::Duration::from_secs(72 * 3600)).await;
+    let rig = start(&cloud, &dir);
+    rig.passes(2).await;
+    cloud.lock().refused.push((account_id("stone"), cloud.now(), Signed::AccountKey, 3));
+    let asked = reads(&cloud, "service_usage");
+    rig.passes(120).await;
+    assert_eq!(reads(&cloud, "service_usage"), asked, "the watch was over before the restart");
+    assert_eq!(rig.told(Name::KeyUserDenied), []);
 }
 
 #[tokio::test(start_paused = true)]
@@ -201,6 +219,8 @@ async fn a_process_that_finds_a_workspace_switched_watches_from_its_start_on_and
     let rig = start(&cloud, &dir);
     rig.until("switched", |_| cloud.calls().iter().filter(|call| call.ends_with(" identity")).count() == 2).await;
     assert!(rig.stop().await.settled);
+    // As the first process that ever sees the account.
+    std::fs::remove_file(dir.path().join("notes.json")).unwrap();
     tokio::time::advance(std::time::Duration::from_secs(72 * 3600)).await;
     let rig = start(&cloud, &dir);
     rig.passes(2).await;

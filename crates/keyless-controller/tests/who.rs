@@ -365,6 +365,40 @@ async fn a_restart_keeps_the_count() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_restart_that_at_first_cannot_see_where_the_workspace_stands_keeps_the_hold() {
+    for with_document_of_the_account in [false, true] {
+        let files = || match with_document_of_the_account {
+            false => with_fight("1", Duration::from_secs(24 * 3600)),
+            true => with_key(
+                with_fight("1", Duration::from_secs(24 * 3600)),
+                "stone",
+                keyless_core::desired::DesiredSharedKey::Disabled,
+            ),
+        };
+        let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+        let rig = Rig::start(&cloud, dir.path(), files());
+        rig.converged("1").await;
+        fight(&cloud, &rig, "corrector@example.com").await;
+        let writes = cloud.calls().len();
+        assert!(rig.stop().await.settled);
+        cloud.lock().down.extend(["workspaces", "workspace"]);
+        // Neither this process nor the next one may take what it cannot see for gone.
+        for _ in 0..2 {
+            let rig = Rig::start(&cloud, dir.path(), files());
+            rig.until("some looks", |snapshot| snapshot.counters.searches >= 3).await;
+            let _ = rig.stop().await;
+        }
+        let rig = Rig::start(&cloud, dir.path(), files());
+        rig.until("a look", |snapshot| snapshot.counters.searches >= 2).await;
+        cloud.lock().down.clear();
+        rig.passes(30).await;
+        assert_eq!(cloud.calls().len(), writes, "it is held on");
+        assert_eq!(rig.told(Name::FightDetected).len(), 1);
+        assert!(cloud.key_on("stone"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_set_back_while_no_process_runs_is_counted_and_a_lost_file_begins_anew() {
     for lost in [false, true] {
         let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());

@@ -72,6 +72,8 @@ pub struct Fleet {
     pub accept_sas: Vec<SasAcceptance>,
     /// Where the storage resource logs of accounts are that do not say: they name callers, and decide nothing.
     pub log_analytics: Option<LogAnalyticsId>,
+    /// Whether tightening waits for the data plane of accounts that do not say, asked with the own identity.
+    pub data_probe: bool,
 }
 
 /// After how many reversals within which time a setting is left alone, and for how long.
@@ -103,6 +105,7 @@ impl Default for Fleet {
             paused: false,
             accept_sas: Vec::new(),
             log_analytics: None,
+            data_probe: false,
         }
     }
 }
@@ -405,6 +408,8 @@ pub struct DesiredAccount {
     pub accept_one_way: Option<Acceptance>,
     /// Where this account's storage resource logs are; outranks the fleet's.
     pub log_analytics: Option<LogAnalyticsId>,
+    /// Overrides whether tightening waits for this account's data plane.
+    pub data_probe: Option<bool>,
     /// Where the document stands.
     pub location: Location,
 }
@@ -504,6 +509,12 @@ impl KeyDesired {
     pub fn log_analytics(&self) -> Option<&LogAnalyticsId> {
         let own = self.account.as_ref().and_then(|account| account.log_analytics.as_ref());
         own.or(self.fleet.log_analytics.as_ref())
+    }
+
+    /// Whether tightening waits until the data plane of the account has let the own identity in.
+    #[must_use]
+    pub fn data_probe(&self) -> bool {
+        self.account.as_ref().and_then(|account| account.data_probe).unwrap_or(self.fleet.data_probe)
     }
 
     /// What is accepted of this account's SAS traffic, ended or not: for which services (none named: for all), and by whom.

@@ -77,11 +77,13 @@ pub enum Gate {
     NoFight,
     /// No job and no compute instance of the workspace runs.
     Drained,
+    /// The data plane of the account has let the identity of the controller in, where the files ask for that.
+    DataProbed,
 }
 
 impl Gate {
     /// All of them.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::HubThere,
         Self::NeedsCovered,
         Self::NeedsAged,
@@ -113,6 +115,8 @@ impl Gate {
         Self::Booted,
         Self::NotRefused,
         Self::NoFight,
+        Self::Drained,
+        Self::DataProbed,
     ];
 
     /// The name in events and output.
@@ -151,6 +155,7 @@ impl Gate {
             Self::NotRefused => "not_refused",
             Self::NoFight => "no_fight",
             Self::Drained => "drained",
+            Self::DataProbed => "data_probed",
         }
     }
 }
@@ -249,6 +254,8 @@ pub struct ReadSet {
     pub key_details: bool,
     /// Who called with what, by the storage resource logs.
     pub key_callers: bool,
+    /// Whether the data plane lets the own identity in, at this blob endpoint of the account.
+    pub data_probe: Option<String>,
     /// Who was refused what since the account is watched.
     pub denials: bool,
     /// The online endpoints of the workspaces on the account.
@@ -287,6 +294,7 @@ impl ReadSet {
             key_usage,
             key_details,
             key_callers,
+            data_probe,
             denials,
             endpoints,
             identities,
@@ -310,6 +318,7 @@ impl ReadSet {
         self.key_usage |= key_usage;
         self.key_details |= key_details;
         self.key_callers |= key_callers;
+        self.data_probe = data_probe.or(self.data_probe.take());
         self.denials |= denials;
         self.endpoints |= endpoints;
         self.identities.extend(identities);

@@ -1,9 +1,11 @@
 //! A second opinion on every plan, from rules of its own.
 //!
 //! The planner makes a plan; this judges it, and [`crate::pass`] sends no write of a plan that it rejects. It shares no
-//! code with the planner: it reads the same files and the same observation, and knows nothing of how gates are judged or
-//! access is reckoned. Its rules say what must be true of a plan at the least, so that a plan of a planner without
-//! mistakes is never rejected, and a gate that is lost, forced open or judged wrongly is.
+//! judgement with the planner: it reads the same files and the same observation, and knows nothing of how gates are judged
+//! or access is reckoned. Its rules say what must be true of a plan at the least, so that a plan of a planner without
+//! mistakes is never rejected. A gate that is lost is always seen; one that is forced open or judged wrongly, where what it
+//! rests on is simple enough to be looked at twice. Of service grants, incompatibilities, networks, rights, policies, the way
+//! back, the ceiling of grants, keys taken anew and the hub of a project it judges only that the gate is there.
 //!
 //! **Invariant:** nothing here uses `crate::access`, `crate::plan::gates`, `crate::plan::needs` or `crate::plan::steps`.
 
@@ -14,6 +16,7 @@ mod facts;
 mod frame;
 mod grant;
 mod order;
+mod probed;
 mod user;
 
 use std::fmt;
@@ -34,7 +37,7 @@ pub enum Rule {
     Order,
     /// Every step carries the gates of its kind, each once.
     Carried,
-    /// What an open step rests on is so, by what was read.
+    /// What the step to take rests on is so, by what was read.
     Facts,
 }
 
@@ -78,11 +81,13 @@ pub fn lint(desired: &KeyDesired, observed: &Observed, limits: &Limits, plan: &P
     let mut found = Verdict::default();
     frame::judge(desired, observed, plan, &mut found);
     order::judge(plan, &mut found);
+    let next = plan.next();
     for step in &plan.steps {
         found.step = Some(step.action.clone());
         asked::judge(desired, observed, step, &mut found);
         carried::judge(desired, observed, step, &mut found);
-        if step.is_open() {
+        // Only the first open step is ever taken; a doubt about a later one must not hold a repair before it.
+        if next == Some(step) {
             facts::judge(desired, observed, limits, step, &mut found);
         }
     }

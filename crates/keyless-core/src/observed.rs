@@ -95,6 +95,8 @@ pub struct Observed {
     pub key_details: Reading<KeyDetails>,
     /// Who called with what, by the storage resource logs; read where somebody is to be named. Nothing is decided by it.
     pub key_callers: Reading<KeyCallers>,
+    /// That the data plane of the account lets the own identity in; known only where it did. Read where the files ask.
+    pub data_probe: Reading<()>,
     /// Who was refused what since the account is watched.
     pub denials: Reading<KeyDetails>,
     /// The online endpoints of the workspaces on the account, as far as the controller's identity may see them.
@@ -129,6 +131,7 @@ impl Observed {
             key_usage: Reading::NotRead,
             key_details: Reading::NotRead,
             key_callers: Reading::NotRead,
+            data_probe: Reading::NotRead,
             denials: Reading::NotRead,
             endpoints: Reading::NotRead,
             identities: BTreeMap::new(),
@@ -157,6 +160,7 @@ impl Observed {
             key_usage,
             key_details,
             key_callers,
+            data_probe,
             denials,
             endpoints,
             identities,
@@ -201,6 +205,7 @@ impl Observed {
         self.key_usage.absorb(key_usage);
         self.key_details.absorb(key_details);
         self.key_callers.absorb(key_callers);
+        self.data_probe.absorb(data_probe);
         self.denials.absorb(denials);
         self.endpoints.absorb(endpoints);
         for (id, identity) in identities {
@@ -231,6 +236,7 @@ impl Observed {
             key_usage,
             key_details,
             key_callers,
+            data_probe,
             denials,
             endpoints,
             identities,
@@ -290,6 +296,9 @@ impl Observed {
         }
         if *key_callers {
             self.key_callers = Reading::NotRead;
+        }
+        if data_probe.is_some() {
+            self.data_probe = Reading::NotRead;
         }
         if *denials {
             self.denials = Reading::NotRead;

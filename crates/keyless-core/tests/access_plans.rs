@@ -54,7 +54,7 @@ fn the_groups_of_a_principal_are_read_only_where_an_assignment_could_help_it() {
     let reads = |world: &World, desired: &KeyDesired| {
         let mut observed = world.observe(desired);
         observed.groups.clear();
-        let planned = plan::plan(desired, &observed, &Limits::default(), Look::WhatMatters);
+        let planned = planned(desired, &observed, &Limits::default(), Look::WhatMatters);
         let granted = planned.steps.iter().any(|step| matches!(step.action, Action::GrantRole(_)));
         (planned.wants.groups, granted)
     };
@@ -76,7 +76,7 @@ fn groups_that_could_not_be_read_are_not_no_groups() {
     let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
     let mut observed = world.observe(&desired);
     observed.groups.insert(person(1), Reading::unknown("503"));
-    let planned = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    let planned = planned(&desired, &observed, &Limits::default(), Look::Everything);
     assert_eq!(planned.standing(), Standing::Blocked);
     assert!(!planned.steps.iter().any(|step| matches!(step.action, Action::GrantRole(_))));
     assert!(show(&planned).contains("could not be read: groups of"), "{}", show(&planned));
@@ -92,7 +92,7 @@ fn through_a_group_the_age_runs_from_when_it_was_first_seen_and_for_services_it_
         assert_eq!(until, world.members_seen + SignedDuration::from_secs_f64(waits_hours * 3600.0));
         let mut observed = world.observe(&desired);
         observed.history = History::default();
-        let forgotten = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+        let forgotten = planned(&desired, &observed, &Limits::default(), Look::Everything);
         assert!(forgotten.wakes_at().unwrap() > until, "not remembered is first seen now");
     }
 }
@@ -101,14 +101,14 @@ fn through_a_group_the_age_runs_from_when_it_was_first_seen_and_for_services_it_
 fn what_a_switch_rests_on_is_read_again_before_it() {
     let (world, a) = nested();
     let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
-    let planned = look(&world, &desired);
-    let next = planned.next().unwrap();
+    let seen = look(&world, &desired);
+    let next = seen.next().unwrap();
     assert!(matches!(next.action, Action::SetAuthMode { .. }));
     let reads = plan::confirm_reads(next, &desired, &world.observe(&desired));
     assert_eq!(reads.groups, BTreeSet::from([person(1)]));
     let mut observed = world.observe(&desired);
     observed.forget(&reads);
-    let blind = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    let blind = planned(&desired, &observed, &Limits::default(), Look::Everything);
     assert!(blind.next().is_none(), "{}", show(&blind));
 }
 
@@ -161,9 +161,9 @@ fn a_group_that_is_spared_is_asked_for_although_the_grant_is_direct() {
     }];
     let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
     let mut observed = world.observe(&desired);
-    assert!(plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters).next().is_some());
+    assert!(planned(&desired, &observed, &Limits::default(), Look::WhatMatters).next().is_some());
     observed.groups.clear();
-    let planned = plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters);
+    let planned = planned(&desired, &observed, &Limits::default(), Look::WhatMatters);
     assert_eq!(planned.wants.groups, BTreeSet::from([person(1)]));
     assert!(planned.next().is_none());
 }
@@ -234,7 +234,7 @@ fn a_name_that_clashes_gives_way_to_the_second_which_is_taken_back_like_the_firs
     let mut wanted = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
     let first = grants(&world, &wanted).remove(0);
     let limits = Limits { clashing: BTreeSet::from([first.name]), ..Limits::default() };
-    let planned = plan::plan(&wanted, &world.observe(&wanted), &limits, Look::Everything);
+    let planned = planned(&wanted, &world.observe(&wanted), &limits, Look::Everything);
     let Action::GrantRole(second) = &planned.next().unwrap().action else { panic!() };
     assert_ne!(second.name, first.name);
     assert_eq!(Grant { name: first.name, is_renamed: false, ..second.clone() }, first);

@@ -15,7 +15,7 @@ use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::manifest::{self, SourceFile};
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Limits, Look, Plan};
+use keyless_core::plan::{Limits, Look, Plan};
 use proptest::prelude::*;
 use uuid::Uuid;
 use world::*;
@@ -63,7 +63,7 @@ fn planned(adopted: &Adopted, world: &World) -> Plan {
     let key = desired.for_key(&account_id(), |id| world.workspaces.contains_key(id), BTreeSet::new());
     let mut observed = world.observe(&key);
     observed.identities = BTreeMap::from([(identity("train"), Reading::known(Some(person(50)), world.now))]);
-    plan::plan(&key, &observed, &Limits::default(), Look::Everything)
+    world::planned(&key, &observed, &Limits::default(), Look::Everything)
 }
 
 fn identity(name: &str) -> ManagedIdentityId {

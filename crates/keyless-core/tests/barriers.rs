@@ -12,7 +12,7 @@ use keyless_core::desired::*;
 use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Barrier, Finding, Limits, Look, Plan};
+use keyless_core::plan::{Barrier, Finding, Limits, Look, Plan};
 use world::*;
 
 /// Two workspaces in access-key mode, each with a need that is not met yet.
@@ -199,7 +199,7 @@ fn what_may_not_be_read_is_a_warning_and_any_other_failure_bars() {
         spoil(&mut observed.barriers.policies, &cause);
         spoil(&mut observed.barriers.rights, &cause);
         spoil(&mut observed.barriers.assignment_counts, &cause);
-        let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+        let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
         assert_eq!(plan.next().is_none(), bars, "{class:?}");
         let unseen = plan.findings.iter().filter(|finding| matches!(finding, Finding::Unseen { .. })).count();
         // Policies and rights at the account and both workspaces, and the count.
@@ -259,7 +259,7 @@ fn an_account_that_is_not_in_order_is_told_and_one_that_is_gone_names_who_stands
         if !exists {
             *value = None;
         }
-        let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+        let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
         plan.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
     };
     assert!(
@@ -310,7 +310,7 @@ fn a_workspace_that_no_network_rule_lets_in_is_not_switched() {
         let Reading::Known { value: Some(own), .. } = &mut entry.workspace else { panic!("it is known") };
         own.managed_network = true;
     }
-    let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
     assert_eq!(unmet(&plan, "SetAuthMode", Gate::Reachable), None, "a managed network brings its own way in");
 }
 
@@ -345,7 +345,7 @@ fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_
         assignment.principal_type.get_or_insert(PrincipalType::ServicePrincipal);
     }
     let told = |observed: &Observed| -> Vec<PrincipalId> {
-        let plan = plan::plan(&wanted, observed, &Limits::default(), Look::Everything);
+        let plan = planned(&wanted, observed, &Limits::default(), Look::Everything);
         plan.findings
             .iter()
             .filter_map(|finding| match finding {

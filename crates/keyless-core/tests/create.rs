@@ -79,7 +79,7 @@ fn nothing_is_made_that_the_files_do_not_say_how_to_make() {
     let mut observed = world.observe(&desired);
     let missing = ObservedWorkspace { workspace: Reading::known(None, world.now), ..ObservedWorkspace::unread() };
     observed.workspaces.insert(workspace_id("train"), missing);
-    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
     assert!(plan.steps.is_empty(), "{}", show(&plan));
     assert!(plan.findings.contains(&Finding::WorkspaceMissing { workspace: workspace_id("train") }));
 }
@@ -92,7 +92,7 @@ fn only_a_read_that_says_that_there_is_none_makes_one() {
     let steps = |reading: Reading<Option<Workspace>>| {
         let mut observed = world.observe(&desired);
         observed.workspaces.get_mut(&id).unwrap().workspace = reading;
-        let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+        let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
         plan.steps.iter().filter(|step| matches!(step.action, Action::CreateWorkspace { .. })).count()
     };
     assert_eq!(steps(Reading::known(None, world.now)), 1);

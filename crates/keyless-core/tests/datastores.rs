@@ -171,11 +171,11 @@ fn access_to_another_account_is_judged_as_at_home() {
         change(&mut access);
         let mut observed = world.observe(&desired);
         observed.access_at.insert(other.clone(), access);
-        let plan = plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters);
+        let plan = planned(&desired, &observed, &Limits::default(), Look::WhatMatters);
         plan.steps.into_iter().find(|step| step.action.kind() == "SetDatastoreCredential").unwrap()
     };
     // Nothing was read there: it is asked for, and nothing is open.
-    let plan = plan::plan(&desired, &world.observe(&desired), &Limits::default(), Look::Everything);
+    let plan = planned(&desired, &world.observe(&desired), &Limits::default(), Look::Everything);
     assert!(plan.wants.access_at.contains(&other));
     let conversion = plan.steps.iter().find(|step| step.action.kind() == "SetDatastoreCredential").unwrap();
     assert!(!conversion.is_open());
@@ -273,7 +273,7 @@ fn what_could_not_be_read_is_no_missing_datastore() {
     for reading in [Reading::NotRead, Reading::unknown("503")] {
         let mut observed = world.observe(&desired);
         observed.workspaces.get_mut(&id).unwrap().datastores = reading.clone();
-        let plan = plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters);
+        let plan = planned(&desired, &observed, &Limits::default(), Look::WhatMatters);
         assert!(plan.steps.iter().all(|step| step.action.kind() == "SetSharedKeyAccess"), "{}", show(&plan));
         let told = plan
             .findings
@@ -293,7 +293,7 @@ fn what_could_not_be_read_is_no_missing_datastore() {
     quiet.fleet = plain.fleet;
     declare_account(&mut quiet, DesiredSharedKey::Unmanaged);
     let observed = Observed { ..world.observe(&quiet) };
-    let plan = plan::plan(&quiet, &observed, &Limits::default(), Look::WhatMatters);
+    let plan = planned(&quiet, &observed, &Limits::default(), Look::WhatMatters);
     assert!(plan.wants.is_empty());
 }
 

@@ -168,7 +168,7 @@ fn a_switch_that_does_not_wait_is_made_at_once_and_tells_what_it_is_made_under()
 
 /// What a plan of an observation without this workspace's jobs asks to be read of jobs.
 fn wanted_jobs(wanted: &KeyDesired, observed: &Observed, look: Look) -> BTreeSet<WorkspaceId> {
-    plan::plan(wanted, observed, &Limits::default(), look).wants.jobs
+    planned(wanted, observed, &Limits::default(), look).wants.jobs
 }
 
 fn unread(observed: &mut Observed, jobs: &Reading<Vec<ObservedJob>>) {
@@ -229,13 +229,13 @@ fn all_jobs_are_read_last_and_again_before_the_write_and_never_for_a_switch_that
     world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
     world.assign(person(2), BLOB_CONTRIBUTOR, DAY);
     let mut observed = world.observe(&wanted);
-    let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::WhatMatters);
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters);
     let confirmed = |plan: &Plan, wanted: &KeyDesired| {
         plan::confirm_reads(switch_of(plan, "alpha"), wanted, &observed).jobs //
     };
     assert_eq!(confirmed(&plan, &wanted), BTreeSet::from([workspace_id("alpha")]));
     let not_waiting = ignoring(wanted.clone());
-    let plan = plan::plan(&not_waiting, &observed, &Limits::default(), Look::WhatMatters);
+    let plan = planned(&not_waiting, &observed, &Limits::default(), Look::WhatMatters);
     assert_eq!(confirmed(&plan, &not_waiting), BTreeSet::new());
     unread(&mut observed, &Reading::NotRead);
     assert_eq!(wanted_jobs(&wanted, &observed, Look::WhatMatters), both);
@@ -255,10 +255,10 @@ fn jobs_that_cannot_be_read_hold_a_switch_that_waits_and_are_a_warning_for_one_t
     let refused = Reading::Unknown { why: "403".to_owned(), cause };
     let mut observed = world.observe(&wanted);
     unread(&mut observed, &refused);
-    let (why, lift) = unmet(&plan::plan(&wanted, &observed, &Limits::default(), Look::Everything)).unwrap();
+    let (why, lift) = unmet(&planned(&wanted, &observed, &Limits::default(), Look::Everything)).unwrap();
     assert_eq!(why, "jobs could not be read: 403");
     assert_eq!(lift, "grant the controller `…/jobs/read` at alpha; or `drain: ignore` in the document");
-    let plan = plan::plan(&ignoring(wanted), &observed, &Limits::default(), Look::Everything);
+    let plan = planned(&ignoring(wanted), &observed, &Limits::default(), Look::Everything);
     let unseen = |finding: &Finding| matches!(finding, Finding::Unseen { .. });
     let unseen: Vec<String> = plan.findings.iter().filter(|f| unseen(f)).map(ToString::to_string).collect();
     assert_eq!(unseen, ["the jobs of alpha could not be read, and nothing waits for it: 403"]);
@@ -287,7 +287,7 @@ fn a_plan_that_is_made_under_a_running_job_is_rejected_by_rules_of_its_own() {
     world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
     world.assign(person(2), BLOB_CONTRIBUTOR, DAY);
     let quiet = world.observe(&wanted);
-    let plan = plan::plan(&wanted, &quiet, &Limits::default(), Look::Everything);
+    let plan = planned(&wanted, &quiet, &Limits::default(), Look::Everything);
     assert_eq!(lint(&wanted, &quiet, &Limits::default(), &plan), []);
     alpha(&mut world).jobs.push((job("train-a", "Running"), None));
     alpha(&mut world).computes.push(instance("dev", Some("Running")));
@@ -298,7 +298,7 @@ fn a_plan_that_is_made_under_a_running_job_is_rejected_by_rules_of_its_own() {
     let expected = ["job train-a (Command, Running) is at work", "instance dev is at work"];
     assert_eq!(whys(&wanted, &busy, &plan), expected);
     let ignoring = ignoring(wanted.clone());
-    let under = plan::plan(&ignoring, &busy, &Limits::default(), Look::Everything);
+    let under = planned(&ignoring, &busy, &Limits::default(), Look::Everything);
     assert_eq!(whys(&ignoring, &busy, &under), Vec::<String>::new());
     assert_eq!(whys(&wanted, &quiet, &under), ["gate drained is not carried"]);
     let mut unread = quiet;

@@ -41,15 +41,15 @@ fn a_gate_held_by_the_key_names_service_call_and_hours() {
     assert!(text.contains("! file: GetFile with the account key: 7 requests"), "{text}");
     let mut observed = world.observe(&desired);
     observed.key_details = Reading::unknown("503");
-    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
     assert_eq!(plan.standing(), Standing::Waiting, "the names decide nothing");
     assert!(show(&plan).contains("to which services could not be read: 503"), "{}", show(&plan));
     observed.key_details = Reading::NotRead;
-    assert!(plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters).wants.key_details);
+    assert!(planned(&desired, &observed, &Limits::default(), Look::WhatMatters).wants.key_details);
     world.key_user_until = None;
     let mut observed = world.observe(&desired);
     observed.key_details = Reading::NotRead;
-    assert!(!plan::plan(&desired, &observed, &Limits::default(), Look::Everything).wants.key_details, "nobody to name");
+    assert!(!planned(&desired, &observed, &Limits::default(), Look::Everything).wants.key_details, "nobody to name");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_sas_accepted_for_one_service_needs_all_of_it_put_down_to_that_service() {
         if let Reading::Known { value, .. } = &mut observed.key_details {
             spoil(value);
         }
-        plan::plan(&desired, &observed, &Limits::default(), Look::Everything).next().is_some()
+        planned(&desired, &observed, &Limits::default(), Look::Everything).next().is_some()
     };
     assert!(open(|_| {}));
     assert!(!open(|details| details.complete = false));
@@ -131,7 +131,7 @@ fn refused_requests_with_the_key_are_told_and_hold_nothing() {
         account.services.0.insert(StorageService::File, false);
         account.services.0.insert(StorageService::Blob, true);
     }
-    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
     assert_eq!(plan.standing(), Standing::Ready);
     let text = show(&plan);
     assert!(text.contains("9 requests signed with the key were refused"), "{text}");
@@ -150,7 +150,7 @@ fn a_service_that_is_off_never_stands_for_the_whole_account() {
     if let Reading::Known { value: Some(account), .. } = &mut observed.account {
         account.services.0.extend(StorageService::ALL.map(|service| (service, false)));
     }
-    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
     assert!(plan.drift.iter().any(|drift| matches!(drift, plan::Drift::SharedKey { .. })));
 }
 
@@ -192,8 +192,7 @@ fn whoever_is_refused_after_the_key_went_off_is_told_with_what_is_likely_behind_
     // Not read, it is asked for; after the watch, no more.
     let mut observed = world.observe(&desired);
     observed.denials = Reading::NotRead;
-    let wants =
-        |observed: &Observed| plan::plan(&desired, observed, &Limits::default(), Look::WhatMatters).wants.denials;
+    let wants = |observed: &Observed| planned(&desired, observed, &Limits::default(), Look::WhatMatters).wants.denials;
     assert!(wants(&observed));
     observed.now = at + SignedDuration::from_secs(DAY);
     assert!(!wants(&observed));
@@ -224,7 +223,7 @@ fn whoever_holds_the_key_on_is_named_by_the_resource_logs() {
     let mut observed = world.observe(&desired);
     observed.key_callers = Reading::NotRead;
     let wants = |desired: &KeyDesired, observed: &Observed| {
-        plan::plan(desired, observed, &Limits::default(), Look::Everything).wants.key_callers
+        planned(desired, observed, &Limits::default(), Look::Everything).wants.key_callers
     };
     assert!(wants(&desired, &observed));
     let mut elsewhere = desired.clone();
@@ -278,7 +277,7 @@ fn logs_that_cannot_be_read_or_tell_nothing_are_told_and_hold_nothing() {
     assert!(show(&plan).contains(silent), "{}", show(&plan));
     let mut observed = world.observe(&desired);
     observed.key_callers = Reading::unknown("the answer is partial");
-    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+    let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
     assert_eq!(plan.standing(), Standing::Waiting, "they decide nothing");
     let unseen = "who uses the key, by the storage resource logs could not be read, and nothing waits for it";
     assert!(show(&plan).contains(unseen), "{}", show(&plan));
@@ -321,7 +320,7 @@ fn whoever_is_refused_is_named_by_the_rows_of_that_hour() {
     assert_eq!(denied, Some(vec![named]), "{}", show(&plan));
     let mut observed = world.observe(&desired);
     observed.key_callers = Reading::NotRead;
-    assert!(plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters).wants.key_callers);
+    assert!(planned(&desired, &observed, &Limits::default(), Look::WhatMatters).wants.key_callers);
 }
 
 #[test]
@@ -354,10 +353,10 @@ fn a_key_that_somebody_turned_on_again_is_told_with_what_was_refused_and_which_r
     // Unknown is said to be so, whatever else is known, and asked for where it was not read.
     let mut observed = world.observe(&desired);
     observed.denials = Reading::unknown("503");
-    let told = cause(&plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters)).unwrap();
+    let told = cause(&planned(&desired, &observed, &Limits::default(), Look::WhatMatters)).unwrap();
     assert!(told.ends_with("; what was refused could not be read: 503"), "{told}");
     observed.denials = Reading::NotRead;
-    let asking = plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters);
+    let asking = planned(&desired, &observed, &Limits::default(), Look::WhatMatters);
     assert_eq!((cause(&asking), asking.wants.denials), (None, true));
     // With every role there and nothing refused, nobody knows.
     let need = need(object(1), catalog::FILE_READER);

@@ -31,7 +31,7 @@ impl Scene {
     }
 
     fn plan(&self, observed: &Observed) -> Plan {
-        plan::plan(&self.desired, observed, &self.limits, Look::Everything)
+        planned(&self.desired, observed, &self.limits, Look::Everything)
     }
 
     fn judge(&self, observed: &Observed, plan: &Plan) -> Vec<Violation> {
@@ -104,6 +104,9 @@ fn forced(scene: &Scene, observed: &Observed, kind: &str, gate: Gate) -> Vec<Vio
     for check in &mut step.gates {
         check.state = GateState::Open;
     }
+    // Only the step to take is judged by its facts.
+    let step = step.clone();
+    plan.steps = vec![step];
     scene.judge(observed, &plan)
 }
 
@@ -116,7 +119,7 @@ fn what_the_planner_makes_is_let_pass_on_the_whole_way() {
     let Scene { world, desired, limits } = &mut scene;
     converge(world, desired, |before, _| {
         let observed = before.observe(desired);
-        let plan = plan::plan(desired, &observed, limits, Look::Everything);
+        let plan = planned(desired, &observed, limits, Look::Everything);
         assert_eq!(lint(desired, &observed, limits, &plan), []);
         seen += 1;
     });
@@ -427,4 +430,97 @@ fn the_key_is_idle_for_just_as_long_as_the_files_ask() {
     scene.desired.fleet.waits.key_idle = idle + Duration::from_secs(1);
     let found = scene.judge(&observed, &plan);
     assert!(found.iter().any(|one| one.rule == Rule::Facts), "{found:?}");
+}
+
+/// In words, and as a change of the scene.
+type Reason = (&'static str, fn(&mut Scene, &WorkspaceId));
+
+/// What the planner lets pass for good reasons, and a second judge with coarser eyes might not.
+#[test]
+fn what_is_open_for_a_good_reason_is_let_pass() {
+    const CONDITION: &str = "@Resource[x] StringEquals 'y'";
+    let reasons: [Reason; 3] = [
+        ("blanks around the condition that the files ask for", |scene, id| {
+            let grant = scene.world.assignments.iter_mut().find(|grant| grant.principal == person(1)).unwrap();
+            grant.condition = Some(format!("{CONDITION}\n"));
+            let needs = &mut scene.desired.workspaces.get_mut(id).unwrap().needs;
+            needs.iter_mut().for_each(|need| need.condition = Some(CONDITION.to_owned()));
+        }),
+        ("a grant far above, for which the files wait less than for others", |scene, _| {
+            scene.world.assignments.retain(|grant| grant.principal != person(1));
+            let above = ArmId::parse("/providers/Microsoft.Management/managementGroups/all").unwrap();
+            scene.world.assign_at(above, person(1), BLOB_CONTRIBUTOR, DAY);
+            scene.desired.fleet.waits.role_propagation = Duration::from_secs(2 * 24 * 3600);
+            scene.desired.fleet.waits.group_propagation = Duration::from_secs(3600);
+        }),
+        ("a denial that spares a group of the user's", |scene, _| {
+            let group = person(6);
+            scene.world.members.entry(group).or_default().insert(person(1));
+            scene.world.assign(group, BLOB_READER, 10 * DAY);
+            let permission = Permission { data_actions: vec!["*/read".to_owned()], ..Permission::default() };
+            scene.world.denies.push(DenyAssignment {
+                name: "no reading".to_owned(),
+                scope: account_id().arm().clone(),
+                permissions: vec![permission],
+                exact_scope_only: false,
+                principals: vec![DeniedPrincipal::One(person(1))],
+                excluded: std::collections::BTreeSet::from([group]),
+                conditional: false,
+            });
+        }),
+    ];
+    for (reason, change) in reasons {
+        let (mut scene, id) = ready();
+        change(&mut scene, &id);
+        let observed = scene.observe();
+        let plan = scene.plan(&observed);
+        let switch = plan.steps.iter().find(|step| is_of("SetAuthMode", &step.action)).unwrap();
+        assert!(switch.is_open(), "{reason}: {}", show(&plan));
+        assert_eq!(scene.judge(&observed, &plan), [], "{reason}");
+    }
+}
+
+/// Somebody whose membership ended meanwhile is locked out for good where the last secret went.
+#[test]
+fn groups_are_read_again_before_every_write_that_rests_on_them() {
+    let (mut scene, _) = stores();
+    let group = person(6);
+    scene.world.assignments.retain(|grant| grant.principal != person(1));
+    scene.world.members.entry(group).or_default().insert(person(1));
+    scene.world.assign(group, BLOB_READER, 10 * DAY);
+    let observed = scene.observe();
+    let plan = scene.plan(&observed);
+    let step = plan.steps.iter().find(|step| is_of("SetDatastoreCredential", &step.action)).unwrap();
+    assert!(step.is_open(), "{}", show(&plan));
+    let reads = plan::confirm_reads(step, &scene.desired, &observed);
+    assert!(reads.groups.contains(&person(1)));
+    let mut blind = observed.clone();
+    blind.forget(&reads);
+    assert!(
+        scene.plan(&blind).steps.iter().all(|step| !is_of("SetDatastoreCredential", &step.action) || !step.is_open())
+    );
+}
+
+#[test]
+fn the_last_secret_goes_only_when_its_readers_are_seen_to_have_access() {
+    let (mut scene, _) = stores();
+    scene.world.assignments.retain(|grant| grant.principal != person(1));
+    let observed = scene.observe();
+    let mut plan = scene.plan(&observed);
+    plan.steps.retain(|step| is_of("SetDatastoreCredential", &step.action));
+    plan.steps[0].gates.iter_mut().for_each(|check| check.state = GateState::Open);
+    assert!(scene.judge(&observed, &plan).iter().any(|one| one.rule == Rule::Facts));
+}
+
+#[test]
+fn a_doubt_about_a_later_step_does_not_hold_the_one_before_it() {
+    let (mut scene, _) = ready();
+    scene.world.assignments.retain(|grant| grant.principal != person(1));
+    let observed = scene.observe();
+    let mut plan = scene.plan(&observed);
+    assert!(plan.steps[0].is_open() && is_of("GrantRole", &plan.steps[0].action));
+    plan.steps[1].gates.iter_mut().for_each(|check| check.state = GateState::Open);
+    assert_eq!(scene.judge(&observed, &plan), []);
+    plan.steps.remove(0);
+    assert!(!scene.judge(&observed, &plan).is_empty(), "it is next now");
 }

@@ -42,7 +42,7 @@ spec:
   acceptSas: {reason: partner uploads, owner: ada, until: 2027-01-31T00:00:00Z}
   acceptUnknownKeyUse: {reason: no metrics here, owner: ada, until: 2027-01-31T00:00:00Z}
   acceptOneWay: {reason: agreed, owner: ada, until: 2027-01-31T00:00:00Z}
-  evidence: {logAnalytics: {workspace: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs-fraud}}
+  evidence: {logAnalytics: {workspace: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs-fraud}, dataProbe: false}
 ---
 apiVersion: keyless.dev/v1
 kind: AccessProfile
@@ -73,7 +73,7 @@ spec:
     - {days: [Mon, Tue], from: "09:00", to: "17:00"}
     - {from: "00:00", to: "24:00"}
   guard: {paused: true, fight: {reversals: 5, within: 2h}}
-  evidence: {logAnalytics: {workspace: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs}}
+  evidence: {logAnalytics: {workspace: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs}, dataProbe: true}
 "#;
 
 fn accept(files: &[SourceFile]) -> Accepted {
@@ -176,6 +176,9 @@ fn an_account_keeps_all_it_says_and_takes_its_own_name() {
         log_analytics: Some(
             /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs-fraud,
         ),
+        data_probe: Some(
+            false,
+        ),
         location: Location {
             path: "all.yaml",
             line: 25,
@@ -251,6 +254,7 @@ fn the_fleet_keeps_all_it_says() {
         log_analytics: Some(
             /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ops/providers/Microsoft.OperationalInsights/workspaces/logs,
         ),
+        data_probe: true,
     }
     "#);
 }

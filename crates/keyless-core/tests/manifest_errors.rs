@@ -76,7 +76,7 @@ fn every_error_of_every_file_is_named_in_one_run() {
     logs-of-no-workspace.yaml:8:28: missing field `workspace` in `spec.evidence.logAnalytics`
     logs-of-no-workspace.yaml:8:29: unknown field `workspaceId` in `spec.evidence.logAnalytics` (hint: it is called `workspace` here, and takes the ARM id)
     logs-of-no-workspace.yaml:18:18: `spec.evidence.logAnalytics.workspace` is wrong: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.MachineLearningServices/...` is not the id of a Log Analytics workspace (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME`)
-    logs-of-no-workspace.yaml:19:5: unknown field `metrics` in `spec.evidence` (hint: known here: logAnalytics)
+    logs-of-no-workspace.yaml:19:5: unknown field `metrics` in `spec.evidence` (hint: known here: logAnalytics, dataProbe)
     merge-conflict.yaml:1:1: this line marks an unresolved merge conflict
     missing-field.yaml:4:11: missing field `name` in `metadata`
     missing-field.yaml:6:3: missing field `resourceId` in `spec`
@@ -87,6 +87,9 @@ fn every_error_of_every_file_is_named_in_one_run() {
     not-offered-yet.json:1:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     not-offered-yet.json:4:36: unknown field `rollout` in `spec` (hint: `rollout` is not offered yet)
     nothing-asked.yaml:9:7: `spec.access[0]` asks for nothing: it has neither `level` nor `scenarios` (hint: add `level: readWrite`, `level: readOnly` or a list of `scenarios`)
+    probe-of-no-account.yaml:8:25: `spec.evidence.dataProbe` must be `true` or `false`; found `once`
+    probe-of-no-account.yaml:8:31: unknown field `probe` in `spec.evidence` (hint: it is called `dataProbe` here: true or false)
+    probe-of-no-account.yaml:16:3: unknown field `evidence` in `spec` (hint: `evidence` belongs on a StorageAccount document or in the Fleet)
     sas-selector.yaml:2:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     sas-selector.yaml:5:23: `spec.defaults.keyIdle` is 93 days, but Azure keeps metrics for 93 (hint: at most `92d`, for the newest metrics are not complete)
     sas-selector.yaml:7:18: `/providers/Microsoft.Management/managementGroups/all` holds no account: it is not in a subscription (hint: as in `/subscriptions/GUID`, with a resource group or account below it if need be)

@@ -240,6 +240,7 @@ fn the_files_with_errors_that_a_schema_can_see_are_refused_by_it() {
         "wrong-kind.yaml",
         "not-offered-yet.json",
         "logs-of-no-workspace.yaml",
+        "probe-of-no-account.yaml",
         "too-few-reversals.json",
         "too-many-reads.yaml",
     ];

@@ -285,6 +285,7 @@ prop_compose! {
         tells_key_times in proptest::bool::weighted(0.8),
         newcomer in proptest::bool::weighted(0.2),
         logged in proptest::option::weighted(0.3, (0_usize..4, proptest::bool::ANY, proptest::bool::ANY, proptest::bool::ANY)),
+        probed in proptest::option::weighted(0.3, (proptest::option::weighted(0.8, 0_i64..3 * DAY), 0_u8..4)),
         watched in (proptest::option::of(0_i64..3_000), 1_u32..=10, proptest::option::of((0_usize..8, 0_i64..3_000))),
     ) -> Case {
         let mut world = World::new();
@@ -477,6 +478,14 @@ prop_compose! {
             barred |= word == DesiredSharedKey::Disabled && back;
         }
         // Going back from a key that is off needs a word of its own.
+        if let Some((from, place)) = probed {
+            world.data_plane_from = from.map(|after| world.now + SignedDuration::from_secs(after));
+            wanted.fleet.data_probe = place != 1;
+            if let Some(account) = &mut wanted.account {
+                account.data_probe = [None, Some(true), Some(false), None][usize::from(place)];
+            }
+            barred |= wanted.data_probe() && from.is_none();
+        }
         let back = declared_ones.iter().any(|(id, mode, ..)| {
             *mode == AuthMode::AccessKey && world.workspaces[id].mode == ObservedAuthMode::Identity
         });
@@ -510,6 +519,14 @@ fn check(case: &Case, before: &World, action: &Action) {
     }
     let enforced = |id: &WorkspaceId| case.desired.workspaces[id].enforcement == Enforcement::Enforce;
     assert_eq!(before.against(action), Vec::<&str>::new(), "{action} against what stands in its way");
+    let tightens = match action {
+        Action::SetAuthMode { mode, .. } => *mode == AuthMode::Identity && before.key.is_on(),
+        Action::SetSharedKeyAccess { allowed, .. } => !allowed,
+        _ => false,
+    };
+    let own = case.desired.account.as_ref().and_then(|account| account.data_probe);
+    let probed = own.unwrap_or(case.desired.fleet.data_probe);
+    assert!(!tightens || !probed || before.lets_keyless_in(), "{action} before the data plane lets keyless in");
     let bars = &before.barriers;
     let acceptance = case.desired.account.as_ref().and_then(|account| account.accept_one_way.as_ref());
     let accepted = acceptance.is_some_and(|acceptance| before.now < acceptance.until);
@@ -711,7 +728,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..23, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..24, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -726,7 +743,7 @@ proptest! {
         let mut less = full.clone();
         hide(&mut less, hidden, unread);
         let open = |observed: &Observed| -> BTreeSet<Action> {
-            plan::plan(&case.desired, observed, &case.world.fences.limits, Look::Everything)
+            planned(&case.desired, observed, &case.world.fences.limits, Look::Everything)
                 .steps.into_iter().filter(keyless_core::plan::Step::is_open).map(|step| step.action).collect()
         };
         let (more, fewer) = (open(&full), open(&less));
@@ -739,7 +756,7 @@ proptest! {
         desired.fleet.log_analytics = Some(logs());
         let mut observed = case.world.observe(&desired);
         let stands = |observed: &Observed| {
-            let plan = plan::plan(&desired, observed, &case.world.fences.limits, Look::Everything);
+            let plan = planned(&desired, observed, &case.world.fences.limits, Look::Everything);
             let open = |step: plan::Step| (step.action, step.gates.into_iter().map(|check| (check.gate, check.state.is_open())).collect::<Vec<_>>());
             (plan.standing(), plan.drift.clone(), plan.steps.into_iter().map(open).collect::<Vec<_>>())
         };
@@ -766,7 +783,7 @@ proptest! {
             _ => take(&mut less.barriers.assignment_counts, refused),
         }
         let steps = |observed: &Observed| {
-            plan::plan(&case.desired, observed, &case.world.fences.limits, Look::Everything).steps
+            planned(&case.desired, observed, &case.world.fences.limits, Look::Everything).steps
         };
         let open: BTreeSet<Action> = steps(&less).into_iter().filter(plan::Step::is_open).map(|step| step.action).collect();
         let by_azure = [Gate::PolicyAllows, Gate::Permitted, Gate::WayBack, Gate::BelowCeiling];
@@ -781,7 +798,7 @@ proptest! {
         let aged = |now: Timestamp| -> BTreeSet<Action> {
             let mut observed = case.world.observe(&case.desired);
             observed.now = now;
-            let plan = plan::plan(&case.desired, &observed, &case.world.fences.limits, Look::Everything);
+            let plan = planned(&case.desired, &observed, &case.world.fences.limits, Look::Everything);
             plan.steps.into_iter()
                 .filter(|step| step.gates.iter().any(|check| check.gate == Gate::NeedsAged && check.state.is_open()))
                 .map(|step| step.action).collect()
@@ -818,7 +835,8 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         18 => observed.barriers.assignment_counts.values_mut().for_each(|reading| spoil(reading, unread)),
         19 => observed.history.agreements.clear(),
         20 => observed.workspaces.values_mut().for_each(|entry| spoil(&mut entry.jobs, unread)),
-        21 => observed.workspaces.values_mut().for_each(|entry| spoil(&mut entry.glimpse, unread)),
+        21 => spoil(&mut observed.data_probe, unread),
+        22 => observed.workspaces.values_mut().for_each(|entry| spoil(&mut entry.glimpse, unread)),
         _ => spoil(&mut observed.locks, unread),
     }
 }

@@ -349,7 +349,7 @@ fn what_could_not_be_read_holds_the_switch_shut() {
     for (n, spoil) in spoil.into_iter().enumerate() {
         let mut observed = world.observe(&desired);
         spoil(&mut observed, &a);
-        let plan = plan::plan(&desired, &observed, &Limits::default(), Look::Everything);
+        let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
         assert!(plan.next().is_none(), "case {n}: {}", show(&plan));
         assert_eq!(plan.standing(), Standing::Blocked, "case {n}");
     }
@@ -415,7 +415,7 @@ fn incomplete_or_lifeless_key_evidence_is_unknown_and_needs_a_word_in_the_file()
     for (n, spoil) in spoil.into_iter().enumerate() {
         let mut observed = world.observe(&desired);
         spoil(&mut observed);
-        let judge = |desired: &KeyDesired| plan::plan(desired, &observed, &Limits::default(), Look::Everything);
+        let judge = |desired: &KeyDesired| planned(desired, &observed, &Limits::default(), Look::Everything);
         assert!(judge(&desired).next().is_none(), "case {n}: {}", show(&judge(&desired)));
         let until = world.now + SignedDuration::from_secs(1);
         let mut accepted = desired.clone();
@@ -478,7 +478,7 @@ fn a_stored_key_in_a_workspace_on_another_account_holds_the_key_on() {
     let mut world = World::new();
     let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
     let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
-    let judge = |observed: &Observed| plan::plan(&desired, observed, &Limits::default(), Look::WhatMatters);
+    let judge = |observed: &Observed| planned(&desired, observed, &Limits::default(), Look::WhatMatters);
     let here = |credentials| stored("raw", credentials);
     world.elsewhere = vec![here(DatastoreCredentials::None)];
     assert!(look(&world, &desired).next().is_some());
@@ -597,12 +597,12 @@ fn boot_settle_and_refusal_hold_the_write() {
         Limits { unsettled_until: Some(until), ..Limits::default() },
         Limits { refused: [(first, refusal)].into(), ..Limits::default() },
     ] {
-        let plan = plan::plan(&desired, &observed, &limits, Look::WhatMatters);
+        let plan = planned(&desired, &observed, &limits, Look::WhatMatters);
         assert!(plan.next().is_none());
         assert_eq!(plan.wakes_at(), Some(until));
         let mut later = observed.clone();
         later.now = until;
-        assert!(plan::plan(&desired, &later, &limits, Look::WhatMatters).next().is_some());
+        assert!(planned(&desired, &later, &limits, Look::WhatMatters).next().is_some());
     }
 }
 
@@ -615,7 +615,7 @@ fn a_missing_workspace_is_named_and_never_created() {
     let mut entry = ObservedWorkspace::unread();
     entry.workspace = Reading::known(None, world.now);
     observed.workspaces.insert(a.clone(), entry);
-    let plan = plan::plan(&desired, &observed, &Limits::default(), Look::WhatMatters);
+    let plan = planned(&desired, &observed, &Limits::default(), Look::WhatMatters);
     assert!(plan.findings.contains(&Finding::WorkspaceMissing { workspace: a }));
     assert!(!plan.steps.iter().any(|step| step.action.kind() != "SetSharedKeyAccess"), "{}", show(&plan));
 }
@@ -627,7 +627,7 @@ fn gates_are_read_only_as_far_as_they_matter() {
     let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
     let mut observed = world.observe(&desired);
     observed.key_usage = Reading::NotRead;
-    let at = |look| plan::plan(&desired, &observed, &Limits::default(), look).wants;
+    let at = |look| planned(&desired, &observed, &Limits::default(), look).wants;
     assert!(at(Look::WhatMatters).is_empty(), "the switch comes first");
     assert!(at(Look::Everything).key_usage);
 }
@@ -650,7 +650,7 @@ fn what_is_fought_over_is_held_in_both_directions_and_nothing_else_is() {
         theirs: Some("dana@example.com".to_owned()),
     };
     let held = |limits: &Limits, observed: &Observed, desired: &KeyDesired| -> Vec<String> {
-        let plan = plan::plan(desired, observed, limits, Look::Everything);
+        let plan = planned(desired, observed, limits, Look::Everything);
         let shut =
             |step: &&plan::Step| step.gates.iter().any(|check| check.gate == Gate::NoFight && !check.state.is_open());
         plan.steps.iter().filter(shut).map(|step| step.action.to_string()).collect()
@@ -661,7 +661,7 @@ fn what_is_fought_over_is_held_in_both_directions_and_nothing_else_is() {
         let setting = step.action.setting().unwrap();
         let limits = Limits { fights: [(setting, fight.clone())].into(), ..Limits::default() };
         assert_eq!(held(&limits, &observed, &forward), [step.action.to_string()]);
-        let plan = plan::plan(&forward, &observed, &limits, Look::WhatMatters);
+        let plan = planned(&forward, &observed, &limits, Look::WhatMatters);
         let told: Vec<String> = plan.findings.iter().map(ToString::to_string).collect();
         assert!(told.iter().any(|told| told.contains("dana@example.com") && told.contains("owner ml")), "{told:?}");
         let mut later = observed.clone();
@@ -738,7 +738,7 @@ fn a_warning_holds_nothing_and_a_region_that_is_not_told_is_no_other() {
     let id = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.ManagedIdentity/\
               userAssignedIdentities/own";
     own.primary_identity = Some(id.parse().unwrap());
-    let plan = plan::plan(&wanted, &observed, &Limits::default(), Look::Everything);
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
     let compatible = plan.steps.iter().flat_map(|step| &step.gates).find(|check| check.gate == Gate::Compatible);
     assert!(compatible.unwrap().state.is_open(), "{}", show(&plan));
     assert!(show(&plan).contains("! fraud-hub: hubUserAssignedIdentity: "), "{}", show(&plan));

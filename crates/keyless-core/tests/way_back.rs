@@ -180,7 +180,7 @@ fn a_workspace_that_takes_no_keys_on_identity_has_them_in_the_end() {
 
 #[test]
 fn a_refusal_to_take_keys_holds_that_workspace_and_nothing_else_until_it_is_accepted() {
-    use keyless_core::plan::{self, Limits, Look, Refusal};
+    use keyless_core::plan::{Limits, Look, Refusal};
     let (mut world, a) = off_keys();
     let b = world.workspace("churn", ObservedAuthMode::Identity);
     world.workspaces.get_mut(&b).unwrap().created_at = Some(world.now);
@@ -196,7 +196,7 @@ fn a_refusal_to_take_keys_holds_that_workspace_and_nothing_else_until_it_is_acce
     };
     let resync = Action::ResyncWorkspaceKeys { workspace: a.clone() };
     let limits = Limits { refused: [(resync, refused)].into(), ..Limits::default() };
-    let plan = plan::plan(&back, &world.observe(&back), &limits, Look::Everything);
+    let plan = planned(&back, &world.observe(&back), &limits, Look::Everything);
     let other = Action::SetAuthMode { workspace: b.clone(), mode: AuthMode::AccessKey };
     assert_eq!(plan.next().unwrap().action, other);
     let held = plan.steps.iter().find(|step| step.workspaces.contains(&a) && step.action.kind() == "SetAuthMode");

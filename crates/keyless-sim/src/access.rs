@@ -138,6 +138,19 @@ impl Azure {
     /// Whether a principal's bearer token is good for a data action on the account at this instant.
     /// A grant below the account never counts.
     pub(crate) fn data_allowed(&self, principal: &str, action: &str, account: &str, grants: Grants) -> bool {
+        self.token_allowed(principal, Plane::Data, action, account, grants)
+    }
+
+    /// Whether it is good for an action of the control plane that the data plane looks at, which takes its time as data
+    /// actions do.
+    /// Source: <https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory>, the permissions for
+    /// Blob service operations.
+    pub(crate) fn data_plane_allows(&self, principal: &str, action: &str, account: &str) -> bool {
+        let owner = self.is_implicit_owner(principal) && !self.denied(principal, Plane::Control, action, account);
+        owner || self.token_allowed(principal, Plane::Control, action, account, Grants::Unconditional)
+    }
+
+    fn token_allowed(&self, principal: &str, plane: Plane, action: &str, account: &str, grants: Grants) -> bool {
         let now = self.now;
         let principal = principal.to_ascii_lowercase();
         let principals = self.world.with_groups(&principal);
@@ -160,8 +173,8 @@ impl Azure {
             .filter(|(_, assignment)| {
                 grants == Grants::All || json::at(assignment, &["properties", "condition"]).is_none_or(|c| c == "")
             })
-            .any(|(_, assignment)| self.role_allows(assignment, Plane::Data, action))
-            && !self.denied(&principal, Plane::Data, action, account)
+            .any(|(_, assignment)| self.role_allows(assignment, plane, action))
+            && !self.denied(&principal, plane, action, account)
     }
 
     /// When an assignment begins to count for a member reached in this way.

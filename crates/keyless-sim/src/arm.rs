@@ -55,6 +55,9 @@ impl Azure {
         self.advance(now);
         let call = Call::new(origin, request);
         let mut note = Note { at: self.now, ..Note::default() };
+        if let Some(account) = crate::blob::account_asked(&call) {
+            return self.ask_blobs(&call, &account, note);
+        }
         let lower: Vec<String> = call.segments.iter().map(|segment| segment.to_ascii_lowercase()).collect();
         let lower: Vec<&str> = lower.iter().map(String::as_str).collect();
         let plain = match (call.method.as_str(), lower.as_slice()) {

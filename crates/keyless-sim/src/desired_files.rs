@@ -224,6 +224,9 @@ fn settings(dir: &Path, options: &WriteOptions) -> io::Result<String> {
         ("authority", Yaml::text(&options.authority)),
         ("scope", Yaml::text(&options.scope)),
     ];
+    // It stands in for storage accounts too, as far as `blob` goes.
+    cloud.push(("storageSuffix", Yaml::text("core.windows.net")));
+    cloud.push(("storageAddress", Yaml::text(&options.resource_manager)));
     if let Some(ca_file) = &options.ca_file {
         cloud.push(("caFile", Yaml::text(path_from(dir, ca_file)?)));
     }

@@ -12,6 +12,7 @@ mod arm;
 mod arm_id;
 mod assignment;
 mod azure;
+mod blob;
 mod callers;
 mod clock;
 mod control;

@@ -193,6 +193,13 @@ impl Simulator {
         azure.issue(object_id)
     }
 
+    /// A token of a principal for the data of storage accounts.
+    pub fn data_token(&self, object_id: &str) -> Secret {
+        let mut azure = self.azure();
+        azure.advance(self.clock.now());
+        azure.issue_for_data(object_id)
+    }
+
     /// The secret of the ready line's application.
     pub fn client_secret(&self) -> Secret {
         self.azure().identities.client_secret.clone()

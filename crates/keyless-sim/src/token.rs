@@ -29,6 +29,9 @@ pub const SERVICE_OBJECT_ID: &str = "0b1ec7a0-1f2e-4d3c-9b8a-7f6e5d4c3b03";
 /// The tenant that the ready line names; any other is as good.
 pub const TENANT_ID: &str = "7e2a47a0-3b8f-4f0e-9d61-5a4c3b2d1e00";
 
+/// Whom tokens for data are for. Source: the resource id in the bearer challenge of storage.
+const STORAGE: &str = "https://storage.azure.com";
+
 const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 /// Text that is not printed by `Debug`; serialized it is itself, for the ready line.
@@ -119,6 +122,12 @@ impl Identities {
     }
 }
 
+/// Whom the token of a request is for.
+fn audience(call: &Call) -> Option<String> {
+    let claims = payload(call.header("authorization")?.split_once(' ')?.1.trim())?;
+    read::text(&claims, &["aud"]).map(|audience| audience.trim_end_matches('/').to_ascii_lowercase())
+}
+
 fn payload(token: &str) -> Option<Value> {
     let mut parts = token.split('.');
     let (Some(_), Some(payload), Some(_), None) = (parts.next(), parts.next(), parts.next(), parts.next()) else {
@@ -135,6 +144,9 @@ impl Azure {
             (Bearer::Valid(_), Some(Spoiled::Expired)) => {
                 ("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current.")
             }
+            (Bearer::Valid(_), None) if audience(call).as_deref() == Some(STORAGE) => {
+                ("InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience.")
+            }
             (Bearer::Valid(oid), None) => return Ok(oid),
             (Bearer::Missing, _) => {
                 ("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
@@ -149,6 +161,22 @@ impl Azure {
             call.origin
         );
         Err(Answer::error(401, code, message).header("WWW-Authenticate", challenge))
+    }
+
+    /// The caller of an account's data plane, or the code of the refusal: only tokens for storage, or for this account, count.
+    /// Sources: <https://learn.microsoft.com/rest/api/storageservices/authorize-with-azure-active-directory>, bearer challenge, for
+    /// callers without a token; <https://learn.microsoft.com/azure/storage/blobs/authorize-access-azure-active-directory> for the
+    /// audiences; recordings of Azure/azure-sdk-for-js of October 2023 for a token of another tenant, which all bad tokens
+    /// are answered as (design decision).
+    pub(crate) fn data_caller(&self, call: &Call, account: &str) -> Result<String, &'static str> {
+        let bearer = match (self.identities.bearer(call, self.now), self.spoiled(call)) {
+            (Bearer::Missing, _) => return Err("NoAuthenticationInformation"),
+            (Bearer::Valid(oid), None) => oid,
+            _ => return Err("InvalidAuthenticationInfo"),
+        };
+        let own = format!("https://{account}.blob.core.windows.net");
+        let audience = audience(call).unwrap_or_default();
+        if audience == STORAGE || audience == own { Ok(bearer) } else { Err("InvalidAuthenticationInfo") }
     }
 
     /// How the token that a request carries was spoiled before its time.
@@ -340,6 +368,12 @@ impl Azure {
     /// A token for an identity, without asking any endpoint: for callers in the same process.
     pub(crate) fn issue(&mut self, oid: &str) -> Secret {
         let (token, ..) = self.token_for(oid, oid, TENANT_ID, "https://management.azure.com");
+        Secret(token)
+    }
+
+    /// The same for the data of storage accounts.
+    pub(crate) fn issue_for_data(&mut self, oid: &str) -> Secret {
+        let (token, ..) = self.token_for(oid, oid, TENANT_ID, STORAGE);
         Secret(token)
     }
 

@@ -49,6 +49,15 @@ pub(crate) fn client(settings: &Settings, surroundings: &Surroundings) -> anyhow
         random_ids(),
         timeouts.token,
     )?;
+    let storage_tokens = credential::storage_tokens(
+        &credential(&settings.credential),
+        surroundings,
+        &cloud,
+        Arc::clone(&wire),
+        Arc::clone(&clock),
+        random_ids(),
+        timeouts.token,
+    )?;
     let options = ClientOptions {
         cloud,
         wire,
@@ -59,7 +68,7 @@ pub(crate) fn client(settings: &Settings, surroundings: &Surroundings) -> anyhow
         timeouts,
         api_versions: versions(settings),
     };
-    Ok(Client::new(options)?)
+    Ok(Client::new(options)?.probing(storage_tokens))
 }
 
 /// The desired state as it is now; `None` after telling every problem of the files.
@@ -96,8 +105,12 @@ fn cloud(settings: &CloudSettings) -> anyhow::Result<Cloud> {
         CloudSettings::Public => Cloud::public()?,
         CloudSettings::UsGovernment => Cloud::us_government()?,
         CloudSettings::China => Cloud::china()?,
-        CloudSettings::Custom { resource_manager, authority, scope, ca_file } => {
-            Cloud::custom(resource_manager, authority, scope, ca_file.clone())?
+        CloudSettings::Custom { resource_manager, authority, scope, storage, ca_file } => {
+            let cloud = Cloud::custom(resource_manager, authority, scope, ca_file.clone())?;
+            match storage {
+                Some((suffix, address)) => cloud.with_storage(suffix, address.as_deref())?,
+                None => cloud,
+            }
         }
     })
 }

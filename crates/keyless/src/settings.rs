@@ -49,7 +49,14 @@ pub(crate) enum CloudSettings {
     Public,
     UsGovernment,
     China,
-    Custom { resource_manager: String, authority: String, scope: String, ca_file: Option<PathBuf> },
+    Custom {
+        resource_manager: String,
+        authority: String,
+        scope: String,
+        /// What the storage endpoints end in, and the simulator that stands in for them, where there is one.
+        storage: Option<(String, Option<String>)>,
+        ca_file: Option<PathBuf>,
+    },
 }
 
 /// Who signs in. What is left out is taken from the environment's `AZURE_…` variables.
@@ -212,6 +219,8 @@ fn cloud_settings(file: CloudFile, over: &Overrides) -> anyhow::Result<CloudSett
         resource_manager: over.cloud_resource_manager.clone(),
         authority: over.cloud_authority.clone(),
         scope: over.cloud_scope.clone(),
+        storage_suffix: over.cloud_storage_suffix.clone(),
+        storage_address: over.cloud_storage_address.clone(),
         ca_file: over.cloud_ca_file.clone(),
     };
     let kind = over.cloud.or(kind).unwrap_or(CloudKind::Public);
@@ -238,8 +247,17 @@ fn cloud_settings(file: CloudFile, over: &Overrides) -> anyhow::Result<CloudSett
                 .or(custom.scope)
                 .unwrap_or_else(|| format!("{}/.default", resource_manager.trim_end_matches('/')));
             let ca_file = given.ca_file.or(custom.ca_file);
-            Cloud::custom(&resource_manager, &authority, &scope, ca_file.clone())?;
-            CloudSettings::Custom { resource_manager, authority, scope, ca_file }
+            let address = given.storage_address.or(custom.storage_address);
+            let storage = match given.storage_suffix.or(custom.storage_suffix) {
+                Some(suffix) => Some((suffix, address)),
+                None if address.is_some() => bail!("`cloud.custom` has a `storageAddress` and no `storageSuffix`"),
+                None => None,
+            };
+            let cloud = Cloud::custom(&resource_manager, &authority, &scope, ca_file.clone())?;
+            if let Some((suffix, address)) = &storage {
+                cloud.with_storage(suffix, address.as_deref())?;
+            }
+            CloudSettings::Custom { resource_manager, authority, scope, storage, ca_file }
         }
     })
 }
@@ -310,6 +328,7 @@ fn version_settings(file: VersionsFile, over: &Overrides) -> VersionsFile {
         activity_log: over.api_versions_activity_log.or(file.activity_log),
         log_queries: over.api_versions_log_queries.or(file.log_queries),
         managed_identities: over.api_versions_managed_identities.or(file.managed_identities),
+        blobs: over.api_versions_blobs.or(file.blobs),
         subscriptions: over.api_versions_subscriptions.or(file.subscriptions),
         resources: over.api_versions_resources.or(file.resources),
     }

@@ -37,9 +37,16 @@ pub(super) struct IdentityTokens {
 }
 
 impl IdentityTokens {
-    pub(super) fn new(chosen: Chosen, cloud: &Cloud, wire: Arc<dyn Wire>, clock: Arc<dyn Clock>, ids: Ids) -> Self {
+    pub(super) fn new(
+        chosen: Chosen,
+        cloud: &Cloud,
+        scope: &str,
+        wire: Arc<dyn Wire>,
+        clock: Arc<dyn Clock>,
+        ids: Ids,
+    ) -> Self {
         let authority = cloud.authority().as_str().trim_end_matches('/').to_owned();
-        Self { chosen, authority, scope: cloud.scope().to_owned(), wire, clock, ids }
+        Self { chosen, authority, scope: scope.to_owned(), wire, clock, ids }
     }
 
     /// Whether azure_identity accepts the credential as such; asks nobody.

@@ -20,6 +20,7 @@ pub use choice::Surroundings;
 use crate::clock::{Clock, Ids};
 use crate::cloud::Cloud;
 use crate::error::SetupError;
+use crate::probe::{self, StorageTokens};
 use crate::secret::Secret;
 use crate::token::{CachedTokens, TokenSource};
 use crate::wire::Wire;
@@ -118,7 +119,26 @@ pub fn token_source(
 ) -> Result<Arc<dyn TokenSource>, SetupError> {
     let (chosen, why) = choice::choose(config, surroundings)?;
     info!(credential = chosen.name(), reason = why, "credential_chosen");
-    let fetch = fetch::IdentityTokens::new(chosen, cloud, wire, clock, ids);
+    let fetch = fetch::IdentityTokens::new(chosen, cloud, cloud.scope(), wire, clock, ids);
     fetch.check().map_err(|error| SetupError::Credential(error.message))?;
     Ok(Arc::new(CachedTokens::new(Arc::new(fetch), timeout)))
+}
+
+/// The same identity's tokens for the data of storage accounts. Sends nothing yet.
+///
+/// # Errors
+/// As [`token_source`].
+pub fn storage_tokens(
+    config: &CredentialConfig,
+    surroundings: &Surroundings,
+    cloud: &Cloud,
+    wire: Arc<dyn Wire>,
+    clock: Arc<dyn Clock>,
+    ids: Ids,
+    timeout: Duration,
+) -> Result<StorageTokens, SetupError> {
+    let (chosen, _) = choice::choose(config, surroundings)?;
+    let fetch = fetch::IdentityTokens::new(chosen, cloud, probe::SCOPE, wire, clock, ids);
+    fetch.check().map_err(|error| SetupError::Credential(error.message))?;
+    Ok(StorageTokens::new(Arc::new(CachedTokens::new(Arc::new(fetch), timeout))))
 }

@@ -22,8 +22,15 @@ pub(crate) fn account(node: &Node<'_>) -> Result<Account> {
         network: network(&properties)?,
         key_times: key_times(&properties),
         provisioning_state: properties.opt_text("provisioningState").ok().flatten().map(str::to_owned),
+        blob_endpoint: blob_endpoint(&properties),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
     })
+}
+
+/// Only one request that is asked for rests on it, so that a strange word spoils nothing else.
+fn blob_endpoint(properties: &Node<'_>) -> Option<String> {
+    let endpoints = properties.opt_object("primaryEndpoints").ok().flatten()?;
+    endpoints.opt_text("blob").ok().flatten().map(str::to_owned)
 }
 
 /// What single services say; one that says nothing follows the account.

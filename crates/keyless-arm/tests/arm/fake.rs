@@ -12,6 +12,7 @@ use keyless_arm::clock::{Clock, Ids};
 use keyless_arm::cloud::Cloud;
 use keyless_arm::error::SetupError;
 use keyless_arm::pipeline::Timeouts;
+use keyless_arm::probe::StorageTokens;
 use keyless_arm::quota::Limits;
 use keyless_arm::secret::Secret;
 use keyless_arm::token::{TokenError, TokenSource};
@@ -66,6 +67,20 @@ impl TokenSource for CountedTokens {
     }
 }
 
+/// The same for the data plane: `data-token-1`, `data-token-2`, …
+#[derive(Default)]
+struct DataTokens(Mutex<u32>);
+
+#[async_trait::async_trait]
+impl TokenSource for DataTokens {
+    async fn token(&self) -> Result<Secret, TokenError> {
+        Ok(Secret::new(format!("data-token-{}", *self.0.lock().unwrap() + 1)))
+    }
+    async fn renew(&self, _: &Secret) {
+        *self.0.lock().unwrap() += 1;
+    }
+}
+
 /// One request as it arrived.
 #[derive(Debug, Clone)]
 pub(crate) struct Asked {
@@ -74,6 +89,9 @@ pub(crate) struct Asked {
     pub(crate) token: String,
     pub(crate) body: Value,
     pub(crate) client_request_id: String,
+    /// `x-ms-version`, which the data plane alone gets.
+    pub(crate) version: String,
+    pub(crate) host: String,
 }
 
 pub(crate) type Asks = Arc<Mutex<Vec<Asked>>>;
@@ -99,6 +117,8 @@ where
             token: header("authorization"),
             body: serde_json::from_slice(request.body()).unwrap_or_default(),
             client_request_id: header("x-ms-client-request-id"),
+            version: header("x-ms-version"),
+            host: header("host"),
         };
         let number = {
             let mut asks = self.asks.lock().unwrap();
@@ -126,7 +146,7 @@ where
     let asks = Asks::default();
     let mut options = options(FakeWire { answer, asks: Arc::clone(&asks) });
     change(&mut options);
-    (Client::new(options).unwrap(), asks)
+    (Client::new(options).unwrap().probing(StorageTokens::new(Arc::new(DataTokens::default()))), asks)
 }
 
 /// A client that nobody answers, if it can be built.
@@ -138,7 +158,9 @@ pub(crate) fn try_client(change: impl FnOnce(&mut ClientOptions)) -> Result<Clie
 
 fn options(wire: impl Wire + 'static) -> ClientOptions {
     ClientOptions {
-        cloud: Cloud::custom(BASE, "https://login.example", "https://arm.example/.default", None).unwrap(),
+        cloud: Cloud::custom(BASE, "https://login.example", "https://arm.example/.default", None)
+            .and_then(|cloud| cloud.with_storage("core.example", None))
+            .unwrap(),
         wire: Arc::new(wire),
         tokens: Arc::new(CountedTokens::default()),
         limits: Limits::default(),

@@ -10,6 +10,7 @@ mod credentials;
 mod datastores;
 mod fake;
 mod jobs;
+mod probe;
 mod reads;
 mod requests;
 mod resync;

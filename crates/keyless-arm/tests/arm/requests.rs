@@ -99,6 +99,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
             let (from, to) = ("2026-11-01T00:00:00Z".parse().unwrap(), "2026-11-08T00:00:00Z".parse().unwrap());
             read!(client.key_callers(&LogAnalyticsId::parse(&crate::callers::logs_id()).unwrap(), &account, from, to))
         }
+        Operation::ProbeData => read!(client.data_probe(&account, crate::probe::ENDPOINT)),
         Operation::GetManagedIdentity => read!(client.managed_identity(&identity)),
         Operation::GrantRole => {
             let grant = Grant {
@@ -180,6 +181,7 @@ fn answer(operation: Operation) -> Value {
         Operation::GetKeyUsage | Operation::GetServiceUsage => json!({"interval": "PT1H", "value": [{
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
+        Operation::ProbeData => json!(crate::probe::LIST),
         Operation::QueryCallers => json!({"tables": [{"name": "PrimaryResult", "columns": [], "rows": []}]}),
         Operation::GetDatastore => json!({"name": "raw", "properties": {
             "datastoreType": "AzureBlob", "accountName": "stmlprod", "credentials": {"credentialsType": "AccountKey"},
@@ -267,7 +269,7 @@ fn template(text: &str) -> String {
 async fn table() -> String {
     let mut text = String::from(
         "# Every request\n\n\
-         All that this crate can send to the resource manager. Made by a test out of what the client really sends; \
+         All that this crate can send: to the resource manager, and one request to the data plane of an account. Made by a test out of what the client really sends; \
          `KEYLESS_WRITE_REQUESTS=1 cargo test -p keyless-arm --test arm requests` writes it anew. The versions of an \
          interface are tried from left to right, the next one where the cloud does not know the one before; the setting \
          `apiVersions` has other lists.\n\n\
@@ -278,7 +280,10 @@ async fn table() -> String {
     for &operation in Operation::ALL {
         let status = operation.success()[0];
         let asked = sent(operation, status).await.remove(0);
-        let path = template(url::Url::parse(&asked.url).unwrap().path());
+        let path = match operation {
+            Operation::ProbeData => "https://{account}.blob.{suffix}/".to_owned(),
+            _ => template(url::Url::parse(&asked.url).unwrap().path()),
+        };
         let query: Vec<String> = query_of(&asked)
             .iter()
             .filter(|(name, _)| name != "api-version")
@@ -308,7 +313,7 @@ async fn table() -> String {
     text.push_str(
         "\nAn answer 202 is followed by GETs of the address in its `Azure-AsyncOperation` or `Location`, and a list by GETs \
          of its `nextLink`: these come from Azure and are used as they are, if they are the resource manager's. Every \
-         request carries `authorization`, `accept`, `x-ms-client-request-id` and `x-ms-return-client-request-id`. None \
+         request carries `authorization`, `accept`, `x-ms-client-request-id` and `x-ms-return-client-request-id`. `probe data plane` carries its version in `x-ms-version`, and a token of its own kind. None \
          carries `tags`, but `set datastore credential`: its body repeats all properties that `get datastore` showed. None \
          lists keys or secrets.\n",
     );
@@ -352,13 +357,19 @@ async fn no_request_carries_more_than_it_must() {
     }
     for (operation, asked) in &requests {
         let folded = asked.url.to_ascii_lowercase();
-        assert!(asked.url.starts_with(&format!("{BASE}/")), "{operation:?} goes to {}", asked.url);
+        let data = *operation == Operation::ProbeData;
+        let place = if data { crate::probe::ENDPOINT.to_owned() } else { format!("{BASE}/") };
+        assert!(asked.url.starts_with(&place), "{operation:?} goes to {}", asked.url);
+        assert_eq!(asked.token.starts_with("Bearer data-"), data, "{operation:?}");
         for bad in ["listkeys", "listsecrets", "liststorageaccountkeys", "listaccountsas", "regeneratekey"] {
             assert!(!folded.contains(bad), "{operation:?} {folded}");
         }
         assert!(!asked.body.to_string().contains("tags"), "{operation:?}");
-        let versions: Vec<String> =
-            query_of(asked).into_iter().filter(|(name, _)| name == "api-version").map(|(_, version)| version).collect();
+        let versions: Vec<String> = if data { vec![asked.version.clone()] } else { Vec::new() };
+        let versions: Vec<String> = versions
+            .into_iter()
+            .chain(query_of(asked).into_iter().filter(|(name, _)| name == "api-version").map(|(_, version)| version))
+            .collect();
         assert_eq!(versions, [ApiVersions::public().list(operation.interface())[0].as_str()], "{operation:?}");
         let method: Method = asked.method.parse().unwrap();
         assert_eq!(method == Method::GET, !is_write(*operation), "{operation:?}");
@@ -399,11 +410,16 @@ fn the_roles_of_the_deployment_hold_these_rights_and_no_others() {
     let rights = |operations: &mut dyn Iterator<Item = &Operation>| -> BTreeSet<&str> {
         operations.flat_map(|operation| operation.actions()).copied().collect()
     };
+    // The data plane is asked only where files want it, and has a role of its own.
+    let managed = || Operation::ALL.iter().filter(|operation| **operation != Operation::ProbeData);
     // Whoever has nothing made needs no right at hubs.
-    let all = rights(&mut Operation::ALL.iter().filter(|operation| **operation != Operation::CreateWorkspace));
-    let with_create = rights(&mut Operation::ALL.iter());
+    let all = rights(&mut managed().filter(|operation| **operation != Operation::CreateWorkspace));
+    let with_create = rights(&mut managed());
+    let probe = rights(&mut [Operation::ProbeData].iter());
     let reads: BTreeSet<&str> = all.iter().filter(|action| reads(action)).copied().collect();
-    for (file, expected) in [("observe.json", reads), ("converge.json", all), ("create.json", with_create)] {
+    for (file, expected) in
+        [("observe.json", reads), ("converge.json", all), ("create.json", with_create), ("probe.json", probe)]
+    {
         let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../deploy/azure").join(file);
         let role: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
         let actions: BTreeSet<&str> =

@@ -132,6 +132,7 @@ impl Names {
             accept_unknown_key_use: None,
             accept_one_way: None,
             log_analytics: None,
+            data_probe: None,
             location: Location::default(),
         });
         KeyDesired {
@@ -197,6 +198,7 @@ impl Names {
                 key_times: KeyTimes { key1: made, key2: made },
                 network: Network::default(),
                 provisioning_state: Some("Succeeded".to_owned()),
+                blob_endpoint: Some("https://stml.blob.core.windows.net/".to_owned()),
                 location: "westeurope".to_owned(),
             };
             part.account = Reading::known(Some(account), now);
@@ -263,6 +265,9 @@ impl Names {
         if reads.key_details {
             let (from, to) = self.window();
             part.key_details = Reading::known(KeyDetails { from, to, complete: true, uses: Vec::new() }, now);
+        }
+        if reads.data_probe.is_some() {
+            part.data_probe = Reading::known((), now);
         }
         if reads.denials {
             let (from, to) = self.window();

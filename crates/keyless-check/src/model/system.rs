@@ -195,18 +195,28 @@ pub(crate) const REACHED: [&str; 8] = [
     "a write of a dead process may still land",
 ];
 
+/// What is held against every state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Held {
+    /// That nothing is that must not be.
+    Safety,
+    /// And that it comes to what the files ask.
+    Everything,
+}
+
 /// The controller in its world.
 pub(crate) struct System {
     config: Config,
+    held: Held,
     decider: Decider,
     known: settle::Known,
 }
 
 impl System {
     /// The system of a configuration.
-    pub(crate) fn new(config: Config, gone: BTreeSet<Ablation>) -> anyhow::Result<Self> {
+    pub(crate) fn new(config: Config, gone: BTreeSet<Ablation>, held: Held) -> anyhow::Result<Self> {
         let decider = Decider::new(config.workspaces, config.persons, gone)?;
-        Ok(Self { config, decider, known: settle::Known::default() })
+        Ok(Self { config, held, decider, known: settle::Known::default() })
     }
 
     /// What a pass starts from.
@@ -562,7 +572,9 @@ impl Model for System {
             Property::always(SAFE, |_, state: &State| state.broken.is_none()),
             Property::always(
                 "left alone, it reaches what the files ask and stays there",
-                |system: &System, state: &State| state.broken.is_some() || settle::reaches(system, state),
+                |system: &System, state: &State| {
+                    system.held == Held::Safety || state.broken.is_some() || settle::reaches(system, state)
+                },
             ),
             Property::sometimes(REACHED[0], |_, state: &State| on_the_way(state, |act| matches!(act, Act::Grant(_)))),
             Property::sometimes(REACHED[1], |_, state: &State| {

@@ -105,6 +105,34 @@ async fn keys_that_were_taken_before_a_death_are_not_taken_again_unless_the_note
 }
 
 #[tokio::test(start_paused = true)]
+async fn keys_are_taken_once_more_after_a_switch_whose_answer_was_lost_also_by_the_next_process() {
+    for dies in [false, true] {
+        let (cloud, dir, rig) = rotated().await;
+        // After the key and the keys of both.
+        let fault = if dies { Fault::Hang(Some(Duration::ZERO)) } else { Fault::Lost(Some(Duration::ZERO)) };
+        cloud.lock().faults.insert(4, fault);
+        rig.files.send_replace(Some(Arc::new(back("2"))));
+        while !cloud.calls().iter().any(|call| call.ends_with(" accesskey")) {
+            cloud.called.notified().await;
+        }
+        let rig = if dies {
+            rig.crash().await;
+            Rig::start(&cloud, dir.path(), back("2"))
+        } else {
+            rig
+        };
+        rig.converged("2").await;
+        rig.passes(5).await;
+        let calls = cloud.calls();
+        for name in NAMES {
+            let own: Vec<&String> = calls.iter().filter(|call| call.starts_with(name)).collect();
+            let [taken, switched] = [format!("{name} takes keys"), format!("{name} accesskey")];
+            assert_eq!(own, [&taken, &switched, &taken], "{calls:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn files_that_turn_round_in_the_middle_leave_nobody_without_access() {
     // Some back and some not yet, then forward again, then back again; the cloud judges every write.
     for writes in 1..=5 {

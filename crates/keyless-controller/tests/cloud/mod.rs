@@ -516,6 +516,7 @@ impl ReadArm for Cloud {
                     KeyTimes { key1: made, key2: made }
                 },
                 provisioning_state: Some("Succeeded".to_owned()),
+                blob_endpoint: Some(blob_endpoint(id)),
                 location: "westeurope".to_owned(),
             })
         })
@@ -664,6 +665,10 @@ impl ReadArm for Cloud {
         })
         .await
     }
+    async fn data_probe(&self, account: &StorageAccountId, endpoint: &str) -> Read<()> {
+        assert_eq!(endpoint, blob_endpoint(account));
+        self.read("data_probe", |_| ()).await
+    }
     async fn managed_identity(&self, _: &ManagedIdentityId) -> Read<Option<PrincipalId>> {
         self.read("managed_identity", |_| None).await
     }
@@ -779,8 +784,13 @@ pub(crate) fn with_key(mut desired: Desired, account: &str, shared_key_access: D
         accept_unknown_key_use: None,
         accept_one_way: None,
         log_analytics: None,
+        data_probe: None,
         location: Location::default(),
     };
     desired.accounts.insert(account_id(account), declared);
     desired
+}
+
+fn blob_endpoint(account: &StorageAccountId) -> String {
+    format!("https://{}.blob.core.windows.net/", account.name())
 }

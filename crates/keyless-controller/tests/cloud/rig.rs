@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use keyless_controller::daemon::{Controller, Options, Stopped};
 use keyless_controller::event::{Collected, Event, Level, Name};
-use keyless_controller::mark::StateDir;
+use keyless_controller::mark::{StateDir, StateDirError};
 use keyless_controller::status::{Snapshot, Status};
 use keyless_core::desired::Desired;
 use keyless_core::plan::Standing;
@@ -35,7 +35,16 @@ impl Rig {
         let events = Arc::new(Collected::new(Level::Debug));
         let (files, feed) = watch::channel(Some(Arc::new(desired)));
         let cancel = CancellationToken::new();
-        let state_dir = StateDir::open(state).unwrap();
+        // A crash leaves a write of the notes to its end, and the lock with it.
+        let begun = std::time::Instant::now();
+        let state_dir = loop {
+            match StateDir::open(state) {
+                Err(StateDirError::InUse { .. }) if begun.elapsed() < Duration::from_secs(10) => {
+                    std::thread::yield_now()
+                }
+                opened => break opened.unwrap(),
+            }
+        };
         let controller =
             Controller::new(options, cloud.clone(), cloud.clone(), state_dir, events.clone(), Arc::clone(&status));
         let task = tokio::spawn(controller.run(feed, cancel.clone()));

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use crate::action::Action;
 use crate::desired::{AuthMode, KeyDesired};
 use crate::gate::Gate;
+use crate::id::WorkspaceId;
 use crate::observed::Observed;
 use crate::plan::Step;
 
@@ -66,21 +67,24 @@ fn of(action: &Action, key_is_off: bool, here: bool) -> &'static [Gate] {
 pub(super) fn judge(desired: &KeyDesired, observed: &Observed, step: &Step, found: &mut Verdict) {
     let key_is_off =
         observed.account.value().and_then(Option::as_ref).is_some_and(|account| !account.shared_key.is_on());
-    let here = is_here(&step.action, desired, observed);
+    let here = match &step.action {
+        Action::SetDatastoreCredential { workspace, name, .. } => is_here(workspace, name, desired, observed),
+        _ => false,
+    };
     let mut carried = BTreeSet::new();
     for check in &step.gates {
         let once = carried.insert(check.gate);
         found.demand(once, Rule::Carried, format!("gate {} is carried twice", check.gate));
     }
     let drained = super::drained::waits(&step.action, key_is_off, desired).then_some(&Gate::Drained);
-    for gate in ALWAYS.iter().chain(of(&step.action, key_is_off, here)).chain(drained) {
+    let probed = super::probed::waits(&step.action, key_is_off, desired).then_some(&Gate::DataProbed);
+    for gate in ALWAYS.iter().chain(of(&step.action, key_is_off, here)).chain(drained).chain(probed) {
         found.demand(carried.contains(gate), Rule::Carried, format!("gate {gate} is not carried"));
     }
 }
 
-/// Whether the datastore of an action stands on the account of the plan.
-fn is_here(action: &Action, desired: &KeyDesired, observed: &Observed) -> bool {
-    let Action::SetDatastoreCredential { workspace, name, from: _ } = action else { return false };
+/// Whether a datastore stands on the account of the plan.
+pub(super) fn is_here(workspace: &WorkspaceId, name: &str, desired: &KeyDesired, observed: &Observed) -> bool {
     let account = desired.account_id.name();
     let stores = observed.workspaces.get(workspace).and_then(|entry| entry.datastores.value());
     stores.into_iter().flatten().any(|store| {

@@ -1,4 +1,4 @@
-//! What an open step rests on, looked at again in what was read.
+//! What the step to take rests on, looked at again in what was read.
 
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
@@ -10,6 +10,7 @@ use crate::id::WorkspaceId;
 use crate::observed::{Account, DatastoreCredentials, LockLevel, Observed, ObservedAuthMode, Reading, SharedKeyAccess};
 use crate::plan::{Limits, Step};
 
+use super::carried::is_here;
 use super::grant::objection;
 use super::user::{users, workspace_read};
 use super::{Rule, Verdict, workspace_of};
@@ -29,6 +30,7 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, 
     let in_time = step.effort == Effort::Repair || windows.is_empty() || windows.iter().any(|w| is_in(w, now));
     found.demand(in_time, Rule::Facts, "no change window is open");
     facts.unlocked(step, found);
+    super::probed::judge(&step.action, facts.key_is_on() == Some(false), desired, observed, found);
 
     match &step.action {
         Action::SetAuthMode { workspace, mode: AuthMode::Identity } => facts.to_identity(workspace, step, found),
@@ -117,7 +119,9 @@ impl Facts<'_> {
     /// That everybody whom the document names, of whom `counts` says so, has had what it asks for long enough.
     fn needs_work(&self, workspace: &WorkspaceId, counts: impl Fn(&PrincipalRef) -> bool, found: &mut Verdict) {
         let Some(document) = self.desired.workspaces.get(workspace) else { return };
-        let age = self.desired.fleet.waits.role_propagation;
+        // The least of all paths: which one a grant takes is the planner's to tell.
+        let waits = &self.desired.fleet.waits;
+        let age = waits.role_propagation.min(waits.group_propagation);
         for need in document.needs.iter().filter(|need| counts(&need.principal)) {
             let (Some(role), Some(users)) = (find_role(need.role), users(need, workspace, self.observed)) else {
                 found.reject(Rule::Facts, format!("who {} is was not read", need.principal));
@@ -150,9 +154,7 @@ impl Facts<'_> {
         let account = observed.account_id.name();
         let back = self.desired.workspaces.values().any(|own| own.auth_mode == AuthMode::AccessKey);
         found.demand(!back, Rule::Facts, "a document asks for access keys");
-        found.demand(self.desired.unplaced.is_empty(), Rule::Facts, "a declared workspace may stand on the account");
-        let listed = !observed.listings.is_empty() && observed.listings.values().all(|part| part.value().is_some());
-        found.demand(listed, Rule::Facts, "not every subscription was listed");
+        found.demand(self.all_are_listed(), Rule::Facts, "a workspace that was not found may stand on the account");
         let keeps = |credentials: &DatastoreCredentials| {
             !matches!(credentials, DatastoreCredentials::None | DatastoreCredentials::Principal(_))
         };
@@ -217,9 +219,18 @@ impl Facts<'_> {
         let stores = self.observed.workspaces.get(workspace).and_then(|entry| entry.datastores.value());
         let same = stores.into_iter().flatten().any(|store| store.name == name && store.credentials == *from);
         found.demand(same, Rule::Facts, "the datastore was not seen to hold that");
+        if is_here(workspace, name, self.desired, self.observed) {
+            self.needs_work(workspace, |_| true, found);
+        }
+    }
+
+    fn all_are_listed(&self) -> bool {
+        let mut listings = self.observed.listings.values();
+        listings.len() > 0 && listings.all(|part| part.value().is_some()) && self.desired.unplaced.is_empty()
     }
 
     fn revoke(&self, found: &mut Verdict) {
+        found.demand(self.all_are_listed(), Rule::Facts, "somebody who was not found may still ask for it");
         let back = self.desired.workspaces.values().filter(|own| own.auth_mode == AuthMode::AccessKey);
         for document in back {
             let entry = self.observed.workspaces.get(&document.id).and_then(|entry| entry.workspace.value());

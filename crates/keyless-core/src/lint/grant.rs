@@ -28,7 +28,7 @@ pub(super) fn objection(
     let counting: Vec<&RoleAssignment> = assignments
         .iter()
         .filter(|assignment| names.contains(&assignment.principal) && assignment.scope.covers(account))
-        .filter(|assignment| assignment.condition.is_none() || assignment.condition.as_deref() == condition)
+        .filter(|assignment| assignment.condition.is_none() || same(assignment.condition.as_deref(), condition))
         .filter(|assignment| is_old(assignment, age, observed.now))
         .collect();
     for action in role.data_actions {
@@ -50,6 +50,11 @@ pub(super) fn objection(
     None
 }
 
+/// Blanks around an expression mean nothing.
+fn same(one: Option<&str>, other: Option<&str>) -> bool {
+    one.map(str::trim) == other.map(str::trim)
+}
+
 fn is_old(assignment: &RoleAssignment, age: Duration, now: Timestamp) -> bool {
     let youngest = assignment.created_on.max(assignment.updated_on);
     let Ok(age) = SignedDuration::try_from(age) else { return false };
@@ -57,10 +62,10 @@ fn is_old(assignment: &RoleAssignment, age: Duration, now: Timestamp) -> bool {
 }
 
 fn names_user(deny: &DenyAssignment, user: PrincipalId) -> bool {
-    !deny.excluded.contains(&user)
+    // A spared group may hold the user.
+    deny.excluded.is_empty()
         && deny.principals.iter().any(|denied| match denied {
-            // Excluded groups may hold the user.
-            DeniedPrincipal::Everyone => deny.excluded.is_empty(),
+            DeniedPrincipal::Everyone => true,
             DeniedPrincipal::One(id) => *id == user,
             DeniedPrincipal::Group(_) => false,
         })

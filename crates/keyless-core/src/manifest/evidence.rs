@@ -1,14 +1,20 @@
-//! The field `evidence` of a Fleet or a StorageAccount: where, besides metrics, it is looked up who uses a key.
+//! The field `evidence` of a Fleet or a StorageAccount: where, besides metrics, it is looked up who uses a key, and
+//! whether the data plane is asked.
 
 use crate::id::LogAnalyticsId;
 
 use super::wire::{At, object};
 
 object! {
-    /// What tells who uses a key, besides metrics.
+    /// What is known by, besides what is read always.
     Evidence {
         /// The storage resource logs, which name callers and decide nothing.
-        required log_analytics("logAnalytics"): LogAnalytics,
+        optional log_analytics("logAnalytics"): LogAnalytics,
+        /// Whether switches wait until the data plane of the account has let the identity of keyless in.
+        optional data_probe("dataProbe"): bool,
+    }
+    elsewhere {
+        "probe" => "it is called `dataProbe` here: true or false",
     }
 }
 
@@ -27,4 +33,9 @@ object! {
 /// The workspace, where one is named.
 pub(super) fn workspace(given: Option<&At<Evidence>>) -> Option<LogAnalyticsId> {
     Some(given?.value.log_analytics.as_ref()?.value.workspace.as_ref()?.value.clone())
+}
+
+/// Whether the data plane is asked, where that is said.
+pub(super) fn data_probe(given: Option<&At<Evidence>>) -> Option<bool> {
+    Some(given?.value.data_probe.as_ref()?.value)
 }

@@ -303,7 +303,7 @@ object! {
         optional accept_unknown_key_use("acceptUnknownKeyUse"): Acceptance,
         /// Steps that cannot be taken back are accepted.
         optional accept_one_way("acceptOneWay"): Acceptance,
-        /// What tells who uses the key, besides metrics; the fleet's if left out.
+        /// What is known by, besides what is read always; the fleet's if left out.
         optional evidence("evidence"): Evidence,
     }
     elsewhere {
@@ -336,7 +336,7 @@ object! {
         optional guard("guard"): Guard,
         /// SAS traffic that is known and accepted, by account and service.
         optional accept_sas("acceptSas"): Vec<At<SasAcceptance>>,
-        /// What tells who uses a key, besides metrics.
+        /// What is known by, besides what is read always.
         optional evidence("evidence"): Evidence,
     }
     elsewhere {

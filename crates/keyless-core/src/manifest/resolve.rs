@@ -110,6 +110,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
         }),
         accept_sas: spec.accept_sas.iter().flat_map(values).filter_map(sas_acceptance).collect(),
         log_analytics: evidence::workspace(spec.evidence.as_ref()),
+        data_probe: evidence::data_probe(spec.evidence.as_ref()).unwrap_or(standard.data_probe),
         paused: spec.guard.as_ref().and_then(|guard| guard.value.paused).map_or(standard.paused, |given| given.value),
     }
 }
@@ -186,6 +187,7 @@ fn account(document: &Document<kinds::StorageAccount>) -> Option<DesiredAccount>
         accept_unknown_key_use: acceptance(spec.accept_unknown_key_use.as_ref())?,
         accept_one_way: acceptance(spec.accept_one_way.as_ref())?,
         log_analytics: evidence::workspace(spec.evidence.as_ref()),
+        data_probe: evidence::data_probe(spec.evidence.as_ref()),
         location: document.location.clone(),
     })
 }

@@ -19,6 +19,8 @@ pub struct Account {
     pub key_times: KeyTimes,
     /// How its last change ended, in Azure's word; `None` where that is not told.
     pub provisioning_state: Option<String>,
+    /// Where its blobs are (`primaryEndpoints.blob`), where Azure tells.
+    pub blob_endpoint: Option<String>,
     /// The region, for throttling buckets and messages.
     pub location: String,
 }

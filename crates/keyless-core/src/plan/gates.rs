@@ -14,6 +14,7 @@ mod hub;
 mod key_idle;
 mod keys;
 pub(super) mod network;
+mod probed;
 mod workspace;
 mod write;
 
@@ -30,6 +31,7 @@ pub(super) use fight::no_fight;
 pub(super) use hub::hub_there;
 pub(super) use key_idle::key_idle;
 pub(super) use keys::{is_owed, keys_taken, staleness};
+pub(super) use probed::data_probed;
 pub(super) use workspace::{key_effective, key_on, mode_known, needs_aged, needs_covered, service_grant_there};
 pub(super) use write::{account_active, booted, caution, not_refused, settled, unlocked, window, workspace_active};
 

@@ -49,6 +49,10 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
     for id in &step.workspaces {
         reads.add(principal_reads(desired, id));
     }
+    if step.gates.iter().any(|check| check.gate == Gate::DataProbed) {
+        let account = observed.account.value().and_then(Option::as_ref);
+        reads.data_probe = account.and_then(|account| account.blob_endpoint.clone());
+    }
     match &step.action {
         Action::GrantRole(grant) => {
             reads.assignments = true;
@@ -74,6 +78,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
                 reads.workspaces.insert(hub.clone());
             }
             reads.assignments = true;
+            reads.groups.extend(groups_rested_on(desired, observed, workspace));
             reads.denies = true;
         }
         Action::SetSharedKeyAccess { allowed: false, .. } => {
@@ -93,6 +98,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.workspaces.insert(workspace.clone());
             reads.datastores.insert(workspace.clone());
             reads.assignments = true;
+            reads.groups.extend(groups_rested_on(desired, observed, workspace));
             reads.denies = true;
             reads.identities.extend(identities_of_computes(observed, workspace));
         }

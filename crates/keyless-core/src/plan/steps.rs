@@ -15,6 +15,7 @@ mod incompatible;
 mod key;
 mod modes;
 mod neighbours;
+mod probed;
 mod resync;
 mod revokes;
 mod suspended;

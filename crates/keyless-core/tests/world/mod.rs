@@ -25,8 +25,9 @@ use keyless_core::action::Action;
 use keyless_core::catalog;
 use keyless_core::desired::*;
 use keyless_core::id::*;
+use keyless_core::lint::lint;
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Look, Plan};
+use keyless_core::plan::{self, Limits, Look, Plan};
 use uuid::Uuid;
 
 pub use bars::{ACCOUNT_FLAG, Bar, Bars, MODE, bar};
@@ -125,6 +126,10 @@ pub struct World {
     pub denied: Vec<ServiceUse>,
     /// What the resource logs tell, where the files name them.
     pub callers: Vec<KeyCaller>,
+    /// Whether Azure tells where the blobs are.
+    pub blob_endpoint: bool,
+    /// Since when the data plane lets keyless in; never if not told.
+    pub data_plane_from: Option<Timestamp>,
     pub endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
@@ -160,6 +165,8 @@ impl World {
             back_on: None,
             denied: Vec::new(),
             callers: Vec::new(),
+            blob_endpoint: true,
+            data_plane_from: Some(start()),
             endpoints: Vec::new(),
             elsewhere: Vec::new(),
             barriers: Bars::default(),
@@ -244,6 +251,11 @@ impl World {
         self.now = to;
     }
 
+    /// Whether the data plane lets keyless in now.
+    pub fn lets_keyless_in(&self) -> bool {
+        self.data_plane_from.is_some_and(|from| from <= self.now)
+    }
+
     pub fn last_key_use(&self) -> Option<Timestamp> {
         self.last_workspace_use.max(self.key_user_until.map(|until| until.min(self.now)))
     }
@@ -259,6 +271,7 @@ impl World {
             key_times: self.told_key_times(),
             network: self.network.clone(),
             provisioning_state: Some("Succeeded".to_owned()),
+            blob_endpoint: self.blob_endpoint.then(|| "https://stml.blob.core.windows.net/".to_owned()),
             location: "westeurope".to_owned(),
         };
         observed.account = Reading::known(Some(account), now);
@@ -358,6 +371,13 @@ impl World {
             let callers = self.callers.clone();
             observed.key_callers = Reading::known(KeyCallers { from, to: now, cut: false, callers }, now);
         }
+        if desired.data_probe() {
+            observed.data_probe = if self.lets_keyless_in() {
+                Reading::known((), now)
+            } else {
+                Reading::unknown("AuthorizationPermissionMismatch: not authorized")
+            };
+        }
         let since = self.watch.map_or(now, |watch| watch.at);
         let uses = self.denied.clone();
         observed.denials = Reading::known(KeyDetails { from: since, to: now, complete: true, uses }, now);
@@ -394,6 +414,7 @@ impl World {
     /// When the next job ends.
     fn next_end(&self) -> Option<Timestamp> {
         let ends = self.workspaces.values().flat_map(|truth| &truth.jobs).filter_map(|(_, ends)| *ends);
+        let ends = ends.chain(self.data_plane_from);
         ends.filter(|at| *at > self.now).min()
     }
 
@@ -575,6 +596,7 @@ pub fn declare_account(desired: &mut KeyDesired, shared_key_access: DesiredShare
         accept_unknown_key_use: None,
         accept_one_way: None,
         log_analytics: None,
+        data_probe: None,
         location: Location::default(),
     });
 }
@@ -646,7 +668,19 @@ pub fn described(name: &str) -> DesiredDatastore {
 }
 
 pub fn look(world: &World, desired: &KeyDesired) -> Plan {
-    plan::plan(desired, &world.observe(desired), &world.fences.limits, Look::Everything)
+    planned(desired, &world.observe(desired), &world.fences.limits, Look::Everything)
+}
+
+/// A plan, with which its second judge has to agree, whichever of its open steps came first.
+#[track_caller]
+pub fn planned(desired: &KeyDesired, observed: &Observed, limits: &Limits, look: Look) -> Plan {
+    let plan = plan::plan(desired, observed, limits, look);
+    assert_eq!(lint(desired, observed, limits, &plan), [], "{}", show(&plan));
+    for step in plan.steps.iter().filter(|step| step.is_open()) {
+        let alone = Plan { steps: vec![step.clone()], ..plan.clone() };
+        assert_eq!(lint(desired, observed, limits, &alone), [], "{}", show(&plan));
+    }
+    plan
 }
 
 /// Takes open steps and waits until neither is left; returns the actions in order.

@@ -187,6 +187,8 @@ cloud:
     resourceManager: http://127.0.0.1:8080
     authority: http://127.0.0.1:8080
     scope: http://127.0.0.1:8080/.default
+    storageSuffix: core.windows.net
+    storageAddress: http://127.0.0.1:8080
 credential: managedIdentity
 desiredState: desired
 interval: 1s

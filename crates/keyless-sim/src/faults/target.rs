@@ -26,6 +26,7 @@ const BELOW: [(&str, &[(&str, &str)]); 5] = [
             ("GET", APP_TOKEN),
             ("GET", MACHINE_TOKEN),
             ("POST", "/providers/Microsoft.ResourceGraph/resources"),
+            ("GET", crate::blob::LIST_CONTAINERS),
         ],
     ),
     (

@@ -4,6 +4,7 @@
 mod accounts;
 mod activity;
 mod assignments;
+mod blobs;
 mod cloud;
 mod control;
 mod datastores;

@@ -53,6 +53,8 @@ pub(super) struct CustomFile {
     pub resource_manager: Option<String>,
     pub authority: Option<String>,
     pub scope: Option<String>,
+    pub storage_suffix: Option<String>,
+    pub storage_address: Option<String>,
     pub ca_file: Option<PathBuf>,
 }
 

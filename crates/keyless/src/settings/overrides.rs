@@ -28,6 +28,12 @@ pub(crate) struct Overrides {
     /// With `custom`: the scope of tokens, by default `RESOURCE_MANAGER/.default`
     #[arg(long, env = "KEYLESS_CLOUD_SCOPE", value_name = "SCOPE")]
     pub(super) cloud_scope: Option<String>,
+    /// With `custom`: what the storage endpoints end in, such as `core.windows.net`, where the data plane is to be asked
+    #[arg(long, env = "KEYLESS_CLOUD_STORAGE_SUFFIX", value_name = "DOMAIN")]
+    pub(super) cloud_storage_suffix: Option<String>,
+    /// With `custom`: the simulator on this machine that stands in for storage accounts
+    #[arg(long, env = "KEYLESS_CLOUD_STORAGE_ADDRESS", value_name = "URL")]
+    pub(super) cloud_storage_address: Option<String>,
     /// With `custom`: certificates (PEM) that are trusted besides the system's
     #[arg(long, env = "KEYLESS_CLOUD_CA_FILE", value_name = "FILE")]
     pub(super) cloud_ca_file: Option<PathBuf>,
@@ -118,6 +124,9 @@ pub(crate) struct Overrides {
     /// Versions for managed identities
     #[arg(long, env = "KEYLESS_API_VERSIONS_MANAGED_IDENTITIES", value_name = "VERSION,VERSION")]
     pub(super) api_versions_managed_identities: Option<VersionList>,
+    /// Versions for the data plane of blobs
+    #[arg(long, env = "KEYLESS_API_VERSIONS_BLOBS", value_name = "VERSION,VERSION")]
+    pub(super) api_versions_blobs: Option<VersionList>,
     /// Versions for the list of subscriptions
     #[arg(long, env = "KEYLESS_API_VERSIONS_SUBSCRIPTIONS", value_name = "VERSION,VERSION")]
     pub(super) api_versions_subscriptions: Option<VersionList>,

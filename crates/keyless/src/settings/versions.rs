@@ -20,6 +20,7 @@ pub(crate) struct VersionsFile {
     pub activity_log: Option<VersionList>,
     pub log_queries: Option<VersionList>,
     pub managed_identities: Option<VersionList>,
+    pub blobs: Option<VersionList>,
     pub subscriptions: Option<VersionList>,
     pub resources: Option<VersionList>,
 }
@@ -40,6 +41,7 @@ impl VersionsFile {
             activity_log,
             log_queries,
             managed_identities,
+            blobs,
             subscriptions,
             resources,
         } = self.clone();
@@ -56,6 +58,7 @@ impl VersionsFile {
             (Interface::ActivityLog, activity_log),
             (Interface::LogQueries, log_queries),
             (Interface::ManagedIdentities, managed_identities),
+            (Interface::Blobs, blobs),
             (Interface::Subscriptions, subscriptions),
             (Interface::Resources, resources),
         ]

@@ -79,6 +79,7 @@ impl Planner<'_> {
         // Last, as a key may have to idle for weeks and these cost reads on every pass.
         self.rights_and_policies(&mut checks, &action);
         self.way_back(&mut checks, &action);
+        self.probed(&mut checks);
         self.push(action, Effort::Tighten, BTreeSet::new(), checks);
         self.key_evidence();
     }

@@ -62,6 +62,7 @@ impl Planner<'_> {
         // What mends a workspace that is broken now is not held for a way back to being broken.
         if !key_off {
             self.way_back(&mut checks, &action);
+            self.probed(&mut checks);
             self.drained(&mut checks, workspace);
         }
         self.push(action, effort, BTreeSet::from([workspace.id.clone()]), checks);
