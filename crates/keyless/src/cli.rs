@@ -64,8 +64,8 @@ pub(crate) enum Command {
     /// Converge as far as open gates allow, then exit
     #[command(long_about = "Converge as far as open gates allow, then print what is left and exit. With `--wait` it \
         stays that long for gates that open by themselves.\n\nIt always sits out the wait after start, because a write \
-        of a process that died may still land, and it never writes beside a running daemon.\n\nExit status: 0 nothing \
-        left, 2 changes left, 3 blocked, 1 an error.\n\nExample:\n\n  \
+        of a process that died may still land, and it never writes beside a running daemon with the same \
+        `stateDir`.\n\nExit status: 0 nothing left, 2 changes left, 3 blocked, 1 an error.\n\nExample:\n\n  \
         keyless apply --config config/keyless.yaml --wait 30m")]
     Apply(ApplyArgs),
     /// Check desired state offline, for pull requests
