@@ -13,7 +13,7 @@ mod harness;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use harness::{assert_code, keyless as command, output_of, repository, stderr, stdout};
+use harness::{PATIENCE, assert_code, keyless as command, output_of, repository, stderr, stdout, wait_until};
 
 #[track_caller]
 fn keyless(arguments: &[&str], code: i32) -> Output {
@@ -139,6 +139,30 @@ fn a_file_without_an_end_is_refused_with_the_setting_that_names_it() {
             assert!(text.contains(setting) && text.contains("is not a regular file"), "{text}");
         }
     }
+}
+
+#[test]
+fn a_signal_ends_the_simulator_while_it_makes_its_world() {
+    let mut sim = command(&["sim", "--workspaces", "100000"]);
+    let sim = sim.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = sim.id().to_string();
+    wait_until("it watches for SIGTERM", PATIENCE, || {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        // The bit of signal 15.
+        (u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0).then_some(())
+    });
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let ended = sim.wait_with_output().unwrap();
+    assert_code(&ended, 1);
+    assert!(stderr(&ended).contains("stopped before the world was made"), "{}", stderr(&ended));
+}
+
+#[test]
+fn a_demo_whose_report_cannot_be_written_does_not_begin() {
+    let refused = keyless(&["demo", "--report", "/nowhere/report.json"], 1);
+    assert!(stderr(&refused).contains("cannot write `/nowhere/report.json`"), "{}", stderr(&refused));
+    assert_eq!(stdout(&refused), "");
 }
 
 #[test]
