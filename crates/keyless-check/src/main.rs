@@ -1,6 +1,7 @@
 //! Tries to break keyless. For its makers; never shipped.
 
 mod ablation;
+mod conformance;
 mod model;
 
 use std::path::PathBuf;
@@ -35,6 +36,18 @@ enum Command {
         #[arg(long)]
         safety: bool,
     },
+    /// Hold the simulator against the model's Azure.
+    Conformance {
+        /// How many sequences of changes are made.
+        #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+        sequences: u64,
+        /// The number of the first one.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        from: u64,
+        /// Decides the changes.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        seed: u64,
+    },
     /// Feed the parsers with damaged input.
     Fuzz {
         /// Which parsers; all of them if none is named.
@@ -60,6 +73,7 @@ fn main() -> ExitCode {
         Command::Model { tier, limit, without, safety } => {
             ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone, safety))
         }
+        Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
         Command::Fuzz { target, executions, from, seed, keep } => {
             let targets = if target.is_empty() { Target::ALL.to_vec() } else { target };
             targets.into_iter().try_for_each(|target| fuzz::run(target, from, executions, seed, &keep))
