@@ -141,6 +141,7 @@ fn logs_that_are_partial_out_of_reach_or_not_sent_are_told_and_hold_nothing_else
         (vec!["file"], json!({"simulatedAnswer": "partial"}), false, "unseen", "the answer is partial: PartialError"),
         (vec!["file"], json!({}), true, "unseen", "by the storage resource logs could not be read, and nothing waits"),
         (vec!["blob"], json!({}), false, "unlogged", "a diagnostic setting may be missing"),
+        (vec![], json!({}), false, "unlogged", "a diagnostic setting may be missing"),
     ] {
         let sim = Sim::fleet(WORKSPACES, 16);
         let place = logged(&sim, &services, properties);

@@ -169,6 +169,12 @@ impl Observer {
         &self.memory
     }
 
+    /// Lets what waits for a person be tried again at once: one was here.
+    pub(crate) fn forgive(&self) {
+        self.memory.forgive();
+        self.evidence.forgive();
+    }
+
     /// Forgets accounts that no document asks about any more; `keys` are all that there are, by a complete look.
     pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
         self.memory.keep_only(keys);
@@ -396,7 +402,8 @@ impl Observer {
         Piece::KeyDetails(self.evidence.names(&*self.read, account, window, idle, keep).await)
     }
 
-    /// Over the longer of the two windows in which somebody may have to be named.
+    /// Over the longer of the two windows in which somebody may have to be named. While the account is watched the logs are
+    /// asked as often as who was refused, for what is told then is about the last minutes.
     async fn key_callers(&self, desired: &KeyDesired) -> Piece {
         let key = &desired.account_id;
         let Some(logs) = desired.log_analytics() else { return Piece::KeyCallers(Reading::NotRead) };
