@@ -459,14 +459,22 @@ impl Observer {
     }
 
     /// The groups of a principal: whatever is assigned to it and not made to it is made to a group it is in. A plan may
-    /// rest on an answer of some minutes ago, a write may not.
+    /// rest on an answer of some minutes ago, a write may not; and while reads that agree are waited for, on none that is so
+    /// old that the next one counts.
     async fn groups(&self, ask: Ask<'_>, principal: PrincipalId) -> Reading<BTreeSet<PrincipalId>> {
         let thing = (ask.desired.account_id.clone(), principal);
         let read = async {
             let assigned = self.reading(self.read.role_assignments_of(thing.0.arm(), principal).await);
             assigned.map(|assigned| membership::groups_in(&assigned, principal))
         };
-        let within = if ask.confirming.is_some() { Duration::ZERO } else { membership::KEPT_FOR };
+        let waits = &ask.desired.fleet.waits;
+        let mut awaited = false;
+        self.memory.agree(&thing.0, |counts| awaited = counts.await_groups(principal, waits));
+        let within = match ask.confirming {
+            Some(_) => Duration::ZERO,
+            None if awaited => membership::KEPT_FOR.min(waits.reads_apart()),
+            None => membership::KEPT_FOR,
+        };
         self.groups.get(&thing, within, read).await
     }
 
