@@ -98,7 +98,7 @@ pub(super) fn topics(plan: &Plan, moving: bool, named: &BTreeMap<Drift, Named>) 
     current
 }
 
-fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
+pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
     let why = Some(finding.to_string());
     Some(match finding {
         Finding::AccountMissing { workspaces: _ } => (
@@ -296,6 +296,8 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
     let news = match check.gate {
         // One job after the other is at work: which is no news.
         Gate::Drained => why.split(':').next().unwrap_or_default().to_owned(),
+        // Who uses the key is read again and again, and one after the other comes and goes.
+        Gate::KeyIdle => without_digits(before_names(why)),
         _ => without_digits(why),
     };
     let event = Event {
@@ -306,6 +308,13 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
         ..of_action(about(Name::GateUnmet, level, plan), &step.action, &step.workspaces)
     };
     Some((Topic::Gate(Some(step.action.clone()), Some(check.gate), format!("{kind} {news}")), event))
+}
+
+/// What the gate on the key says but for the services, calls and callers behind it.
+fn before_names(why: &str) -> &str {
+    let ends = [" (", "; the resource logs name"].map(|names| why.find(names));
+    let end = ends.into_iter().flatten().min();
+    end.and_then(|end| why.get(..end)).unwrap_or(why)
 }
 
 /// A changed count or number of seconds is no news.
