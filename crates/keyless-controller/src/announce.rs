@@ -28,7 +28,7 @@ use crate::who::Named;
 
 use suspension::Fate;
 pub(crate) use topic::drifted;
-use topic::{Topic, topics};
+use topic::{Topic, topics, with_names};
 use write::written;
 
 /// For how long it is remembered that a refusal was told.
@@ -121,8 +121,11 @@ impl Book {
         let book = self.keys.entry(plan.account_id.clone()).or_default();
         let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
         let moving = plan.standing() == Standing::Ready;
-        let mut current = topics(plan, moving, &book.named);
         // The logs may be out of reach for a while; what was told with names is not told again without.
+        let named = |topic: &Topic| with_names(topic).filter(|named| book.topics.contains_key(named));
+        let current = topics(plan, moving, &book.named).into_iter();
+        let mut current: BTreeMap<Topic, Event> =
+            current.map(|(topic, event)| (named(&topic).unwrap_or(topic), event)).collect();
         current.retain(|topic, event| match topic {
             Topic::Denied(hour, service, api, signed, false) => {
                 !book.topics.contains_key(&Topic::Denied(*hour, *service, api.clone(), *signed, true))
@@ -466,9 +469,13 @@ mod tests {
         let requests = "7 requests signed with the key succeeded within 7d";
         let named =
             |who: &str| format!("{requests} (file GetFile 7 in 1 hour); the resource logs name {who}: file GetFile");
-        assert_eq!(told(&named("10.0.0.1 (rclone)")), [Some(named("10.0.0.1 (rclone)"))]);
-        assert_eq!(told(&named("10.0.0.2 (cron)")), []);
+        let nameless = format!("{requests} (file GetFile 7 in 1 hour)");
+        assert_eq!(told(&nameless), [Some(nameless.clone())]);
         assert_eq!(told(&format!("{requests} (blob GetBlob 9 in 2 hours)")), []);
+        assert_eq!(told(&named("10.0.0.1 (rclone)")), [Some(named("10.0.0.1 (rclone)"))], "that they are named is");
+        assert_eq!(told(&named("10.0.0.2 (cron)")), []);
+        assert_eq!(told(&nameless), [], "the logs are out of reach");
+        assert_eq!(told(&named("10.0.0.1 (rclone)")), []);
         assert_eq!(told("the key-usage answer is incomplete").len(), 1, "another reason is news");
     }
 
