@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::catalog::{ScenarioIdentity, find_scenarios};
 use crate::desired::{AuthMode, LONGEST_KEY_IDLE};
+use crate::span::span;
 
 use super::kinds::{
     AccessEntry, AccessProfile, ChangeWindow, CreateSpec, Defaults, Fleet, KindWord, Principal, SasAcceptance, Scope,
@@ -182,10 +183,7 @@ fn floors(defaults: &Defaults, reader: &mut Reader<'_>) {
         if let Some(At { value, at }) = given
             && *value < floor
         {
-            let message = format!(
-                "`spec.defaults.{name}` is {}, but Azure says that it can take {text}",
-                humantime::format_duration(*value)
-            );
+            let message = format!("`spec.defaults.{name}` is {}, but Azure says that it can take {text}", span(*value));
             reader.warning(*at, message, Some("a grant may not work yet when it counts as old enough".to_owned()));
         }
     }
