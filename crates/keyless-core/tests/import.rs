@@ -55,6 +55,23 @@ fn yaml_of_a_workspace_a_hub_and_a_project() {
 }
 
 #[test]
+fn values_of_parameters_that_are_not_used_are_named() {
+    let schema = "https://schema.management.azure.com/schemas/2019-04-01/deploymentParameters.json#";
+    let cluster = r#""cluster": {"value": "1c2d3e4f-5a6b-4c7d-8e9f-0a1b2c3d4e5f"}"#;
+    let given = format!(
+        "{{\"$schema\": \"{schema}\", \"parameters\": {{\n{cluster},\n\"clutser\": {{\"value\": 1}},\n{}}}}}",
+        cluster.replace('c', "C").replace("\"Cluster", "\"CLUSTER").replace("Value", "value")
+    );
+    let files = [fixture("template.json"), SourceFile::new("p.json", given.as_bytes())];
+    let warnings = lines(&import(&files, &facts(None)).unwrap().warnings);
+    assert!(
+        warnings.contains("p.json:3:1: no template here has a parameter `clutser`: its value is not used"),
+        "{warnings}"
+    );
+    assert!(warnings.contains("p.json:4:1: `cluster` is given more than once: this one counts"), "{warnings}");
+}
+
+#[test]
 fn a_template_with_its_parameters() {
     assert_snapshot!(imported(&["template.json", "parameters.json"], &facts(None)));
 }

@@ -11,7 +11,7 @@ mod expression;
 mod roles;
 mod template;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::desired::{AuthMode, Location};
 use crate::id::{ArmId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
@@ -78,14 +78,21 @@ pub fn import(files: &[SourceFile], facts: &Facts) -> Result<Imported, NotImport
         }
     }
     // What a file of parameters says counts for every template beside it.
+    let of_form = |form| documents.iter().filter(move |(_, node)| Form::of(node) == form);
+    let declared: BTreeSet<String> =
+        of_form(Form::Template).flat_map(|(_, node)| named_parameters(node)).map(|(name, ..)| name).collect();
     let mut parameters = BTreeMap::new();
-    for (_, node) in &documents {
-        if Form::of(node) == Form::Parameters {
-            let given = field(node, "parameters").into_iter().flat_map(|(_, given)| entries(given));
-            for (key, value) in given {
-                if let (Value::Text(key), Some((_, value))) = (&key.value, field(value, "value")) {
-                    parameters.insert(key.to_ascii_lowercase(), value.clone());
-                }
+    for (path, node) in of_form(Form::Parameters) {
+        for (name, key, given) in named_parameters(node) {
+            if !declared.contains(&name) {
+                let message = format!("no template here has a parameter `{}`: its value is not used", shorten(&name));
+                report.warning(place(path, key.at), message, None);
+            }
+            if let Some((_, value)) = field(given, "value")
+                && parameters.insert(name.clone(), value.clone()).is_some()
+            {
+                let message = format!("`{}` is given more than once: this one counts", shorten(&name));
+                report.warning(place(path, key.at), message, None);
             }
         }
     }
@@ -117,6 +124,16 @@ pub fn import(files: &[SourceFile], facts: &Facts) -> Result<Imported, NotImport
     } else {
         Err(NotImported { problems, warnings })
     }
+}
+
+/// The parameters of a template, or of a file of parameters: names in lower case, for Azure does not tell cases apart.
+fn named_parameters(node: &Node) -> impl Iterator<Item = (String, &Node, &Node)> {
+    field(node, "parameters").into_iter().flat_map(|(_, given)| entries(given)).filter_map(|(key, value)| {
+        match &key.value {
+            Value::Text(name) => Some((name.to_ascii_lowercase(), key, value)),
+            _ => None,
+        }
+    })
 }
 
 /// In which form a document is.
