@@ -19,7 +19,7 @@ mod question;
 pub use cover::Cover;
 pub use denial::{Denial, Hit};
 pub use evidence::Evidence;
-pub use judge::{Answer, cover, direct_cover, effective_cover, judge};
+pub use judge::{Answer, cover, direct_cover, effective_cover, judge, service_cover};
 pub use orphan::{Orphan, orphans};
 pub use path::{Path, Trust};
 pub use pattern::{allows, allows_control, matches};

@@ -48,6 +48,8 @@ enum Shown {
     UserAssigned,
     /// A storage account in another region.
     OtherRegion,
+    /// A training compute whose identity may not read blobs: who holds which role is for [`crate::plan`] to tell.
+    ComputeWithoutRole,
 }
 
 /// One thing that is known not to work.
@@ -68,6 +70,9 @@ pub struct Incompatibility {
 const ARTICLE: &str = "https://learn.microsoft.com/azure/machine-learning/how-to-disable-local-auth-storage";
 const IDENTITIES: &str =
     "https://learn.microsoft.com/azure/machine-learning/how-to-identity-based-service-authentication";
+
+/// The row of training computes whose identity lacks a role.
+pub const COMPUTE_WITHOUT_ROLE: &str = "computeIdentityWithoutRole";
 
 const fn row(
     id: &'static str,
@@ -106,6 +111,14 @@ pub const ALL: &[Incompatibility] = &[
         Shown::OtherRegion,
         "jobs failed on data in another region, where keys had worked (reported 2023)",
         "https://github.com/microsoft/hi-ml/issues/795",
+    ),
+    row(
+        COMPUTE_WITHOUT_ROLE,
+        Severity::Warn,
+        Where::Everywhere,
+        Shown::ComputeWithoutRole,
+        "jobs that work by the identity of a training compute need at least Storage Blob Data Reader for it: name it in `needs`",
+        IDENTITIES,
     ),
     row(
         "firstComputeInstance",
@@ -215,7 +228,7 @@ impl Incompatibility {
             return Detected::No;
         }
         let found: Vec<String> = match (self.shown, computes) {
-            (Shown::Not, _) => Vec::new(),
+            (Shown::Not | Shown::ComputeWithoutRole, _) => Vec::new(),
             (Shown::SystemInstance, None) => return Detected::NeedsComputes,
             (Shown::SystemInstance, Some(computes)) => computes
                 .iter()

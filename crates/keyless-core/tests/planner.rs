@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use keyless_core::action::{Action, Effort};
 use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER, FILE_CONTRIBUTOR, FILE_READER};
 use keyless_core::desired::*;
-use keyless_core::gate::Gate;
+use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Fight, Finding, Limits, Look, Refusal, Standing};
@@ -319,9 +319,13 @@ fn a_deny_assignment_holds_the_switch_shut() {
         conditional: false,
     };
     let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let own = world.workspaces[&a].system.unwrap();
     for (denied, excluded, open) in [
         (DeniedPrincipal::Everyone, vec![], false),
-        (DeniedPrincipal::Everyone, vec![person(1)], true),
+        (DeniedPrincipal::Everyone, vec![person(1), own], true),
+        // The workspace's own identity, which no document names.
+        (DeniedPrincipal::Everyone, vec![person(1)], false),
+        (DeniedPrincipal::One(own), vec![], false),
         (DeniedPrincipal::One(person(1)), vec![], false),
         (DeniedPrincipal::One(person(2)), vec![], true),
         (DeniedPrincipal::Group(person(9)), vec![], false),
@@ -386,6 +390,79 @@ fn on_a_project_the_services_conditioned_grant_is_the_right_form() {
     // Azure takes no second one beside it.
     desired.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Grant;
     assert_eq!(look(&world, &desired).next().unwrap().action.kind(), "SetAuthMode");
+}
+
+/// The state of the gate that stands for what a workspace does by itself.
+fn by_itself(world: &World, desired: &KeyDesired) -> GateState {
+    let plan = look(world, desired);
+    let mut gates = plan.steps.iter().flat_map(|step| &step.gates);
+    gates.find(|check| check.gate == Gate::ServiceGrant).unwrap().state.clone()
+}
+
+#[test]
+fn a_grant_that_the_service_has_just_made_is_waited_for_as_any_other() {
+    for (kind, condition) in
+        [(WorkspaceKind::Default, None), (WorkspaceKind::Project, Some("its containers".to_owned()))]
+    {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        world.workspaces.get_mut(&a).unwrap().kind = kind;
+        let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+        let system = world.workspaces[&a].system.unwrap();
+        world.assignments.clear();
+        world.assign(system, BLOB_CONTRIBUTOR, 60).condition = condition;
+        let GateState::Waiting { until, why } = by_itself(&world, &desired) else {
+            panic!("{:?}", by_itself(&world, &desired))
+        };
+        assert!(why.contains("of the workspace's identity to work"), "{why}");
+        assert_eq!(until, world.now + SignedDuration::from_secs(15 * 60 - 60));
+        let taken = converge(&mut world, &desired, |_, _| {});
+        assert_eq!(taken.iter().map(Action::kind).collect::<Vec<_>>(), ["SetAuthMode", "SetSharedKeyAccess"]);
+        assert!(world.now >= until);
+    }
+}
+
+#[test]
+fn the_customers_identity_that_acts_for_a_workspace_needs_the_role_before_the_switch() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let id = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.ManagedIdentity/\
+              userAssignedIdentities/own";
+    let truth = world.workspaces.get_mut(&a).unwrap();
+    (truth.system, truth.primary) = (None, Some((id.parse().unwrap(), person(7))));
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let GateState::Unmet { why, lift, .. } = by_itself(&world, &desired) else { panic!("it lacks the role") };
+    assert_eq!(why, "the identity `own` lacks Storage Blob Data Contributor");
+    assert!(lift.contains("serviceGrants: accept"), "{lift}");
+    world.assign(person(7), BLOB_CONTRIBUTOR, 60);
+    assert!(matches!(by_itself(&world, &desired), GateState::Waiting { .. }));
+    world.advance(world.now + SignedDuration::from_secs(DAY));
+    assert_eq!(look(&world, &desired).next().unwrap().action.kind(), "SetAuthMode");
+    world.assignments.retain(|grant| grant.principal != person(7));
+    desired.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Accept;
+    assert_eq!(look(&world, &desired).next().unwrap().action.kind(), "SetAuthMode");
+}
+
+#[test]
+fn a_training_compute_that_no_need_names_and_that_may_not_read_is_told() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let cluster = |name: &str, who: u128| Compute {
+        name: name.to_owned(),
+        compute_type: "AmlCompute".to_owned(),
+        identity: Identity { system: Some(person(who)), ..Identity::default() },
+        state: None,
+    };
+    world.workspaces.get_mut(&a).unwrap().computes = vec![cluster("cpu", 8), cluster("gpu", 9)];
+    world.assign(person(9), BLOB_READER, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
+    let told = |world: &World, desired: &KeyDesired| show(&look(world, desired));
+    let alone = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let shown = told(&world, &alone);
+    assert!(shown.contains("! fraud-train: computeIdentityWithoutRole: ") && shown.contains(" (cpu)"), "{shown}");
+    let named = desired(&[(&a, AuthMode::Identity, vec![need(PrincipalRef::Compute("cpu".to_owned()), BLOB_READER)])]);
+    assert!(!told(&world, &named).contains("computeIdentityWithoutRole"), "its grant is made, as the need says");
+    world.assign(person(8), BLOB_READER, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
+    assert!(!told(&world, &alone).contains("computeIdentityWithoutRole"));
 }
 
 #[test]

@@ -26,13 +26,20 @@ pub struct Answer<'a> {
 /// Judges one principal's hold on one role's data actions at the observed account, deny assignments left out.
 #[must_use]
 pub fn cover(question: &Question<'_>, observed: &Observed, waits: &Waits) -> Cover {
-    granted(question, observed, waits, Through::Groups).cover
+    granted(question, observed, waits, Reach::ALL).cover
 }
 
 /// As [`cover`], and only grants to the principal itself count.
 #[must_use]
 pub fn direct_cover(question: &Question<'_>, observed: &Observed, waits: &Waits) -> Cover {
-    granted(question, observed, waits, Through::Nothing).cover
+    granted(question, observed, waits, Reach::DIRECT).cover
+}
+
+/// As [`effective_cover`], and only grants to the principal itself count, under whatever condition if `any_condition`: that
+/// is how the service grants to identities of its own.
+#[must_use]
+pub fn service_cover(question: &Question<'_>, any_condition: bool, observed: &Observed, waits: &Waits) -> Cover {
+    less_denials(question, observed, granted(question, observed, waits, Reach { groups: false, any_condition })).cover
 }
 
 /// As [`cover`], and deny assignments count too.
@@ -44,7 +51,11 @@ pub fn effective_cover(question: &Question<'_>, observed: &Observed, waits: &Wai
 /// Judges, and tells the whole way.
 #[must_use]
 pub fn judge<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits) -> Answer<'a> {
-    let mut answer = granted(question, observed, waits, Through::Groups);
+    less_denials(question, observed, granted(question, observed, waits, Reach::ALL))
+}
+
+/// The answer, with what deny assignments take away.
+fn less_denials<'a>(question: &Question<'_>, observed: &Observed, mut answer: Answer<'a>) -> Answer<'a> {
     let groups = groups(question, observed);
     let against = match &observed.denies {
         Reading::NotRead => Err(Cover::NotRead(Box::new(ReadSet { denies: true, ..ReadSet::default() }))),
@@ -68,10 +79,18 @@ pub fn judge<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits)
     answer
 }
 
+/// Which grants count.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Through {
-    Groups,
-    Nothing,
+struct Reach {
+    /// Those to groups of the principal.
+    groups: bool,
+    /// Those under a condition that the question does not name.
+    any_condition: bool,
+}
+
+impl Reach {
+    const ALL: Self = Self { groups: true, any_condition: false };
+    const DIRECT: Self = Self { groups: false, any_condition: false };
 }
 
 fn groups<'a>(question: &Question<'_>, observed: &'a Observed) -> Groups<'a> {
@@ -85,7 +104,7 @@ fn groups<'a>(question: &Question<'_>, observed: &'a Observed) -> Groups<'a> {
     }
 }
 
-fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, through: Through) -> Answer<'a> {
+fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, reach: Reach) -> Answer<'a> {
     let nothing =
         |cover| Answer { cover, paths: Vec::new(), missing: question.role.data_actions.to_vec(), denials: Vec::new() };
     let assignments = match &observed.assignments {
@@ -98,9 +117,9 @@ fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, t
         Reading::Known { value, .. } => value,
     };
     let no_groups = BTreeSet::new();
-    let member_of = match (through, groups(question, observed)) {
-        (Through::Groups, Groups::Known(groups)) => groups,
-        (_, _) => &no_groups,
+    let member_of = match groups(question, observed) {
+        Groups::Known(groups) if reach.groups => groups,
+        _ => &no_groups,
     };
     let account = observed.account_id.arm();
     let at_account = || assignments.iter().filter(|assignment| assignment.scope.covers(account));
@@ -127,7 +146,7 @@ fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, t
             .copied()
             .collect();
         let trust = Trust::of(question, assignment, definition, through, observed, waits);
-        let is_enough = question.takes(assignment.condition.as_deref());
+        let is_enough = reach.any_condition || question.takes(assignment.condition.as_deref());
         paths.push(Path { assignment, definition, through, gives, is_enough, trust });
     }
 
@@ -155,7 +174,7 @@ fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, t
         Cover::Unknown { why, cause }
     } else {
         let candidate = |assignment: &&RoleAssignment| may_help(question, &missing, assignment, observed);
-        let undecided = through == Through::Groups && question.has_groups() && at_account().any(|a| candidate(&a));
+        let undecided = reach.groups && question.has_groups() && at_account().any(|a| candidate(&a));
         match observed.groups.get(&question.principal) {
             Some(Reading::NotRead) | None if undecided => {
                 let groups = BTreeSet::from([question.principal]);

@@ -4,15 +4,20 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::action::{Action, Effort};
-use crate::catalog::find_role;
-use crate::desired::{AuthMode, ChangeWindow, DesiredWorkspace, Enforcement, KeyDesired, PrincipalRef, Suspend};
+use crate::catalog::{BLOB_CONTRIBUTOR, find_role};
+use crate::desired::{
+    AuthMode, ChangeWindow, DesiredWorkspace, Enforcement, KeyDesired, PrincipalRef, ServiceGrants, Suspend,
+};
 use crate::id::WorkspaceId;
-use crate::observed::{Account, DatastoreCredentials, LockLevel, Observed, ObservedAuthMode, Reading, SharedKeyAccess};
+use crate::observed::{
+    Account, DatastoreCredentials, LockLevel, Observed, ObservedAuthMode, Reading, SharedKeyAccess, Workspace,
+    WorkspaceKind,
+};
 use crate::plan::{Limits, Step};
 
 use super::carried::is_here;
-use super::grant::objection;
-use super::user::{users, workspace_read};
+use super::grant::{Under, objection};
+use super::user::{principal_of, users, workspace_read};
 use super::{Rule, Verdict, workspace_of};
 
 pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, step: &Step, found: &mut Verdict) {
@@ -111,6 +116,7 @@ impl Facts<'_> {
             Some(true) => {
                 found.demand(step.effort == Effort::Tighten, Rule::Facts, "it tightens, for the key is on");
                 self.needs_work(workspace, |_| true, found);
+                self.acts_by_itself(workspace, own, found);
                 super::drained::judge(workspace, self.desired, self.observed, found);
             }
         }
@@ -128,10 +134,30 @@ impl Facts<'_> {
                 continue;
             };
             for user in users {
-                if let Some(why) = objection(user, role, need.condition.as_deref(), age, self.observed) {
+                if let Some(why) = objection(user, role, Under::Just(need.condition.as_deref()), age, self.observed) {
                     found.reject(Rule::Facts, why);
                 }
             }
+        }
+    }
+
+    /// That the identity which acts for the workspace can do with the account what the service needs of it.
+    fn acts_by_itself(&self, workspace: &WorkspaceId, own: &Workspace, found: &mut Verdict) {
+        let asks = |document: &DesiredWorkspace| document.service_grants != ServiceGrants::Accept;
+        if !self.desired.workspaces.get(workspace).is_some_and(asks) {
+            return;
+        }
+        let limited = own.kind == WorkspaceKind::Project || own.data_isolation == Some(true);
+        let (user, under) = match &own.primary_identity {
+            Some(primary) => (principal_of(primary, &own.identity, self.observed), Under::Just(None)),
+            None => (own.identity.system, if limited { Under::Any } else { Under::Just(None) }),
+        };
+        let (Some(user), Some(role)) = (user, find_role(BLOB_CONTRIBUTOR)) else {
+            return found.reject(Rule::Facts, "who acts for the workspace is not known");
+        };
+        let age = self.desired.fleet.waits.role_propagation.min(self.desired.fleet.waits.group_propagation);
+        if let Some(why) = objection(user, role, under, age, self.observed) {
+            found.reject(Rule::Facts, why);
         }
     }
 

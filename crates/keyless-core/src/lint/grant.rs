@@ -12,11 +12,11 @@ use crate::observed::{DeniedPrincipal, DenyAssignment, Observed, Permission, Rol
 /// What stands against `user` being able to do with the account what `role` stands for; nothing where nothing is seen.
 ///
 /// Every data action must be given by some assignment, to the user or to a group that the user is known to be in, that is
-/// at least `age` old and has no condition, or just the need's own. No deny assignment may name the user or everybody.
+/// at least `age` old and has no condition but such as `under` says. No deny assignment may name the user or everybody.
 pub(super) fn objection(
     user: PrincipalId,
     role: &CatalogRole,
-    condition: Option<&str>,
+    under: Under<'_>,
     age: Duration,
     observed: &Observed,
 ) -> Option<String> {
@@ -28,7 +28,7 @@ pub(super) fn objection(
     let counting: Vec<&RoleAssignment> = assignments
         .iter()
         .filter(|assignment| names.contains(&assignment.principal) && assignment.scope.covers(account))
-        .filter(|assignment| assignment.condition.is_none() || same(assignment.condition.as_deref(), condition))
+        .filter(|assignment| under.takes(assignment.condition.as_deref()))
         .filter(|assignment| is_old(assignment, age, observed.now))
         .collect();
     for action in role.data_actions {
@@ -50,9 +50,22 @@ pub(super) fn objection(
     None
 }
 
-/// Blanks around an expression mean nothing.
-fn same(one: Option<&str>, other: Option<&str>) -> bool {
-    one.map(str::trim) == other.map(str::trim)
+/// Under which conditions a grant counts, besides under none.
+#[derive(Clone, Copy)]
+pub(super) enum Under<'a> {
+    /// Under this one; blanks around it mean nothing.
+    Just(Option<&'a str>),
+    /// Under any.
+    Any,
+}
+
+impl Under<'_> {
+    fn takes(self, condition: Option<&str>) -> bool {
+        match self {
+            Self::Just(asked) => condition.is_none() || condition.map(str::trim) == asked.map(str::trim),
+            Self::Any => true,
+        }
+    }
 }
 
 fn is_old(assignment: &RoleAssignment, age: Duration, now: Timestamp) -> bool {

@@ -30,6 +30,11 @@ pub(super) fn workspace_read<'a>(workspace: &WorkspaceId, observed: &'a Observed
     observed.workspaces.get(workspace)?.workspace.value()?.as_ref()
 }
 
+/// Who one user-assigned identity of a workspace is.
+pub(super) fn principal_of(id: &ManagedIdentityId, block: &Identity, observed: &Observed) -> Option<PrincipalId> {
+    block.user_assigned.get(id).copied().flatten().or_else(|| identity(id, observed))
+}
+
 fn user_assigned(block: &Identity, observed: &Observed) -> Option<BTreeSet<PrincipalId>> {
     block.user_assigned.iter().map(|(id, told)| told.or_else(|| identity(id, observed))).collect()
 }

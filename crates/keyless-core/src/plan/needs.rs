@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::access::{self, Cover, Question};
+use jiff::Timestamp;
+
+use crate::access::{self, Cover, Evidence, Question};
 use crate::catalog::{self, CatalogRole};
 use crate::desired::{Because, DesiredWorkspace, Need, PrincipalRef, ServiceGrants, Waits};
 use crate::gate::ReadSet;
@@ -168,13 +170,36 @@ fn resolve_identity(id: &ManagedIdentityId, observed: &Observed) -> Resolved {
     }
 }
 
-/// How a grant that the service makes to an identity of its own stands.
+/// The identities that may act for a workspace, and their principals as far as they are known.
+pub(super) fn acting(
+    workspace: &WorkspaceId,
+    observed: &Observed,
+) -> (BTreeSet<ManagedIdentityId>, BTreeSet<PrincipalId>) {
+    let Ok(own) = own(workspace, observed) else { return Default::default() };
+    let mut principals: BTreeSet<PrincipalId> = own.identity.system.into_iter().collect();
+    if let Some(primary) = &own.primary_identity {
+        let told = own.identity.user_assigned.get(primary).copied().flatten();
+        principals.extend(told.or_else(|| observed.identities.get(primary)?.value().copied().flatten()));
+    }
+    (own.primary_identity.iter().cloned().collect(), principals)
+}
+
+/// How the grant stands that a workspace, or an endpoint of it, works by itself with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum ServiceGrant {
-    /// There, in the form that is right for this kind of workspace, or not asked of it.
-    Present,
+    /// There, in the form that is right for this kind of workspace.
+    Present {
+        /// When it may be relied on; `None` where Azure does not tell its age.
+        works_at: Option<Timestamp>,
+        /// What that rests on.
+        evidence: Evidence,
+    },
     /// Not there.
     Missing(PrincipalId),
+    /// Taken away, or perhaps, by a deny assignment of this name.
+    Denied(PrincipalId, String),
+    /// The customer's own identity acts for the workspace, and has not the role.
+    NotGranted(String),
     /// The workspace has neither a system-assigned nor a primary user-assigned identity.
     NoIdentity,
     /// It could not be read.
@@ -183,14 +208,14 @@ pub(super) enum ServiceGrant {
     NotRead(Box<ReadSet>),
 }
 
-/// Judges the grant that the service makes to a workspace's system-assigned identity.
+/// Judges the grant that a workspace works with by itself: the service's to its system-assigned identity.
 ///
 /// On hub projects and data-isolated workspaces the service makes it with a condition, and that is the right form.
 /// Source: "What is an Azure Machine Learning hub workspace?", MicrosoftDocs/azure-ai-docs `concept-hub-workspace.md`.
-/// A user-assigned primary identity is the customer's to grant, hence an ordinary declared need.
+/// A user-assigned primary identity is the customer's to grant, in whatever way.
 pub(super) fn service_grant(workspace: &Workspace, observed: &Observed, waits: &Waits) -> ServiceGrant {
-    if workspace.primary_identity.is_some() {
-        return ServiceGrant::Present;
+    if let Some(primary) = &workspace.primary_identity {
+        return granted_by_customer(primary, workspace, observed, waits);
     }
     let Some(principal) = workspace.identity.system else {
         return ServiceGrant::NoIdentity;
@@ -218,16 +243,54 @@ fn granted_by_service(
     observed: &Observed,
     waits: &Waits,
 ) -> ServiceGrant {
-    let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else {
-        return ServiceGrant::Unknown("the catalog lacks the role".to_owned(), Cause::default());
-    };
+    let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else { return without_role() };
     // The service makes it to the identity itself, so groups need not be read.
     let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
-    match access::direct_cover(&question, observed, waits) {
-        Cover::Covered { .. } => ServiceGrant::Present,
-        Cover::Missing { conditional: true, .. } if conditioned_is_right => ServiceGrant::Present,
+    match access::service_cover(&question, conditioned_is_right, observed, waits) {
         Cover::Missing { .. } => ServiceGrant::Missing(principal),
-        Cover::Denied { by } => ServiceGrant::Unknown(format!("deny assignment {}", by.name), Cause::default()),
+        cover => of_cover(principal, cover),
+    }
+}
+
+fn granted_by_customer(
+    primary: &ManagedIdentityId,
+    workspace: &Workspace,
+    observed: &Observed,
+    waits: &Waits,
+) -> ServiceGrant {
+    let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else { return without_role() };
+    let told = workspace.identity.user_assigned.get(primary).copied().flatten();
+    let resolved = match told {
+        Some(principal) => Resolved::Known(vec![(principal, PrincipalType::ServicePrincipal)]),
+        None => resolve_identity(primary, observed),
+    };
+    let principal = match resolved {
+        Resolved::Known(holders) => match holders.first() {
+            Some((principal, _)) => *principal,
+            None => return ServiceGrant::NoIdentity,
+        },
+        Resolved::Missing(why) => return ServiceGrant::NotGranted(format!("the identity `{}`: {why}", primary.name())),
+        Resolved::Unknown(why, cause) => return ServiceGrant::Unknown(why, cause),
+        Resolved::NotRead(reads) => return ServiceGrant::NotRead(reads),
+    };
+    let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
+    match access::effective_cover(&question, observed, waits) {
+        Cover::Missing { .. } => {
+            ServiceGrant::NotGranted(format!("the identity `{}` lacks {}", primary.name(), role.name))
+        }
+        cover => of_cover(principal, cover),
+    }
+}
+
+fn without_role() -> ServiceGrant {
+    ServiceGrant::Unknown("the catalog lacks the role".to_owned(), Cause::default())
+}
+
+fn of_cover(principal: PrincipalId, cover: Cover) -> ServiceGrant {
+    match cover {
+        Cover::Covered { works_at, evidence } => ServiceGrant::Present { works_at, evidence },
+        Cover::Missing { .. } => ServiceGrant::Missing(principal),
+        Cover::Denied { by } => ServiceGrant::Denied(principal, by.name),
         Cover::Unknown { why, cause } => ServiceGrant::Unknown(why, cause),
         Cover::NotRead(reads) => ServiceGrant::NotRead(reads),
     }

@@ -67,6 +67,9 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
                 reads.groups.extend(groups_rested_on(desired, observed, workspace));
                 reads.computes.insert(workspace.clone());
                 reads.identities.extend(identities_of_computes(observed, workspace));
+                let (identities, principals) = needs::acting(workspace, observed);
+                reads.identities.extend(identities.into_iter().filter(|id| observed.identities.contains_key(id)));
+                reads.groups.extend(principals.into_iter().filter(|id| observed.groups.contains_key(id)));
                 if step.gates.iter().any(|check| check.gate == Gate::Drained) {
                     reads.jobs.insert(workspace.clone());
                 }

@@ -76,6 +76,8 @@ pub struct Truth {
     pub mode: ObservedAuthMode,
     pub kind: WorkspaceKind,
     pub system: Option<PrincipalId>,
+    /// The user-assigned identity that acts for it, and who that is.
+    pub primary: Option<(ManagedIdentityId, PrincipalId)>,
     pub computes: Vec<Compute>,
     /// Jobs, and when each ends; without a time it never does.
     pub jobs: Vec<(ObservedJob, Option<Timestamp>)>,
@@ -203,6 +205,7 @@ impl World {
             mode,
             kind: WorkspaceKind::Default,
             system: Some(system),
+            primary: None,
             computes: Vec::new(),
             jobs: Vec::new(),
             datastores: Vec::new(),
@@ -284,8 +287,11 @@ impl World {
                 more_accounts: truth.more_accounts.clone(),
                 hub: None,
                 auth_mode: truth.mode.clone(),
-                identity: Identity { system: truth.system, user_assigned: BTreeMap::new() },
-                primary_identity: None,
+                identity: Identity {
+                    system: truth.system,
+                    user_assigned: truth.primary.iter().map(|(id, who)| (id.clone(), Some(*who))).collect(),
+                },
+                primary_identity: truth.primary.as_ref().map(|(id, _)| id.clone()),
                 data_isolation: None,
                 managed_network: false,
                 provisioning_state: Some("Succeeded".to_owned()),

@@ -99,11 +99,26 @@ pub(in crate::plan) fn service_grant_there(
         return told(GateState::NotLooked);
     };
     let lift = "the service's own grant (re-provisioning), or `serviceGrants: grant | accept` in the file";
+    let role = catalog::role_name(catalog::BLOB_CONTRIBUTOR);
     match service_grant(own, observed, &desired.fleet.waits) {
-        ServiceGrant::Present => told(GateState::Open),
+        ServiceGrant::Present { works_at: Some(until), evidence } if until > observed.now => {
+            let why = format!("{role} of the workspace's identity to work ({})", evidence.told(observed.now));
+            told(GateState::Waiting { until, why })
+        }
+        ServiceGrant::Present { works_at: Some(_), .. } => told(GateState::Open),
+        ServiceGrant::Present { works_at: None, .. } => {
+            let why = format!("the age of {role} of the workspace's identity is not told");
+            told(GateState::unmet(why, "a direct grant whose age Azure tells"))
+        }
         ServiceGrant::Missing(principal) => {
-            let role = catalog::role_name(catalog::BLOB_CONTRIBUTOR);
             told(GateState::unmet(format!("the workspace's identity {principal} lacks {role}"), lift))
+        }
+        ServiceGrant::Denied(principal, by) => {
+            let why = format!("the workspace's identity {principal} is, or may be, denied by `{by}`");
+            told(GateState::unmet(why, "the deny assignment gone, or `serviceGrants: accept` in the file"))
+        }
+        ServiceGrant::NotGranted(why) => {
+            told(GateState::unmet(why, "the role granted to it, or `serviceGrants: accept` in the file"))
         }
         ServiceGrant::NoIdentity => told(GateState::unmet("the workspace has no identity of its own", lift)),
         ServiceGrant::Unknown(why, cause) => told(GateState::unknown("the service's grant", &why, &cause)),

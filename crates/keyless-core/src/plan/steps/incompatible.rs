@@ -1,8 +1,10 @@
 //! What is known not to work in workspaces that go forward, told before they are switched.
 
-use crate::desired::DesiredWorkspace;
-use crate::incompatibility::{self, Detected};
-use crate::observed::Workspace;
+use crate::access::{self, Cover, Question};
+use crate::catalog;
+use crate::desired::{DesiredWorkspace, PrincipalRef};
+use crate::incompatibility::{self, COMPUTE_WITHOUT_ROLE, Detected};
+use crate::observed::{Compute, PrincipalType, Workspace};
 use crate::plan::{Finding, gates};
 
 use super::Planner;
@@ -11,8 +13,15 @@ impl Planner<'_> {
     pub(super) fn incompatible(&mut self, workspace: &DesiredWorkspace, own: &Workspace) {
         self.switches.insert(own.kind.clone());
         for row in incompatibility::ALL {
-            // What was not read yet is asked for by the gate.
-            let Ok(Detected::Yes(found)) = gates::detect(row, workspace, own, self.observed) else { continue };
+            let found = match gates::detect(row, workspace, own, self.observed) {
+                _ if row.id == COMPUTE_WITHOUT_ROLE => self.computes_without_role(workspace),
+                Ok(Detected::Yes(found)) => found,
+                // What was not read yet is asked for by the gate.
+                Ok(Detected::No | Detected::NeedsComputes) | Err(_) => continue,
+            };
+            if found.is_empty() {
+                continue;
+            }
             let accepted = workspace.accept_incompatible.get(row.id);
             self.findings.insert(Finding::Incompatible {
                 workspace: workspace.id.clone(),
@@ -21,5 +30,37 @@ impl Planner<'_> {
                 accepted: accepted.filter(|accepted| accepted.holds(self.observed.now)).map(ToString::to_string),
             });
         }
+    }
+
+    /// Training computes that the document does not name, and an identity of which is known not to read blobs.
+    fn computes_without_role(&mut self, workspace: &DesiredWorkspace) -> Vec<String> {
+        let computes = self.observed.workspaces.get(&workspace.id).and_then(|entry| entry.computes.value());
+        let named = |compute: &Compute| {
+            workspace.needs.iter().any(|need| match &need.principal {
+                PrincipalRef::Compute(name) => compute.name.eq_ignore_ascii_case(name),
+                _ => false,
+            })
+        };
+        let clusters = computes.into_iter().flatten();
+        let clusters = clusters.filter(|compute| compute.compute_type.eq_ignore_ascii_case("AmlCompute"));
+        let lacking = clusters.filter(|compute| !named(compute) && self.lacks_role(compute));
+        lacking.map(|compute| compute.name.clone()).collect()
+    }
+
+    fn lacks_role(&mut self, compute: &Compute) -> bool {
+        let Some(role) = catalog::find_role(catalog::BLOB_READER) else { return false };
+        let (observed, waits) = (self.observed, &self.desired.fleet.waits);
+        let mut lacks = false;
+        let assigned = compute.identity.user_assigned.iter();
+        let assigned = assigned.filter_map(|(id, told)| told.or_else(|| *observed.identities.get(id)?.value()?));
+        for principal in compute.identity.system.into_iter().chain(assigned) {
+            let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
+            match access::effective_cover(&question, observed, waits) {
+                Cover::Missing { .. } | Cover::Denied { .. } => lacks = true,
+                Cover::NotRead(reads) => self.wants.add(*reads),
+                Cover::Covered { .. } | Cover::Unknown { .. } => {}
+            }
+        }
+        lacks
     }
 }
