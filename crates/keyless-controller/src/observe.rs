@@ -17,9 +17,9 @@ use keyless_core::desired::{AuthMode, KeyDesired};
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{
-    AccessAt, Account, BarrierReads, Barriers, Compute, Datastore, DenyAssignment, Eligibility, Endpoint, KeyCallers,
-    KeyDetails, KeyUsage, Lock, Observed, ObservedAuthMode, ObservedJob, ObservedWorkspace, Reading, RoleAssignment,
-    RoleDefinition, Workspace,
+    AccessAt, Account, BarrierReads, Barriers, Cause, Compute, Datastore, DenyAssignment, Eligibility, Endpoint,
+    KeyCallers, KeyDetails, KeyUsage, Lock, Observed, ObservedAuthMode, ObservedJob, ObservedWorkspace, Reading,
+    RoleAssignment, RoleDefinition, Workspace,
 };
 use tokio::time::Instant;
 
@@ -98,10 +98,13 @@ pub struct Seen {
     pub target_began: Instant,
 }
 
-/// The reads of a pass, in the order in which they are made.
+/// The reads of a pass, in the order in which they are made. Before a write what somebody may change from one moment to the
+/// next comes after what may take long (metrics, logs, jobs), and the lists after what they are held against.
 #[derive(Default)]
 struct Groups<'a> {
     first: Vec<BoxFuture<'a, Piece>>,
+    /// Modes, stored credentials, grants, denials, locks.
+    near: Vec<BoxFuture<'a, Piece>>,
     /// Which workspaces there are.
     lists: Vec<BoxFuture<'a, Piece>>,
     /// The account and the action's target.
@@ -195,8 +198,9 @@ impl Observer {
     /// Reads what is asked for, some at a time.
     pub async fn observe(&self, ask: Ask<'_>) -> Seen {
         let began = Instant::now();
-        let Groups { first, lists, last } = self.split(ask);
+        let Groups { first, near, lists, last } = self.split(ask);
         let mut pieces = gather(first).await;
+        pieces.extend(gather(near).await);
         pieces.extend(gather(lists).await);
         let target_began = Instant::now();
         pieces.extend(gather(last).await);
@@ -231,11 +235,9 @@ impl Observer {
             barriers,
         } = ask.reads;
         let key = &ask.desired.account_id;
-        let Groups { mut first, mut lists, mut last } = Groups::default();
+        let Groups { mut first, mut near, mut lists, mut last } = Groups::default();
         if *listings {
-            // Other reads may wait for their turn for a minute, and meanwhile somebody may begin to use the account's key.
-            let group = if ask.confirming.is_some() { &mut lists } else { &mut first };
-            group.push(Box::pin(async move { Piece::Search(self.search(ask).await) }));
+            lists.push(Box::pin(async move { Piece::Search(self.search(ask).await) }));
         }
         if *elsewhere {
             first.push(Box::pin(async move { Piece::Elsewhere(self.elsewhere(ask).await) }));
@@ -246,7 +248,7 @@ impl Observer {
                 Some(Action::SetDatastoreCredential { workspace, .. } | Action::CreateDatastore { workspace, .. })
                     if workspace == id
             );
-            let group = if target { &mut last } else { &mut first };
+            let group = if target { &mut last } else { &mut near };
             group.push(Box::pin(
                 async move { Piece::Datastores(id.clone(), self.reading(self.read.datastores(id).await)) },
             ));
@@ -265,15 +267,15 @@ impl Observer {
             }));
         }
         for id in assignments_by_id {
-            first.push(Box::pin(async move {
+            near.push(Box::pin(async move {
                 Piece::Assignment(id.clone(), self.reading(self.read.role_assignment(id).await)) //
             }));
         }
         for id in access_at {
-            first.push(Box::pin(self.access_at(ask.desired, id)));
+            near.push(Box::pin(self.access_at(ask.desired, id)));
         }
         for id in groups {
-            first.push(Box::pin(async move { Piece::Groups(*id, self.groups(ask, *id).await) }));
+            near.push(Box::pin(async move { Piece::Groups(*id, self.groups(ask, *id).await) }));
         }
         for id in eligibilities {
             first.push(Box::pin(async move {
@@ -281,12 +283,12 @@ impl Observer {
             }));
         }
         if *denies {
-            first.push(Box::pin(async move {
+            near.push(Box::pin(async move {
                 Piece::Denies(self.reading(self.read.deny_assignments(key.arm()).await)) //
             }));
         }
         if *locks {
-            first.push(Box::pin(async move { Piece::Locks(self.reading(self.read.locks(key.arm()).await)) }));
+            near.push(Box::pin(async move { Piece::Locks(self.reading(self.read.locks(key.arm()).await)) }));
         }
         for id in identities {
             first.push(Box::pin(async move {
@@ -331,21 +333,26 @@ impl Observer {
                     | Action::ResyncWorkspaceKeys { workspace }
                 ) if workspace == id
             );
-            let group = if target { &mut last } else { &mut first };
+            let group = if target { &mut last } else { &mut near };
             group.push(Box::pin(async move {
                 Piece::Workspace(id.clone(), self.reading(self.read.workspace(id).await)) //
             }));
         }
         if *assignments {
             let target = matches!(ask.confirming, Some(Action::GrantRole(_) | Action::RevokeRole { .. }));
-            let group = if target { &mut last } else { &mut first };
+            let group = if target { &mut last } else { &mut near };
             group.push(Box::pin(self.assignments(ask.desired)));
         }
         if *account {
             let group = if ask.confirming.is_some() { &mut last } else { &mut first };
             group.push(Box::pin(async move { Piece::Account(self.reading(self.read.account(key).await)) }));
         }
-        Groups { first, lists, last }
+        if ask.confirming.is_none() {
+            // Nothing is written after them, so they need no order.
+            first.append(&mut near);
+            first.append(&mut lists);
+        }
+        Groups { first, near, lists, last }
     }
 
     pub(crate) fn reading<T>(&self, read: Read<T>) -> Reading<T> {
@@ -368,7 +375,7 @@ impl Observer {
     /// The datastores that name the account, of all workspaces in scope that stand elsewhere.
     async fn elsewhere(&self, ask: Ask<'_>) -> Reading<BTreeMap<WorkspaceId, Vec<Datastore>>> {
         let mut sweep = self.sweep.lock().await;
-        let Search { listings, found } = self.search(ask).await;
+        let Search { listings, found, on_keys: _ } = self.search(ask).await;
         if let Some(failed) = listings.values().find_map(Reading::failed) {
             return failed;
         }
@@ -539,6 +546,7 @@ impl Observer {
     fn assemble(&self, ask: Ask<'_>, pieces: Vec<Piece>) -> Observed {
         let key = &ask.desired.account_id;
         let mut part = Observed::unread(key.clone(), Timestamp::MIN);
+        let mut shown_on_keys = BTreeSet::new();
         for piece in pieces {
             match piece {
                 Piece::Account(reading) => {
@@ -614,8 +622,9 @@ impl Observer {
                 Piece::Elsewhere(reading) => {
                     part.elsewhere = reading;
                 }
-                Piece::Search(Search { listings, found }) => {
+                Piece::Search(Search { listings, found, on_keys }) => {
                     part.listings = listings;
+                    shown_on_keys = on_keys;
                     let listed = found.into_iter().filter(|(_, place)| place.holds(key)).map(|(id, _)| id);
                     // A list may lag behind a declared workspace, so those stay and are judged by their own reads.
                     for id in listed.chain(ask.desired.workspaces.keys().cloned()) {
@@ -625,6 +634,16 @@ impl Observer {
             }
         }
         part.now = self.clock.last().unwrap_or(Timestamp::MIN);
+        // Before a write the lists come after the direct reads: what they show may have happened since.
+        for (_, own) in
+            part.workspaces.iter_mut().filter(|(id, _)| ask.confirming.is_some() && shown_on_keys.contains(*id))
+        {
+            let mode = own.workspace.value().and_then(Option::as_ref).map(|own| &own.auth_mode);
+            if mode == Some(&ObservedAuthMode::Identity) {
+                let why = "a list that is newer shows it on accesskey".to_owned();
+                own.workspace = Reading::Unknown { why, cause: Cause::default() };
+            }
+        }
         for (id, own) in &part.workspaces {
             let mode = own.workspace.value().and_then(Option::as_ref).map(|own| &own.auth_mode);
             if matches!(mode, Some(ObservedAuthMode::AccessKey | ObservedAuthMode::Unset)) {

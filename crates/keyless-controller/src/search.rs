@@ -10,7 +10,7 @@ use futures::stream;
 use keyless_arm::api::{Answer, ReadArm};
 use keyless_core::desired::Scope;
 use keyless_core::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
-use keyless_core::observed::{Reading, Workspace};
+use keyless_core::observed::{ObservedAuthMode, Reading, Workspace};
 
 use crate::clock::ServerClock;
 use crate::failed::{Failure, failed, failed_as};
@@ -50,6 +50,8 @@ pub(crate) struct Search {
     pub(crate) listings: BTreeMap<SubscriptionId, Reading<()>>,
     /// The listed workspaces whose place could be told, excluded ones left out.
     pub(crate) found: BTreeMap<WorkspaceId, Place>,
+    /// Those that the lists show on the account key.
+    pub(crate) on_keys: BTreeSet<WorkspaceId>,
 }
 
 /// Searches with one reader, noting the server's time as it goes.
@@ -114,6 +116,9 @@ impl Searcher<'_> {
         for (id, (subscription, own)) in listed {
             if excluded(scope, id.arm()) {
                 continue;
+            }
+            if own.auth_mode == ObservedAuthMode::AccessKey {
+                search.on_keys.insert(id.clone());
             }
             let hub = own.hub.as_ref().and_then(|hub| listed.get(hub)).map(|(_, hub)| hub);
             match Place::on(own).or_else(|| Place::on(hub?)) {

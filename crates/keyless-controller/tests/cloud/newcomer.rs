@@ -95,3 +95,24 @@ async fn a_workspace_that_appears_while_the_key_is_about_to_go_holds_it_on() {
         assert!(gates.iter().any(|event| event.gate.as_deref() == Some("all_on_identity")), "{gates:?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_goes_back_to_keys_behind_its_direct_read_is_seen_in_the_list() {
+    let (cloud, dir) = (two(), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    let (at, mut locks, mut is_done) = (Arc::downgrade(&cloud), 0, false);
+    cloud.lock().on_read = Some(Box::new(move |read| {
+        let cloud = at.upgrade().unwrap();
+        let mut state = cloud.lock();
+        // Locks are read once for the plan and once more to confirm it, beside the direct reads of the workspaces.
+        locks += usize::from(state.calls.len() == FORWARD.len() - 1 && read == "locks");
+        if locks == 2 && read == "workspaces" && !std::mem::replace(&mut is_done, true) {
+            state.workspaces.get_mut(&workspace_id("ml-b")).unwrap().auth_mode = ObservedAuthMode::AccessKey;
+        }
+    }));
+    rig.until("it is mended", |_| cloud.calls().len() > FORWARD.len()).await;
+    rig.converged("1").await;
+    let calls = cloud.calls();
+    assert_eq!(calls[..3], FORWARD[..3]);
+    assert_eq!(calls[3..], ["ml-b identity", "key off stone"], "the key waits until it is on identity again");
+}
