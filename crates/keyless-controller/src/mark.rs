@@ -50,8 +50,8 @@ pub enum StateDirError {
     },
 }
 
-/// A state directory that this process holds alone.
-#[derive(Debug)]
+/// A state directory that this process holds alone, until the last clone of it is gone.
+#[derive(Debug, Clone)]
 pub struct StateDir {
     held: Arc<Held>,
     jobs: mpsc::Sender<Job>,
@@ -290,13 +290,13 @@ fn is_regular(path: &Path) -> io::Result<bool> {
 }
 
 /// A file that an earlier process left; `None` if it is not there.
-pub(crate) fn read_own(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Unfit> {
+fn read_own(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Unfit> {
     if is_regular(path)? { small_file::read(path, most).map(Some) } else { Ok(None) }
 }
 
 /// Replaces a file as a whole, so that a crash leaves either the old content or the new. Its owner alone may read it. What
 /// is there, a link too, is replaced and not written to.
-pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
+fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);

@@ -4,22 +4,23 @@
 //! revision leaves the one in force untouched. The last good files are kept in the state directory, so that a start
 //! with bad files goes on with those; without them nothing is in force, and so nothing is written.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use keyless_arm::small_file::Unfit;
 use keyless_core::desired::Desired;
 use keyless_core::manifest::{self, Accepted, Rejected, SourceFile};
 use notify::{RecursiveMode, Watcher as _};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::Feed;
 use crate::event::{Event, Level, Name, Sink};
-use crate::mark::{self, read_own, write_durably};
+use crate::mark::StateDir;
 use crate::source::{self, Content, Found, Stamp};
 use crate::status::Status;
 
@@ -32,8 +33,11 @@ const SETTLE_WITHIN: Duration = Duration::from_secs(5);
 /// How long the first look is waited for: a little longer than it takes to tell that it does not end.
 const FIRST_LOOK: Duration = Duration::from_secs(8);
 
+/// The file in the state directory that holds the last good files.
+const SAVED: &str = "desired.last-good.json";
+
 /// The longest saved revision that is read, in bytes.
-const MOST_SAVED: u64 = 1 << 29;
+const MOST_SAVED: usize = 1 << 29;
 
 /// How often files are read after a change was noticed: a second change within the grain of file times would not show.
 const LOOKS_AFTER_CHANGE: u8 = 2;
@@ -46,7 +50,7 @@ pub struct Watch {
     /// How often it is looked at. 1 s is a good value: 5,000 files cost about 16 ms.
     pub poll: Duration,
     /// Where the last good revision is kept, if anywhere.
-    pub state_dir: Option<PathBuf>,
+    pub state_dir: Option<StateDir>,
     /// After how long an unchanged rejection is told again.
     pub reminder: Duration,
 }
@@ -65,11 +69,14 @@ struct SavedFile {
 
 impl Watch {
     /// Looks once, then follows the files until `cancel`. When this returns, the first look has been taken: the feed
-    /// holds the revision in force, if there is one. A look that does not end is told and not waited for.
+    /// holds the revision in force, if there is one. A look that does not end is told and not waited for, nor is any
+    /// after `cancel`.
     pub async fn start(self, sink: Arc<dyn Sink>, status: Arc<Status>, cancel: CancellationToken) -> Feed {
         let (sender, feed) = watch::channel(None);
         let wake = Arc::new(Notify::new());
-        let watcher = notifier(&self.path, &wake);
+        let (path, woken) = (self.path.clone(), Arc::clone(&wake));
+        // Whatever touches the path may hang. What comes of it lives as long as the handle.
+        let watching = tokio::task::spawn_blocking(move || notifier(&path, &woken));
         let mut follower = Follower {
             watch: Arc::new(self),
             sender,
@@ -80,11 +87,15 @@ impl Watch {
             looks: LOOKS_AFTER_CHANGE,
             told: None,
             unsettled: None,
+            unsaved: None,
+            unrestored: false,
+            trouble: None,
         };
+        let cancelled = cancel.clone();
         let (looked, first) = oneshot::channel();
         tokio::spawn(async move {
             // Dropped with the task.
-            let _watcher = watcher;
+            let _watching = watching;
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
@@ -106,8 +117,10 @@ impl Watch {
                 }
             }
         });
-        // Also over when the follower is stopped.
-        let _ = timeout(FIRST_LOOK, first).await;
+        tokio::select! {
+            () = cancelled.cancelled() => {}
+            _ = timeout(FIRST_LOOK, first) => {}
+        }
         feed
     }
 }
@@ -151,6 +164,12 @@ struct Follower {
     told: Option<(Vec<String>, Instant)>,
     /// Since when there is no telling what the files say, and whether that was told.
     unsettled: Option<(Instant, bool)>,
+    /// The last good files, while they could not be kept.
+    unsaved: Option<Vec<u8>>,
+    /// Whether what was kept may yet come to be readable.
+    unrestored: bool,
+    /// What the state directory did not do, as it was last told.
+    trouble: Option<String>,
 }
 
 enum Look {
@@ -162,7 +181,9 @@ enum Look {
 
 impl Follower {
     async fn look(&mut self) {
-        let (watch, before, eager) = (Arc::clone(&self.watch), self.stamps.clone(), self.looks > 0);
+        // What a hang told is only taken back by reading.
+        let eager = self.looks > 0 || self.last.is_none();
+        let (watch, before) = (Arc::clone(&self.watch), self.stamps.clone());
         let begun = Instant::now();
         let mut look = tokio::task::spawn_blocking(move || {
             let stamps = source::fingerprint(&watch.path);
@@ -179,7 +200,7 @@ impl Follower {
                     let why = format!(
                         "`{path}` could not be read within {SETTLE_WITHIN:?}: its disk or mount does not answer"
                     );
-                    self.wait_for(begun, why).await;
+                    self.wait_for(begun, why);
                 }
             }
         };
@@ -193,33 +214,34 @@ impl Follower {
                         self.unsettled = None;
                         self.remind();
                     }
-                    Ok(files) => self.judge(files).await,
+                    Ok(files) => self.judge(files),
                     Err(why) => {
                         tracing::debug!(why, "the desired state is read again");
                         self.looks = LOOKS_AFTER_CHANGE;
-                        self.wait_for(begun, why).await;
+                        self.wait_for(begun, why);
                     }
                 }
             }
             Err(error) => tracing::warn!(error = %error, "the desired state could not be read"),
         }
+        self.save();
     }
 
     /// Takes it that there is no telling what the files say, for `why`, at least since `begun`: after a while as a rejection.
-    async fn wait_for(&mut self, begun: Instant, why: String) {
+    fn wait_for(&mut self, begun: Instant, why: String) {
         let (since, told) = self.unsettled.unwrap_or((begun, false));
         let tell = !told && since.elapsed() >= SETTLE_WITHIN;
         self.unsettled = Some((since, told || tell));
         if tell {
             // Whatever they come to say is judged anew, and told.
             self.last = None;
-            self.refuse(vec![why]).await;
+            self.refuse(vec![why]);
         } else {
             self.remind();
         }
     }
 
-    async fn judge(&mut self, files: Vec<Found>) {
+    fn judge(&mut self, files: Vec<Found>) {
         self.unsettled = None;
         let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
         self.last = Some(files.clone());
@@ -231,20 +253,22 @@ impl Follower {
                     self.accept(desired, &warnings, None);
                 }
                 self.status.update(|status| status.rejected.clear());
-                self.save(files).await;
+                match saved(files) {
+                    Ok(files) => self.unsaved = Some(files),
+                    Err(error) => self.complain("the last good revision could not be kept", error),
+                }
             }
             Err(Rejected { problems, warnings: _ }) => {
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                self.refuse(problems).await;
+                self.refuse(problems);
             }
         }
     }
 
     /// Goes on with the last good revision, and tells why.
-    async fn refuse(&mut self, problems: Vec<String>) {
-        if self.sender.borrow().is_none() {
-            self.restore().await;
-        }
+    fn refuse(&mut self, problems: Vec<String>) {
+        self.unrestored = true;
+        self.restore();
         self.status.update(|status| status.rejected.clone_from(&problems));
         self.reject(problems, false);
     }
@@ -282,64 +306,77 @@ impl Follower {
     }
 
     fn remind(&mut self) {
+        let restored = self.told.is_some() && self.restore();
         if let Some((problems, at)) = &self.told
-            && at.elapsed() >= self.watch.reminder
+            && (restored || at.elapsed() >= self.watch.reminder)
         {
-            self.reject(problems.clone(), true);
+            self.reject(problems.clone(), !restored);
         }
     }
 
-    /// Keeps the files for a start with bad ones. Failing costs only that.
-    async fn save(&self, files: Vec<Found>) {
-        let Some(path) = self.saved_at() else { return };
-        let saved = tokio::task::spawn_blocking(move || {
-            let text = |bytes| String::from_utf8(bytes).map_err(std::io::Error::other);
-            let files = files
-                .into_iter()
-                .filter_map(|Found { path, content }| match content {
-                    Content::Bytes(bytes) => Some(text(bytes).map(|text| SavedFile { path, text })),
-                    Content::TooLarge(_) | Content::Unreadable(_) => None,
-                })
-                .collect::<std::io::Result<Vec<_>>>()?;
-            write_durably(&path, &serde_json::to_vec(&Saved { files })?)
-        });
-        if let Err(error) = in_time(saved).await {
-            tracing::warn!(error, "the last good revision could not be kept");
+    /// Keeps the last good files for a start with bad ones. Failing costs only that, and is tried again.
+    fn save(&mut self) {
+        let (Some(state_dir), Some(files)) = (&self.watch.state_dir, &self.unsaved) else { return };
+        match state_dir.keep(SAVED, files.clone()) {
+            Ok(()) => (self.unsaved, self.trouble) = (None, None),
+            Err(error) => self.complain("the last good revision could not be kept", error),
         }
     }
 
-    async fn restore(&self) {
-        let Some(path) = self.saved_at() else { return };
-        let read = tokio::task::spawn_blocking(move || match read_own(&path, MOST_SAVED) {
-            Ok(Some(bytes)) => serde_json::from_slice(&bytes).map(Some).map_err(|error| error.to_string()),
-            Ok(None) => Ok(None),
-            Err(why) => Err(format!("`{}` {why}", path.display())),
-        });
-        let saved: Saved = match in_time(read).await {
-            Ok(Some(saved)) => saved,
-            Ok(None) => return,
-            Err(error) => return tracing::warn!(error, "the last good revision could not be read"),
+    /// Puts in force what was kept, if nothing is. Says whether it did.
+    fn restore(&mut self) -> bool {
+        let Some(state_dir) = self.watch.state_dir.as_ref().filter(|_| self.unrestored) else { return false };
+        if self.sender.borrow().is_some() {
+            return false;
+        }
+        let kept = state_dir.kept(SAVED, MOST_SAVED);
+        self.unrestored = matches!(kept, Err(Unfit::Read(_)));
+        let saved = match kept {
+            Ok(Some(bytes)) => serde_json::from_slice(&bytes).map_err(|error| format!("`{SAVED}`: {error}")),
+            Ok(None) => return false,
+            Err(why) => Err(format!("`{SAVED}` {why}")),
         };
-        let files: Vec<SourceFile> =
-            saved.files.into_iter().map(|SavedFile { path, text }| SourceFile::new(path, text)).collect();
+        let files: Vec<SourceFile> = match saved {
+            Ok(Saved { files }) => {
+                files.into_iter().map(|SavedFile { path, text }| SourceFile::new(path, text)).collect()
+            }
+            Err(why) => {
+                self.complain("the last good revision could not be read", why);
+                return false;
+            }
+        };
         match manifest::load(&self.watch.path.display().to_string(), &files) {
             Ok(Accepted { desired, warnings }) => {
+                self.trouble = None;
                 self.accept(desired, &warnings, Some("the last good revision, because the files are rejected"));
+                true
             }
-            Err(rejected) => tracing::warn!(error = %rejected, "the last good revision is no longer one"),
+            Err(rejected) => {
+                self.complain("the last good revision is no longer one", rejected);
+                false
+            }
         }
     }
 
-    fn saved_at(&self) -> Option<PathBuf> {
-        Some(self.watch.state_dir.as_ref()?.join("desired.last-good.json"))
+    /// Tells the same trouble once, however often it is tried again.
+    fn complain(&mut self, what: &str, why: impl Display) {
+        let error = why.to_string();
+        if self.trouble.as_ref() != Some(&error) {
+            tracing::warn!(error, "{what}");
+            self.trouble = Some(error);
+        }
     }
 }
 
-/// What the state directory says, if it does so in time.
-async fn in_time<T, E: ToString>(asked: JoinHandle<Result<T, E>>) -> Result<T, String> {
-    match timeout(mark::PATIENCE, asked).await {
-        Ok(Ok(answer)) => answer.map_err(|error| error.to_string()),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(_) => Err(format!("the state directory did not answer within {:?}", mark::PATIENCE)),
-    }
+/// What is kept of the files.
+fn saved(files: Vec<Found>) -> std::io::Result<Vec<u8>> {
+    let text = |bytes| String::from_utf8(bytes).map_err(std::io::Error::other);
+    let files = files
+        .into_iter()
+        .filter_map(|Found { path, content }| match content {
+            Content::Bytes(bytes) => Some(text(bytes).map(|text| SavedFile { path, text })),
+            Content::TooLarge(_) | Content::Unreadable(_) => None,
+        })
+        .collect::<std::io::Result<Vec<_>>>()?;
+    Ok(serde_json::to_vec(&Saved { files })?)
 }

@@ -3,14 +3,16 @@
 
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant};
 
 use keyless_controller::daemon::Feed;
 use keyless_controller::event::{Collected, Event, Level, Name};
+use keyless_controller::mark::StateDir;
 use keyless_controller::status::Status;
 use keyless_controller::watch::Watch;
 use keyless_core::desired::Desired;
+use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 struct Followed {
@@ -20,17 +22,36 @@ struct Followed {
     _stop: DropGuard,
 }
 
+/// Takes the directory, as soon as whoever had it is gone.
+async fn state_dir(path: &Path) -> StateDir {
+    let opened = async {
+        loop {
+            match StateDir::open(path) {
+                Ok(opened) => return opened,
+                Err(_) => tokio::task::yield_now().await,
+            }
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), opened).await.expect("the state directory is still in use")
+}
+
 async fn follow(path: &Path, state: Option<&Path>) -> Followed {
+    match state {
+        Some(state) => follow_in(path, Some(state_dir(state).await)).await,
+        None => follow_in(path, None).await,
+    }
+}
+
+async fn follow_in(path: &Path, state: Option<StateDir>) -> Followed {
     let (events, status) = (Arc::new(Collected::new(Level::Debug)), Arc::new(Status::default()));
     let cancel = CancellationToken::new();
-    let watch = Watch {
-        path: path.to_owned(),
-        poll: Duration::from_millis(20),
-        state_dir: state.map(Path::to_owned),
-        reminder: Duration::from_secs(3600),
-    };
-    let feed = watch.start(events.clone(), Arc::clone(&status), cancel.clone()).await;
+    let feed = watch(path, state).start(events.clone(), Arc::clone(&status), cancel.clone()).await;
     Followed { feed, events, status, _stop: cancel.drop_guard() }
+}
+
+fn watch(path: &Path, state_dir: Option<StateDir>) -> Watch {
+    let (poll, reminder) = (Duration::from_millis(20), Duration::from_secs(3600));
+    Watch { path: path.to_owned(), poll, state_dir, reminder }
 }
 
 fn fleet(owner: &str) -> String {
@@ -52,13 +73,21 @@ impl Followed {
     }
 
     async fn rejected(&self) {
+        self.is_rejected(true).await;
+    }
+
+    async fn accepted(&self) {
+        self.is_rejected(false).await;
+    }
+
+    async fn is_rejected(&self, yes: bool) {
         let mut changes = self.status.changes();
-        let rejected = async {
-            while self.status.snapshot().rejected.is_empty() {
+        let waited = async {
+            while self.status.snapshot().rejected.is_empty() == yes {
                 changes.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), rejected).await.expect("nothing was rejected");
+        tokio::time::timeout(Duration::from_secs(20), waited).await.expect("nothing was rejected, or accepted again");
     }
 
     fn told(&self, name: Name) -> Vec<Event> {
@@ -223,4 +252,145 @@ async fn what_was_kept_is_not_read_through_a_link_or_a_pipe() {
         }
     };
     tokio::time::timeout(Duration::from_secs(20), saved).await.expect("the good files were not kept");
+}
+
+/// The one thread on which files may be looked at: while something else has it, no disk or mount answers.
+struct Disk {
+    runtime: Runtime,
+}
+
+impl Disk {
+    fn new() -> Self {
+        Self { runtime: Builder::new_current_thread().enable_all().max_blocking_threads(1).build().unwrap() }
+    }
+
+    /// Nothing answers until what this gives is dropped.
+    fn hang(&self) -> mpsc::Sender<()> {
+        let (answers, hangs) = mpsc::channel();
+        self.runtime.spawn_blocking(move || hangs.recv());
+        answers
+    }
+}
+
+#[test]
+fn files_that_can_be_read_again_after_a_hang_are_accepted_and_the_next_hang_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("fleet.yaml"), fleet("one")).unwrap();
+    let disk = Disk::new();
+    disk.runtime.block_on(async {
+        let followed = follow(dir.path(), None).await;
+        assert_eq!(followed.told(Name::ConfigAccepted).len(), 1);
+        for hang in 1..=2 {
+            // Files at rest are not read without a change; were this too short, less would be shown.
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            let hung = disk.hang();
+            followed.rejected().await;
+            let told = followed.told(Name::ConfigRejected);
+            assert_eq!(told.len(), hang, "{told:?}");
+            assert!(told[hang - 1].problems[0].contains("does not answer"), "{:?}", told[hang - 1].problems);
+            assert_eq!(followed.owner().as_deref(), Some("one"), "the last good files stay in force");
+            drop(hung);
+            followed.accepted().await;
+            assert_eq!(followed.told(Name::ConfigAccepted).len(), 1 + hang);
+        }
+    });
+}
+
+#[test]
+fn a_folder_that_does_not_answer_at_the_start_is_told_and_holds_up_neither_the_start_nor_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("fleet.yaml"), fleet("one")).unwrap();
+    let disk = Disk::new();
+    let hung = disk.hang();
+    disk.runtime.block_on(async {
+        let begun = Instant::now();
+        let mut followed = follow(dir.path(), None).await;
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        let told = followed.told(Name::ConfigRejected);
+        assert!(told[0].problems[0].contains("does not answer"), "{told:?}");
+        #[cfg(target_os = "linux")]
+        assert!(!is_watched(dir.path()), "the folder was touched by a thread that must not hang");
+        drop(hung);
+        followed.owned_by("one").await;
+        followed.accepted().await;
+        #[cfg(target_os = "linux")]
+        assert!(is_watched(dir.path()), "no notifications are asked for");
+        drop(followed);
+
+        let hung = disk.hang();
+        let (begun, cancel) = (Instant::now(), CancellationToken::new());
+        let events = Arc::new(Collected::new(Level::Debug));
+        let started = watch(dir.path(), None).start(events, Arc::new(Status::default()), cancel.clone());
+        cancel.cancel();
+        started.await;
+        assert!(begun.elapsed() < Duration::from_secs(4), "{:?}", begun.elapsed());
+        drop(hung);
+    });
+}
+
+/// Whether this process is notified of changes in the folder.
+#[cfg(target_os = "linux")]
+fn is_watched(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let watched = format!("ino:{:x} ", fs::metadata(path).unwrap().ino());
+    let files = fs::read_dir("/proc/self/fdinfo").unwrap();
+    // Other tests close files meanwhile.
+    let files = files.filter_map(|file| fs::read_to_string(file.ok()?.path()).ok());
+    files.into_iter().any(|file| file.lines().any(|line| line.starts_with("inotify") && line.contains(&watched)))
+}
+
+#[tokio::test]
+async fn what_was_kept_is_in_force_and_what_is_good_is_kept_as_soon_as_the_state_directory_lets_it() {
+    let (dir, above) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (file, state, away) = (dir.path().join("fleet.yaml"), above.path().join("state"), above.path().join("away"));
+    let saved = state.join("desired.last-good.json");
+    let break_off = || {
+        fs::rename(&state, &away).unwrap();
+        fs::write(&state, "not a directory").unwrap();
+    };
+    let repair = || {
+        fs::remove_file(&state).unwrap();
+        fs::rename(&away, &state).unwrap();
+    };
+    let says = |name: &str| fs::read_to_string(&saved).is_ok_and(|text| text.contains(name));
+
+    fs::write(&file, fleet("one")).unwrap();
+    let mut followed = follow(dir.path(), Some(&state)).await;
+    assert!(says("owner: one"));
+    break_off();
+    fs::write(&file, fleet("two")).unwrap();
+    followed.owned_by("two").await;
+    repair();
+    let kept = async {
+        while !says("owner: two") {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), kept).await.expect("the good files were not kept");
+    drop(followed);
+
+    fs::write(&file, "kind: Nonsense\n").unwrap();
+    let held = state_dir(&state).await;
+    break_off();
+    let mut followed = follow_in(dir.path(), Some(held)).await;
+    assert_eq!(followed.owner(), None);
+    repair();
+    followed.owned_by("two").await;
+    let told = followed.told(Name::ConfigRejected);
+    assert_eq!(told.len(), 2, "what is in force is told anew: {told:?}");
+    assert_eq!([told[0].revision.is_some(), told[1].revision.is_some()], [false, true]);
+    assert!(!followed.status.snapshot().rejected.is_empty());
+}
+
+#[tokio::test]
+async fn good_files_are_not_kept_in_a_state_directory_that_is_another_process_s_now() {
+    let (dir, above) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let state = above.path().join("state");
+    let held = state_dir(&state).await;
+    fs::remove_dir_all(&state).unwrap();
+    let other = state_dir(&state).await;
+    fs::write(dir.path().join("fleet.yaml"), fleet("one")).unwrap();
+    let followed = follow_in(dir.path(), Some(held)).await;
+    assert_eq!(followed.owner().as_deref(), Some("one"));
+    assert!(!other.path().join("desired.last-good.json").exists());
 }

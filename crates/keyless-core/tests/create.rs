@@ -6,6 +6,7 @@ mod world;
 use keyless_core::action::{Action, Effort};
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::*;
+use keyless_core::manifest::{SourceFile, load};
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Finding, Limits, Look};
 use world::*;
@@ -140,4 +141,36 @@ fn a_missing_account_is_told_with_the_documents_that_would_make_something_on_it(
     let text = told.to_string();
     assert_eq!(text, "the storage account does not exist, and is named by `create` of train (new.yaml:3:1)");
     assert!(told.lift().is_some());
+}
+
+#[test]
+fn the_region_is_taken_by_either_name_and_anything_odd_is_told_with_its_place() {
+    let read = |region: &str| {
+        let group = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers";
+        let text = format!(
+            "apiVersion: keyless.dev/v1\nkind: Workspace\nmetadata: {{name: w}}\nspec:\n  \
+             resourceId: {group}/Microsoft.MachineLearningServices/workspaces/ml-w\n  authMode: identity\n  create:\n    \
+             location: '{region}'\n    kind: default\n    \
+             storageAccount: {group}/Microsoft.Storage/storageAccounts/stml\n    \
+             keyVault: {group}/Microsoft.KeyVault/vaults/kv-ml\n"
+        );
+        load("desired", &[SourceFile::new("w.yaml", text)])
+    };
+    for (region, name) in
+        [("westeurope", "westeurope"), ("West Europe", "westeurope"), ("East US 2 EUAP", "eastus2euap")]
+    {
+        let desired = read(region).unwrap().desired;
+        let made = desired.workspaces.values().next().unwrap().create.as_ref().unwrap();
+        assert_eq!(made.location, name);
+    }
+    let long = "a ".repeat(32) + "a";
+    for region in [" West Europe", "West Europe ", "West  Europe", "west-europe", "(Europe) West Europe", "Wést", &long]
+    {
+        let told = read(region).unwrap_err().problems[0].to_string();
+        assert!(told.starts_with("w.yaml:8:15: `spec.create.location` is not the name of a region: "), "{told}");
+    }
+    for region in ["", " "] {
+        let told = read(region).unwrap_err().problems[0].to_string();
+        assert!(told.starts_with("w.yaml:8:15: `spec.create.location` must not be empty"), "{told}");
+    }
 }

@@ -64,7 +64,7 @@ impl Daemon {
         let watch = Watch {
             path: settings.desired_state.clone(),
             poll: POLL.min(settings.interval),
-            state_dir: Some(state_dir.path().to_owned()),
+            state_dir: Some(state_dir.clone()),
             reminder: settings.alert_reminder,
         };
         let feed = watch.start(Arc::clone(&sink), Arc::clone(&status), stop.clone()).await;

@@ -43,9 +43,10 @@ impl Wire for Line {
     }
 }
 
-/// The name of a region. Azure takes the name for people too, but never shows it again.
+/// The name of a region. The name for people is taken too and, as in Azure, becomes the other.
 ///
-/// Source: `az account list-locations`: names are letters and digits, such as `westeurope` or `usgovvirginia`.
+/// Source: `az account list-locations`: names are letters and digits, such as `westeurope` or `usgovvirginia`; the names for
+/// people are words of them, such as `West Europe`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Region(pub String);
 
@@ -56,8 +57,9 @@ impl Region {
 impl Wire for Region {
     fn decode(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         let text = reader.text(node)?;
-        if text.len() <= Self::LONGEST && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            return Some(Self(text.to_owned()));
+        let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphanumeric());
+        if text.len() <= Self::LONGEST && text.split(' ').all(is_word) {
+            return Some(Self(text.replace(' ', "").to_ascii_lowercase()));
         }
         let hint = "as in `westeurope`; `az account list-locations --query [].name` prints them".to_owned();
         reader.wrong(node.at, format_args!("is not the name of a region: `{}`", shorten(text)), Some(hint));
@@ -65,7 +67,8 @@ impl Wire for Region {
     }
 
     fn describe(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9]{1,64}$", "examples": ["westeurope"] })
+        let pattern = "^[A-Za-z0-9]+( [A-Za-z0-9]+)*$";
+        json_schema!({ "type": "string", "pattern": pattern, "maxLength": Self::LONGEST, "examples": ["westeurope"] })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -231,8 +232,48 @@ fn check_above_zero(number: f64) -> Result<f64, String> {
     if number.is_finite() && number > 0.0 { Ok(number) } else { Err(format!("{number} is not above 0")) }
 }
 
+/// Reads a number. In quotes it is text, as in the desired state.
+fn number<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+    fn read<'de, T: Deserialize<'de>, E: de::Error>(
+        number: impl de::IntoDeserializer<'de, E> + fmt::Display + Copy,
+    ) -> Result<T, E> {
+        // Any of them can be a fraction.
+        let wrong = |_: E| E::custom(format!("`{number}` is not a whole number above 0"));
+        T::deserialize(number.into_deserializer()).map_err(wrong)
+    }
+
+    struct Unquoted<T>(PhantomData<T>);
+    impl<'de, T: Deserialize<'de>> Visitor<'de> for Unquoted<T> {
+        type Value = T;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a number")
+        }
+
+        fn visit_u64<E: de::Error>(self, number: u64) -> Result<T, E> {
+            read(number)
+        }
+
+        fn visit_i64<E: de::Error>(self, number: i64) -> Result<T, E> {
+            read(number)
+        }
+
+        fn visit_f64<E: de::Error>(self, number: f64) -> Result<T, E> {
+            read(number)
+        }
+
+        fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
+            Err(E::custom(match text.parse::<f64>() {
+                Ok(_) => format!("`{text}` in quotes is text, and a number is needed; write it without them"),
+                Err(_) => format!("`{text}` is not a number"),
+            }))
+        }
+    }
+    deserializer.deserialize_any(Unquoted(PhantomData))
+}
+
 fn above_zero<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
-    check_above_zero(f64::deserialize(deserializer)?).map_err(de::Error::custom)
+    check_above_zero(number(deserializer)?).map_err(de::Error::custom)
 }
 
 fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
@@ -240,11 +281,11 @@ fn listen<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, 
 }
 
 fn in_flight<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<usize>, D::Error> {
-    super::check_in_flight(usize::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
+    super::check_in_flight(number(deserializer)?).map(Some).map_err(de::Error::custom)
 }
 
 fn headroom<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
-    super::check_headroom(f64::deserialize(deserializer)?).map(Some).map_err(de::Error::custom)
+    super::check_headroom(number(deserializer)?).map(Some).map_err(de::Error::custom)
 }
 
 /// Reads a duration as people write it.
@@ -423,6 +464,12 @@ mod tests {
             ("limits: {reads: {burst: 1}}\n", "keyless.yaml:1:", "perSecond"),
             ("limits: {reads: {burst: 0, perSecond: 1}}\n", "keyless.yaml:1:", "above 0"),
             ("limits:\n  headroom: 1\n", "keyless.yaml:2:13: ", "below 1"),
+            ("limits:\n  headroom: '0.5'\n", "keyless.yaml:2:13: ", "`0.5` in quotes is text"),
+            ("limits:\n  maxInFlight: \"15\"\n", "keyless.yaml:2:16: ", "`15` in quotes is text"),
+            ("limits:\n  maxInFlight: 1.5\n", "keyless.yaml:2:16: ", "1.5"),
+            ("limits:\n  maxInFlight: -1\n", "keyless.yaml:2:16: ", "-1"),
+            ("limits: {reads: {burst: many, perSecond: 1}}\n", "keyless.yaml:1:25: ", "`many` is not a number"),
+            ("limits: {reads: {burst: 1, perSecond: '1'}}\n", "keyless.yaml:1:39: ", "`1` in quotes is text"),
             ("apiVersions:\n  workspaces: 2024-04-01\n", "keyless.yaml:2:15: ", "hides systemDatastoresAuthMode"),
             ("apiVersions:\n  storage: [2023-05-01, latest]\n", "keyless.yaml:2:25: ", "latest"),
             ("apiVersions:\n  storage: [2023-05-01, 2023-05-01]\n", "keyless.yaml:2:", "named twice"),

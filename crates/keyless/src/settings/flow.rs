@@ -45,15 +45,20 @@ fn entry(text: &str, line: usize, column: usize) -> Option<Entry> {
     let mut open: Vec<Open> = Vec::new();
     let mut found: Option<((usize, usize), usize, usize)> = None;
     let (mut at, mut quote, mut comment, mut before) = ((1, 1), None, false, ' ');
+    // Whether this sign in quotes stands for itself, because of the one before it.
+    let mut escaped = false;
     for (offset, c) in text.char_indices() {
         if found.is_none() && at == (line, column) {
             let inner = open.last()?;
             found = Some((inner.at, inner.from, open.len()));
         }
         match c {
+            _ if escaped => escaped = false,
             '\n' => comment = false,
             _ if comment => {}
-            _ if quote == Some(c) && before != '\\' => quote = None,
+            '\\' if quote == Some('"') => escaped = true,
+            '\'' if quote == Some(c) && text.get(offset..).is_some_and(|rest| rest.starts_with("''")) => escaped = true,
+            _ if quote == Some(c) => quote = None,
             _ if quote.is_some() => {}
             '#' if before.is_whitespace() => comment = true,
             '"' | '\'' if before.is_whitespace() || matches!(before, ',' | '{' | '[' | ':') => quote = Some(c),
@@ -91,6 +96,11 @@ mod tests {
             ("x: {a: {b: 1, c: 2}}\n", (1, 12), "x: {a: {_____ c: 2}}\n"),
             ("x: {a: 'it, is', # }\n  b: [1, 2]}\n", (2, 3), "x: {a: 'it, is',____\n___________}\n"),
             ("x: {é: 1, b: 2}", (1, 11), "x: {é: 1,_____}"),
+            (r"{a: 'C:\', b: 2}", (1, 12), r"{a: 'C:\',_____}"),
+            (r#"{a: "C:\\", b: 2}"#, (1, 13), r#"{a: "C:\\",_____}"#),
+            (r#"{a: "\", b: 2", c: 3}"#, (1, 18), r#"{a: "\", b: 2",_____}"#),
+            ("{a: 'it''s, {', b: 2}", (1, 17), "{a: 'it''s, {',_____}"),
+            ("{a: '', b: ''''}", (1, 9), "{a: '',________}"),
         ] {
             let mut cut_from = text.to_owned();
             assert!(cut(&mut cut_from, place.0, place.1).is_some(), "{text}");
