@@ -30,6 +30,16 @@ pub(crate) struct Found {
     pub(crate) content: Content,
 }
 
+impl Found {
+    /// How many bytes were read of it.
+    pub(crate) fn length(&self) -> usize {
+        match &self.content {
+            Content::Bytes(bytes) => bytes.len(),
+            Content::TooLarge(_) | Content::Unreadable(_) => 0,
+        }
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Content {
     Bytes(Vec<u8>),

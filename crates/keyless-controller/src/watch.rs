@@ -4,6 +4,7 @@
 //! revision leaves the one in force untouched. The last good files are kept in the state directory, so that a start
 //! with bad files goes on with those; without them nothing is in force, and so nothing is written.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -49,10 +50,29 @@ pub struct Watch {
     pub path: PathBuf,
     /// How often it is looked at. 1 s is a good value: 5,000 files cost about 16 ms.
     pub poll: Duration,
+    /// How long changed files must stand before they count.
+    pub quiet: Quiet,
     /// Where the last good revision is kept, if anywhere.
     pub state_dir: Option<StateDir>,
     /// After how long an unchanged rejection is told again.
     pub reminder: Duration,
+}
+
+/// How long changed files must stand as they are before they count: what is being written in place looks whole in between.
+/// The defaults are design decisions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quiet {
+    /// Any change. Default 1 s.
+    pub change: Duration,
+    /// A file that is gone, empty or much shorter than the one in force: half of a file asks for less than the whole, and
+    /// what is no longer asked for may be taken away. Default 10 s.
+    pub loss: Duration,
+}
+
+impl Default for Quiet {
+    fn default() -> Self {
+        Self { change: Duration::from_secs(1), loss: Duration::from_secs(10) }
+    }
 }
 
 /// The saved form of the last good files.
@@ -83,6 +103,8 @@ impl Watch {
             sink,
             status,
             last: None,
+            pending: None,
+            lengths: BTreeMap::new(),
             stamps: Vec::new(),
             looks: LOOKS_AFTER_CHANGE,
             told: None,
@@ -108,7 +130,7 @@ impl Watch {
                     biased;
                     () = cancel.cancelled() => return,
                     () = wake.notified() => follower.looks = LOOKS_AFTER_CHANGE,
-                    () = tokio::time::sleep(follower.watch.poll) => {}
+                    () = tokio::time::sleep(follower.pause()) => {}
                 }
                 tokio::select! {
                     biased;
@@ -157,6 +179,10 @@ struct Follower {
     status: Arc<Status>,
     /// The files of the last look.
     last: Option<Vec<Found>>,
+    /// Changed files that have not stood long enough, and since when they stand.
+    pending: Option<(Vec<Found>, Instant)>,
+    /// The lengths of the files in force, in bytes.
+    lengths: BTreeMap<String, usize>,
     stamps: Vec<(PathBuf, Option<Stamp>)>,
     /// How often the files are still read although nothing shows.
     looks: u8,
@@ -182,7 +208,7 @@ enum Look {
 impl Follower {
     async fn look(&mut self) {
         // What a hang told is only taken back by reading.
-        let eager = self.looks > 0 || self.last.is_none();
+        let eager = self.looks > 0 || self.last.is_none() || self.pending.is_some();
         let (watch, before) = (Arc::clone(&self.watch), self.stamps.clone());
         let begun = Instant::now();
         let mut look = tokio::task::spawn_blocking(move || {
@@ -211,10 +237,10 @@ impl Follower {
                 self.stamps = stamps;
                 match files {
                     Ok(files) if self.last.as_ref() == Some(&files) => {
-                        self.unsettled = None;
+                        (self.unsettled, self.pending) = (None, None);
                         self.remind();
                     }
-                    Ok(files) => self.judge(files),
+                    Ok(files) => self.stand(files, begun),
                     Err(why) => {
                         tracing::debug!(why, "the desired state is read again");
                         self.looks = LOOKS_AFTER_CHANGE;
@@ -225,6 +251,49 @@ impl Follower {
             Err(error) => tracing::warn!(error = %error, "the desired state could not be read"),
         }
         self.save();
+    }
+
+    /// Judges files that have stood for long enough.
+    fn stand(&mut self, files: Vec<Found>, begun: Instant) {
+        let since = match &self.pending {
+            Some((known, since)) if *known == files => *since,
+            // There is nothing that these could take away.
+            None if self.sender.borrow().is_none() => return self.judge(files),
+            before => {
+                let changing = before.is_some();
+                if self.is_loss(&files) {
+                    let stand = self.watch.quiet.loss;
+                    tracing::info!(?stand, "the desired files became less; they count once they have stood");
+                }
+                self.pending = Some((files, begun));
+                if changing {
+                    self.wait_for(begun, format!("`{}` keeps changing", self.watch.path.display()));
+                }
+                return;
+            }
+        };
+        if since.elapsed() >= self.quiet_for(&files) {
+            self.pending = None;
+            self.judge(files);
+        }
+    }
+
+    fn quiet_for(&self, files: &[Found]) -> Duration {
+        if self.is_loss(files) { self.watch.quiet.loss } else { self.watch.quiet.change }
+    }
+
+    /// Whether a file in force is gone, or has lost more than a tenth.
+    fn is_loss(&self, files: &[Found]) -> bool {
+        self.lengths.iter().any(|(path, length)| {
+            let now = files.iter().find(|found| found.path == *path).map_or(0, Found::length);
+            now.saturating_mul(10) < length.saturating_mul(9)
+        })
+    }
+
+    /// Until the next look: changed files are looked at again as soon as they may count.
+    fn pause(&self) -> Duration {
+        let left = self.pending.as_ref().map(|(files, since)| self.quiet_for(files).saturating_sub(since.elapsed()));
+        left.map_or(self.watch.poll, |left| left.min(self.watch.poll))
     }
 
     /// Takes it that there is no telling what the files say, for `why`, at least since `begun`: after a while as a rejection.
@@ -253,6 +322,7 @@ impl Follower {
                     self.accept(desired, &warnings, None);
                 }
                 self.status.update(|status| status.rejected.clear());
+                self.lengths = files.iter().map(|found| (found.path.clone(), found.length())).collect();
                 match saved(files) {
                     Ok(files) => self.unsaved = Some(files),
                     Err(error) => self.complain("the last good revision could not be kept", error),

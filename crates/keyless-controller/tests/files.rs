@@ -10,7 +10,7 @@ use keyless_controller::daemon::Feed;
 use keyless_controller::event::{Collected, Event, Level, Name};
 use keyless_controller::mark::StateDir;
 use keyless_controller::status::Status;
-use keyless_controller::watch::Watch;
+use keyless_controller::watch::{Quiet, Watch};
 use keyless_core::desired::Desired;
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::{CancellationToken, DropGuard};
@@ -51,7 +51,8 @@ async fn follow_in(path: &Path, state: Option<StateDir>) -> Followed {
 
 fn watch(path: &Path, state_dir: Option<StateDir>) -> Watch {
     let (poll, reminder) = (Duration::from_millis(20), Duration::from_secs(3600));
-    Watch { path: path.to_owned(), poll, state_dir, reminder }
+    let quiet = Quiet { change: Duration::ZERO, loss: Duration::ZERO };
+    Watch { path: path.to_owned(), poll, quiet, state_dir, reminder }
 }
 
 fn fleet(owner: &str) -> String {
@@ -111,6 +112,39 @@ async fn a_plain_edit_and_an_atomic_rename_are_noticed() {
         followed.owned_by("six").await;
         assert_eq!(followed.told(Name::ConfigAccepted).len(), 3);
     }
+}
+
+/// What is written in place is half a file for a while, and half a file asks for less.
+#[tokio::test]
+async fn a_file_that_lost_much_of_what_is_in_force_counts_only_after_it_has_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("fleet.yaml");
+    let whole = |owner: &str| {
+        format!("{}  defaults: {{enforcement: observe}}\n  # nothing is taken off keys here\n", fleet(owner))
+    };
+    fs::write(&file, whole("one")).unwrap();
+    let (events, status) = (Arc::new(Collected::new(Level::Debug)), Arc::new(Status::default()));
+    let cancel = CancellationToken::new();
+    let quiet = Quiet { change: Duration::ZERO, loss: Duration::from_secs(3600) };
+    let watch = Watch { quiet, ..watch(dir.path(), None) };
+    let feed = watch.start(events.clone(), Arc::clone(&status), cancel.clone()).await;
+    let mut followed = Followed { feed, events, status, _stop: cancel.drop_guard() };
+    assert_eq!(followed.owner().as_deref(), Some("one"));
+    // Less, and then nothing, and each time the file is looked at before it is whole again.
+    for (half, owner) in [(fleet("two"), "six"), (String::new(), "ten")] {
+        fs::write(&file, half).unwrap();
+        fs::write(dir.path().join("beside.yaml"), "").unwrap();
+        fs::write(&file, whole(owner)).unwrap();
+        followed.owned_by(owner).await;
+    }
+    // A file that is gone is not taken for one that asks for nothing.
+    fs::write(dir.path().join("other.yaml"), "# nothing\n").unwrap();
+    fs::remove_file(&file).unwrap();
+    tokio::time::timeout(Duration::from_millis(300), followed.feed.changed()).await.unwrap_err();
+    assert_eq!(followed.owner().as_deref(), Some("ten"));
+    let accepted: Vec<Event> = followed.told(Name::ConfigAccepted);
+    assert_eq!(accepted.len(), 3, "{accepted:#?}");
+    assert_eq!(followed.told(Name::ConfigRejected).len(), 0);
 }
 
 #[cfg(unix)]

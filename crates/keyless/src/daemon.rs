@@ -11,7 +11,7 @@ use keyless_controller::daemon::{Controller, Options, Stopped};
 use keyless_controller::event::Sink;
 use keyless_controller::mark::{PATIENCE, StateDir};
 use keyless_controller::status::Status;
-use keyless_controller::watch::Watch;
+use keyless_controller::watch::{Quiet, Watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::server::{Looks, Server};
@@ -64,6 +64,7 @@ impl Daemon {
         let watch = Watch {
             path: settings.desired_state.clone(),
             poll: POLL.min(settings.interval),
+            quiet: quiet(settings.interval),
             state_dir: Some(state_dir.clone()),
             reminder: settings.alert_reminder,
         };
@@ -111,4 +112,10 @@ pub(crate) async fn open_state_dir(settings: &Settings) -> anyhow::Result<StateD
     let opened = tokio::time::timeout(PATIENCE, opening).await;
     let late = || format!("state directory `{shown}` did not answer within {PATIENCE:?}");
     Ok(opened.with_context(late)???)
+}
+
+/// Where accounts are looked at faster than in life, files settle faster too.
+fn quiet(interval: Duration) -> Quiet {
+    let Quiet { change, loss } = Quiet::default();
+    Quiet { change: change.min(interval), loss: loss.min(interval.saturating_mul(10)) }
 }
