@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::harness::{Requests, Sim, id_of, number, output_of, stderr, stdout, text_at};
+use crate::harness::{Requests, Sim, id_of, number, output_of, same_id, stderr, stdout, text_at};
 
 /// The subscriptions in which the fleet lies.
 fn subscriptions(sim: &Sim) -> Vec<String> {
@@ -163,13 +163,55 @@ fn a_large_fleet_is_adopted_as_it_is_and_a_plan_of_it_changes_nothing() {
     let valid = output_of(crate::harness::keyless(&["validate", one.to_str().unwrap()]), 0);
     let said = format!("{}{}", stdout(&valid), stderr(&valid));
     assert!(said.contains("valid: ") && !said.contains("warning"), "{said}");
-    let plan = plan(&sim, &one, 0);
+    let unchanged = plan(&sim, &one, 0);
     let steps: Vec<&Value> =
-        plan["accounts"].as_array().unwrap().iter().flat_map(|a| a["steps"].as_array()).flatten().collect();
+        unchanged["accounts"].as_array().unwrap().iter().flat_map(|a| a["steps"].as_array()).flatten().collect();
     assert!(steps.is_empty(), "{steps:#?}");
 
     adopt(&sim, &two, &[], 0);
     assert_eq!(written, files(&two));
+
+    // One word in one file of them, of a workspace that stands alone on its account.
+    let line = on_keys_and_alone(&summary);
+    to_identity(&one, &line);
+    let asked = plan(&sim, &one, 3);
+    let account = text_at(&line, "/storageAccount");
+    let (_, name) = text_at(&line, "/resourceId").rsplit_once('/').unwrap();
+    let mut planned = 0;
+    for entry in asked["accounts"].as_array().unwrap() {
+        let steps = entry["steps"].as_array().unwrap();
+        if !same_id(id_of(entry), account) {
+            assert_eq!(steps.len(), 0, "{entry:#}");
+            continue;
+        }
+        planned += 1;
+        let is_grant = |step: &&Value| text_at(step, "/message").starts_with("GrantRole ");
+        let rest: Vec<&Value> = steps.iter().filter(|step| !is_grant(step)).collect();
+        let [switch, key] = rest.as_slice() else { panic!("{steps:#?}") };
+        assert_eq!(text_at(switch, "/message"), format!("SetAuthMode identity on {name}"));
+        assert!(text_at(key, "/message").starts_with("SetSharedKeyAccess disabled on "), "{key:#}");
+        let waits = |gate: &Value| gate["gate"] == "all_on_identity" && gate["state"] != "open";
+        assert!(key["gates"].as_array().unwrap().iter().any(waits), "the key waits for the switch: {key:#}");
+    }
+    assert_eq!(planned, 1);
+}
+
+/// The line of the summary about a workspace on keys that has its account for itself.
+fn on_keys_and_alone(summary: &Value) -> Value {
+    let lines = summary["workspaces"].as_array().unwrap();
+    let alone = |line: &&Value| {
+        let on = lines.iter().filter(|other| other["storageAccount"] == line["storageAccount"]).count();
+        on == 1 && line["mode"] == "accesskey"
+    };
+    lines.iter().find(alone).expect("one stands alone on its account").clone()
+}
+
+/// Changes the one word in the file of a workspace.
+fn to_identity(folder: &Path, line: &Value) {
+    let file = folder.join(text_at(line, "/file"));
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(text.matches("authMode: accesskey").count(), 1, "{text}");
+    std::fs::write(&file, text.replace("authMode: accesskey", "authMode: identity")).unwrap();
 }
 
 #[test]
@@ -178,15 +220,7 @@ fn one_word_in_an_adopted_file_gives_the_plan_that_a_reader_expects() {
     let out = sim.folder().join("adopted");
     let adopted = adopt(&sim, &out, &[], 0);
     let summary: Value = serde_json::from_str(&stdout(&adopted)).unwrap();
-    let lines = summary["workspaces"].as_array().unwrap();
-    let alone = |line: &&Value| {
-        let on = lines.iter().filter(|other| other["storageAccount"] == line["storageAccount"]).count();
-        on == 1 && line["mode"] == "accesskey"
-    };
-    let line = lines.iter().find(alone).expect("one stands alone on its account");
-    let file = out.join(text_at(line, "/file"));
-    let text = std::fs::read_to_string(&file).unwrap();
-    std::fs::write(&file, text.replace("authMode: accesskey", "authMode: identity")).unwrap();
+    to_identity(&out, &on_keys_and_alone(&summary));
     let plan = plan(&sim, &out, 3);
     let mut told = String::new();
     for account in plan["accounts"].as_array().unwrap() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, PATIENCE, Sim, id_of, output_of, patience, same_id, stdout, text_at};
+use crate::harness::{Daemon, PATIENCE, Sim, id_of, output_of, patience, same_id, stdout, text_at, wait_until};
 
 const WORKSPACES: usize = 2;
 
@@ -78,11 +78,13 @@ fn a_sas_holds_the_key_until_the_fleet_accepts_it_for_its_service() {
     accept_sas(&sim, &group, "file");
     daemon.event("gate_unmet", |event| held(event, "also to blob, for which no SAS is accepted"));
     assert!(sim.key_is_on(&account));
+    // While nothing is at work that could turn the key off meanwhile.
+    daemon.stop();
     accept_sas(&sim, &group, "blob");
     let plan = planned(&sim, &account);
-    if let Some(accepted) = finding(&plan, "accepted") {
-        assert_eq!(accepted["accepted"]["owner"], "ada", "{plan:#}");
-    }
+    let accepted = finding(&plan, "accepted").unwrap_or_else(|| panic!("what is accepted is told: {plan:#}"));
+    assert_eq!(accepted["accepted"]["owner"], "ada", "{plan:#}");
+    let mut daemon = Daemon::start(&sim);
     daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));
     assert!(sim.is_off_keys());
     daemon.stop();
@@ -122,19 +124,18 @@ fn failed_key_requests_of_a_stranger_are_told_and_hold_nothing() {
     let sim = Sim::fleet(WORKSPACES, 14);
     let account = first_account(&sim);
     sim.drift("keyUserStarted", &account, json!({"name": "scanner", "signs": "wrongKey", "triesPerHour": 600}));
-    let mut daemon = Daemon::start(&sim);
-    let told = daemon.wait_until("a plan tells of the refusals", PATIENCE, |_| {
-        let plan = planned(&sim, &account);
-        finding(&plan, "keyRefused").cloned().or_else(|| (!sim.key_is_on(&account)).then_some(Value::Null))
+    let told = wait_until("a plan tells of the refusals", PATIENCE, || {
+        finding(&planned(&sim, &account), "keyRefused").cloned() //
     });
-    if !told.is_null() {
-        assert!(text_at(&told, "/message").contains("may be anybody's"), "{told:#}");
-        assert!(told["requests"]["count"].as_u64() > Some(0), "{told:#}");
-    }
+    assert!(text_at(&told, "/message").contains("may be anybody's"), "{told:#}");
+    assert!(told["requests"]["count"].as_u64() > Some(0), "{told:#}");
+    let mut daemon = Daemon::start(&sim);
     daemon.until_converged(sim.accounts().len(), patience(WORKSPACES) + Duration::from_secs(30));
     assert!(sim.is_off_keys());
-    let before = daemon.events("key_user_denied");
-    assert!(before.iter().all(|event| event["authentication"] == "AccountKey"), "{before:#?}");
+    // Whoever goes on after the key is off cannot be told from somebody who had the right one.
+    daemon.event("key_user_denied", |event| same_id(text_at(event, "/storage_account"), &account));
+    let denied = daemon.events("key_user_denied");
+    assert!(denied.iter().all(|event| event["authentication"] == "AccountKey"), "{denied:#?}");
     daemon.stop();
     sim.assert_nobody_was_denied();
 }

@@ -1,12 +1,12 @@
 //! What comes late is noticed on the next pass: a workspace on an account whose key is off, an endpoint without its grant,
-//! a compute with a new identity.
+//! a compute with a new identity, a compute that is new.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::harness::{Daemon, id_of, same_id, taken_off_keys, text_at};
+use crate::harness::{Daemon, PATIENCE, id_of, same_id, taken_off_keys, text_at};
 
 const WORKSPACES: usize = 6;
 const ML: &str = "Microsoft.MachineLearningServices/workspaces";
@@ -98,4 +98,48 @@ fn a_compute_made_again_gets_the_grants_of_the_old_one() {
     });
     assert_eq!(granted["role"], "Storage Blob Data Reader", "{granted:#}");
     daemon.stop();
+}
+
+/// A compute that the files name and that nobody has made yet.
+#[test]
+fn a_compute_that_is_new_gets_its_grants_on_the_next_pass() {
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
+    let computes = sim.resources(&format!("{ML}/computes"));
+    let model = computes.iter().find(|compute| compute["identity"]["principalId"].is_string()).expect("a cluster");
+    let (workspace, _) = id_of(model).rsplit_once("/computes/").expect("a compute is in a workspace");
+    let (mut declared, line) = (0, format!("resourceId: {workspace}\n"));
+    for entry in std::fs::read_dir(sim.desired()).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let text = std::fs::read_to_string(&path).expect("a file of text");
+        if let Some((before, after)) = text.split_once(&line) {
+            let access = "  access:\n    - {principal: {compute: late}, scenarios: [training]}\n";
+            let after = after.replacen("  access:\n", access, 1);
+            std::fs::write(&path, format!("{before}{line}{after}")).expect("it can be written");
+            declared += 1;
+        }
+    }
+    assert_eq!(declared, 1);
+    let accepted = |daemon: &Daemon| (daemon.events("config_accepted").len() > 1).then_some(());
+    daemon.wait_until("the new files are in force", PATIENCE, accepted);
+    daemon.full_cycles(sim.accounts().len(), 2);
+    let grants = daemon.events("action_applied").len();
+
+    let (compute, principal) = (format!("{workspace}/computes/late"), "5a11c0de-0000-4000-8000-000000000005");
+    let mut late = model.clone();
+    late["id"] = json!(compute);
+    late["name"] = json!("late");
+    late["identity"] = json!({"type": "SystemAssigned", "principalId": principal});
+    let at = sim.drift("resourcePut", &compute, late);
+    told_soon(&mut daemon, "drift_detected", &at, |event| {
+        same_id(text_at(event, "/principal"), principal) //
+    });
+    let granted = daemon.event("action_applied", |event| {
+        event["kind"] == "GrantRole" && same_id(text_at(event, "/principal"), principal)
+    });
+    assert_eq!(granted["role"], "Storage Blob Data Reader", "{granted:#}");
+    daemon.full_cycles(sim.accounts().len(), 2);
+    let more = &daemon.events("action_applied")[grants..];
+    assert!(more.iter().all(|event| same_id(text_at(event, "/principal"), principal)), "{more:#?}");
+    daemon.stop();
+    sim.assert_nobody_was_denied();
 }

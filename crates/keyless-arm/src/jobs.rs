@@ -45,9 +45,11 @@ impl Client {
         let path = format!("{id}/jobs");
         let call = self.list(Operation::ListJobs, Provider::MachineLearning, id.arm(), &path, &query);
         let mut jobs: node::Result<Vec<ObservedJob>> = Ok(Vec::new());
-        let mut came: usize = 0;
-        let read = self.pipeline.pages(call.clone(), MOST_PAGES, |items| {
+        let (mut came, mut receiving, mut slowest) = (0_usize, Duration::ZERO, Duration::ZERO);
+        let read = self.pipeline.pages(call.clone(), MOST_PAGES, |items, took| {
             came = came.saturating_add(1);
+            receiving = receiving.saturating_add(took);
+            slowest = slowest.max(took);
             let read = items.iter().map(|item| job::job(&Node::root(item))).collect::<node::Result<Vec<ObservedJob>>>();
             match (read, &mut jobs) {
                 (Ok(read), Ok(known)) => known.extend(read.into_iter().filter(|job| !job.has_ended())),
@@ -58,10 +60,17 @@ impl Client {
         });
         let end = tokio::time::timeout(WITHIN, read).await;
         let Ok(end) = end else {
-            // Where no page came at all, it is not the length.
-            let class = if came == 0 { ErrorClass::Transient } else { ErrorClass::Unreadable };
-            let why =
-                format!("the pages do not end within {} s: {came} were read, and there are more", WITHIN.as_secs());
+            // It is the length only if the pages came all the time, but for the one that was on its way: later pages may be
+            // slower than all before them. Otherwise something was waited for, and a later try may have the time for all.
+            let idle = WITHIN.saturating_sub(receiving);
+            let too_long = idle <= slowest.saturating_mul(2);
+            let class = if too_long { ErrorClass::Unreadable } else { ErrorClass::Transient };
+            let mut why = format!("the pages do not end within {} s: {came} were read, ", WITHIN.as_secs());
+            if too_long {
+                why.push_str("and there are more");
+            } else {
+                why.push_str(&format!("and for {:.0?} none came, as after refusals for want of quota", idle));
+            }
             return Err(call.error(class, why));
         };
         let end = end?;

@@ -45,12 +45,16 @@ impl Client {
     }
 }
 
+/// An address without its port, in the first group. Only a port that follows an IPv4 address or brackets is cut off: the end
+/// of an IPv6 address looks like one. In a class a bracket would open another one, so the brackets are escaped.
+/// Source: MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query/regex.md`.
+const ADDRESS: &str = r"^([0-9]+[.][0-9.]+|\[.*\]|.*)(:[0-9]+)?$";
+
 /// One row for each kind of request of each caller, the busiest first, and one more than is told, to see whether it is all.
 ///
 /// Tables that the workspace does not have yet are passed over; an empty one with the same columns stands in for them, since a
-/// union of which nothing is there is refused. Only a port that follows an IPv4 address or brackets is cut off: the end of
-/// an IPv6 address looks like one. Names of accounts are unique in all of Azure, and made of letters and digits alone, so
-/// that nothing needs to be escaped.
+/// union of which nothing is there is refused. Names of accounts are unique in all of Azure, and made of letters and digits
+/// alone, so that nothing needs to be escaped.
 /// Sources: MicrosoftDocs/azure-monitor-docs `articles/azure-monitor/reference/tables/storagebloblogs.md` for the columns;
 /// MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query` (`union-operator.md`, `extract-function.md`) for the language.
 fn question(account: &str) -> String {
@@ -64,7 +68,7 @@ fn question(account: &str) -> String {
          | where AccountName =~ \"{account}\" \
          | where AuthenticationType !in~ (\"Anonymous\", \"AnonymousPreflight\", \"Kerberos\") \
          | where AuthenticationType !~ \"OAuth\" or StatusCode in (\"401\", \"403\") \
-         | extend Address = extract(\"^([0-9]+[.][0-9.]+|[[].*[]]|.*)(:[0-9]+)?$\", 1, CallerIpAddress), \
+         | extend Address = extract(@\"{ADDRESS}\", 1, CallerIpAddress), \
          MadeFrom = case(AuthenticationHash startswith \"key1(\", \"key1\", \
          AuthenticationHash startswith \"key2(\", \"key2\", \"\") \
          | summarize Requests = count(), First = min(TimeGenerated), Last = max(TimeGenerated) \
@@ -72,4 +76,35 @@ fn question(account: &str) -> String {
          RequesterObjectId, RequesterAppId \
          | top {rows} by Requests desc"
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use regex_automata::meta::Regex;
+
+    use super::*;
+
+    #[test]
+    fn a_port_is_cut_off_and_the_end_of_an_address_is_not() {
+        let pattern = Regex::new(ADDRESS).unwrap();
+        assert!(question("stml").contains(&format!("extract(@\"{ADDRESS}\", 1, CallerIpAddress)")));
+        for (address, expected) in [
+            ("10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1:5000", "10.0.0.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("2001:db8:0:0:0:0:0:8080", "2001:db8:0:0:0:0:0:8080"),
+            ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"),
+            ("::1", "::1"),
+            ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
+            ("[2001:db8::1]:443", "[2001:db8::1]"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("10.0.0.1:", "10.0.0.1:"),
+            ("", ""),
+        ] {
+            let mut found = pattern.create_captures();
+            pattern.captures(address, &mut found);
+            let first = found.get_group(1).map(|span| &address[span.range()]);
+            assert_eq!(first, Some(expected), "{address}");
+        }
+    }
 }

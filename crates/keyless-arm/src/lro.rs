@@ -247,6 +247,7 @@ mod tests {
             body: Bytes::copy_from_slice(body.as_bytes()),
             at: jiff::Timestamp::UNIX_EPOCH,
             request_id: None,
+            took: std::time::Duration::ZERO,
         }
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -33,7 +34,7 @@ impl Pipeline {
     pub(crate) async fn list(&self, call: Call) -> Result<Items, ArmError> {
         let mut values = Vec::new();
         let End { at, request_id } = self
-            .pages(call, MAX_PAGES, |items| {
+            .pages(call, MAX_PAGES, |items, _| {
                 values.extend(items);
                 ControlFlow::Continue(())
             })
@@ -41,12 +42,13 @@ impl Pipeline {
         Ok(Items { values, at, request_id })
     }
 
-    /// Reads all pages, `most` at the most, and gives the items of each away at once, until `take` breaks off.
+    /// Reads all pages, `most` at the most, and gives the items of each away at once, with how long it took to
+    /// come, until `take` breaks off.
     pub(crate) async fn pages(
         &self,
         mut call: Call,
         most: usize,
-        mut take: impl FnMut(Vec<Value>) -> ControlFlow<()> + Send,
+        mut take: impl FnMut(Vec<Value>, Duration) -> ControlFlow<()> + Send,
     ) -> Result<End, ArmError> {
         let mut seen = BTreeSet::from([call.url.clone()]);
         let mut first: Option<Timestamp> = None;
@@ -54,7 +56,7 @@ impl Pipeline {
             let reply = self.read(&call).await?;
             let at = *first.get_or_insert(reply.at);
             let (items, next) = page(&call, &reply)?;
-            let more = take(items).is_continue();
+            let more = take(items, reply.took).is_continue();
             let Some(next) = next.filter(|_| more) else {
                 return Ok(End { at, request_id: reply.request_id });
             };

@@ -163,6 +163,8 @@ pub(crate) struct Reply {
     pub(crate) body: Bytes,
     pub(crate) at: Timestamp,
     pub(crate) request_id: Option<String>,
+    /// From the sending of the request to the last byte, without any wait before it.
+    pub(crate) took: Duration,
 }
 
 impl Reply {
@@ -389,6 +391,7 @@ impl Pipeline {
             request_id: headers::text(&parts.headers, "x-ms-request-id"),
             headers: parts.headers,
             body,
+            took: start.elapsed(),
         };
         self.counts.add(call.operation.name(), Some(reply.status.as_u16()));
         debug!(

@@ -108,6 +108,27 @@ async fn a_watch_that_cannot_be_read_is_told_as_such_and_refusals_are_not_forgot
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_lacks_a_role_after_the_switch_is_told_while_the_key_is_still_on_and_nothing_is_undone() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let files = desired("1", AuthMode::Identity, &["ml-a", "ml-b"]);
+    let rig = Rig::start(&cloud, dir.path(), with_key(files, "stone", DesiredSharedKey::Enabled));
+    rig.converged("1").await;
+    let (writes, first) = (cloud.calls(), cloud.now());
+    assert!(cloud.key_on("stone") && !writes.is_empty());
+    // A wrong key is anybody's as long as the key is on, and 403 for want of a role is not.
+    cloud.lock().refused.push((account_id("stone"), first, Signed::AccountKey, 5));
+    cloud.lock().refused.push((account_id("stone"), first, Signed::OAuth, 2));
+    rig.until("it is told", |_| !rig.told(Name::KeyUserDenied).is_empty()).await;
+    rig.passes(10).await;
+    let told = rig.told(Name::KeyUserDenied);
+    let [event] = told.as_slice() else { panic!("{told:?}") };
+    assert_eq!((event.service, event.authentication, event.requests), (Some("file"), Some("OAuth"), Some(2)));
+    let why = event.why.as_deref().unwrap();
+    assert!(why.contains("(switch to identity)") && why.contains("a data role is missing"), "{why}");
+    assert_eq!(cloud.calls(), writes, "the watch undoes nothing");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_finds_the_key_off_watches_from_then_on_and_says_so() {
     let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
     let rig = start(&cloud, &dir);

@@ -152,6 +152,20 @@ fn a_service_that_is_off_never_stands_for_the_whole_account() {
     }
     let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
     assert!(plan.drift.iter().any(|drift| matches!(drift, plan::Drift::SharedKey { .. })));
+    let by_service = |plan: &plan::Plan| {
+        let flags = |finding: &plan::Finding| match finding {
+            plan::Finding::KeyByService { flags } => Some(flags.clone()),
+            _ => None,
+        };
+        plan.findings.iter().find_map(flags)
+    };
+    assert_eq!(by_service(&plan), Some(StorageService::ALL.map(|service| (service, false)).into()), "{}", show(&plan));
+    // Where the whole account is off, or Azure shows no switches of services, there is nothing to tell.
+    if let Reading::Known { value: Some(account), .. } = &mut observed.account {
+        account.shared_key = SharedKeyAccess::Disallowed;
+    }
+    assert_eq!(by_service(&planned(&desired, &observed, &Limits::default(), Look::Everything)), None);
+    assert_eq!(by_service(&look(&world, &desired)), None);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Callers of workspaces whose callers the world does not declare: whoever holds data roles on the account at the start,
 //! and the workspace's own identity. Without them a world of plain resources would have no traffic, and nobody in it
 //! could lose anything.
+//!
+//! Design decision: nothing tells who really works in a workspace, so everybody is taken to use what they hold.
 
 use std::collections::BTreeSet;
 

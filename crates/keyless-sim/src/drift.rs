@@ -1,4 +1,8 @@
 //! Changes that others make: in the portal, by script, by deployment.
+//!
+//! Design decision: Azure has no such interface. A change here is made to the world at once, without the checks that a
+//! request of the resource manager meets, and stands in the activity log, where it has a part in it, under the
+//! operation that would have made it.
 
 use serde::Deserialize;
 use serde_json::{Value, json};

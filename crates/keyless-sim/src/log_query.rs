@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
+use regex_automata::PatternID;
+use regex_automata::meta::Regex;
 
 /// Requests that are alike in every column.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +35,7 @@ pub(crate) struct Summary {
 }
 
 /// A query that is understood.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) struct Query {
     pub(crate) tables: Vec<String>,
     /// Whether those of them that are not there are passed over.
@@ -46,7 +48,7 @@ pub(crate) struct Query {
     top: Option<(usize, String)>,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Step {
     /// Any of these must hold.
     Where(Vec<Test>),
@@ -67,10 +69,12 @@ struct How {
     starts: bool,
 }
 
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 enum Made {
-    /// `extract` with [`ADDRESS`]: an address without its port.
-    Address(String),
+    /// `extract`: what a group of a pattern matches in a column, or nothing. Nested classes, escapes within classes, and
+    /// the first of two alternatives that fits are as this engine has them.
+    /// Source: MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query/regex.md`.
+    Extract(Regex, usize, String),
     /// `case`: the value beside the first condition that holds, or the last.
     Case(Vec<(Test, String)>, String),
 }
@@ -81,9 +85,6 @@ enum Sum {
     First,
     Last,
 }
-
-/// The one pattern that is understood: what a port follows if it is an IPv4 address or in brackets, else all there is.
-const ADDRESS: &str = "^([0-9]+[.][0-9.]+|[[].*[]]|.*)(:[0-9]+)?$";
 
 /// Why a query is not answered.
 pub(crate) type Refusal = String;
@@ -109,6 +110,21 @@ fn words(query: &str) -> Result<Vec<Word>, Refusal> {
     while let Some(c) = rest.next() {
         match c {
             c if c.is_whitespace() => {}
+            // Where a text is taken as it stands, its quotation mark is written twice.
+            // Source: MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query/scalar-data-types/string.md`.
+            '@' => {
+                let mark = rest.next().filter(|mark| matches!(mark, '"' | '\''));
+                let mark = mark.ok_or_else(|| "`@`".to_owned())?;
+                let mut text = String::new();
+                loop {
+                    match rest.next() {
+                        Some(end) if end == mark && rest.next_if_eq(&mark).is_none() => break,
+                        Some(other) => text.push(other),
+                        None => return Err("an open text".to_owned()),
+                    }
+                }
+                words.push(Word::Text(text));
+            }
             '"' | '\'' => {
                 let mut text = String::new();
                 loop {
@@ -211,7 +227,7 @@ impl Query {
                 Step::Where(tests) => tests.iter().try_for_each(|test| here(&made, &test.column))?,
                 Step::Extend(name, of) => {
                     match of {
-                        Made::Address(column) => here(&made, column)?,
+                        Made::Extract(_, _, column) => here(&made, column)?,
                         Made::Case(cases, _) => cases.iter().try_for_each(|(test, _)| here(&made, &test.column))?,
                     }
                     made.insert(name.as_str());
@@ -434,10 +450,13 @@ impl Parser {
                     self.sign(',')?;
                     let column = self.name()?;
                     self.sign(')')?;
-                    if pattern != ADDRESS || group != Some(Word::Number(1)) {
-                        return Err(format!("{group:?} of the pattern `{pattern}`"));
+                    let pattern = Regex::new(&pattern).map_err(|error| format!("the pattern `{pattern}`: {error}"))?;
+                    match group {
+                        Some(Word::Number(group)) if group < pattern.group_info().group_len(PatternID::ZERO) => {
+                            Made::Extract(pattern, group, column)
+                        }
+                        other => return Err(format!("the group {other:?} of a pattern")),
                     }
-                    Made::Address(column)
                 }
                 "case" => {
                     self.sign('(')?;
@@ -528,7 +547,7 @@ impl Test {
 impl Made {
     fn of(&self, row: &Row) -> Result<String, Refusal> {
         match self {
-            Self::Address(column) => Ok(without_port(cell(row, column)?).to_owned()),
+            Self::Extract(pattern, group, column) => Ok(extracted(pattern, *group, cell(row, column)?)),
             Self::Case(cases, otherwise) => {
                 for (test, value) in cases {
                     if test.holds(row)? {
@@ -541,16 +560,13 @@ impl Made {
     }
 }
 
-/// What the first group of [`ADDRESS`] matches.
-/// Source: MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query/regex.md`: of alternatives the first that fits is taken.
-fn without_port(text: &str) -> &str {
-    let Some((host, port)) = text.rsplit_once(':') else { return text };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let v4 = host.split_once('.').is_some_and(|(first, rest)| {
-        digits(first) && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || b == b'.')
-    });
-    let bracketed = host.len() > 1 && host.starts_with('[') && host.ends_with(']');
-    if digits(port) && (v4 || bracketed) { host } else { text }
+/// Nothing where the pattern does not match.
+/// Source: MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query/extract-function.md`.
+fn extracted(pattern: &Regex, group: usize, text: &str) -> String {
+    let mut found = pattern.create_captures();
+    pattern.captures(text, &mut found);
+    let span = found.get_group(group);
+    span.and_then(|span| text.get(span.range())).unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]
@@ -572,7 +588,7 @@ mod tests {
     fn a_summary_counts_and_spans_the_rows_of_each_group() {
         let query = Query::parse(
             "union isfuzzy=true StorageBlobLogs, StorageFileLogs | where AccountName =~ 'STML' or AccountName == \"x\" | \
-             extend Address = extract(\"^([0-9]+[.][0-9.]+|[[].*[]]|.*)(:[0-9]+)?$\", 1, CallerIpAddress), Key = case(AuthenticationHash startswith \"key1(\", \
+             extend Address = extract(@\"^(.*[.\\]][0-9]*)(:[0-9]+)$\", 1, CallerIpAddress), Key = case(AuthenticationHash startswith \"key1(\", \
              \"key1\", \"\") | summarize N = count(), First = min(TimeGenerated), Last = max(TimeGenerated) by Address, Key | \
              top 2 by N desc",
         )
@@ -598,21 +614,29 @@ mod tests {
     }
 
     #[test]
-    fn a_port_is_cut_off_and_the_end_of_an_address_is_not() {
-        for (address, expected) in [
-            ("10.0.0.1", "10.0.0.1"),
-            ("10.0.0.1:5000", "10.0.0.1"),
-            ("2001:db8::1", "2001:db8::1"),
-            ("2001:db8:0:0:0:0:0:8080", "2001:db8:0:0:0:0:0:8080"),
-            ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"),
-            ("::1", "::1"),
-            ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
-            ("[2001:db8::1]:443", "[2001:db8::1]"),
-            ("[2001:db8::1]", "[2001:db8::1]"),
-            ("10.0.0.1:", "10.0.0.1:"),
-            ("", ""),
+    fn a_pattern_is_evaluated_as_it_is_written() {
+        let extracted = |pattern: &str, group: usize, address: &str| {
+            let query = Query::parse(&format!(
+                "StorageBlobLogs | extend A = extract({pattern}, {group}, CallerIpAddress) | summarize N = count() by A"
+            ))?;
+            query.run([row("", address, 1, 0)]).map(|summary| format!("{:?}", summary.rows[0][0]))
+        };
+        for (pattern, group, address, expected) in [
+            ("'b|bc'", 0, "abc", "b"),
+            ("'(a)|(b)'", 2, "b", "b"),
+            ("'(a)|(b)'", 1, "b", ""),
+            ("'x'", 0, "abc", ""),
+            (r#"@"(\[.*\])""#, 1, "[a]]b", "[a]]"),
+            (r#"@"[\[\]]+""#, 0, "a[]b", "[]"),
+            ("'[ab[^a-z]]+'", 0, "ca1b", "a1b"),
+            (r#"@"a""b""#, 0, "a\"b", "a\"b"),
+            ("@'a\"\'\'b'", 0, "a\"'b", "a\"'b"),
         ] {
-            assert_eq!(without_port(address), expected);
+            assert_eq!(extracted(pattern, group, address), Ok(format!("Text({expected:?})")), "{pattern}");
+        }
+        // A bracket within brackets opens a class, as anything open is no pattern, and as there is no second group.
+        for (pattern, group) in [("'^([[].*[]]|.*)$'", 1), ("'(a'", 1), ("'*'", 0), ("'(a)'", 2), ("@'a", 0)] {
+            assert!(extracted(pattern, group, "a").is_err(), "{pattern}");
         }
     }
 
@@ -644,7 +668,7 @@ mod tests {
             "StorageBlobLogs | take 5",
             &format!("StorageBlobLogs | where AccountName has 'st' | {count}"),
             &format!("StorageBlobLogs | where AccountName == 'st' and Type == 'x' | {count}"),
-            &format!("StorageBlobLogs | extend A = extract('(.*)', 1, AccountName) | {count}"),
+            &format!("StorageBlobLogs | extend A = extract('(.*', 1, AccountName) | {count}"),
             &format!("StorageBlobLogs | extend A = trim_end(':[0-9]+', AccountName) | {count}"),
             "StorageBlobLogs | summarize dcount(AccountName) by Type",
             "StorageBlobLogs | summarize N = count() by bin(TimeGenerated, 1h)",

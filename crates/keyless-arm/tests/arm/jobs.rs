@@ -3,12 +3,14 @@
 use std::time::Duration;
 
 use keyless_arm::api::ReadArm;
-use keyless_arm::error::ErrorClass;
+use keyless_arm::client::ClientOptions;
+use keyless_arm::error::{ArmError, ErrorClass};
+use keyless_arm::quota::Rate;
 use keyless_core::id::WorkspaceId;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::fake::{BASE, client, error, reply, workspace_id};
+use crate::fake::{BASE, client, client_with, error, reply, workspace_id};
 
 fn workspace() -> WorkspaceId {
     WorkspaceId::parse(&workspace_id()).unwrap()
@@ -83,6 +85,47 @@ async fn a_history_whose_pages_come_too_slowly_is_an_error_before_other_reads_gr
     assert_eq!(error.class, ErrorClass::Unreadable);
     assert!(error.message.contains("within 20 s"), "{error}");
     assert!(asks.lock().unwrap().len() <= 21);
+}
+
+/// A history of 30 pages, each of which takes a tenth of a second, but for what comes in its place or with it.
+async fn three_seconds_of_pages(
+    odd: fn(usize) -> Option<(u16, &'static str)>,
+    change: fn(&mut ClientOptions),
+) -> ArmError {
+    let (client, _) = client_with(
+        move |number, _| async move {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            let next = (number < 30).then(|| format!("{BASE}/jobs?$skip={number}"));
+            let page = json!({"value": [job("a", "Completed")], "nextLink": next});
+            match odd(number) {
+                Some((status, wait)) => reply(status, &[("retry-after", wait)], ""),
+                None => reply(200, &[], page),
+            }
+        },
+        change,
+    );
+    let began = Instant::now();
+    let error = client.jobs(&workspace()).await.unwrap_err();
+    assert_eq!(began.elapsed().as_secs(), 20, "{error}");
+    error
+}
+
+#[tokio::test(start_paused = true)]
+async fn pages_that_had_to_wait_are_no_history_that_is_too_long() {
+    let refused = three_seconds_of_pages(|number| (number == 2).then_some((429, "30")), |_| {}).await;
+    let refused_late = three_seconds_of_pages(|number| (number == 9).then_some((429, "18")), |_| {}).await;
+    let broken = three_seconds_of_pages(|number| (number % 2 == 0).then_some((503, "3")), |_| {}).await;
+    let own = three_seconds_of_pages(
+        |_| None,
+        |options| {
+            options.limits.reads = Rate { capacity: 2.0, per_second: 1.0 };
+            options.limits.headroom = 0.0;
+        },
+    );
+    for error in [refused, refused_late, broken, own.await] {
+        assert_eq!(error.class, ErrorClass::Transient, "{error}");
+        assert!(error.message.contains("none came") && !error.message.contains("more"), "{error}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
