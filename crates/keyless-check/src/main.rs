@@ -1,6 +1,7 @@
 //! Tries to break keyless. For its makers; never shipped.
 
 mod ablation;
+mod dst;
 mod model;
 
 use std::process::ExitCode;
@@ -33,12 +34,42 @@ enum Command {
         #[arg(long)]
         safety: bool,
     },
+    /// Run the shipped controller and client over the simulated cloud on paused time, everything drawn from a seed.
+    Dst {
+        /// One seed, and everything that happens in it.
+        #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from", "shard"])]
+        seed: Option<u64>,
+        /// How many seeds.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        from: u64,
+        /// A part of the seeds, such as `2/5`.
+        #[arg(long, value_name = "PART/OF", default_value = "1/1")]
+        shard: dst::Shard,
+        /// After how long no further seed is begun.
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+        limit: Duration,
+        /// Rules to take away, as for `model`: some seed has to notice.
+        #[arg(long, value_name = "RULE")]
+        without: Vec<String>,
+        /// Let nothing go wrong.
+        #[arg(long)]
+        quiet: bool,
+    },
 }
 
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Model { tier, limit, without, safety } => {
             ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone, safety))
+        }
+        Command::Dst { seed, seeds, from, shard, limit, without, quiet } => {
+            ablation::named(&without).and_then(|gone| {
+                let (from, seeds) = seed.map_or((from, seeds), |seed| (seed, 1));
+                dst::run(&dst::Options { from, seeds, shard, limit, gone, told: seed.is_some(), quiet })
+            })
         }
     };
     match done {
