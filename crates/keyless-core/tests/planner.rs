@@ -379,10 +379,13 @@ fn on_a_project_the_services_conditioned_grant_is_the_right_form() {
     let mut world = World::new();
     let a = world.workspace("project", ObservedAuthMode::AccessKey);
     world.assignments[0].condition = Some("limited to its containers".to_owned());
-    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
     assert_eq!(look(&world, &desired).standing(), Standing::Blocked);
     world.workspaces.get_mut(&a).unwrap().kind = WorkspaceKind::Project;
     assert_eq!(look(&world, &desired).standing(), Standing::Ready);
+    // Azure takes no second one beside it.
+    desired.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Grant;
+    assert_eq!(look(&world, &desired).next().unwrap().action.kind(), "SetAuthMode");
 }
 
 #[test]

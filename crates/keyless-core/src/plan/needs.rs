@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::access::{self, Cover, Question};
 use crate::catalog::{self, CatalogRole};
-use crate::desired::{Because, DesiredWorkspace, Need, PrincipalRef, ServiceGrants};
+use crate::desired::{Because, DesiredWorkspace, Need, PrincipalRef, ServiceGrants, Waits};
 use crate::gate::ReadSet;
 use crate::id::{ManagedIdentityId, PrincipalId, WorkspaceId};
 use crate::observed::{Cause, Identity, Observed, PrincipalType, Reading, Workspace, WorkspaceKind};
@@ -45,6 +45,7 @@ pub(super) fn views<'a>(
     service_need: Option<&'a Need>,
     observed: &Observed,
 ) -> Vec<NeedView<'a>> {
+    let service_need = service_need.filter(|_| !stands_conditioned(workspace, observed));
     workspace
         .needs
         .iter()
@@ -53,6 +54,19 @@ pub(super) fn views<'a>(
         .filter_map(|need| catalog::find_role(need.role).map(|role| (need, role)))
         .map(|(need, role)| NeedView { need, role, holders: resolve(&need.principal, &workspace.id, observed) })
         .collect()
+}
+
+/// Whether the service's own grant is there in the conditioned form that is right for this kind of workspace. Azure takes no
+/// second one beside it, and none is needed.
+fn stands_conditioned(workspace: &DesiredWorkspace, observed: &Observed) -> bool {
+    let Ok(own) = own(&workspace.id, observed) else { return false };
+    let (Some(principal), Some(role)) = (own.identity.system, catalog::find_role(catalog::BLOB_CONTRIBUTOR)) else {
+        return false;
+    };
+    let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
+    // How old it is plays no part in the answer.
+    let cover = access::direct_cover(&question, observed, &Waits::default());
+    conditioned_is_right(own) && matches!(cover, Cover::Missing { conditional: true, .. })
 }
 
 /// The need that stands for the service's own grant, if the file asks for it to be made.
@@ -174,15 +188,14 @@ pub(super) enum ServiceGrant {
 /// On hub projects and data-isolated workspaces the service makes it with a condition, and that is the right form.
 /// Source: "What is an Azure Machine Learning hub workspace?", MicrosoftDocs/azure-ai-docs `concept-hub-workspace.md`.
 /// A user-assigned primary identity is the customer's to grant, hence an ordinary declared need.
-pub(super) fn service_grant(workspace: &Workspace, observed: &Observed, waits: &crate::desired::Waits) -> ServiceGrant {
+pub(super) fn service_grant(workspace: &Workspace, observed: &Observed, waits: &Waits) -> ServiceGrant {
     if workspace.primary_identity.is_some() {
         return ServiceGrant::Present;
     }
     let Some(principal) = workspace.identity.system else {
         return ServiceGrant::NoIdentity;
     };
-    let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
-    granted_by_service(principal, conditioned_is_right, observed, waits)
+    granted_by_service(principal, conditioned_is_right(workspace), observed, waits)
 }
 
 /// Judges the grant that the service makes to the system-assigned identity of a managed online endpoint.
@@ -190,17 +203,20 @@ pub(super) fn endpoint_grant(
     principal: PrincipalId,
     workspace: &Workspace,
     observed: &Observed,
-    waits: &crate::desired::Waits,
+    waits: &Waits,
 ) -> ServiceGrant {
-    let conditioned_is_right = workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true);
-    granted_by_service(principal, conditioned_is_right, observed, waits)
+    granted_by_service(principal, conditioned_is_right(workspace), observed, waits)
+}
+
+fn conditioned_is_right(workspace: &Workspace) -> bool {
+    workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true)
 }
 
 fn granted_by_service(
     principal: PrincipalId,
     conditioned_is_right: bool,
     observed: &Observed,
-    waits: &crate::desired::Waits,
+    waits: &Waits,
 ) -> ServiceGrant {
     let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else {
         return ServiceGrant::Unknown("the catalog lacks the role".to_owned(), Cause::default());
