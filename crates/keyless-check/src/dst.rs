@@ -48,6 +48,57 @@ pub(crate) struct Options {
     pub(crate) quiet: bool,
 }
 
+/// So many seeds reach all of [`reach`]; fewer need not.
+const ENOUGH: u64 = 500;
+
+/// What has to happen in some seed of enough.
+fn reach() -> Vec<String> {
+    let steps = ["grant", "revoke", "to identity", "to accesskey", "key on", "key off", "datastore", "keys taken"];
+    let drifts = [
+        "AuthMode",
+        "SharedKey",
+        "GrantRemoved",
+        "GrantAdded",
+        "WorkspaceAdded",
+        "WorkspaceRemoved",
+        "KeyUserStarted",
+        "LockAdded",
+        "LockRemoved",
+        "DatastoreAdded",
+        "ResourceRemoved",
+        "KeyUserStopped",
+        "KeyRegenerated",
+    ];
+    let flips = [
+        "account to identity",
+        "account to accesskey",
+        "workspace to identity",
+        "workspace to accesskey",
+        "principal added",
+        "principal removed",
+        "one suspended or resumed",
+        "all suspended or resumed",
+        "paused or resumed",
+    ];
+    let others = [
+        "crashes",
+        "starts",
+        "starts without a state directory",
+        "stops that were settled",
+        "stops that were not settled",
+        "losses to others",
+        "writes of unknown outcome",
+        "wire: request lost",
+        "wire: answer lost",
+        "wire: late",
+    ];
+    let all = steps.map(|step| format!("step: {step}")).into_iter();
+    let all = all.chain(drifts.map(|drift| format!("drift: {drift}")));
+    let all = all.chain(flips.map(|flip| format!("flip: {flip}")));
+    let all = all.chain(others.map(str::to_owned));
+    all.chain(draw::fault_names().into_iter().map(|fault| format!("fault: {fault}"))).collect()
+}
+
 /// A part of the seeds: the `part`-th of `of`, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Shard {
@@ -124,10 +175,69 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     for (what, count) in &counts {
         println!("{count:>9} {what}");
     }
+    let missed: Vec<String> = reach().into_iter().filter(|what| !counts.contains_key(what)).collect();
+    if !missed.is_empty() && seeds > 0 {
+        println!("never: {}", missed.join("; "));
+    }
     if !failed.is_empty() {
         bail!("{} of {seeds} seeds fail: {:?}", failed.len(), failed.keys());
     }
+    if !missed.is_empty() && seeds >= ENOUGH && options.gone.is_empty() && !options.quiet {
+        bail!("{seeds} seeds should have reached all of it");
+    }
     Ok(())
+}
+
+/// Takes rules away and tells how many of the seeds notice each.
+///
+/// # Errors
+/// If a seed could not be run at all, or if no seed notices one of the rules.
+pub(crate) fn ablations(options: &Options) -> anyhow::Result<()> {
+    let mut unnoticed = Vec::new();
+    for names in ABLATIONS {
+        let mut gone = crate::ablation::named(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+        let alone = noticed(options, &gone)?;
+        gone.insert(Ablation::Lint);
+        let both = noticed(options, &gone)?;
+        let rules = names.join(" + ");
+        println!("{rules:<36} {:>3} of {} seeds, first {}", both.0, options.seeds, both.1);
+        println!("{:<36} {:>3} of {} seeds, first {}", "    with the second judge", alone.0, options.seeds, alone.1);
+        if both.0 == 0 {
+            unnoticed.push(rules);
+        }
+    }
+    if unnoticed.is_empty() { Ok(()) } else { bail!("not noticed: {}", unnoticed.join("; ")) }
+}
+
+/// Rules whose absence has to be noticed. What two of them see both is taken away together.
+const ABLATIONS: [&[&str]; 12] = [
+    &["needs_covered", "needs_aged"],
+    &["needs_aged"],
+    &["key_on", "key_effective"],
+    &["key_effective"],
+    &["all_on_identity"],
+    &["key_idle"],
+    &["no_stored_keys"],
+    &["settled"],
+    &["booted"],
+    &["active"],
+    &["confirm"],
+    &["revision"],
+];
+
+/// How many seeds break something without these rules, and what the first of them breaks.
+fn noticed(options: &Options, gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64, String)> {
+    let (mut count, mut first) = (0, String::new());
+    for seed in options.from..options.from.saturating_add(options.seeds) {
+        let outcome = once(&Draw::new(seed), gone).with_context(|| format!("seed {seed}"))?;
+        if let Some(broken) = outcome.broken.first() {
+            if count == 0 {
+                first = format!("{seed}: {}", broken.lines().next().unwrap_or_default());
+            }
+            count += 1;
+        }
+    }
+    Ok((count, first))
 }
 
 /// Runs the seeds.
@@ -160,7 +270,7 @@ pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
 }
 
 fn tell(draw: &Draw, outcome: &Outcome, all: bool) {
-    println!("seed {}: {draw:#?}", draw.seed);
+    println!("seed {}: {draw:?}", draw.seed);
     let skipped = if all { 0 } else { outcome.lines.len().saturating_sub(TOLD) };
     for (_, line) in outcome.lines.iter().skip(skipped) {
         println!("{line}");
@@ -197,6 +307,15 @@ mod tests {
     fn whatever_goes_wrong_nothing_is_done_that_must_not_be_and_every_fleet_comes_to_rest() {
         let tally = explore(&options(1, 8)).unwrap();
         assert_eq!(tally.failed, BTreeMap::new());
+    }
+
+    #[test]
+    fn what_was_found_once_stays_mended() {
+        let lines = include_str!("../seeds.txt").lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        for seed in lines.filter(|line| !line.is_empty()) {
+            let tally = explore(&options(seed.parse().unwrap(), 1)).unwrap();
+            assert_eq!(tally.failed, BTreeMap::new());
+        }
     }
 
     #[test]

@@ -54,6 +54,9 @@ enum Command {
         /// Rules to take away, as for `model`: some seed has to notice.
         #[arg(long, value_name = "RULE")]
         without: Vec<String>,
+        /// Take the rules away one after the other, and tell how many of the seeds notice each.
+        #[arg(long, conflicts_with_all = ["seed", "without"])]
+        ablations: bool,
         /// Let nothing go wrong.
         #[arg(long)]
         quiet: bool,
@@ -65,12 +68,12 @@ fn main() -> ExitCode {
         Command::Model { tier, limit, without, safety } => {
             ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone, safety))
         }
-        Command::Dst { seed, seeds, from, shard, limit, without, quiet } => {
-            ablation::named(&without).and_then(|gone| {
+        Command::Dst { seed, seeds, from, shard, limit, without, ablations, quiet } => ablation::named(&without)
+            .and_then(|gone| {
                 let (from, seeds) = seed.map_or((from, seeds), |seed| (seed, 1));
-                dst::run(&dst::Options { from, seeds, shard, limit, gone, told: seed.is_some(), quiet })
-            })
-        }
+                let options = dst::Options { from, seeds, shard, limit, gone, told: seed.is_some(), quiet };
+                if ablations { dst::ablations(&options) } else { dst::run(&options) }
+            }),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

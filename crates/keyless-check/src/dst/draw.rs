@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use keyless_core::desired::{Drain, FightGuard, Waits};
+use keyless_core::desired::{FightGuard, ServiceGrants, Waits};
 use keyless_sim::{Breadth, Casing, Fault, FaultRule, Faults, Knobs, Meanwhile, PollHeaders, Spread, WorkspaceWrite};
 
 use super::dice::Dice;
@@ -28,15 +28,19 @@ pub(crate) struct Draw {
     pub(crate) waits: Waits,
     pub(crate) fight: FightGuard,
     pub(crate) prune: bool,
-    pub(crate) drain: Drain,
+    pub(crate) service_grants: ServiceGrants,
     pub(crate) data_probe: bool,
+    /// Whether who sends a workspace back to the key says that the key comes on.
+    pub(crate) says_enabled: bool,
     /// How Azure behaves where nothing is wrong.
     pub(crate) knobs: Knobs,
     /// How far off the machine's clock is, in seconds.
     pub(crate) clock_off: i64,
     /// Whether roles take longer to work than the files wait for.
     pub(crate) breaker: bool,
-    /// How long things go wrong.
+    /// How long nothing goes wrong at first.
+    pub(crate) before: Duration,
+    /// How long things go wrong then.
     pub(crate) storm: Duration,
     /// What the simulator does to requests: the rules by name, with their chance.
     pub(crate) rates: Vec<(&'static str, f64)>,
@@ -61,6 +65,13 @@ pub(crate) struct WireRates {
     pub(crate) late: f64,
     /// How much later, at most.
     pub(crate) late_by: Duration,
+}
+
+impl WireRates {
+    /// As long a way, and nothing lost on it.
+    pub(crate) fn calm(self) -> Self {
+        Self { tail: 0.0, request_lost: 0.0, answer_lost: 0.0, late: 0.0, ..self }
+    }
 }
 
 /// How often in an hour.
@@ -121,6 +132,13 @@ const RATES: &[(&str, f64)] = &[
     ("principalNotFound", 0.2),
 ];
 
+/// The faults of the simulator that some rule brings.
+pub(crate) fn fault_names() -> std::collections::BTreeSet<&'static str> {
+    let draw = Draw::quiet(0);
+    let rules = RATES.iter().flat_map(|(name, _)| draw.rules(name)).map(|(_, rule)| rule);
+    Faults::new(rules).kinds().into_iter().collect()
+}
+
 impl Draw {
     /// What the seed decides.
     pub(crate) fn new(seed: u64) -> Self {
@@ -144,12 +162,15 @@ impl Draw {
         }
         let mut dice = Dice::of(seed, "incidents");
         draw.incidents = Incidents {
-            drift: dice.rate(8.0) * draw.workspaces as f64 / 3.0,
-            crash: dice.rate(6.0),
-            stop: dice.rate(3.0),
-            flip: dice.rate(6.0),
+            drift: dice.rate(10.0) * draw.workspaces as f64 / 3.0,
+            crash: dice.rate(8.0),
+            stop: dice.rate(4.0),
+            flip: dice.rate(10.0),
         };
         draw.storm = dice.seconds(10 * MINUTE, 70 * MINUTE);
+        // What has come to rest is met by other things than what is on its way.
+        let before = dice.seconds(30 * MINUTE, 70 * MINUTE);
+        draw.before = if dice.chance(0.3) { before } else { Duration::ZERO };
         draw
     }
 
@@ -202,7 +223,7 @@ impl Draw {
             workspaces: usize::try_from(dice.between(1, 8)).unwrap_or(3),
             undeclared_percent: if dice.chance(0.3) { 15 } else { 0 },
             key_users: (if dice.chance(0.4) { 40 } else { 0 }, dice.seconds(5 * MINUTE, 60 * MINUTE)),
-            interval: dice.seconds(30, 150),
+            interval: dice.seconds(30, 300),
             in_flight: usize::try_from(dice.between(1, 6)).unwrap_or(4),
             headroom: if dice.chance(0.5) { 0.2 } else { 0.0 },
             waits,
@@ -211,11 +232,16 @@ impl Draw {
                 within: dice.seconds(5 * MINUTE, 20 * MINUTE),
             },
             prune: dice.chance(0.5),
-            drain: Drain::default(),
+            service_grants: dice
+                .pick(&[ServiceGrants::Wait, ServiceGrants::Grant, ServiceGrants::Accept])
+                .copied()
+                .unwrap_or_default(),
             data_probe: dice.chance(0.3),
+            says_enabled: dice.chance(0.8),
             knobs,
             clock_off: i64::try_from(dice.between(0, 120)).unwrap_or(60) - 60,
             breaker,
+            before: Duration::ZERO,
             storm: Duration::ZERO,
             rates: Vec::new(),
             wire: WireRates {
@@ -235,7 +261,7 @@ impl Draw {
         let mut rules: Vec<(u8, FaultRule)> = Vec::new();
         for &(name, chance) in &self.rates {
             for (order, rule) in self.rules(name) {
-                rules.push((order, rule.chance(chance)));
+                rules.push((order, rule.chance(chance).after(self.before)));
             }
         }
         rules.sort_by_key(|(order, _)| *order);

@@ -52,8 +52,11 @@ pub(crate) fn make(draw: &Draw, folder: &Path) -> anyhow::Result<Made> {
     desired.fleet.waits = draw.waits;
     desired.fleet.fight = draw.fight;
     desired.fleet.prune = draw.prune;
-    desired.fleet.drain = draw.drain;
     desired.fleet.data_probe = draw.data_probe;
+
+    for one in desired.workspaces.values_mut() {
+        one.service_grants = draw.service_grants;
+    }
 
     let mut dice = Dice::of(draw.seed, "fleet");
     let all: Vec<WorkspaceId> = desired.workspaces.keys().cloned().collect();

@@ -7,8 +7,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use keyless_core::catalog;
-use keyless_core::desired::{AfterSuspend, AuthMode, Desired, GrantScope, Need, PrincipalRef, Revision, Suspend};
-use keyless_core::id::WorkspaceId;
+use keyless_core::desired::{
+    AfterSuspend, AuthMode, Desired, DesiredAccount, DesiredSharedKey, GrantScope, Location, Need, PrincipalRef,
+    Revision, Suspend,
+};
+use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_core::observed::PrincipalType;
 use keyless_sim::{Drift, DriftChange, Simulator};
 use serde_json::{Value, json};
@@ -49,7 +52,7 @@ pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
         for _ in 0..count {
             let at = dice.millis(0, u64::try_from(draw.storm.as_millis()).unwrap_or_default());
             number += 1;
-            all.insert((at, number), kind);
+            all.insert((draw.before + at, number), kind);
         }
     }
     all
@@ -66,6 +69,8 @@ pub(crate) struct Others {
     added: Vec<String>,
     /// Locks that stand.
     locks: Vec<String>,
+    /// Datastores that store a key.
+    stores: Vec<String>,
     /// Needs that were added, with what works by them.
     needs: Vec<(WorkspaceId, Need, String)>,
     made: u64,
@@ -75,7 +80,17 @@ impl Others {
     pub(crate) fn new(draw: &Draw, desired: Desired) -> Self {
         let (drift, flip) = (Dice::of(draw.seed, "drift"), Dice::of(draw.seed, "flip"));
         let draw = draw.clone();
-        Self { draw, drift, flip, desired, added: Vec::new(), locks: Vec::new(), needs: Vec::new(), made: 0 }
+        Self {
+            draw,
+            drift,
+            flip,
+            desired,
+            added: Vec::new(),
+            locks: Vec::new(),
+            stores: Vec::new(),
+            needs: Vec::new(),
+            made: 0,
+        }
     }
 
     /// Somebody changes something. What, in words that begin with the kind.
@@ -94,7 +109,7 @@ impl Others {
             (judge.truth.keys.keys().cloned().collect::<Vec<String>>(), workspaces, assignments)
         };
         let dice = &mut self.drift;
-        let kind = dice.between(0, 11);
+        let kind = dice.between(0, 15);
         let Some(account) = dice.pick(&accounts).cloned() else { return "nothing".to_owned() };
         let Some((workspace, on)) = dice.pick(&workspaces).cloned() else { return "nothing".to_owned() };
         let assignment = dice.pick(&assignments).cloned();
@@ -159,6 +174,39 @@ impl Others {
                 let target = if choice == 0 { workspace } else { account };
                 self.locks.push(target.clone());
                 self.change(road, DriftChange::LockAdded, &target, json!("ReadOnly"), None, none)
+            }
+            11 => {
+                let name = format!("late{}", self.made);
+                self.made += 1;
+                let of = account.rsplit('/').next().unwrap_or_default();
+                let value = json!({"properties": {"datastoreType": "AzureBlob", "accountName": of, "containerName": name,
+                    "credentials": {"credentialsType": "AccountKey"}, "endpoint": "core.windows.net", "protocol": "https"}});
+                let target = format!("{workspace}/datastores/{name}");
+                // Datastores elsewhere may be as old as five minutes.
+                let hidden = minute * 5;
+                let said = self.change(road, DriftChange::DatastoreAdded, &target, value, Some(account), hidden);
+                self.stores.push(target);
+                said
+            }
+            12 => match self.stores.pop() {
+                Some(gone) => self.change(road, DriftChange::ResourceRemoved, &gone, Value::Null, None, none),
+                None => "nothing".to_owned(),
+            },
+            13 => {
+                let using = road.judge().key_uses.iter().rposition(|using| using.account == account);
+                let said =
+                    self.change(road, DriftChange::KeyUserStopped, &account, Value::Null, Some(account.clone()), none);
+                let now = road.sim.now();
+                if using.is_some() {
+                    for using in road.judge().key_uses.iter_mut().filter(|using| using.account == account) {
+                        using.until = using.until.min(now);
+                    }
+                }
+                said
+            }
+            14 => {
+                let name = json!(if choice == 0 { "key2" } else { "key1" });
+                self.change(road, DriftChange::KeyRegenerated, &account, name, Some(account.clone()), none)
             }
             _ => match self.locks.pop() {
                 Some(lock) => self.change(road, DriftChange::LockRemoved, &lock, Value::Null, None, none),
@@ -259,8 +307,43 @@ impl Others {
                 "paused or resumed".to_owned()
             }
         };
+        self.speaks_of_keys(road);
         road.judge().count(&format!("flip: {said}"));
         said
+    }
+
+    /// Whoever sends a workspace back says that the key comes on, or forgets to.
+    fn speaks_of_keys(&mut self, road: &Road) {
+        self.desired.accounts.clear();
+        if !self.draw.says_enabled {
+            return;
+        }
+        let back: Vec<&WorkspaceId> = self
+            .desired
+            .workspaces
+            .iter()
+            .filter(|(_, one)| one.auth_mode == AuthMode::AccessKey)
+            .map(|(id, _)| id)
+            .collect();
+        for id in back {
+            let account = road.judge().account_of(&id.as_str().to_ascii_lowercase());
+            let Some(id) = account.and_then(|account| StorageAccountId::parse(&account).ok()) else { continue };
+            let declared = DesiredAccount {
+                name: id.name().to_owned(),
+                id: id.clone(),
+                shared_key_access: DesiredSharedKey::Enabled,
+                enforcement: None,
+                suspend: None,
+                key_idle: None,
+                accept_sas: None,
+                accept_unknown_key_use: None,
+                accept_one_way: None,
+                log_analytics: None,
+                data_probe: None,
+                location: Location::default(),
+            };
+            self.desired.accounts.insert(id, declared);
+        }
     }
 
     fn adds_somebody(&mut self, road: &Road, id: &WorkspaceId) -> String {
@@ -309,6 +392,11 @@ impl Others {
             // Two locks of one level at a scope are one.
             let _ = road.sim.drift(Drift { change: gone, target: lock, value: Value::Null, by: String::new() });
         }
+        for store in std::mem::take(&mut self.stores) {
+            let gone = DriftChange::ResourceRemoved;
+            // It may have gone with its workspace.
+            let _ = road.sim.drift(Drift { change: gone, target: store, value: Value::Null, by: String::new() });
+        }
         self.desired.fleet.paused = false;
         for one in self.desired.workspaces.values_mut() {
             one.suspend = None;
@@ -318,7 +406,7 @@ impl Others {
     /// What the files ask now, under the name of their content.
     pub(crate) fn files(&mut self) -> Arc<Desired> {
         let mut hash = DefaultHasher::new();
-        format!("{:?} {:?}", self.desired.fleet, self.desired.workspaces).hash(&mut hash);
+        format!("{:?} {:?} {:?}", self.desired.fleet, self.desired.workspaces, self.desired.accounts).hash(&mut hash);
         self.desired.revision = Revision(format!("{:016x}", hash.finish()));
         Arc::new(self.desired.clone())
     }

@@ -1,7 +1,7 @@
 //! The rules, held against what was asked of the cloud and against the world as it is.
 //!
 //! When a write leaves: the files ask for it (S8), it changes one thing (S7), nobody else uses a key that goes off (S2),
-//! and everybody declared has what a switch needs (S3). Afterwards: at most one write of an account is unsettled (S5),
+//! and everybody declared has what a switch needs (S3). Afterwards: at most one write of an account is unsettled (S5, S6),
 //! and nobody who had access has lost it to a write of ours (S1). What somebody else changed between the last
 //! look and the effect cannot be excluded, and is counted apart as raced.
 
@@ -12,9 +12,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
-use keyless_core::desired::{AuthMode, Desired, DesiredWorkspace};
-use keyless_core::id::WorkspaceId;
-use keyless_sim::{DenialEvent, Simulator};
+use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace};
+use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_sim::{DenialEvent, Knobs, Simulator};
 
 use super::draw::Draw;
 use super::record::{ACCOUNTS, Entry, Record, WORKSPACES, What, upto};
@@ -22,6 +22,9 @@ use super::truth::{Truth, age};
 
 /// The oldest that a confirming read may be when its write leaves, and the way of both.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(65);
+
+/// The oldest that the read of the target may be when a write leaves.
+const TARGET_WITHIN: Duration = Duration::from_secs(5);
 
 /// A write may wait this long for its token after the files were looked at last.
 const ON_THE_WAY: Duration = Duration::from_secs(2);
@@ -62,6 +65,8 @@ pub(crate) struct Judge {
     files: (Arc<Desired>, Timestamp),
     /// The process that was asked to stop, and when.
     stopping: Option<(u32, Timestamp)>,
+    /// The process that runs, when it began, and whether the last one left nothing that may still land.
+    begun: (u32, Timestamp, bool),
     /// When each workspace was seen on keys that were accepted.
     signed: BTreeMap<String, Timestamp>,
     draw: Draw,
@@ -78,6 +83,7 @@ impl Judge {
             counts: BTreeMap::new(),
             files: (files, sim.now()),
             stopping: None,
+            begun: (0, Timestamp::MIN, false),
             signed: BTreeMap::new(),
             draw: draw.clone(),
         };
@@ -98,6 +104,11 @@ impl Judge {
     /// A process was asked to stop.
     pub(crate) fn stops(&mut self, life: u32, at: Timestamp) {
         self.stopping = Some((life, at));
+    }
+
+    /// A process begins.
+    pub(crate) fn begins(&mut self, life: u32, at: Timestamp, settled: bool) {
+        self.begun = (life, at, settled);
     }
 
     /// Somebody else changed something.
@@ -179,11 +190,16 @@ impl Judge {
         {
             broken.push("S8: a write left a process that was asked to stop".to_owned());
         }
+        let (life, began, settled) = self.begun;
+        if life == entry.life && !settled && age(now, began) < self.draw.waits.late_write {
+            broken.push("S6: a write before those of the last process must have landed".to_owned());
+        }
         let Some(account) = self.account_of(&entry.path) else {
             broken.push("S7: a write to something that is on no account".to_owned());
             return broken;
         };
         broken.extend(self.is_small(entry, what));
+        broken.extend(self.is_fresh(entry, what, &account));
         if age(now, self.files.1) > ON_THE_WAY {
             broken.extend(self.is_asked(entry, what, &account));
         }
@@ -204,6 +220,33 @@ impl Judge {
         }
         broken.extend(facts);
         broken
+    }
+
+    /// S4: the target was read a moment before, and before a key goes off every workspace that may use it.
+    fn is_fresh(&self, entry: &Entry, what: &What, account: &str) -> Vec<String> {
+        let now = entry.left;
+        let read_within = |path: &str, within: Duration| {
+            let lately = self.record.entries.iter().rev().take_while(|read| age(now, read.left) <= within);
+            lately.filter(|read| read.life == entry.life).any(|read| read.what.is_none() && read.path == path)
+        };
+        let target = match what {
+            What::Mode { workspace, .. } => workspace,
+            What::Key { account, .. } => account,
+            _ => return Vec::new(),
+        };
+        let mut stale = Vec::new();
+        if !read_within(target, TARGET_WITHIN + ON_THE_WAY) {
+            stale.push("S4: the target was not read just before".to_owned());
+        }
+        if let What::Key { allowed: false, .. } = what {
+            for (id, _) in self.truth.on(account) {
+                let raced = self.raced(account, now, now).is_some();
+                if !read_within(id, CONFIRMED_WITHIN) && !raced {
+                    stale.push(format!("S4: `{id}` was not read before the key goes off"));
+                }
+            }
+        }
+        stale
     }
 
     /// S7.
@@ -256,7 +299,13 @@ impl Judge {
                 Some(one) if asleep(one) => broken.push("S8: a suspended workspace".to_owned()),
                 Some(_) => {}
             },
-            What::Grant { .. } | What::Revoke { .. } | What::Key { allowed: true, .. } | What::Other => {}
+            What::Key { allowed: true, .. } => {
+                let said = StorageAccountId::parse(account).ok().and_then(|id| self.files.0.accounts.get(&id));
+                if said.is_none_or(|said| said.shared_key_access != DesiredSharedKey::Enabled) {
+                    broken.push("S8: the key comes on although no file says so".to_owned());
+                }
+            }
+            What::Grant { .. } | What::Revoke { .. } | What::Other => {}
         }
         broken
     }
@@ -354,10 +403,13 @@ impl Judge {
                     }
                 }
                 None => {
-                    let explained = self
-                        .foreign
-                        .iter()
-                        .any(|foreign| foreign.account.as_deref().is_none_or(|of| of == account) && foreign.at <= at);
+                    // What somebody else does takes as long to work as what keyless does.
+                    let Knobs { role_propagation, slow_propagation, key_effect, .. } = &self.draw.knobs;
+                    let longest = role_propagation.max.max(slow_propagation.max).max(*key_effect) + GRAIN;
+                    let explained = self.foreign.iter().any(|foreign| {
+                        let on = foreign.account.as_deref().is_none_or(|of| of == account);
+                        on && foreign.at <= at && age(at, foreign.at) <= longest
+                    });
                     if explained {
                         self.count("losses to others");
                     } else {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use keyless_controller::event::Name;
 use keyless_core::ablate::{self, Ablation};
-use keyless_core::desired::{AuthMode, Desired};
+use keyless_core::desired::{AuthMode, Desired, ServiceGrants};
 use keyless_core::gate::GateState;
 use keyless_core::id::WorkspaceId;
 use keyless_core::plan::Standing;
@@ -68,7 +68,8 @@ async fn live(draw: &Draw) -> anyhow::Result<Outcome> {
     judge.key_uses = key_uses(&sim);
     let road = Road::new(Arc::clone(&sim), judge, draw.seed, draw.wire);
     let place = Place { road: Arc::clone(&road), draw: draw.clone(), state: folder.path().join("state") };
-    let mut run = Run { place, others, files, lives: 0, life: None, dice: Dice::of(draw.seed, "deaths") };
+    let mut run =
+        Run { place, others, files, lives: 0, life: None, settled: false, dice: Dice::of(draw.seed, "deaths") };
     run.start(false).await?;
     run.goes_wrong().await?;
     run.goes_well().await?;
@@ -82,6 +83,8 @@ struct Run {
     files: Arc<Desired>,
     lives: u32,
     life: Option<Life>,
+    /// Whether the last process said that nothing of it can land any more.
+    settled: bool,
     dice: Dice,
 }
 
@@ -101,6 +104,9 @@ impl Run {
             let _ = std::fs::remove_dir_all(&self.place.state);
         }
         self.lives += 1;
+        let (now, settled) = (self.road().sim.now(), self.settled && !forgetful);
+        self.road().judge().begins(self.lives, now, settled);
+        self.settled = false;
         self.life = Some(self.place.start(self.lives, Arc::clone(&self.files)).await?);
         Ok(())
     }
@@ -110,6 +116,8 @@ impl Run {
         let draw = self.place.draw.clone();
         let mut incidents = drawn(&draw);
         let began = self.road().began;
+        tokio::time::sleep(draw.before).await;
+        self.road().trouble(draw.wire);
         while let Some(((at, number), incident)) = incidents.pop_first() {
             tokio::time::sleep_until(began + at).await;
             let down = self.dice.millis(0, 120_000);
@@ -142,14 +150,14 @@ impl Run {
                     }
                 }
                 Incident::Start { forgetful } => {
-                    let word = if forgetful { "start without a state directory" } else { "start" };
+                    let word = if forgetful { "starts without a state directory" } else { "starts" };
                     self.note(word.to_owned());
-                    self.road().judge().count(&format!("{word}s"));
+                    self.road().judge().count(word);
                     self.start(forgetful).await?;
                 }
             }
         }
-        tokio::time::sleep_until(began + draw.storm).await;
+        tokio::time::sleep_until(began + draw.before + draw.storm).await;
         Ok(())
     }
 
@@ -168,6 +176,7 @@ impl Run {
         self.road().judge().stops(life.number, now);
         match life.stop().await {
             Ok(stopped) => {
+                self.settled = stopped.settled;
                 let word = if stopped.settled { "stops that were settled" } else { "stops that were not settled" };
                 self.road().judge().count(word);
             }
@@ -271,10 +280,20 @@ impl Run {
     fn missing(&self) -> Option<String> {
         let truth = Truth::of(&self.road().sim);
         for (id, declared) in &self.files.workspaces {
-            let key = id.as_str().to_ascii_lowercase();
-            let Some(workspace) = truth.workspaces.get(&key) else { return Some(format!("{key} is gone")) };
-            if workspace.on_identity != (declared.auth_mode == AuthMode::Identity) {
-                return Some(format!("{key} is not on {}", declared.auth_mode));
+            let id = id.as_str().to_ascii_lowercase();
+            let Some(workspace) = truth.workspaces.get(&id) else { return Some(format!("{id} is gone")) };
+            let to_identity = declared.auth_mode == AuthMode::Identity;
+            // Who took it away has to give it back, where the files say that it is waited for.
+            if to_identity && declared.service_grants == ServiceGrants::Wait && !truth.has_service_grant(&id) {
+                continue;
+            }
+            // Nobody said that the key comes on.
+            let key = workspace.account.as_ref().and_then(|account| truth.keys.get(account));
+            if !to_identity && key == Some(&false) && !self.place.draw.says_enabled {
+                continue;
+            }
+            if workspace.on_identity != to_identity {
+                return Some(format!("{id} is not on {}", declared.auth_mode));
             }
         }
         let now = self.road().sim.now();
@@ -290,7 +309,7 @@ impl Run {
             let held = stored || on.iter().any(|(_, workspace)| !workspace.on_identity);
             let used = self.road().judge().key_uses.iter().any(|using| using.account == *account && using.until > now);
             let back = asked.iter().any(|one| one.auth_mode == AuthMode::AccessKey);
-            if back && !*key {
+            if back && !*key && self.place.draw.says_enabled {
                 return Some(format!("the key of {account} is off"));
             }
             if !back && *key && !held && !used {

@@ -158,6 +158,17 @@ impl Truth {
         self.workspaces.iter().filter(move |(_, workspace)| workspace.account.as_deref() == Some(account))
     }
 
+    /// Whether the workspace's own identity has what the service gives it on its account.
+    pub(crate) fn has_service_grant(&self, workspace: &str) -> bool {
+        const BLOB_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+        let one = self.workspaces.get(workspace);
+        let own = one.and_then(|one| one.principal.as_deref().zip(one.account.as_deref()));
+        own.is_some_and(|(principal, account)| {
+            let (direct, by_group) = self.held_since(principal, BLOB_CONTRIBUTOR, account, true);
+            direct.is_some() || by_group.is_some()
+        })
+    }
+
     /// Whom a need of a workspace comes to.
     pub(crate) fn principals(&self, workspace: &str, need: &Need) -> Vec<String> {
         let own = self.workspaces.get(workspace);

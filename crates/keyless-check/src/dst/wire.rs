@@ -47,7 +47,7 @@ struct Fate {
 impl Road {
     pub(crate) fn new(sim: Arc<Simulator>, judge: Judge, seed: u64, rates: WireRates) -> Arc<Self> {
         let chance = Chance {
-            rates,
+            rates: rates.calm(),
             latency: Dice::of(seed, "latency"),
             tail: Dice::of(seed, "tail"),
             request_lost: Dice::of(seed, "request lost"),
@@ -61,12 +61,15 @@ impl Road {
         self.judge.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// From here on things go wrong on the way.
+    pub(crate) fn trouble(&self, rates: WireRates) {
+        self.chance.lock().unwrap_or_else(PoisonError::into_inner).rates = rates;
+    }
+
     /// From here on nothing is lost and nothing is slow.
     pub(crate) fn calm(&self) {
         let mut chance = self.chance.lock().unwrap_or_else(PoisonError::into_inner);
-        let latency = chance.rates.latency;
-        chance.rates =
-            WireRates { latency, tail: 0.0, request_lost: 0.0, answer_lost: 0.0, late: 0.0, late_by: Duration::ZERO };
+        chance.rates = chance.rates.calm();
     }
 
     /// Virtual time since the run began.
