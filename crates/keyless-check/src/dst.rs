@@ -275,6 +275,10 @@ fn tell(draw: &Draw, outcome: &Outcome, all: bool) {
     for (_, line) in outcome.lines.iter().skip(skipped) {
         println!("{line}");
     }
+    println!("the last requests:");
+    for line in &outcome.last {
+        println!("{line}");
+    }
     for broken in &outcome.broken {
         println!("{broken}");
     }

@@ -167,9 +167,9 @@ impl Draw {
             stop: dice.rate(4.0),
             flip: dice.rate(10.0),
         };
-        draw.storm = dice.seconds(10 * MINUTE, 70 * MINUTE);
+        draw.storm = dice.seconds(10 * MINUTE, 50 * MINUTE);
         // What has come to rest is met by other things than what is on its way.
-        let before = dice.seconds(30 * MINUTE, 70 * MINUTE);
+        let before = dice.seconds(30 * MINUTE, 60 * MINUTE);
         draw.before = if dice.chance(0.3) { before } else { Duration::ZERO };
         draw
     }
@@ -187,7 +187,7 @@ impl Draw {
             role_propagation: if breaker { propagation / 2 } else { propagation + margin },
             group_propagation: slow + margin,
             agreeing_reads: u32::try_from(dice.between(1, 3)).unwrap_or(2),
-            key_idle: dice.seconds(10 * MINUTE, 30 * MINUTE),
+            key_idle: dice.seconds(10 * MINUTE, 20 * MINUTE),
             key_effect: key_effect + margin,
             metrics_lag: lag + Duration::from_secs(2 * MINUTE),
             late_write: dice.seconds(2 * MINUTE, 5 * MINUTE),
@@ -220,7 +220,8 @@ impl Draw {
         };
         Self {
             seed,
-            workspaces: usize::try_from(dice.between(1, 8)).unwrap_or(3),
+            // Small ones are as good at finding what is wrong, and cheaper.
+            workspaces: usize::try_from(dice.between(1, 8).min(dice.between(1, 8))).unwrap_or(3),
             undeclared_percent: if dice.chance(0.3) { 15 } else { 0 },
             key_users: (if dice.chance(0.4) { 40 } else { 0 }, dice.seconds(5 * MINUTE, 60 * MINUTE)),
             interval: dice.seconds(30, 300),

@@ -92,7 +92,9 @@ impl Entry {
     pub(crate) fn tells(&self) -> bool {
         let said = self.end == End::Answered && !matches!(self.status, 0 | 408 | 499 | 500..);
         // What has only begun has nothing to say yet, and what is gone has nothing left.
-        said && (self.is_json || self.status >= 300 || matches!(self.status, 202 | 204))
+        // To have taken keys has no body.
+        let bare = matches!(self.what, Some(What::Resync { .. }));
+        said && (self.is_json || bare || self.status >= 300 || matches!(self.status, 202 | 204))
     }
 
     /// One line for people.

@@ -19,6 +19,7 @@ use super::fleet::{self, Made};
 use super::incidents::{Incident, Others, drawn, key_uses};
 use super::judge::Judge;
 use super::life::{Life, Place};
+use super::record::Entry;
 use super::truth::Truth;
 use super::wire::Road;
 
@@ -27,10 +28,13 @@ use super::wire::Road;
 const BOUND: Duration = Duration::from_secs(4 * 3600);
 
 /// How often it is looked at.
-const LOOK: Duration = Duration::from_secs(30);
+const LOOK: Duration = Duration::from_secs(60);
 
 /// How many intervals have to pass without a write.
 const IDLE: u32 = 10;
+
+/// How many of the last requests are told.
+const LAST: usize = 20;
 
 /// What came of a run.
 #[derive(Default)]
@@ -44,8 +48,10 @@ pub(crate) struct Outcome {
     pub(crate) requests: usize,
     pub(crate) writes: usize,
     pub(crate) virtual_time: Duration,
-    /// What happened, in order, for people.
+    /// The writes and what happened besides, in order, for people.
     pub(crate) lines: Vec<(Duration, String)>,
+    /// The last requests of all kinds.
+    pub(crate) last: Vec<String>,
 }
 
 /// Runs it, without the rules in `gone`.
@@ -272,6 +278,7 @@ impl Run {
             requests: judge.record.entries.len(),
             writes: judge.record.writes().count(),
             virtual_time: road.since(),
+            last: judge.record.entries.iter().rev().take(LAST).rev().map(Entry::line).collect(),
             lines,
         })
     }
