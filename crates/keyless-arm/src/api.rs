@@ -53,6 +53,9 @@ pub trait ReadArm: Send + Sync {
     async fn computes(&self, id: &WorkspaceId) -> Read<Vec<Compute>>;
     /// The jobs of a workspace that have not come to an end; the whole history is read for them.
     async fn jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>>;
+
+    /// Some of them: those of the first page of the history.
+    async fn some_jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>>;
     /// The online endpoints of a subscription that the controller's identity may see; Azure leaves out the others.
     async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>>;
     /// One storage account.

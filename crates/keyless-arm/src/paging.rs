@@ -1,6 +1,7 @@
 //! Lists: all pages or an error, never a part.
 
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -31,16 +32,21 @@ impl Pipeline {
     /// Reads all pages.
     pub(crate) async fn list(&self, call: Call) -> Result<Items, ArmError> {
         let mut values = Vec::new();
-        let End { at, request_id } = self.pages(call, MAX_PAGES, |items| values.extend(items)).await?;
+        let End { at, request_id } = self
+            .pages(call, MAX_PAGES, |items| {
+                values.extend(items);
+                ControlFlow::Continue(())
+            })
+            .await?;
         Ok(Items { values, at, request_id })
     }
 
-    /// Reads all pages, `most` at the most, and gives the items of each away at once.
+    /// Reads all pages, `most` at the most, and gives the items of each away at once, until `take` breaks off.
     pub(crate) async fn pages(
         &self,
         mut call: Call,
         most: usize,
-        mut take: impl FnMut(Vec<Value>) + Send,
+        mut take: impl FnMut(Vec<Value>) -> ControlFlow<()> + Send,
     ) -> Result<End, ArmError> {
         let mut seen = BTreeSet::from([call.url.clone()]);
         let mut first: Option<Timestamp> = None;
@@ -48,8 +54,8 @@ impl Pipeline {
             let reply = self.read(&call).await?;
             let at = *first.get_or_insert(reply.at);
             let (items, next) = page(&call, &reply)?;
-            take(items);
-            let Some(next) = next else {
+            let more = take(items).is_continue();
+            let Some(next) = next.filter(|_| more) else {
                 return Ok(End { at, request_id: reply.request_id });
             };
             if !self.cloud.owns(&next) {

@@ -16,6 +16,7 @@ use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, 
 use crate::api::{Answer, Read, ReadArm};
 use crate::client::Client;
 use crate::error::{ArmError, ErrorClass};
+use crate::jobs::Pages;
 use crate::operation::Operation;
 use crate::own;
 use crate::pipeline::Call;
@@ -76,7 +77,11 @@ impl ReadArm for Client {
     }
 
     async fn jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
-        self.unended_jobs(id).await
+        self.unended_jobs(id, Pages::All).await
+    }
+
+    async fn some_jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
+        self.unended_jobs(id, Pages::First).await
     }
 
     async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {

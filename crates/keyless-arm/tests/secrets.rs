@@ -13,7 +13,7 @@ use keyless_arm::api::{ReadArm, WriteArm, WriteKind};
 use keyless_arm::client::{Client, ClientOptions};
 use keyless_arm::clock::{SystemClock, random_ids};
 use keyless_arm::cloud::Cloud;
-use keyless_arm::credential::{CredentialConfig, Surroundings, token_source};
+use keyless_arm::credential::{CredentialConfig, Surroundings, tokens};
 use keyless_arm::pipeline::Timeouts;
 use keyless_arm::quota::Limits;
 use keyless_arm::secret::Secret;
@@ -101,8 +101,9 @@ async fn run(config: CredentialConfig, surroundings: Surroundings) {
     let clock = Arc::new(SystemClock);
     let timeout = Duration::from_secs(20);
     let tokens =
-        token_source(&config, &surroundings, &cloud, Arc::clone(&wire), Arc::clone(&clock) as _, random_ids(), timeout)
-            .unwrap();
+        tokens(&config, &surroundings, &cloud, Arc::clone(&wire), Arc::clone(&clock) as _, random_ids(), timeout)
+            .unwrap()
+            .management;
     let client = Client::new(ClientOptions {
         cloud,
         wire,

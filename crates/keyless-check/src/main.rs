@@ -1,13 +1,16 @@
 //! Tries to break keyless. For its makers; never shipped.
 
 mod ablation;
+mod conformance;
 mod dst;
 mod model;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use keyless_check::fuzz::{self, Target};
 
 /// Tries to break keyless, and says what it tried.
 #[derive(Parser)]
@@ -61,6 +64,36 @@ enum Command {
         #[arg(long)]
         quiet: bool,
     },
+    /// Hold the simulator against the model's Azure.
+    Conformance {
+        /// How many sequences of changes are made.
+        #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
+        sequences: u64,
+        /// The number of the first one.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        from: u64,
+        /// Decides the changes.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        seed: u64,
+    },
+    /// Feed the parsers with damaged input.
+    Fuzz {
+        /// Which parsers; all of them if none is named.
+        #[arg(long, value_enum, value_name = "PARSER")]
+        target: Vec<Target>,
+        /// How many inputs are made up for each.
+        #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
+        executions: u64,
+        /// The number of the first one.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        from: u64,
+        /// Decides the damage.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        seed: u64,
+        /// Where an input that breaks something is written to.
+        #[arg(long, value_name = "DIR", default_value = "target/fuzz")]
+        keep: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -74,6 +107,11 @@ fn main() -> ExitCode {
                 let options = dst::Options { from, seeds, shard, limit, gone, told: seed.is_some(), quiet };
                 if ablations { dst::ablations(&options) } else { dst::run(&options) }
             }),
+        Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
+        Command::Fuzz { target, executions, from, seed, keep } => {
+            let targets = if target.is_empty() { Target::ALL.to_vec() } else { target };
+            targets.into_iter().try_for_each(|target| fuzz::run(target, from, executions, seed, &keep))
+        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

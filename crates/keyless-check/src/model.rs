@@ -4,7 +4,7 @@
 //! time only as "young" and "old enough". What it does not have, its gates cannot be missed in: jobs, datastores, groups,
 //! service grants, networks, policies, rights, locks, rotated keys, reads that agree again and again.
 
-mod azure;
+pub(crate) mod azure;
 mod decide;
 mod observe;
 mod settle;

@@ -24,6 +24,7 @@ use crate::event::{Event, Sink};
 use crate::execute::{Hands, Intends, Passed, Surroundings, run_pass};
 use crate::fights::Fights;
 use crate::fleet::{FleetPlan, look_over};
+use crate::index::Index;
 use crate::mark::StateDir;
 use crate::memory::{Growth, Memory};
 use crate::notes::Notes;
@@ -103,6 +104,8 @@ pub(crate) struct Shared {
     pub(crate) notes: Notes,
     /// The revision in force now, for passes that began under an older one.
     pub(crate) revision: Mutex<Revision>,
+    /// The newest look over the fleet, for passes that began with an older one.
+    pub(crate) newest: Mutex<Arc<Index>>,
 }
 
 /// The wait after the start.
@@ -135,7 +138,9 @@ impl Controller {
         let revision = Mutex::new(Revision(String::new()));
         let who = Who::new(Arc::clone(&sparing) as Arc<dyn ReadArm>, options.interval);
         let (fights, notes) = (Fights::default(), Notes::new(bridged(options.interval), options.alert_reminder));
-        let shared = Shared { observer, sparing, write, state_dir, sink, status, book, who, fights, notes, revision };
+        let newest = Mutex::default();
+        let shared =
+            Shared { observer, sparing, write, state_dir, sink, status, book, who, fights, notes, revision, newest };
         let shared = Arc::new(shared);
         Self { options, shared, boot }
     }
@@ -202,6 +207,8 @@ impl Shared {
         cancel: &CancellationToken,
     ) -> (Passed, Observed) {
         let revision = || lock(&self.revision).clone();
+        let key = job.desired.account_id.clone();
+        let newcomers = || &lock(&self.newest).users_of(&key) - &view.index.users_of(&key);
         let desired = job.desired.clone();
         let intends = Telling { shared: self, desired: &desired };
         let around = Surroundings {
@@ -209,6 +216,7 @@ impl Shared {
             hands: Some(Hands { write: &*self.write, state_dir: &self.state_dir }),
             known: &view.known,
             revision: &revision,
+            newcomers: &newcomers,
             intends: &intends,
             cancel,
         };

@@ -12,7 +12,7 @@ use keyless_arm::error::{ErrorClass, Landed, WriteError};
 use keyless_core::action::{Action, Grant};
 use keyless_core::desired::Revision;
 use keyless_core::gate::ReadSet;
-use keyless_core::id::SubscriptionId;
+use keyless_core::id::{SubscriptionId, WorkspaceId};
 use keyless_core::observed::{Cause, Observed};
 use keyless_core::pass::{Effect, Event, Job, Outcome, Refused, RefusedBy, Report, SEND_WITHIN, State, step};
 use keyless_core::plan::{self, Plan};
@@ -53,6 +53,8 @@ pub struct Surroundings<'a> {
     pub known: &'a BTreeSet<SubscriptionId>,
     /// The revision of the files that is in force now.
     pub revision: &'a (dyn Fn() -> Revision + Send + Sync),
+    /// The workspaces that the newest look over the fleet shows on the account, and the one the pass began with did not.
+    pub newcomers: &'a (dyn Fn() -> BTreeSet<WorkspaceId> + Send + Sync),
     /// Asked each time a step is about to be confirmed.
     pub intends: &'a dyn Intends,
     /// Asks the pass to stop.
@@ -182,6 +184,10 @@ impl Pass<'_> {
         }
         if (self.around.revision)() != job.desired.revision {
             return not_sent("the files changed meanwhile");
+        }
+        // A look over the fleet goes on beside the pass, and may have begun after the pass listed the workspaces.
+        if let Some(unknown) = (self.around.newcomers)().iter().find(|id| !self.seen.workspaces.contains_key(*id)) {
+            return not_sent(&format!("{unknown} has appeared on the account meanwhile"));
         }
         if self.target_began.is_none_or(|began| began.elapsed() > SEND_WITHIN) {
             return not_sent("the confirming reads have grown old");

@@ -1,5 +1,6 @@
 //! One look over every account without a writer: what `keyless plan` prints, and how `apply` ends.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -94,8 +95,15 @@ pub(crate) async fn look_over(
     let index = Arc::new(before.refreshed(&desired, observer.reader(), observer.clock()).await);
     let view = View::new(desired, Arc::clone(&index));
     let revision = || view.desired.revision.clone();
-    let around =
-        Surroundings { observer, hands: None, known: &view.known, revision: &revision, intends: &Unwatched, cancel };
+    let around = Surroundings {
+        observer,
+        hands: None,
+        known: &view.known,
+        revision: &revision,
+        newcomers: &BTreeSet::new,
+        intends: &Unwatched,
+        cancel,
+    };
     let accounts = stream::iter(view.keys())
         .map(|key| {
             let job = Job {

@@ -92,6 +92,12 @@ impl Index {
         self.placed.iter().find(|(_, workspaces)| workspaces.contains(id)).map(|(account, _)| account)
     }
 
+    /// The workspaces that stand on an account or name it beside their own, declared or not.
+    #[must_use]
+    pub fn users_of(&self, account: &StorageAccountId) -> BTreeSet<WorkspaceId> {
+        self.placed.get(account).into_iter().chain(self.holders.get(account)).flatten().cloned().collect()
+    }
+
     /// The accounts that are passed over: those of declared workspaces, and declared accounts.
     #[must_use]
     pub fn keys(&self, desired: &Desired) -> BTreeSet<StorageAccountId> {

@@ -98,12 +98,23 @@ pub struct Seen {
     pub target_began: Instant,
 }
 
+/// The reads of a pass, in the order in which they are made.
+#[derive(Default)]
+struct Groups<'a> {
+    first: Vec<BoxFuture<'a, Piece>>,
+    /// Which workspaces there are.
+    lists: Vec<BoxFuture<'a, Piece>>,
+    /// The account and the action's target.
+    last: Vec<BoxFuture<'a, Piece>>,
+}
+
 enum Piece {
     Account(Reading<Option<Account>>),
     Workspace(WorkspaceId, Reading<Option<Workspace>>),
     Datastores(WorkspaceId, Reading<Vec<Datastore>>),
     Computes(WorkspaceId, Reading<Vec<Compute>>),
     Jobs(WorkspaceId, Reading<Vec<ObservedJob>>),
+    Glimpse(WorkspaceId, Reading<Vec<ObservedJob>>),
     Assignments(Reading<Vec<RoleAssignment>>, BTreeMap<RoleId, Reading<RoleDefinition>>),
     Assignment(ArmId, Reading<Option<RoleAssignment>>),
     AccessAt(StorageAccountId, AccessAt),
@@ -178,15 +189,16 @@ impl Observer {
     /// Reads what is asked for, some at a time.
     pub async fn observe(&self, ask: Ask<'_>) -> Seen {
         let began = Instant::now();
-        let (first, last) = self.split(ask);
+        let Groups { first, lists, last } = self.split(ask);
         let mut pieces = gather(first).await;
+        pieces.extend(gather(lists).await);
         let target_began = Instant::now();
         pieces.extend(gather(last).await);
         Seen { part: self.assemble(ask, pieces), began, target_began }
     }
 
-    /// The reads in two groups, the second to be made after the first.
-    fn split<'a>(&'a self, ask: Ask<'a>) -> (Vec<BoxFuture<'a, Piece>>, Vec<BoxFuture<'a, Piece>>) {
+    /// The reads in groups, each to be made after the one before.
+    fn split<'a>(&'a self, ask: Ask<'a>) -> Groups<'a> {
         let ReadSet {
             account,
             listings,
@@ -195,6 +207,7 @@ impl Observer {
             elsewhere,
             computes,
             jobs,
+            glimpses,
             assignments,
             assignments_by_id,
             access_at,
@@ -212,9 +225,11 @@ impl Observer {
             barriers,
         } = ask.reads;
         let key = &ask.desired.account_id;
-        let (mut first, mut last): (Vec<BoxFuture<'a, Piece>>, Vec<BoxFuture<'a, Piece>>) = Default::default();
+        let Groups { mut first, mut lists, mut last } = Groups::default();
         if *listings {
-            first.push(Box::pin(async move { Piece::Search(self.search(ask).await) }));
+            // Other reads may wait for their turn for a minute, and meanwhile somebody may begin to use the account's key.
+            let group = if ask.confirming.is_some() { &mut lists } else { &mut first };
+            group.push(Box::pin(async move { Piece::Search(self.search(ask).await) }));
         }
         if *elsewhere {
             first.push(Box::pin(async move { Piece::Elsewhere(self.elsewhere(ask).await) }));
@@ -237,6 +252,11 @@ impl Observer {
         }
         for id in jobs {
             first.push(Box::pin(async move { Piece::Jobs(id.clone(), self.jobs(ask, id).await) }));
+        }
+        for id in glimpses {
+            first.push(Box::pin(async move {
+                Piece::Glimpse(id.clone(), self.reading(self.read.some_jobs(id).await)) //
+            }));
         }
         for id in assignments_by_id {
             first.push(Box::pin(async move {
@@ -319,7 +339,7 @@ impl Observer {
             let group = if ask.confirming.is_some() { &mut last } else { &mut first };
             group.push(Box::pin(async move { Piece::Account(self.reading(self.read.account(key).await)) }));
         }
-        (first, last)
+        Groups { first, lists, last }
     }
 
     pub(crate) fn reading<T>(&self, read: Read<T>) -> Reading<T> {
@@ -520,6 +540,9 @@ impl Observer {
                 }
                 Piece::Jobs(id, reading) => {
                     entry(&mut part, id).jobs = reading;
+                }
+                Piece::Glimpse(id, reading) => {
+                    entry(&mut part, id).glimpse = reading;
                 }
                 Piece::Assignments(reading, roles) => {
                     self.saw_assignments(ask.desired, key, &reading);

@@ -2,7 +2,8 @@
 //! refused requests use up the quota of everybody in the subscription.
 //!
 //! A refused read is answered from memory, as the refusal it was, after growing pauses; every other read goes through.
-//! Nothing but refusals is kept, so a value is never older than the call that asks for it.
+//! A history of jobs that is too long to be read is spared in the same way: every try is a hundred requests. No value is
+//! kept, so none is ever older than the call that asks for it.
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -12,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use keyless_arm::api::{Read, ReadArm};
-use keyless_arm::error::ArmError;
+use keyless_arm::error::{ArmError, ErrorClass};
 use keyless_arm::stored::StoredDatastore;
 use keyless_core::id::{
     ArmId, LogAnalyticsId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
@@ -75,6 +76,17 @@ impl Refusals {
         of: impl ToString + Sync,
         read: impl Future<Output = Read<T>> + Send,
     ) -> Read<T> {
+        self.ask_unless(what, of, ArmError::waits_for_person, read).await
+    }
+
+    /// Asks unless it lately failed in a way that is to be spared.
+    async fn ask_unless<T>(
+        &self,
+        what: &'static str,
+        of: impl ToString + Sync,
+        spared: fn(&ArmError) -> bool,
+        read: impl Future<Output = Read<T>> + Send,
+    ) -> Read<T> {
         let thing = (what, of.to_string());
         if let Some(refused) = self.refused().get(&thing)
             && refused.until > Instant::now()
@@ -85,7 +97,7 @@ impl Refusals {
         let answer = read.await;
         let mut refused = self.refused();
         match &answer {
-            Err(error) if error.waits_for_person() => {
+            Err(error) if spared(error) => {
                 let before = refused.get(&thing);
                 // Several passes may ask for the same thing at once: together they were refused once.
                 if before.is_some_and(|before| before.since >= asked) {
@@ -130,7 +142,12 @@ impl ReadArm for Sparing {
     }
 
     async fn jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
-        self.refusals.ask("jobs", id.arm().folded(), self.read.jobs(id)).await
+        let costly = |error: &ArmError| error.waits_for_person() || error.class == ErrorClass::Unreadable;
+        self.refusals.ask_unless("jobs", id.arm().folded(), costly, self.read.jobs(id)).await
+    }
+
+    async fn some_jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
+        self.refusals.ask("some jobs", id.arm().folded(), self.read.some_jobs(id)).await
     }
 
     async fn online_endpoints(&self, subscription: SubscriptionId) -> Read<Vec<Endpoint>> {
@@ -251,7 +268,6 @@ impl ReadArm for Sparing {
 #[cfg(test)]
 mod tests {
     use keyless_arm::api::Answer;
-    use keyless_arm::error::ErrorClass;
 
     use super::*;
 
@@ -278,6 +294,24 @@ mod tests {
         tokio::time::advance(PAUSES.first).await;
         let granted = async { Ok(Answer { value: (), at: Timestamp::UNIX_EPOCH, request_id: None }) };
         assert!(refusals.ask("workspaces", "s", granted).await.is_ok(), "a minute after the right was granted");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_history_that_is_too_long_is_asked_for_with_growing_pauses_and_a_lost_page_at_once() {
+        let refusals = Refusals::default();
+        let costly = |error: &ArmError| error.class == ErrorClass::Unreadable;
+        let fails = |class| async move {
+            let error = forbidden().await.unwrap_err();
+            Err::<Answer<()>, _>(ArmError { class, status: None, ..error })
+        };
+        let unasked = async { unreachable!("it is asked for before its time") };
+        assert!(refusals.ask_unless("jobs", "a", costly, fails(ErrorClass::Unreadable)).await.is_err());
+        let spared: Read<()> = refusals.ask_unless("jobs", "a", costly, unasked).await;
+        assert_eq!(spared.unwrap_err().class, ErrorClass::Unreadable);
+        tokio::time::advance(PAUSES.first).await;
+        assert!(refusals.ask_unless("jobs", "a", costly, fails(ErrorClass::Transient)).await.is_err());
+        let found = async { Ok(Answer { value: (), at: Timestamp::UNIX_EPOCH, request_id: None }) };
+        assert!(refusals.ask_unless("jobs", "a", costly, found).await.is_ok(), "a page that was lost is no history");
     }
 
     #[tokio::test(start_paused = true)]

@@ -313,6 +313,7 @@ impl Loop {
                 status.accounts.entry(key.clone()).or_default().workspaces = view.on(key);
             }
         });
+        *lock(&self.shared.newest) = Arc::clone(&view.index);
         self.view = Some(view);
     }
 

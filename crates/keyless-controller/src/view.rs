@@ -69,11 +69,10 @@ impl View {
 
     /// What a pass starts from: which workspaces are there, and nothing read of them.
     pub(crate) fn observed_for(&self, key: &StorageAccountId, now: Timestamp) -> Observed {
-        let Index { placed, holders, .. } = &*self.index;
-        let on_account = placed.get(key).into_iter().chain(holders.get(key)).flatten();
+        let users = self.index.users_of(key).into_iter();
         Observed {
             listings: self.index.listings.clone(),
-            workspaces: on_account.map(|id| (id.clone(), ObservedWorkspace::unread())).collect(),
+            workspaces: users.map(|id| (id, ObservedWorkspace::unread())).collect(),
             ..Observed::unread(key.clone(), now)
         }
     }

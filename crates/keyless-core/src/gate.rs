@@ -232,6 +232,8 @@ pub struct ReadSet {
     pub computes: BTreeSet<WorkspaceId>,
     /// The jobs of these workspaces.
     pub jobs: BTreeSet<WorkspaceId>,
+    /// One page of the jobs of these workspaces.
+    pub glimpses: BTreeSet<WorkspaceId>,
     /// The role assignments at the account, and the definitions of the roles in them.
     pub assignments: bool,
     /// These role assignments, each by a direct read: lists lag behind writes.
@@ -281,6 +283,7 @@ impl ReadSet {
             elsewhere,
             computes,
             jobs,
+            glimpses,
             assignments,
             assignments_by_id,
             access_at,
@@ -304,6 +307,7 @@ impl ReadSet {
         self.elsewhere |= elsewhere;
         self.computes.extend(computes);
         self.jobs.extend(jobs);
+        self.glimpses.extend(glimpses);
         self.assignments |= assignments;
         self.assignments_by_id.extend(assignments_by_id);
         self.access_at.extend(access_at);

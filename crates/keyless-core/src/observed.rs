@@ -177,12 +177,13 @@ impl Observed {
             self.workspaces.retain(|id, _| workspaces.contains_key(id));
         }
         for (id, entry) in workspaces {
-            let ObservedWorkspace { workspace, datastores, computes, jobs } = entry;
+            let ObservedWorkspace { workspace, datastores, computes, jobs, glimpse } = entry;
             let known = self.workspaces.entry(id).or_insert_with(ObservedWorkspace::unread);
             known.workspace.absorb(workspace);
             known.datastores.absorb(datastores);
             known.computes.absorb(computes);
             known.jobs.absorb(jobs);
+            known.glimpse.absorb(glimpse);
         }
         self.elsewhere.absorb(elsewhere);
         self.assignments.absorb(assignments);
@@ -224,6 +225,7 @@ impl Observed {
             elsewhere,
             computes,
             jobs,
+            glimpses,
             assignments,
             assignments_by_id,
             access_at,
@@ -258,6 +260,9 @@ impl Observed {
             }
             if jobs.contains(id) {
                 entry.jobs = Reading::NotRead;
+            }
+            if glimpses.contains(id) {
+                entry.glimpse = Reading::NotRead;
             }
         }
         if *elsewhere {

@@ -172,17 +172,60 @@ fn wanted_jobs(wanted: &KeyDesired, observed: &Observed, look: Look) -> BTreeSet
 }
 
 fn unread(observed: &mut Observed, jobs: &Reading<Vec<ObservedJob>>) {
-    observed.workspaces.values_mut().for_each(|entry| entry.jobs = jobs.clone());
+    observed.workspaces.values_mut().for_each(|entry| {
+        entry.jobs = Reading::NotRead;
+        entry.glimpse = jobs.clone();
+    });
+}
+
+/// How the gate of `alpha`'s switch stands.
+fn gate(plan: &Plan) -> GateState {
+    let checks = &switch_of(plan, "alpha").gates;
+    checks.iter().find(|check| check.gate == Gate::Drained).expect("it is there").state.clone()
 }
 
 #[test]
-fn jobs_are_read_last_and_again_before_the_write_and_never_for_a_switch_that_does_not_wait() {
+fn while_grants_are_missing_a_plan_for_people_reads_one_page_of_jobs_and_names_what_it_shows() {
+    let (mut world, mut wanted) = case();
+    let both = BTreeSet::from([workspace_id("alpha"), workspace_id("bravo")]);
+    let planned =
+        |wanted: &KeyDesired, observed: &Observed, look| plan::plan(wanted, observed, &Limits::default(), look);
+    let mut observed = world.observe(&wanted);
+    unread(&mut observed, &Reading::NotRead);
+    for drain in [Drain::Wait, Drain::Ignore] {
+        wanted.workspaces.values_mut().for_each(|workspace| workspace.drain = drain);
+        let wants = planned(&wanted, &observed, Look::Everything).wants;
+        assert_eq!((wants.jobs, wants.glimpses), (BTreeSet::new(), both.clone()), "{drain:?}");
+        let wants = planned(&wanted, &observed, Look::WhatMatters).wants;
+        assert_eq!((wants.jobs, wants.glimpses), (BTreeSet::new(), BTreeSet::new()), "{drain:?}: a daemon waits");
+    }
+    let now = world.now;
+    unread(&mut observed, &Reading::known(vec![job("train-a", "Running")], now));
+    let under = planned(&wanted, &observed, Look::Everything);
+    let what = "job train-a (Command, Running); one page of the jobs was read, so there may be more";
+    assert!(told(&under).contains(&(workspace_id("alpha"), what.to_owned())), "{:?}", told(&under));
+    wanted.workspaces.values_mut().for_each(|workspace| workspace.drain = Drain::Wait);
+    let (why, _) = unmet(&planned(&wanted, &observed, Look::Everything)).expect("it runs");
+    assert_eq!(why, format!("still at work: {what}"));
+    unread(&mut observed, &Reading::known(vec![job("train-a", "Completed")], now));
+    assert_eq!(gate(&planned(&wanted, &observed, Look::Everything)), GateState::NotLooked, "a page is no history");
+
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    world.assign(person(2), BLOB_CONTRIBUTOR, DAY);
+    let mut observed = world.observe(&wanted);
+    unread(&mut observed, &Reading::known(Vec::new(), now));
+    let ready = planned(&wanted, &observed, Look::Everything);
+    assert_eq!((ready.wants.jobs.clone(), gate(&ready)), (both, GateState::NotLooked), "nor does a page ever open it");
+}
+
+#[test]
+fn all_jobs_are_read_last_and_again_before_the_write_and_never_for_a_switch_that_does_not_wait() {
     let (mut world, wanted) = case();
     let both = BTreeSet::from([workspace_id("alpha"), workspace_id("bravo")]);
     let mut observed = world.observe(&wanted);
     unread(&mut observed, &Reading::NotRead);
     assert_eq!(wanted_jobs(&wanted, &observed, Look::WhatMatters), BTreeSet::new(), "the grants are not there");
-    assert_eq!(wanted_jobs(&wanted, &observed, Look::Everything), both, "people are shown all gates");
+    assert_eq!(wanted_jobs(&wanted, &observed, Look::Everything), BTreeSet::new(), "nor for people");
     world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
     world.assign(person(2), BLOB_CONTRIBUTOR, DAY);
     let mut observed = world.observe(&wanted);

@@ -86,6 +86,9 @@ impl<'a> Shell<'a> {
             if reads.jobs.contains(&id) {
                 known.jobs = entry.jobs;
             }
+            if reads.glimpses.contains(&id) {
+                known.glimpse = entry.glimpse;
+            }
         }
         if reads.elsewhere {
             left.elsewhere = full.elsewhere;

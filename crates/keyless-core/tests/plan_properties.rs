@@ -728,7 +728,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..23, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..24, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -836,6 +836,7 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         19 => observed.history.agreements.clear(),
         20 => observed.workspaces.values_mut().for_each(|entry| spoil(&mut entry.jobs, unread)),
         21 => spoil(&mut observed.data_probe, unread),
+        22 => observed.workspaces.values_mut().for_each(|entry| spoil(&mut entry.glimpse, unread)),
         _ => spoil(&mut observed.locks, unread),
     }
 }

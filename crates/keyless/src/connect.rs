@@ -40,16 +40,7 @@ pub(crate) fn client(settings: &Settings, surroundings: &Surroundings) -> anyhow
     let wire: Arc<dyn Wire> = Arc::new(ReqwestWire::new(cloud.ca_file().map(PathBuf::as_path))?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let timeouts = Timeouts::default();
-    let tokens = credential::token_source(
-        &credential(&settings.credential),
-        surroundings,
-        &cloud,
-        Arc::clone(&wire),
-        Arc::clone(&clock),
-        random_ids(),
-        timeouts.token,
-    )?;
-    let storage_tokens = credential::storage_tokens(
+    let tokens = credential::tokens(
         &credential(&settings.credential),
         surroundings,
         &cloud,
@@ -61,14 +52,14 @@ pub(crate) fn client(settings: &Settings, surroundings: &Surroundings) -> anyhow
     let options = ClientOptions {
         cloud,
         wire,
-        tokens,
+        tokens: tokens.management,
         limits: limits(&settings.limits),
         clock,
         ids: random_ids(),
         timeouts,
         api_versions: versions(settings),
     };
-    Ok(Client::new(options)?.probing(storage_tokens))
+    Ok(Client::new(options)?.probing(tokens.storage))
 }
 
 /// The desired state as it is now; `None` after telling every problem of the files.

@@ -104,11 +104,19 @@ impl Chosen {
     }
 }
 
-/// The source of tokens that `config` describes, for the resource manager of `cloud`. Sends nothing yet.
+/// One identity's tokens, by what they open.
+pub struct Tokens {
+    /// For the resource manager.
+    pub management: Arc<dyn TokenSource>,
+    /// For the data of storage accounts.
+    pub storage: StorageTokens,
+}
+
+/// The tokens of the identity that `config` describes, in `cloud`. Sends nothing yet.
 ///
 /// # Errors
 /// [`SetupError::Credential`] if something is missing, or if azure_identity refuses it (an authority without HTTPS).
-pub fn token_source(
+pub fn tokens(
     config: &CredentialConfig,
     surroundings: &Surroundings,
     cloud: &Cloud,
@@ -116,29 +124,14 @@ pub fn token_source(
     clock: Arc<dyn Clock>,
     ids: Ids,
     timeout: Duration,
-) -> Result<Arc<dyn TokenSource>, SetupError> {
+) -> Result<Tokens, SetupError> {
     let (chosen, why) = choice::choose(config, surroundings)?;
     info!(credential = chosen.name(), reason = why, "credential_chosen");
-    let fetch = fetch::IdentityTokens::new(chosen, cloud, cloud.scope(), wire, clock, ids);
-    fetch.check().map_err(|error| SetupError::Credential(error.message))?;
-    Ok(Arc::new(CachedTokens::new(Arc::new(fetch), timeout)))
-}
-
-/// The same identity's tokens for the data of storage accounts. Sends nothing yet.
-///
-/// # Errors
-/// As [`token_source`].
-pub fn storage_tokens(
-    config: &CredentialConfig,
-    surroundings: &Surroundings,
-    cloud: &Cloud,
-    wire: Arc<dyn Wire>,
-    clock: Arc<dyn Clock>,
-    ids: Ids,
-    timeout: Duration,
-) -> Result<StorageTokens, SetupError> {
-    let (chosen, _) = choice::choose(config, surroundings)?;
-    let fetch = fetch::IdentityTokens::new(chosen, cloud, probe::SCOPE, wire, clock, ids);
-    fetch.check().map_err(|error| SetupError::Credential(error.message))?;
-    Ok(StorageTokens::new(Arc::new(CachedTokens::new(Arc::new(fetch), timeout))))
+    let cached = |scope: &str| {
+        let (chosen, wire, clock, ids) = (chosen.clone(), Arc::clone(&wire), Arc::clone(&clock), Arc::clone(&ids));
+        let fetch = fetch::IdentityTokens::new(chosen, cloud, scope, wire, clock, ids);
+        fetch.check().map_err(|error| SetupError::Credential(error.message))?;
+        Ok(Arc::new(CachedTokens::new(Arc::new(fetch), timeout)))
+    };
+    Ok(Tokens { management: cached(cloud.scope())?, storage: StorageTokens::new(cached(probe::SCOPE)?) })
 }

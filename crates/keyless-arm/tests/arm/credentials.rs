@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use keyless_arm::cloud::Cloud;
-use keyless_arm::credential::{CredentialConfig, Surroundings, token_source};
+use keyless_arm::credential::{CredentialConfig, Surroundings, tokens};
 use keyless_arm::error::SetupError;
 use keyless_arm::secret::Secret;
 use keyless_arm::token::{TokenClass, TokenSource};
@@ -53,7 +53,7 @@ fn source(
     let surroundings = Surroundings { variables, azure_cli_profile: false };
     let cloud = cloud("https://login.example");
     let (clock, timeout) = (Arc::new(FixedClock), Duration::from_secs(20));
-    token_source(config, &surroundings, &cloud, wire, clock, counting_ids(), timeout)
+    Ok(tokens(config, &surroundings, &cloud, wire, clock, counting_ids(), timeout)?.management)
 }
 
 fn client_secret() -> CredentialConfig {
@@ -167,7 +167,7 @@ async fn an_authority_without_https_is_refused_before_anything_is_sent() {
     let (clock, timeout) = (Arc::new(FixedClock), Duration::from_secs(20));
     let surroundings = Surroundings::default();
     let cloud = cloud("http://127.0.0.1:80");
-    let refused = token_source(&client_secret(), &surroundings, &cloud, wire, clock, counting_ids(), timeout);
+    let refused = tokens(&client_secret(), &surroundings, &cloud, wire, clock, counting_ids(), timeout);
     let error = refused.err().unwrap().to_string();
     assert!(error.contains("HTTPS"), "{error}");
     assert_eq!(seen.lock().unwrap().len(), 0);

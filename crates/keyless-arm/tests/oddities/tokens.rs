@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use keyless_arm::api::ReadArm;
 use keyless_arm::clock::Clock;
 use keyless_arm::cloud::Cloud;
-use keyless_arm::credential::{CredentialConfig, Surroundings, token_source};
+use keyless_arm::credential::{CredentialConfig, Surroundings, tokens};
 use keyless_arm::error::ErrorClass;
 use keyless_arm::secret::Secret;
 use keyless_arm::token::TokenSource;
@@ -46,7 +46,7 @@ impl Source {
         let cloud = Cloud::custom("https://arm.example", "https://login.example", "https://arm.example/.default", None)
             .unwrap();
         let clock = Arc::new(Hand(Mutex::new("2026-11-01T00:00:00Z".parse().unwrap())));
-        let tokens = token_source(
+        let tokens = tokens(
             config,
             &Surroundings::default(),
             &cloud,
@@ -55,7 +55,8 @@ impl Source {
             counting_ids(),
             Duration::from_secs(20),
         )
-        .unwrap();
+        .unwrap()
+        .management;
         Self { tokens, fetched, clock }
     }
 

@@ -317,7 +317,11 @@ impl Judge {
             if !workspace.on_identity {
                 broken.push(format!("S2: the key goes off while `{id}` uses it"));
             }
-            let idle = self.signed.get(id).map(|at| age(now, *at));
+            // Who holds an old key has nothing to lose any more.
+            let made_anew = self.foreign.iter().any(|foreign| {
+                foreign.account.as_deref() == Some(account) && foreign.what.starts_with("KeyRegenerated")
+            });
+            let idle = self.signed.get(id).filter(|_| !made_anew).map(|at| age(now, *at));
             if workspace.on_identity && idle.is_some_and(|idle| idle + GRAIN < self.draw.waits.key_idle) {
                 broken.push(format!("S2: the key goes off {idle:?} after `{id}` used it"));
             }

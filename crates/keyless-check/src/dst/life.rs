@@ -96,19 +96,9 @@ impl Place {
             client: Some(keyless_sim::CLIENT_ID.to_owned()),
             secret: Some(Secret::new(self.road.sim.client_secret().reveal())),
         };
-        let around = Surroundings::default();
-        let tokens = credential::token_source(
+        let tokens = credential::tokens(
             &config,
-            &around,
-            &cloud,
-            Arc::clone(&wire),
-            Arc::clone(&clock),
-            Arc::clone(&ids),
-            timeouts.token,
-        )?;
-        let storage = credential::storage_tokens(
-            &config,
-            &around,
+            &Surroundings::default(),
             &cloud,
             Arc::clone(&wire),
             Arc::clone(&clock),
@@ -116,9 +106,17 @@ impl Place {
             timeouts.token,
         )?;
         let limits = Limits { headroom: self.draw.headroom, ..Limits::default() };
-        let options =
-            ClientOptions { cloud, wire, tokens, limits, clock, ids, timeouts, api_versions: ApiVersions::public() };
-        Ok(Client::new(options)?.probing(storage))
+        let options = ClientOptions {
+            cloud,
+            wire,
+            tokens: tokens.management,
+            limits,
+            clock,
+            ids,
+            timeouts,
+            api_versions: ApiVersions::public(),
+        };
+        Ok(Client::new(options)?.probing(tokens.storage))
     }
 }
 

@@ -230,6 +230,10 @@ impl Names {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
                 entry.jobs = Reading::known(Vec::new(), now);
             }
+            if reads.glimpses.contains(id) {
+                let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
+                entry.glimpse = Reading::known(Vec::new(), now);
+            }
         }
         if reads.elsewhere {
             part.elsewhere = Reading::known(BTreeMap::new(), now);

@@ -487,6 +487,9 @@ impl ReadArm for Cloud {
     async fn jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
         self.read("jobs", |state| state.jobs.get(id).cloned().unwrap_or_default()).await
     }
+    async fn some_jobs(&self, id: &WorkspaceId) -> Read<Vec<ObservedJob>> {
+        self.read("some_jobs", |state| state.jobs.get(id).into_iter().flatten().take(1).cloned().collect()).await
+    }
     async fn online_endpoints(&self, _: SubscriptionId) -> Read<Vec<Endpoint>> {
         self.read("online_endpoints", |_| Vec::new()).await
     }

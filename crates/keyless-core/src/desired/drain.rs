@@ -8,6 +8,7 @@ pub enum Drain {
     /// becomes of a mount that was made with the key.
     #[default]
     Wait,
-    /// The switch is made under whatever runs, and nothing is read for it.
+    /// The switch is made under whatever runs, and nothing is read for it but what `plan` names: the
+    /// compute instances, and the jobs of one page.
     Ignore,
 }

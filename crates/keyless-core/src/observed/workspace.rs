@@ -19,6 +19,8 @@ pub struct ObservedWorkspace {
     pub computes: Reading<Vec<Compute>>,
     /// Its jobs that have not come to an end.
     pub jobs: Reading<Vec<ObservedJob>>,
+    /// Those of one page of its jobs: who is named there runs, and who is not may run too.
+    pub glimpse: Reading<Vec<ObservedJob>>,
 }
 
 impl ObservedWorkspace {
@@ -30,6 +32,7 @@ impl ObservedWorkspace {
             datastores: Reading::NotRead,
             computes: Reading::NotRead,
             jobs: Reading::NotRead,
+            glimpse: Reading::NotRead,
         }
     }
 }

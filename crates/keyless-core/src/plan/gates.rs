@@ -26,7 +26,7 @@ pub(super) use account::{all_on_identity, no_stored_keys, subscriptions_listed};
 pub(super) use back::went_back;
 pub(super) use compatible::{compatible, detect};
 pub(super) use datastore::{access_judged, accounts_of, on_identity, one_way_accepted};
-pub(super) use drained::{drained, unwaited};
+pub(super) use drained::{Rest, drained, unwaited};
 pub(super) use fight::no_fight;
 pub(super) use hub::hub_there;
 pub(super) use key_idle::key_idle;

@@ -297,6 +297,7 @@ impl World {
                 datastores: Reading::known(truth.datastores.clone(), now),
                 computes: Reading::known(truth.computes.clone(), now),
                 jobs: Reading::known(truth.jobs.iter().map(|job| self.shown(job)).collect(), now),
+                glimpse: Reading::known(truth.jobs.iter().take(1).map(|job| self.shown(job)).collect(), now),
             };
             observed.workspaces.insert(id.clone(), entry);
         }

@@ -130,7 +130,8 @@ fn write_gate(text: &mut String, gate: &CheckedGate, now: Option<Timestamp>) -> 
             writeln!(text, "       {BAD}✗{BAD:#} {name}: {why}")?;
             writeln!(text, "         lifted by: {}", plain(lift.as_deref().unwrap_or_default()))
         }
-        "notLooked" => writeln!(text, "       · {name}: not looked at yet"),
+        "notLooked" if why.is_empty() => writeln!(text, "       · {name}: not looked at yet"),
+        "notLooked" => writeln!(text, "       · {name}: not looked at yet: {why}"),
         _ => Ok(()),
     }
 }

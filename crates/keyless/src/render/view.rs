@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use keyless_controller::wrote::LastWrites;
 use keyless_core::action::{Action, Grant};
 use keyless_core::catalog::role_name;
-use keyless_core::gate::{GateCheck, GateState};
+use keyless_core::gate::{Gate, GateCheck, GateState};
 use keyless_core::incompatibility;
 use keyless_core::observed::{Cause, KeyCaller, Signed, StorageService, WorkspaceKind};
 use keyless_core::plan::finding::{Accepted, Denied, KeyUse};
@@ -364,6 +364,10 @@ impl PlannedStep {
     }
 }
 
+/// Why nothing is said of jobs: a history of them is long, and is read whole for a switch that nothing else holds.
+const JOBS_LAST: &str =
+    "one page of the jobs, if read, shows none at work; all of them are read when the rest is ready";
+
 impl CheckedGate {
     fn of(check: &GateCheck) -> Self {
         let GateCheck { gate, state } = check;
@@ -381,7 +385,10 @@ impl CheckedGate {
                 view.why = Some(why.clone());
                 view.lift = Some(lift.clone());
             }
-            GateState::NotLooked => view.state = "notLooked",
+            GateState::NotLooked => {
+                view.state = "notLooked";
+                view.why = (*gate == Gate::Drained).then(|| JOBS_LAST.to_owned());
+            }
         }
         view
     }

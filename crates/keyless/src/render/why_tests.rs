@@ -115,6 +115,7 @@ impl Case {
             datastores: Reading::NotRead,
             computes: Reading::known(Vec::new(), now()),
             jobs: Reading::known(Vec::new(), now()),
+            glimpse: Reading::NotRead,
         };
         observed.workspaces.insert(workspace(), entry);
         for n in 1..=2 {

@@ -9,7 +9,7 @@ use http::Request;
 use jiff::Timestamp;
 use keyless_arm::clock::Clock;
 use keyless_arm::cloud::Cloud;
-use keyless_arm::credential::{CredentialConfig, Surroundings, token_source};
+use keyless_arm::credential::{CredentialConfig, Surroundings, tokens};
 use keyless_arm::secret::Secret;
 use keyless_arm::token::TokenSource;
 use keyless_arm::wire::WireFn;
@@ -61,7 +61,7 @@ fn source(one: &Recorded) -> (Arc<dyn TokenSource>, Arc<AtomicUsize>, Arc<Hand>)
     let cloud =
         Cloud::custom("https://arm.example", "https://login.example", "https://arm.example/.default", None).unwrap();
     let clock = Arc::new(Hand(Mutex::new("2026-11-01T00:00:00Z".parse().unwrap())));
-    let source = token_source(
+    let source = tokens(
         &config,
         &Surroundings::default(),
         &cloud,
@@ -70,7 +70,8 @@ fn source(one: &Recorded) -> (Arc<dyn TokenSource>, Arc<AtomicUsize>, Arc<Hand>)
         counting_ids(),
         Duration::from_secs(20),
     )
-    .unwrap();
+    .unwrap()
+    .management;
     (source, fetched, clock)
 }
 

@@ -11,20 +11,32 @@ use super::{Judged, lacks, listed, told};
 /// The other way out of every state of this gate.
 const OTHERWISE: &str = "`drain: ignore` in the document";
 
-/// [`crate::gate::Gate::Drained`]. Looked at with [`crate::desired::Drain::Wait`] only.
-pub(in crate::plan) fn drained(id: &WorkspaceId, observed: &Observed) -> Judged {
+/// Said of what one page shows: Azure promises no order of jobs.
+const MAYBE_MORE: &str = "; one page of the jobs was read, so there may be more";
+
+/// Whether all other gates of the step are open. The history of jobs may be long, so that all of it is read only then; before
+/// that a plan for people names what one page shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::plan) enum Rest {
+    Open,
+    Shut,
+}
+
+/// [`crate::gate::Gate::Drained`]. Looked at with [`crate::desired::Drain::Wait`] only. It opens on the whole history alone.
+pub(in crate::plan) fn drained(id: &WorkspaceId, observed: &Observed, rest: Rest) -> Judged {
     let entry = observed.workspaces.get(id);
-    let wants = wanted(id, entry);
+    let wants = wanted(id, entry, rest);
     if !wants.is_empty() {
         return lacks(wants);
     }
-    let Some(ObservedWorkspace { jobs, computes, .. }) = entry else { return told(GateState::NotLooked) };
-    if let Some(failed) = unreadable("jobs", jobs).or_else(|| unreadable("computes", computes)) {
+    let Some(ObservedWorkspace { computes, .. }) = entry else { return told(GateState::NotLooked) };
+    let (jobs, whole) = jobs_of(entry);
+    if let Some(failed) = jobs.and_then(|jobs| unreadable("jobs", jobs)).or_else(|| unreadable("computes", computes)) {
         return told(failed);
     }
     let running = running(entry);
     if running.is_empty() {
-        return told(GateState::Open);
+        return told(if whole { GateState::Open } else { GateState::NotLooked });
     }
     let up = computes.value().is_some_and(|all| all.iter().any(Compute::is_instance_up));
     let instances = if up {
@@ -33,18 +45,37 @@ pub(in crate::plan) fn drained(id: &WorkspaceId, observed: &Observed) -> Judged 
         ""
     };
     told(GateState::unmet(
-        format!("still at work: {}", listed(&running)),
+        format!("still at work: {}{}", listed(&running), if whole { "" } else { MAYBE_MORE }),
         format!("their end, or {OTHERWISE}{instances}"),
     ))
 }
 
+/// The whole history where it was read, else one page of it; and whether it is the whole.
+fn jobs_of(entry: Option<&ObservedWorkspace>) -> (Option<&Reading<Vec<ObservedJob>>>, bool) {
+    let Some(entry) = entry else { return (None, false) };
+    match entry.jobs {
+        Reading::NotRead => (Some(&entry.glimpse), false),
+        Reading::Known { .. } | Reading::Unknown { .. } => (Some(&entry.jobs), true),
+    }
+}
+
 /// What has not been read yet.
-fn wanted(id: &WorkspaceId, entry: Option<&ObservedWorkspace>) -> ReadSet {
+fn wanted(id: &WorkspaceId, entry: Option<&ObservedWorkspace>, rest: Rest) -> ReadSet {
     let unread = |is: fn(&ObservedWorkspace) -> bool| {
         if entry.is_none_or(is) { BTreeSet::from([id.clone()]) } else { BTreeSet::new() }
     };
+    let (jobs, glimpses) = match rest {
+        Rest::Open => (unread(|entry| matches!(entry.jobs, Reading::NotRead)), BTreeSet::new()),
+        Rest::Shut => {
+            let nothing = |entry: &ObservedWorkspace| {
+                matches!((&entry.jobs, &entry.glimpse), (Reading::NotRead, Reading::NotRead)) //
+            };
+            (BTreeSet::new(), unread(nothing))
+        }
+    };
     ReadSet {
-        jobs: unread(|entry| matches!(entry.jobs, Reading::NotRead)),
+        jobs,
+        glimpses,
         computes: unread(|entry| matches!(entry.computes, Reading::NotRead)),
         ..ReadSet::default()
     }
@@ -59,8 +90,14 @@ fn unreadable<T>(what: &str, reading: &Reading<T>) -> Option<GateState> {
 
 /// What is known to run, jobs first.
 fn running(entry: Option<&ObservedWorkspace>) -> Vec<String> {
-    let Some(ObservedWorkspace { jobs, computes, .. }) = entry else { return Vec::new() };
-    let jobs = jobs.value().into_iter().flatten().filter(|job| !job.has_ended()).map(ObservedJob::to_string);
+    let Some(ObservedWorkspace { computes, .. }) = entry else { return Vec::new() };
+    let jobs = jobs_of(entry)
+        .0
+        .and_then(Reading::value)
+        .into_iter()
+        .flatten()
+        .filter(|job| !job.has_ended())
+        .map(ObservedJob::to_string);
     let instances = computes.value().into_iter().flatten().filter(|compute| compute.is_instance_up());
     let instances = instances.map(|instance| {
         format!("instance {} ({})", instance.name, instance.state.as_deref().unwrap_or("state not told"))
@@ -72,8 +109,13 @@ fn running(entry: Option<&ObservedWorkspace>) -> Vec<String> {
     running
 }
 
-/// What a switch that does not wait is made under: what would tell more of it, and what is known to run.
+/// What a switch that does not wait is made under: what would tell more of it, and what is known to run. Nothing is decided
+/// by it, so one page is all that is ever read for it.
 pub(in crate::plan) fn unwaited(id: &WorkspaceId, observed: &Observed) -> (ReadSet, String) {
     let entry = observed.workspaces.get(id);
-    (wanted(id, entry), listed(&running(entry)))
+    let mut running_now = listed(&running(entry));
+    if !running_now.is_empty() && !jobs_of(entry).1 {
+        running_now.push_str(MAYBE_MORE);
+    }
+    (wanted(id, entry, Rest::Shut), running_now)
 }

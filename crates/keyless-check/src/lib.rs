@@ -1,0 +1,3 @@
+//! What tools beside the command line try keyless with.
+
+pub mod fuzz;

@@ -1,0 +1,97 @@
+//! Workspaces that come to stand on an account while a pass is about to write.
+
+use std::collections::BTreeSet;
+
+use keyless_arm::api::ReadArm;
+use keyless_controller::ServerClock;
+use keyless_controller::execute::{Hands, Intends, Passed, Surroundings, run_pass};
+use keyless_controller::memory::{Growth, Memory};
+use keyless_controller::observe::Observer;
+use keyless_core::desired::{KeyDesired, Revision};
+use keyless_core::observed::{Observed, ObservedWorkspace};
+use keyless_core::pass::{Intent, Job, WriteResult};
+use keyless_core::plan::{Limits, Look, Plan};
+
+use super::*;
+
+struct Silent;
+
+#[async_trait::async_trait]
+impl Intends for Silent {
+    async fn goes_on(&self, _: &Plan, _: &Observed) -> bool {
+        true
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_only_a_newer_look_over_the_fleet_shows_stops_the_write() {
+    for (newcomer, calls) in [("ml-a", 1), ("hub-late", 0)] {
+        let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+        let (clock, memory) = (Arc::new(ServerClock::default()), Arc::new(Memory::new(Growth::PERSON)));
+        let observer = Observer::new(Arc::clone(&cloud) as Arc<dyn ReadArm>, clock, memory);
+        let files = desired("1", AuthMode::Identity, &["ml-a"]);
+        let job = Job {
+            desired: KeyDesired {
+                revision: files.revision.clone(),
+                fleet: files.fleet.clone(),
+                account_id: account_id("stone"),
+                account: None,
+                workspaces: files.workspaces.clone(),
+                unplaced: BTreeSet::new(),
+            },
+            limits: Limits::default(),
+            intent: Intent::Converge,
+            look: Look::WhatMatters,
+        };
+        let observed = Observed {
+            workspaces: [(workspace_id("ml-a"), ObservedWorkspace::unread())].into(),
+            ..Observed::unread(account_id("stone"), cloud.now())
+        };
+        let state_dir = StateDir::open(dir.path()).unwrap();
+        let around = Surroundings {
+            observer: &observer,
+            hands: Some(Hands { write: &*cloud, state_dir: &state_dir }),
+            known: &BTreeSet::new(),
+            revision: &|| Revision("1".to_owned()),
+            newcomers: &|| BTreeSet::from([workspace_id(newcomer)]),
+            intends: &Silent,
+            cancel: &CancellationToken::new(),
+        };
+        let (passed, _) = run_pass(job, observed, &around).await;
+        assert_eq!(cloud.calls().len(), calls, "{newcomer}");
+        let Passed::Finished(report) = passed else { panic!("{newcomer}: {passed:?}") };
+        let result = report.write.unwrap().result;
+        assert_eq!(
+            matches!(&result, WriteResult::NotSent { why, .. } if why.contains("hub-late")),
+            calls == 0,
+            "{result:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_appears_while_the_key_is_about_to_go_holds_it_on() {
+    for operation in ["locks", "key_usage", "datastores", "workspace"] {
+        let (cloud, dir) = (two(), settled_state());
+        let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+        let (at, mut is_last, mut is_there) = (Arc::downgrade(&cloud), false, false);
+        cloud.lock().on_read = Some(Box::new(move |read| {
+            let cloud = at.upgrade().unwrap();
+            let mut state = cloud.lock();
+            // Locks are read only to confirm.
+            is_last |= state.calls.len() == FORWARD.len() - 1 && read == "locks";
+            if is_last && read == operation && !std::mem::replace(&mut is_there, true) {
+                let own = workspace("hub-late", Some("stone"), ObservedAuthMode::AccessKey);
+                state.workspaces.insert(own.id.clone(), own);
+            }
+        }));
+        rig.until("the newcomer", |snapshot| {
+            snapshot.accounts.values().any(|account| account.workspaces.contains(&workspace_id("hub-late")))
+        })
+        .await;
+        rig.passes(3).await;
+        assert_eq!(cloud.calls(), FORWARD[..3], "{operation}");
+        let gates = rig.told(Name::GateUnmet);
+        assert!(gates.iter().any(|event| event.gate.as_deref() == Some("all_on_identity")), "{gates:?}");
+    }
+}
