@@ -178,7 +178,7 @@ impl Draw {
     pub(crate) fn quiet(seed: u64) -> Self {
         let mut dice = Dice::of(seed, "settings");
         let propagation = dice.seconds(30, 8 * MINUTE);
-        let slow = dice.seconds(2 * MINUTE, 15 * MINUTE);
+        let slow = propagation + dice.seconds(0, 7 * MINUTE);
         let key_effect = dice.seconds(0, MINUTE);
         let lag = dice.seconds(0, 8 * MINUTE);
         let breaker = dice.chance(0.01);

@@ -125,7 +125,9 @@ impl Others {
             3..=4 => {
                 let value = [json!(true), json!(false), Value::Null].get(choice as usize).cloned();
                 let of = Some(account.clone());
-                self.change(road, DriftChange::SharedKey, &account, value.unwrap_or_default(), of, none)
+                // Who signs with a key that has come back on is seen when metrics show it.
+                let hidden = self.draw.knobs.metric_lag + minute * 2;
+                self.change(road, DriftChange::SharedKey, &account, value.unwrap_or_default(), of, hidden)
             }
             5..=6 => {
                 let Some((id, scope, ..)) = assignment else { return "nothing".to_owned() };

@@ -196,6 +196,11 @@ impl Record {
             if is_poll && entry.word.is_empty() && status == 200 && entry.is_json {
                 entry.word = "succeeded".to_owned();
             }
+            // The end of an operation that has nothing to show.
+            if is_poll && matches!(status, 200 | 204) && answer.body().is_empty() {
+                entry.word = "succeeded".to_owned();
+                entry.is_json = true;
+            }
             let header = |name: &str| answer.headers().get(name).and_then(|value| value.to_str().ok());
             entry.poll = header("azure-asyncoperation").or_else(|| header("location")).and_then(path_of);
         }
