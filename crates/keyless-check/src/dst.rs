@@ -303,13 +303,13 @@ mod tests {
 
     #[test]
     fn where_nothing_goes_wrong_every_fleet_comes_to_rest_and_both_runs_are_the_same() {
-        let tally = explore(&Options { quiet: true, ..options(1, 2) }).unwrap();
+        let tally = explore(&Options { quiet: true, ..options(1, 1) }).unwrap();
         assert_eq!(tally.failed, BTreeMap::new());
     }
 
     #[test]
     fn whatever_goes_wrong_nothing_is_done_that_must_not_be_and_every_fleet_comes_to_rest() {
-        let tally = explore(&options(1, 8)).unwrap();
+        let tally = explore(&options(1, 5)).unwrap();
         assert_eq!(tally.failed, BTreeMap::new());
     }
 
