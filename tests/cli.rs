@@ -10,9 +10,10 @@
 
 mod harness;
 
-use std::process::{Output, Stdio};
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
 
-use harness::{assert_code, keyless as command, output_of, repository, stderr, stdout};
+use harness::{PATIENCE, assert_code, keyless as command, output_of, repository, stderr, stdout, wait_until};
 
 #[track_caller]
 fn keyless(arguments: &[&str], code: i32) -> Output {
@@ -117,6 +118,53 @@ fn a_wrong_file_of_faults_is_told_with_all_of_its_problems() {
     assert!(text.contains(&format!("{path}:2:3: ")), "{text}");
 }
 
+/// A named pipe that nobody writes to.
+fn pipe(folder: &Path) -> String {
+    let path = folder.join("pipe.json");
+    assert!(Command::new("mkfifo").arg(&path).status().unwrap().success());
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_file_without_an_end_is_refused_with_the_setting_that_names_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = pipe(folder.path());
+    for odd in [&*pipe, "/dev/zero"] {
+        for (setting, arguments) in [
+            ("--world", &["sim", "--world", odd][..]),
+            ("--faults", &["sim", "--faults", odd][..]),
+            (odd, &["plan", "--config", odd][..]),
+        ] {
+            let text = stderr(&keyless(arguments, 1));
+            assert!(text.contains(setting) && text.contains("is not a regular file"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_signal_ends_the_simulator_while_it_makes_its_world() {
+    let mut sim = command(&["sim", "--workspaces", "100000"]);
+    let sim = sim.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let id = sim.id().to_string();
+    wait_until("it watches for SIGTERM", PATIENCE, || {
+        let status = std::fs::read_to_string(format!("/proc/{id}/status")).unwrap();
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+        // The bit of signal 15.
+        (u64::from_str_radix(caught.trim(), 16).unwrap() & (1 << 14) != 0).then_some(())
+    });
+    assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+    let ended = sim.wait_with_output().unwrap();
+    assert_code(&ended, 1);
+    assert!(stderr(&ended).contains("stopped before the world was made"), "{}", stderr(&ended));
+}
+
+#[test]
+fn a_demo_whose_report_cannot_be_written_does_not_begin() {
+    let refused = keyless(&["demo", "--report", "/nowhere/report.json"], 1);
+    assert!(stderr(&refused).contains("cannot write `/nowhere/report.json`"), "{}", stderr(&refused));
+    assert_eq!(stdout(&refused), "");
+}
+
 #[test]
 fn a_wrong_settings_file_is_named_with_line_and_column() {
     let folder = tempfile::tempdir().unwrap();
@@ -129,6 +177,20 @@ fn a_wrong_settings_file_is_named_with_line_and_column() {
     }
     let absent = keyless(&["run", "--config", "absent.yaml"], 1);
     assert!(stderr(&absent).contains("absent.yaml"), "{}", stderr(&absent));
+}
+
+#[test]
+fn a_plan_for_which_nothing_could_be_read_is_an_error() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let nobody = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let desired = repository().join("config/desired");
+    let mut plan = command(&["plan", "--config", repository().join("config/keyless.yaml").to_str().unwrap()]);
+    plan.args(["--cloud", "custom", "--cloud-resource-manager", &nobody, "--cloud-authority", &nobody]);
+    plan.args(["--desired-state", desired.to_str().unwrap(), "--credential", "managedIdentity"]);
+    plan.envs([("IDENTITY_ENDPOINT", format!("{nobody}/msi/token")), ("IDENTITY_HEADER", "x".to_owned())]);
+    let text = stderr(&output_of(plan, 1));
+    assert!(text.contains("nothing could be read from Azure: "), "{text}");
 }
 
 #[test]

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use url::{Host, Url};
 
 use crate::error::SetupError;
+use crate::redact;
 
 /// The addresses of one Azure.
 ///
@@ -219,7 +220,7 @@ pub(crate) fn set_query(url: &mut Url, query: &[(&str, &str)]) {
 }
 
 fn origin(what: &str, text: &str) -> Result<Url, SetupError> {
-    let bad = |why: &str| SetupError::Cloud(format!("the {what} `{text}` {why}"));
+    let bad = |why: &str| SetupError::Cloud(format!("the {what} `{}` {why}", redact::user(text)));
     let url = Url::parse(text).map_err(|error| bad(&format!("is not a URL: {error}")))?;
     if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
         return Err(bad("is not an HTTP address"));
@@ -251,6 +252,14 @@ pub(crate) fn is_loopback(url: &Url) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_password_in_an_address_is_not_repeated() {
+        for text in ["https://user:pw@host.example", "https://user:pw@", "user:pw@host", "https://a:pw@b:c/d?e"] {
+            let error = Cloud::custom(text, "https://b.example", "s", None).unwrap_err().to_string();
+            assert!(error.contains("***@") && !error.contains("pw"), "{error}");
+        }
+    }
 
     #[test]
     fn tokens_go_over_plain_http_to_loopback_only() {

@@ -36,6 +36,7 @@ mod read;
 mod redact;
 pub mod reqwest_wire;
 pub mod secret;
+pub mod small_file;
 mod storage;
 pub mod stored;
 pub mod token;

@@ -47,18 +47,24 @@ impl Client {
 
 /// One row for each kind of request of each caller, the busiest first, and one more than is told, to see whether it is all.
 ///
-/// Tables that the workspace does not have are passed over. Names of accounts are unique in all of Azure, and made of
-/// letters and digits alone, so that nothing needs to be escaped.
+/// Tables that the workspace does not have yet are passed over; an empty one with the same columns stands in for them, since a
+/// union of which nothing is there is refused. Only a port that follows an IPv4 address or brackets is cut off: the end of
+/// an IPv6 address looks like one. Names of accounts are unique in all of Azure, and made of letters and digits alone, so
+/// that nothing needs to be escaped.
 /// Sources: MicrosoftDocs/azure-monitor-docs `articles/azure-monitor/reference/tables/storagebloblogs.md` for the columns;
-/// MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query` for the language.
+/// MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query` (`union-operator.md`, `extract-function.md`) for the language.
 fn question(account: &str) -> String {
     let rows = MOST.saturating_add(1);
     format!(
-        "union isfuzzy=true StorageBlobLogs, StorageFileLogs, StorageQueueLogs, StorageTableLogs \
+        "union isfuzzy=true (datatable(TimeGenerated: datetime, Type: string, AccountName: string, \
+         AuthenticationType: string, AuthenticationHash: string, OperationName: string, StatusCode: string, \
+         StatusText: string, CallerIpAddress: string, UserAgentHeader: string, RequesterObjectId: string, \
+         RequesterAppId: string)[]), \
+         StorageBlobLogs, StorageFileLogs, StorageQueueLogs, StorageTableLogs \
          | where AccountName =~ \"{account}\" \
          | where AuthenticationType !in~ (\"Anonymous\", \"AnonymousPreflight\", \"Kerberos\") \
          | where AuthenticationType !~ \"OAuth\" or StatusCode in (\"401\", \"403\") \
-         | extend Address = trim_end(\":[0-9]+\", CallerIpAddress), \
+         | extend Address = extract(\"^([0-9]+[.][0-9.]+|[[].*[]]|.*)(:[0-9]+)?$\", 1, CallerIpAddress), \
          MadeFrom = case(AuthenticationHash startswith \"key1(\", \"key1\", \
          AuthenticationHash startswith \"key2(\", \"key2\", \"\") \
          | summarize Requests = count(), First = min(TimeGenerated), Last = max(TimeGenerated) \

@@ -87,6 +87,11 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// How often it may be sent in one read: what decides nothing is not worth a second time.
+    fn attempts(&self, timeouts: &Timeouts) -> u32 {
+        if self.operation == Operation::QueryCallers { 1 } else { timeouts.attempts }
+    }
+
     /// An error of this call before or besides any answer.
     pub(crate) fn error(&self, class: ErrorClass, message: impl Into<String>) -> ArmError {
         ArmError {
@@ -228,7 +233,7 @@ impl Pipeline {
             let told = error.retry_after.filter(|wait| !wait.is_zero());
             let pause = told.unwrap_or_else(|| self.pause(attempt));
             let too_late = start.elapsed().saturating_add(pause) > self.timeouts.read;
-            if !passing || attempt >= self.timeouts.attempts || too_late {
+            if !passing || attempt >= call.attempts(&self.timeouts) || too_late {
                 return Err(error);
             }
             tokio::time::sleep(pause).await;

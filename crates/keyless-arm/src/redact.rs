@@ -45,6 +45,13 @@ pub(crate) fn url(url: &Url) -> String {
     shown.to_string()
 }
 
+/// A text that should be an address, with what may be a user's name and password hidden.
+pub(crate) fn user(text: &str) -> String {
+    let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
+    let Some((_, after)) = rest.rsplit_once('@') else { return text.to_owned() };
+    format!("{scheme}{}***@{after}", if scheme.is_empty() { "" } else { "://" })
+}
+
 /// The body with secret values hidden; of what is not JSON only the length is told.
 pub(crate) fn body(bytes: &[u8]) -> String {
     if bytes.is_empty() {

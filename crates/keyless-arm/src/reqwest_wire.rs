@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::cloud::is_loopback;
 use crate::error::SetupError;
+use crate::small_file;
 use crate::wire::{Wire, WireError};
 
 /// Ten times the largest page seen in recorded traffic, times ten; beyond it the answer is not ARM's.
@@ -40,8 +41,10 @@ impl ReqwestWire {
         let certificates = match ca_file {
             None => Vec::new(),
             Some(path) => {
-                let wrong = |why: String| SetupError::Wire(format!("the CA file `{}` {why}", path.display()));
-                let pem = std::fs::read(path).map_err(|error| wrong(format!("cannot be read: {error}")))?;
+                let wrong =
+                    |why: String| SetupError::Wire(format!("`cloud.caFile`: the file `{}` {why}", path.display()));
+                let pem =
+                    small_file::read(path, small_file::MOST_FOR_SIGNING_IN).map_err(|why| wrong(why.to_string()))?;
                 let found = reqwest::Certificate::from_pem_bundle(&pem)
                     .map_err(|error| wrong(format!("is not PEM: {error}")))?;
                 if found.is_empty() {

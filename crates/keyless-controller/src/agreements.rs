@@ -142,6 +142,12 @@ impl Agreements {
         self.rows.iter().map(|(shown, row)| (shown.clone(), row.agreement)).collect()
     }
 
+    /// Whether more reads of a principal's groups are needed before they prove what they show.
+    pub(crate) fn await_groups(&self, principal: PrincipalId, waits: &Waits) -> bool {
+        let of_it = |shown: &Shown| matches!(shown, Shown::Member { principal: member, .. } if *member == principal);
+        self.rows.iter().any(|(shown, row)| of_it(shown) && !waits.are_met_by(&row.agreement))
+    }
+
     /// Since when every read has shown a principal (first) in a group (second).
     pub(crate) fn member_since(&self) -> BTreeMap<(PrincipalId, PrincipalId), Timestamp> {
         let since = |(shown, row): (&Shown, &Row)| match shown {

@@ -3,15 +3,18 @@
 //! Pure: the time comes in. Unknown is not absent here either: while a plan rests on failed reads, nothing is told to be
 //! cleared. A quiet steady state yields nothing above debug.
 
+mod suspension;
 mod topic;
 mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use keyless_core::action::Action;
-use keyless_core::id::{StorageAccountId, SubscriptionId};
+use keyless_core::desired::Desired;
+use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{Cause, Reading};
 use keyless_core::pass::{Ended, Report};
 use keyless_core::plan::finding::{SuspendStage, Unseen};
@@ -23,8 +26,9 @@ use crate::failed::Failure;
 use crate::index::Index;
 use crate::who::Named;
 
+use suspension::Fate;
 pub(crate) use topic::drifted;
-use topic::{Topic, topics};
+use topic::{Topic, topics, with_names};
 use write::written;
 
 /// For how long it is remembered that a refusal was told.
@@ -39,6 +43,10 @@ pub struct Book {
     fleet: BTreeMap<Topic, Told>,
     /// Subscriptions whose activity log cannot be read.
     logs: BTreeMap<SubscriptionId, Told>,
+    /// The files in force.
+    files: Option<Arc<Desired>>,
+    /// The server's time of the latest plan.
+    latest: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -48,6 +56,8 @@ struct KeyBook {
     standing: Option<Standing>,
     /// What is wrong with the last plan, and when that was told.
     rejected: Option<(Vec<String>, Instant)>,
+    /// Why the last write could not be sent for want of the mark, and when that was told.
+    stuck: Option<(String, Instant)>,
     /// Who caused the differences, as far as it was asked.
     named: BTreeMap<Drift, Named>,
 }
@@ -71,7 +81,8 @@ impl Book {
     /// An empty book; what stays unchanged is told again after `reminder`.
     #[must_use]
     pub fn new(reminder: Duration) -> Self {
-        Self { reminder, keys: BTreeMap::new(), fleet: BTreeMap::new(), logs: BTreeMap::new() }
+        let (keys, fleet, logs) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { reminder, keys, fleet, logs, files: None, latest: None }
     }
 
     /// Takes in who caused the differences of the plan that comes next.
@@ -105,18 +116,23 @@ impl Book {
     #[must_use]
     pub fn planned(&mut self, plan: &Plan, now: Instant) -> Vec<Event> {
         let reminder = self.reminder;
+        self.latest = self.latest.max(Some(plan.at));
+        let files = self.files.as_deref();
         let book = self.keys.entry(plan.account_id.clone()).or_default();
         let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
         let moving = plan.standing() == Standing::Ready;
-        let mut current = topics(plan, moving, &book.named);
         // The logs may be out of reach for a while; what was told with names is not told again without.
-        current.retain(|topic, _| match topic {
+        let named = |topic: &Topic| with_names(topic).filter(|named| book.topics.contains_key(named));
+        let current = topics(plan, moving, &book.named).into_iter();
+        let mut current: BTreeMap<Topic, Event> =
+            current.map(|(topic, event)| (named(&topic).unwrap_or(topic), event)).collect();
+        current.retain(|topic, event| match topic {
             Topic::Denied(hour, service, api, signed, false) => {
                 !book.topics.contains_key(&Topic::Denied(*hour, *service, api.clone(), *signed, true))
             }
-            _ => true,
+            _ => suspension::is_news(topic, event, &book.topics, plan.at),
         });
-        let mut events = Vec::new();
+        let mut events = suspension::begun(plan, &book.topics);
         book.topics.retain(|topic, told| {
             let keep = current.contains_key(topic)
                 || match topic {
@@ -136,7 +152,18 @@ impl Book {
                         (moving || !complete) && plan.steps.iter().any(|step| step.workspaces.contains(workspace))
                     }
                     Topic::Incomplete(what, _) => still_unread(what, &current),
-                    Topic::Missing(_) | Topic::Fight(..) | Topic::Suspended(..) => false,
+                    // Another stage of it is told in its place.
+                    Topic::Suspended(id, name, _) if goes_on(id, name, &current) => false,
+                    Topic::Suspended(..) => match suspension::fate(topic, told, &plan.account_id, files, Some(plan.at))
+                    {
+                        Fate::Lasts => true,
+                        Fate::Over(event) => {
+                            events.push(Event { revision: Some(plan.revision.to_string()), ..*event });
+                            false
+                        }
+                        Fate::Nothing => false,
+                    },
+                    Topic::Missing(_) | Topic::Fight(..) => false,
                     // Told once, whatever becomes of the reads; forgotten when Azure has forgotten it too.
                     Topic::Denied(hour, ..) => plan.at.duration_since(*hour) < DENIED_FOR,
                 };
@@ -148,19 +175,6 @@ impl Book {
                 Topic::Differs(..) => true,
                 _ => false,
             };
-            if !keep && let Topic::Suspended(id, name, stage) = topic {
-                let goes_on =
-                    |other: &Topic| matches!(other, Topic::Suspended(of, same, _) if (of, same) == (id, name));
-                if *stage != SuspendStage::Ended && !current.keys().any(goes_on) {
-                    let why = Some(format!("no document of the name {name} says any more that it is suspended"));
-                    events.push(Event {
-                        document: Some(name.clone()),
-                        workspace: told.event.workspace.clone(),
-                        why,
-                        ..about(Name::SuspensionEnded, Level::Info, plan)
-                    });
-                }
-            }
             if is_cleared && !keep {
                 let at = Some(plan.at);
                 let cleared =
@@ -198,22 +212,24 @@ impl Book {
         let mut why = None;
         match ended {
             Ended::Raced { why: raced } => why = Some(raced.clone()),
-            Ended::MarkStuck { why: stuck } => events.push(Event {
-                why: Some(format!("the state directory does not let it write: {stuck}")),
-                result: Some("not_sent"),
-                ..about(Name::ActionFailed, Level::Error, plan)
-            }),
+            Ended::MarkStuck { why: stuck } => {
+                let book = self.keys.entry(plan.account_id.clone()).or_default();
+                events.extend(due(&mut book.stuck, stuck.clone(), self.reminder, now).map(|reminder| Event {
+                    why: Some(format!("the state directory does not let it write: {stuck}")),
+                    result: Some("not_sent"),
+                    reminder,
+                    ..about(Name::ActionFailed, Level::Error, plan)
+                }));
+            }
             Ended::Rejected { violations } => {
                 let problems: Vec<String> = violations.iter().map(ToString::to_string).collect();
                 why = Some(format!("the plan breaks its own rules: {}", problems.join("; ")));
                 let book = self.keys.entry(plan.account_id.clone()).or_default();
-                let known = book.rejected.take();
-                let same = known.filter(|(known, _)| *known == problems);
-                let due = same.as_ref().is_none_or(|(_, at)| now.saturating_duration_since(*at) >= self.reminder);
-                let event = Event { problems: problems.clone(), ..about(Name::PlanRejected, Level::Error, plan) };
-                events.extend(due.then_some(Event { reminder: same.is_some(), ..event }));
-                let told_at = same.filter(|_| !due).map_or(now, |(_, at)| at);
-                book.rejected = Some((problems, told_at));
+                events.extend(due(&mut book.rejected, problems.clone(), self.reminder, now).map(|reminder| Event {
+                    problems,
+                    reminder,
+                    ..about(Name::PlanRejected, Level::Error, plan)
+                }));
             }
             Ended::Planned | Ended::Wrote | Ended::Stopped => {}
         }
@@ -221,6 +237,9 @@ impl Book {
         let standing = plan.standing();
         if matches!(ended, Ended::Planned | Ended::Wrote) {
             book.rejected = None;
+        }
+        if write.is_some() {
+            book.stuck = None;
         }
         let news = write.is_some() || (*ended != Ended::Stopped && book.standing != Some(standing));
         if *ended != Ended::Stopped {
@@ -276,30 +295,55 @@ impl Book {
         tell(&mut self.fleet, current, self.reminder, now)
     }
 
-    /// Forgets accounts that no document asks about any more; their drift is no drift.
+    /// Forgets accounts that no document asks about any more; their drift is no drift. A suspension that the files still say
+    /// is remembered, so that its end is told.
     #[must_use]
     pub fn keep_only(&mut self, keys: &BTreeSet<StorageAccountId>) -> Vec<Event> {
         let mut events = Vec::new();
+        let (files, latest) = (self.files.as_deref(), self.latest);
         self.keys.retain(|key, book| {
-            let keep = keys.contains(key);
-            if !keep {
-                for (topic, told) in &book.topics {
-                    if matches!(topic, Topic::Drift(..) | Topic::Differs(..)) {
-                        let why = Some("no document asks about the account any more".to_owned());
-                        let (event, level) = (Name::DriftCleared, Level::Info);
-                        events.push(Event { event, level, why, ..told.event.clone() });
-                    }
-                }
+            if keys.contains(key) {
+                return true;
             }
-            keep
+            book.topics.retain(|topic, told| {
+                if matches!(topic, Topic::Drift(..) | Topic::Differs(..)) {
+                    let why = Some("no document asks about the account any more".to_owned());
+                    let (event, level) = (Name::DriftCleared, Level::Info);
+                    events.push(Event { event, level, why, ..told.event.clone() });
+                }
+                match suspension::fate(topic, told, key, files, latest) {
+                    Fate::Lasts => true,
+                    Fate::Over(event) => {
+                        events.push(*event);
+                        false
+                    }
+                    Fate::Nothing => false,
+                }
+            });
+            // Of what is out of sight nothing else is known.
+            *book = KeyBook { topics: std::mem::take(&mut book.topics), ..KeyBook::default() };
+            !book.topics.is_empty()
         });
         events
     }
 }
 
+/// Whether a suspension is in a plan, at whichever stage.
+fn goes_on(id: &Option<WorkspaceId>, name: &str, current: &BTreeMap<Topic, Event>) -> bool {
+    current.keys().any(|topic| matches!(topic, Topic::Suspended(of, same, _) if of == id && same == name))
+}
+
 /// Whether this still cannot be read, for whichever reason: a failure that changes back and forth is told once for each.
 fn still_unread(what: &str, current: &BTreeMap<Topic, Event>) -> bool {
     current.keys().any(|topic| matches!(topic, Topic::Incomplete(same, _) if same == what))
+}
+
+/// Whether something that stays as it is is to be told now, and then whether as a reminder.
+fn due<T: PartialEq>(told: &mut Option<(T, Instant)>, what: T, reminder: Duration, now: Instant) -> Option<bool> {
+    let same = told.take().filter(|(known, _)| *known == what).map(|(_, at)| at);
+    let due = same.is_none_or(|at| now.saturating_duration_since(at) >= reminder);
+    *told = Some((what, same.filter(|_| !due).unwrap_or(now)));
+    due.then_some(same.is_some())
 }
 
 /// Notes what is current and returns what is new or due for a reminder.
@@ -345,10 +389,11 @@ fn count(n: usize) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use keyless_core::action::Effort;
     use keyless_core::desired::Revision;
-    use keyless_core::gate::ReadSet;
-    use keyless_core::id::WorkspaceId;
+    use keyless_core::gate::{Gate, GateCheck, GateState, ReadSet};
     use keyless_core::lint::{Rule, Violation};
+    use keyless_core::plan::Step;
 
     use super::*;
 
@@ -402,6 +447,54 @@ mod tests {
         assert_eq!(told(&mut book, vec![endpoint()]), 1);
         assert_eq!(told(&mut book, vec![unseen(Unseen::Endpoints)]), 0);
         assert_eq!(told(&mut book, vec![endpoint()]), 0);
+    }
+
+    fn held(why: &str) -> Plan {
+        let action = Action::SetSharedKeyAccess { account: plan([]).account_id, allowed: false };
+        let gates = vec![GateCheck {
+            gate: Gate::KeyIdle,
+            state: GateState::Unmet { why: why.to_owned(), lift: "an end of that traffic".to_owned() },
+        }];
+        let (workspaces, reasons) = (BTreeSet::new(), BTreeSet::new());
+        Plan { steps: vec![Step { action, effort: Effort::Tighten, workspaces, reasons, gates }], ..plan([]) }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn other_users_of_the_key_behind_the_same_gate_are_no_news() {
+        let mut book = Book::new(Duration::from_secs(24 * 3600));
+        let mut told = |why: &str| {
+            let events = book.planned(&held(why), Instant::now());
+            events.into_iter().filter(|event| event.event == Name::GateUnmet).map(|event| event.why).collect::<Vec<_>>()
+        };
+        let requests = "7 requests signed with the key succeeded within 7d";
+        let named =
+            |who: &str| format!("{requests} (file GetFile 7 in 1 hour); the resource logs name {who}: file GetFile");
+        let nameless = format!("{requests} (file GetFile 7 in 1 hour)");
+        assert_eq!(told(&nameless), [Some(nameless.clone())]);
+        assert_eq!(told(&format!("{requests} (blob GetBlob 9 in 2 hours)")), []);
+        assert_eq!(told(&named("10.0.0.1 (rclone)")), [Some(named("10.0.0.1 (rclone)"))], "that they are named is");
+        assert_eq!(told(&named("10.0.0.2 (cron)")), []);
+        assert_eq!(told(&nameless), [], "the logs are out of reach");
+        assert_eq!(told(&named("10.0.0.1 (rclone)")), []);
+        assert_eq!(told("the key-usage answer is incomplete").len(), 1, "another reason is news");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_state_directory_that_bars_writes_is_told_once_and_as_a_reminder() {
+        let mut book = Book::new(Duration::from_secs(24 * 3600));
+        let info = PassInfo { reason: "test".to_owned(), elapsed: Duration::ZERO };
+        let now = Instant::now();
+        let mut told = |why: &str, hours: u64| {
+            let report = Report { plan: plan([]), write: None, ended: Ended::MarkStuck { why: why.to_owned() } };
+            let events = book.passed(&report, &info, now + Duration::from_secs(hours * 3600));
+            let failed = events.into_iter().filter(|event| event.event == Name::ActionFailed);
+            failed.map(|event| event.reminder).collect::<Vec<bool>>()
+        };
+        assert_eq!(told("no space left", 0), [false]);
+        assert_eq!(told("no space left", 1), [] as [bool; 0]);
+        assert_eq!(told("no space left", 25), [true]);
+        assert_eq!(told("no space left", 26), [] as [bool; 0]);
+        assert_eq!(told("read-only", 26), [false], "another reason is news");
     }
 
     #[tokio::test(start_paused = true)]

@@ -42,6 +42,10 @@ impl Pace {
     }
 }
 
+/// How long a pass waits for the resource logs, with all that may hold a request back. Design decision: longer than such a
+/// query takes as a rule, and shorter than anybody notices in an hour.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
+
 /// What was read of each account.
 #[derive(Debug, Default)]
 pub(crate) struct Evidence {
@@ -75,6 +79,13 @@ impl Evidence {
         self.kept().retain(|key, _| keys.contains(key));
     }
 
+    /// Lets the logs be asked again at once where they failed: a person was here.
+    pub(crate) fn forgive(&self) {
+        for kept in self.kept().values_mut() {
+            kept.callers.take_if(|(.., callers)| callers.failure().is_some());
+        }
+    }
+
     /// Who uses the key in the window, which is `idle` long. Without `keep` it is read whatever is kept.
     pub(crate) async fn names(
         &self,
@@ -97,8 +108,8 @@ impl Evidence {
         names
     }
 
-    /// Who called within `length` before `now`, the server's time, by the resource logs. While the account is watched they
-    /// are asked as often as who was refused, for what is told there is about the last minutes.
+    /// Who called in the window, by the resource logs. They decide nothing, so a failure is kept as long as an answer is:
+    /// logs that are down cost no more than logs that answer.
     pub(crate) async fn callers(
         &self,
         read: &dyn ReadArm,
@@ -116,13 +127,13 @@ impl Evidence {
         {
             return callers;
         }
-        let callers = match read.key_callers(logs, account, from, to).await {
-            Ok(Answer { value, at, request_id: _ }) => Reading::known(value, at),
-            Err(error) => failed(&error),
+        let callers = match tokio::time::timeout(ASK_WITHIN, read.key_callers(logs, account, from, to)).await {
+            Ok(Ok(Answer { value, at, request_id: _ })) => Reading::known(value, at),
+            Ok(Err(error)) => failed(&error),
+            Err(_) => Reading::unknown(format!("the logs did not answer within {} seconds", ASK_WITHIN.as_secs())),
         };
-        let known =
-            matches!(callers, Reading::Known { .. }).then(|| (Instant::now(), logs.clone(), length, callers.clone()));
-        self.kept().entry(account.clone()).or_default().callers = known;
+        let kept = (Instant::now(), logs.clone(), length, callers.clone());
+        self.kept().entry(account.clone()).or_default().callers = Some(kept);
         callers
     }
 

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use keyless_arm::api::ReadArm;
 use keyless_core::desired::Desired;
 use keyless_core::id::StorageAccountId;
-use keyless_core::observed::Observed;
+use keyless_core::observed::{Observed, Reading};
 use keyless_core::pass::{Intent, Job};
 use keyless_core::plan::{Limits, Look, Plan, Standing};
 use tokio_util::sync::CancellationToken;
@@ -50,6 +50,22 @@ impl FleetPlan {
             || !missing.is_empty()
             || !nowhere.is_empty()
             || self.accounts.iter().any(|account| account.plan.standing() == Standing::Blocked)
+    }
+
+    /// Why nothing at all could be read, if that is so: then these plans say nothing of Azure.
+    #[must_use]
+    pub fn blind(&self) -> Option<String> {
+        let Index { placed: _, holders: _, listings, unplaced, missing, nowhere } = &self.index;
+        let read = !missing.is_empty()
+            || !nowhere.is_empty()
+            || listings.values().any(|listing| matches!(listing, Reading::Known { .. }))
+            || self.accounts.iter().any(|account| matches!(account.observed.account, Reading::Known { .. }));
+        if read {
+            return None;
+        }
+        let unlisted = listings.values().find_map(|listing| Some(listing.failure()?.to_owned()));
+        let unread = || self.accounts.iter().find_map(|account| Some(account.observed.account.failure()?.to_owned()));
+        unlisted.or_else(unread).or_else(|| unplaced.values().next().map(|failure| failure.why.clone()))
     }
 
     /// Whether any step is left.

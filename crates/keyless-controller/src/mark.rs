@@ -4,12 +4,21 @@
 //! Expected flow: [`StateDir::open`] takes the lock for the life of the value; [`Mark::is_set`] at start decides about
 //! the boot wait; [`Mark::take_away`] is durable before the first write leaves; [`Mark::set`] is called once, at a clean
 //! end, and only if every write of the process is settled. A crash leaves the mark off, which costs waiting, never safety.
+//!
+//! Links in the directory are not followed, and what is no regular file is not opened. A disk or mount that does not answer
+//! is waited for [`PATIENCE`] and no longer, by one thread of the directory's own.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, Read as _, Write};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use keyless_arm::small_file::{self, Unfit};
+use tokio::runtime::{Handle, RuntimeFlavor};
 
 /// The file whose lock keeps a second writer away.
 const LOCK: &str = "keyless.lock";
@@ -17,6 +26,9 @@ const LOCK: &str = "keyless.lock";
 /// Who works for whom, in which groups and under which login, is in the files: no other user of the machine reads them.
 const OWN_DIR: u32 = 0o700;
 const OWN_FILE: u32 = 0o600;
+
+/// How long the directory may take to do what it is asked; a write to Azure and the end of the process wait for it.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +53,17 @@ pub enum StateDirError {
 /// A state directory that this process holds alone.
 #[derive(Debug)]
 pub struct StateDir {
+    held: Arc<Held>,
+    jobs: mpsc::Sender<Job>,
+    /// Since when the directory's thread is at its present job.
+    busy_since: Arc<Mutex<Option<Instant>>>,
+    patience: Duration,
+}
+
+type Job = Box<dyn FnOnce() + Send>;
+
+#[derive(Debug)]
+struct Held {
     path: PathBuf,
     mark: Mark,
     /// Held, never read: the lock ends with the file.
@@ -55,88 +78,150 @@ impl StateDir {
     pub fn open(path: &Path) -> Result<Self, StateDirError> {
         let unwritable = |source| StateDirError::Unwritable { path: path.to_owned(), source };
         DirBuilder::new().recursive(true).mode(OWN_DIR).create(path).map_err(unwritable)?;
-        let lock =
-            OpenOptions::new().create(true).truncate(false).write(true).open(path.join(LOCK)).map_err(unwritable)?;
+        let lock = path.join(LOCK);
+        is_regular(&lock).map_err(unwritable)?;
+        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(lock).map_err(unwritable)?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(StateDirError::InUse { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(unwritable(source)),
         }
-        // Before the first write, rather than at the end, when nothing can be done about it any more.
-        write_durably(&path.join("probe"), b"").map_err(unwritable)?;
+        // Before the first write, rather than at the end, when nothing can be done about it any more. An empty file fits on
+        // a full disk.
+        write_durably(&path.join("probe"), b"this directory can be written to\n").map_err(unwritable)?;
         remove_durably(&path.join("probe")).map_err(unwritable)?;
         let mark = Mark::find(path.join("settled")).map_err(unwritable)?;
-        Ok(Self { path: path.to_owned(), mark, lock })
+        let held = Arc::new(Held { path: path.to_owned(), mark, lock });
+        let (jobs, next) = mpsc::channel::<Job>();
+        let busy_since: Arc<Mutex<Option<Instant>>> = Arc::default();
+        let busy = Arc::clone(&busy_since);
+        let work = move || {
+            for job in next {
+                *busy.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+                job();
+                *busy.lock().unwrap_or_else(PoisonError::into_inner) = None;
+            }
+        };
+        thread::Builder::new().name("state".to_owned()).spawn(work).map_err(unwritable)?;
+        Ok(Self { held, jobs, busy_since, patience: PATIENCE })
     }
 
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        &self.path
+        &self.held.path
     }
 
     /// The settled mark in it.
     #[must_use]
     pub fn mark(&self) -> &Mark {
-        &self.mark
+        &self.held.mark
     }
 
     /// Makes sure that this process alone may write, and that a crash from here on is told by the absence of the mark.
     ///
     /// # Errors
-    /// What the system said, or that the directory was replaced: another process may hold the lock in the new one.
-    /// Nothing may be written then.
+    /// What the system said, that it said nothing in time, or that the directory was replaced: another process may hold the
+    /// lock in the new one. Nothing may be written then.
     pub fn before_write(&self) -> io::Result<()> {
-        self.check_lock()?;
-        self.mark.take_away()
+        self.in_time(|held| {
+            held.check_lock()?;
+            held.mark.take_away()
+        })
     }
 
     /// Sets the mark: every write of this process is settled.
     ///
     /// # Errors
-    /// What the system said, or that the directory was replaced: the mark would speak for another process.
+    /// As [`Self::before_write`]: the mark would speak for another process.
     pub fn settle(&self) -> io::Result<()> {
-        self.check_lock()?;
-        self.mark.set()
+        self.in_time(|held| {
+            held.check_lock()?;
+            held.mark.set()
+        })
     }
 
     /// Replaces a file in the directory as a whole.
     ///
     /// # Errors
-    /// What the system said, or that the directory was replaced: the file would be another process's.
-    pub(crate) fn keep(&self, name: &str, content: &[u8]) -> io::Result<()> {
-        self.check_lock()?;
-        write_durably(&self.path.join(name), content)
+    /// As [`Self::before_write`]: the file would be another process's.
+    pub(crate) fn keep(&self, name: &'static str, content: Vec<u8>) -> io::Result<()> {
+        self.in_time(move |held| {
+            held.check_lock()?;
+            write_durably(&held.path.join(name), &content)
+        })
     }
 
     /// Removes a file of the directory; it stays away over a crash of the machine.
     ///
     /// # Errors
-    /// What the system said, or that the directory was replaced: the file would be another process's.
-    pub(crate) fn forget(&self, name: &str) -> io::Result<()> {
-        self.check_lock()?;
-        remove_durably(&self.path.join(name))
+    /// As [`Self::before_write`]: the file would be another process's.
+    pub(crate) fn forget(&self, name: &'static str) -> io::Result<()> {
+        self.in_time(move |held| {
+            held.check_lock()?;
+            remove_durably(&held.path.join(name))
+        })
     }
 
-    /// A file of the directory, up to one byte more than `most`; `None` if it is not there.
+    /// A file of the directory, of at most `most` bytes; `None` if it is not there.
     ///
     /// # Errors
-    /// What the system said.
-    pub(crate) fn kept(&self, name: &str, most: usize) -> io::Result<Option<Vec<u8>>> {
-        let file = match File::open(self.path.join(name)) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut content = Vec::new();
-        let most = u64::try_from(most).unwrap_or(u64::MAX).saturating_add(1);
-        file.take(most).read_to_end(&mut content)?;
-        Ok(Some(content))
+    /// [`Unfit`] if it is none of ours, or what the system said.
+    pub(crate) fn kept(&self, name: &'static str, most: usize) -> Result<Option<Vec<u8>>, Unfit> {
+        let most = u64::try_from(most).unwrap_or(u64::MAX);
+        self.in_time(move |held| Ok(read_own(&held.path.join(name), most)))?
     }
 
+    /// Has the directory's thread do it. One that is at something for longer than anybody waits is not waited for again: its
+    /// end at the latest is when the mount answers.
+    fn in_time<T: Send + 'static>(&self, work: impl FnOnce(&Held) -> io::Result<T> + Send + 'static) -> io::Result<T> {
+        let late = || {
+            let path = self.held.path.display();
+            io::Error::new(
+                io::ErrorKind::TimedOut,
+                format!("the state directory `{path}` did not answer within {:?}", self.patience),
+            )
+        };
+        let busy_since = *self.busy_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if busy_since.is_some_and(|since| since.elapsed() >= self.patience) {
+            return Err(late());
+        }
+        let (answer, answered) = mpsc::sync_channel(1);
+        let wanted = Arc::new(());
+        let (held, asked) = (Arc::clone(&self.held), Arc::downgrade(&wanted));
+        let job = move || {
+            // Whoever has given up must not be surprised.
+            if asked.upgrade().is_some() {
+                let done = work(&held);
+                // The lock is free as soon as the answer is there and the directory is let go.
+                drop(held);
+                let _ = answer.send(done);
+            }
+        };
+        let gone = || io::Error::other("the thread of the state directory is gone");
+        self.jobs.send(Box::new(job)).map_err(|_| gone())?;
+        let done = aside(|| answered.recv_timeout(self.patience));
+        drop(wanted);
+        match done {
+            Ok(done) => done,
+            Err(RecvTimeoutError::Timeout) => Err(late()),
+            Err(RecvTimeoutError::Disconnected) => Err(gone()),
+        }
+    }
+}
+
+/// Waits without keeping other tasks of this thread waiting, where there is another thread for them.
+fn aside<T>(wait: impl FnOnce() -> T) -> T {
+    match Handle::try_current() {
+        Ok(runtime) if runtime.runtime_flavor() == RuntimeFlavor::MultiThread => tokio::task::block_in_place(wait),
+        Ok(_) | Err(_) => wait(),
+    }
+}
+
+impl Held {
     fn check_lock(&self) -> io::Result<()> {
         let held = self.lock.metadata()?;
-        match fs::metadata(self.path.join(LOCK)) {
+        match fs::symlink_metadata(self.path.join(LOCK)) {
             Ok(there) if (there.dev(), there.ino()) == (held.dev(), held.ino()) => Ok(()),
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             Ok(_) | Err(_) => Err(io::Error::other(
@@ -156,7 +241,7 @@ pub struct Mark {
 
 impl Mark {
     fn find(path: PathBuf) -> io::Result<Self> {
-        let set = path.try_exists()?;
+        let set = is_regular(&path)?;
         Ok(Self { path, set: Mutex::new(set) })
     }
 
@@ -193,14 +278,31 @@ impl Mark {
     }
 }
 
-/// Replaces a file as a whole, so that a crash leaves either the old content or the new. Its owner alone may read it.
+/// Whether there is such a file of our own.
+fn is_regular(path: &Path) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(true),
+        // Opening a pipe waits for its other end, and a link leads to a file that is not ours.
+        Ok(_) => Err(io::Error::other(format!("`{}` is not a regular file", path.display()))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// A file that an earlier process left; `None` if it is not there.
+pub(crate) fn read_own(path: &Path, most: u64) -> Result<Option<Vec<u8>>, Unfit> {
+    if is_regular(path)? { small_file::read(path, most).map(Some) } else { Ok(None) }
+}
+
+/// Replaces a file as a whole, so that a crash leaves either the old content or the new. Its owner alone may read it. What
+/// is there, a link too, is replaced and not written to.
 pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".new");
     let fresh = path.with_file_name(name);
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(OWN_FILE).open(&fresh)?;
-    // One that a crash left may have another mode.
-    file.set_permissions(Permissions::from_mode(OWN_FILE))?;
+    // One that a crash left, or that somebody put there, may have another mode or lead elsewhere.
+    remove(&fresh)?;
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(OWN_FILE).open(&fresh)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&fresh, path)?;
@@ -208,12 +310,15 @@ pub(crate) fn write_durably(path: &Path, content: &[u8]) -> io::Result<()> {
 }
 
 fn remove_durably(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error),
-    }
+    remove(path)?;
     sync_parent(path)
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
 }
 
 fn sync_parent(path: &Path) -> io::Result<()> {
@@ -225,6 +330,9 @@ fn sync_parent(path: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::Permissions;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
     use super::*;
 
     #[test]
@@ -251,7 +359,7 @@ mod tests {
         let state_dir = StateDir::open(&path).unwrap();
         fs::write(path.join("names.new"), "left by a crash").unwrap();
         fs::set_permissions(path.join("names.new"), Permissions::from_mode(0o644)).unwrap();
-        state_dir.keep("names", b"dana@example.com").unwrap();
+        state_dir.keep("names", b"dana@example.com".to_vec()).unwrap();
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!([mode(&path), mode(&path.join("names"))], [0o700, 0o600]);
         state_dir.forget("names").unwrap();
@@ -281,6 +389,60 @@ mod tests {
         second.before_write().unwrap();
         assert!(first.settle().is_err());
         assert!(!path.join("settled").exists(), "the first does not speak for the second");
+    }
+
+    #[test]
+    fn what_is_no_regular_file_is_refused_by_name_and_not_opened() {
+        for name in [LOCK, "settled"] {
+            let dir = tempfile::tempdir().unwrap();
+            pipe(&dir.path().join(name));
+            let error = StateDir::open(dir.path()).unwrap_err();
+            let why = std::error::Error::source(&error).unwrap().to_string();
+            assert!(why.contains(name) && why.ends_with("is not a regular file"), "{why}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let state_dir = StateDir::open(dir.path()).unwrap();
+        pipe(&dir.path().join("notes"));
+        assert!(state_dir.kept("notes", 9).unwrap_err().to_string().contains("is not a regular file"));
+        pipe(&dir.path().join("notes.new"));
+        state_dir.keep("notes", b"x".to_vec()).unwrap();
+        assert_eq!(state_dir.kept("notes", 9).unwrap().unwrap(), b"x");
+    }
+
+    fn pipe(path: &Path) {
+        assert!(std::process::Command::new("mkfifo").arg(path).status().unwrap().success());
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_what_it_leads_to_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let other = dir.path().join("other");
+        fs::write(&other, "not ours").unwrap();
+        let path = dir.path().join("state");
+        let state_dir = StateDir::open(&path).unwrap();
+        for link in ["notes", "notes.new"] {
+            symlink(&other, path.join(link)).unwrap();
+        }
+        assert!(state_dir.kept("notes", 9).is_err(), "a link is not followed");
+        state_dir.keep("notes", b"ours".to_vec()).unwrap();
+        assert_eq!(fs::read(path.join("notes")).unwrap(), b"ours");
+        assert_eq!(fs::read(&other).unwrap(), b"not ours");
+        assert!(fs::symlink_metadata(path.join("notes")).unwrap().is_file());
+    }
+
+    #[test]
+    fn a_directory_that_does_not_answer_is_waited_for_once_and_used_again_when_it_does() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut state_dir = StateDir::open(dir.path()).unwrap();
+        let (answers, hangs) = mpsc::channel::<()>();
+        state_dir.patience = Duration::from_millis(50);
+        let hung = state_dir.in_time(move |_| hangs.recv().map_err(io::Error::other)).unwrap_err();
+        assert_eq!(hung.kind(), io::ErrorKind::TimedOut);
+        assert!(state_dir.before_write().unwrap_err().to_string().contains("did not answer within"));
+        answers.send(()).unwrap();
+        state_dir.patience = PATIENCE;
+        state_dir.keep("notes", b"x".to_vec()).unwrap();
+        state_dir.before_write().unwrap();
     }
 
     #[test]

@@ -14,6 +14,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keyless_arm::small_file::Unfit;
 use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_core::observed::{KeysTaken, Shown, WatchFrom};
 use keyless_core::setting::Setting;
@@ -76,9 +77,7 @@ impl Noted {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error("it could not be read")]
-    Read(#[source] io::Error),
-    #[error("it is larger than {MOST_BYTES} bytes")]
-    TooLarge,
+    Read(#[source] Unfit),
     #[error("it is damaged")]
     Damaged(#[source] serde_json::Error),
     #[error("it is of version {0}, and this is version {VERSION}")]
@@ -148,7 +147,6 @@ impl Notes {
         self.state().left = !matches!(kept, Ok(None));
         match kept.map_err(Unusable::Read)? {
             None => Ok(BTreeMap::new()),
-            Some(bytes) if bytes.len() > self.most_bytes => Err(Unusable::TooLarge),
             Some(bytes) => decoded(&bytes, owner, now),
         }
     }
@@ -216,7 +214,7 @@ impl Notes {
         noted: &BTreeMap<StorageAccountId, Noted>,
     ) -> Option<Lost> {
         let fitting = self.fitting(owner, now, noted);
-        let kept = fitting.and_then(|(bytes, dropped)| state_dir.keep(FILE, &bytes).map(|()| dropped));
+        let kept = fitting.and_then(|(bytes, dropped)| state_dir.keep(FILE, bytes).map(|()| dropped));
         match kept {
             Ok(0) => None,
             Ok(dropped) => Some(Lost::Oldest(dropped)),

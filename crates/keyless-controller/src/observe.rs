@@ -180,6 +180,12 @@ impl Observer {
         &self.memory
     }
 
+    /// Lets what waits for a person be tried again at once: one was here.
+    pub(crate) fn forgive(&self) {
+        self.memory.forgive();
+        self.evidence.forgive();
+    }
+
     /// Forgets accounts that no document asks about any more; `keys` are all that there are, by a complete look.
     pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
         self.memory.keep_only(keys);
@@ -416,7 +422,8 @@ impl Observer {
         Piece::KeyDetails(self.evidence.names(&*self.read, account, window, idle, keep).await)
     }
 
-    /// Over the longer of the two windows in which somebody may have to be named.
+    /// Over the longer of the two windows in which somebody may have to be named. While the account is watched the logs are
+    /// asked as often as who was refused, for what is told then is about the last minutes.
     async fn key_callers(&self, desired: &KeyDesired) -> Piece {
         let key = &desired.account_id;
         let Some(logs) = desired.log_analytics() else { return Piece::KeyCallers(Reading::NotRead) };
@@ -472,14 +479,22 @@ impl Observer {
     }
 
     /// The groups of a principal: whatever is assigned to it and not made to it is made to a group it is in. A plan may
-    /// rest on an answer of some minutes ago, a write may not.
+    /// rest on an answer of some minutes ago, a write may not; and while reads that agree are waited for, on none that is so
+    /// old that the next one counts.
     async fn groups(&self, ask: Ask<'_>, principal: PrincipalId) -> Reading<BTreeSet<PrincipalId>> {
         let thing = (ask.desired.account_id.clone(), principal);
         let read = async {
             let assigned = self.reading(self.read.role_assignments_of(thing.0.arm(), principal).await);
             assigned.map(|assigned| membership::groups_in(&assigned, principal))
         };
-        let within = if ask.confirming.is_some() { Duration::ZERO } else { membership::KEPT_FOR };
+        let waits = &ask.desired.fleet.waits;
+        let mut awaited = false;
+        self.memory.agree(&thing.0, |counts| awaited = counts.await_groups(principal, waits));
+        let within = match ask.confirming {
+            Some(_) => Duration::ZERO,
+            None if awaited => membership::KEPT_FOR.min(waits.reads_apart()),
+            None => membership::KEPT_FOR,
+        };
         self.groups.get(&thing, within, read).await
     }
 

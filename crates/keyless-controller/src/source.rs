@@ -6,10 +6,11 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use keyless_arm::small_file::{self, Unfit};
 use keyless_core::manifest::{MAX_FILE_BYTES, SourceFile};
 
 /// How deep directories are followed: links may form trees that never end.
@@ -57,22 +58,30 @@ pub fn read(path: &Path) -> Vec<SourceFile> {
 /// links would mix two revisions.
 ///
 /// # Errors
-/// The files kept changing.
-pub(crate) fn read_settled(path: &Path, apart: Duration) -> io::Result<Vec<Found>> {
-    settled(|| read_found(path), || std::thread::sleep(apart))
+/// The files kept changing; which, and what is waited for.
+pub(crate) fn read_settled(path: &Path, apart: Duration) -> Result<Vec<Found>, String> {
+    settled(|| read_found(path), || std::thread::sleep(apart)).map_err(|(before, after)| {
+        let before = before.unwrap_or_default();
+        let differs = |found: &&Found| !before.contains(found);
+        let gone = |found: &&Found| !after.iter().any(|other| other.path == found.path);
+        let changed = after.iter().find(differs).or_else(|| before.iter().find(gone));
+        let name = changed.map_or_else(|| path.display().to_string(), |found| found.path.clone());
+        format!("`{name}` keeps changing: two reads {apart:?} apart have to agree before the files count")
+    })
 }
 
-fn settled<T: PartialEq>(mut read: impl FnMut() -> T, mut pause: impl FnMut()) -> io::Result<T> {
-    let mut last = read();
+/// The last two reads where no two agreed.
+fn settled<T: PartialEq>(mut read: impl FnMut() -> T, mut pause: impl FnMut()) -> Result<T, (Option<T>, T)> {
+    let (mut before, mut last) = (None, read());
     for _ in 0..TRIES {
         pause();
         let again = read();
         if again == last {
             return Ok(again);
         }
-        last = again;
+        before = Some(std::mem::replace(&mut last, again));
     }
-    Err(io::Error::other("the files keep changing while they are read"))
+    Err((before, last))
 }
 
 fn read_found(path: &Path) -> Vec<Found> {
@@ -132,7 +141,7 @@ impl Entry {
     fn read(self) -> Found {
         let content = match self.failure {
             Some(why) => Content::Unreadable(why),
-            None => read_file(&self.path).unwrap_or_else(|error| Content::Unreadable(error.to_string())),
+            None => read_file(&self.path),
         };
         Found { path: self.path.display().to_string(), content }
     }
@@ -206,19 +215,13 @@ fn is_manifest(path: &Path) -> bool {
     ["yaml", "yml", "json"].iter().any(|known| extension.eq_ignore_ascii_case(known))
 }
 
-fn read_file(path: &Path) -> io::Result<Content> {
-    let metadata = fs::metadata(path)?;
-    if !metadata.is_file() {
-        // Opening a pipe would wait for its writer.
-        return Ok(Content::Unreadable("it is not a regular file".to_owned()));
+fn read_file(path: &Path) -> Content {
+    match small_file::read(path, MAX_FILE_BYTES) {
+        Ok(bytes) => Content::Bytes(bytes),
+        Err(Unfit::TooLarge { size, .. }) => Content::TooLarge(size),
+        Err(Unfit::NotRegular) => Content::Unreadable("it is not a regular file".to_owned()),
+        Err(Unfit::Read(error)) => Content::Unreadable(error.to_string()),
     }
-    if metadata.len() > MAX_FILE_BYTES {
-        return Ok(Content::TooLarge(metadata.len()));
-    }
-    let mut bytes = Vec::new();
-    fs::File::open(path)?.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
-    let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-    Ok(if length > MAX_FILE_BYTES { Content::TooLarge(length) } else { Content::Bytes(bytes) })
 }
 
 #[cfg(test)]
@@ -269,7 +272,7 @@ mod tests {
             count += 1;
             count
         };
-        assert!(settled(ever_new, || ()).is_err());
+        assert_eq!(settled(ever_new, || ()), Err((Some(10), 11)));
     }
 
     #[test]

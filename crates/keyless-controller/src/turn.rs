@@ -143,7 +143,8 @@ impl Loop {
     fn adopt(&mut self) {
         let Some(desired) = self.feed.borrow_and_update().clone() else { return };
         *lock(&self.shared.revision) = desired.revision.clone();
-        self.shared.observer.memory().forgive();
+        lock(&self.shared.book).adopted(&desired);
+        self.shared.observer.forgive();
         self.shared.sparing.forgive();
         let revision = desired.revision.to_string();
         self.shared.status.update(|status| {

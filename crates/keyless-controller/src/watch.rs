@@ -12,17 +12,28 @@ use keyless_core::desired::Desired;
 use keyless_core::manifest::{self, Accepted, Rejected, SourceFile};
 use notify::{RecursiveMode, Watcher as _};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
 use crate::daemon::Feed;
 use crate::event::{Event, Level, Name, Sink};
-use crate::mark::write_durably;
+use crate::mark::{self, read_own, write_durably};
 use crate::source::{self, Content, Found, Stamp};
 use crate::status::Status;
 
 /// How far apart the two reads are that must agree.
 const APART: Duration = Duration::from_millis(50);
+
+/// How long files may keep changing, or their mount may keep silent, before that is told.
+const SETTLE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long the first look is waited for: a little longer than it takes to tell that it does not end.
+const FIRST_LOOK: Duration = Duration::from_secs(8);
+
+/// The longest saved revision that is read, in bytes.
+const MOST_SAVED: u64 = 1 << 29;
 
 /// How often files are read after a change was noticed: a second change within the grain of file times would not show.
 const LOOKS_AFTER_CHANGE: u8 = 2;
@@ -54,7 +65,7 @@ struct SavedFile {
 
 impl Watch {
     /// Looks once, then follows the files until `cancel`. When this returns, the first look has been taken: the feed
-    /// holds the revision in force, if there is one.
+    /// holds the revision in force, if there is one. A look that does not end is told and not waited for.
     pub async fn start(self, sink: Arc<dyn Sink>, status: Arc<Status>, cancel: CancellationToken) -> Feed {
         let (sender, feed) = watch::channel(None);
         let wake = Arc::new(Notify::new());
@@ -68,11 +79,19 @@ impl Watch {
             stamps: Vec::new(),
             looks: LOOKS_AFTER_CHANGE,
             told: None,
+            unsettled: None,
         };
-        follower.look().await;
+        let (looked, first) = oneshot::channel();
         tokio::spawn(async move {
             // Dropped with the task.
             let _watcher = watcher;
+            tokio::select! {
+                biased;
+                () = cancel.cancelled() => return,
+                () = follower.look() => {}
+            }
+            // Nobody waits any more if it took too long.
+            let _ = looked.send(());
             loop {
                 tokio::select! {
                     biased;
@@ -87,6 +106,8 @@ impl Watch {
                 }
             }
         });
+        // Also over when the follower is stopped.
+        let _ = timeout(FIRST_LOOK, first).await;
         feed
     }
 }
@@ -127,37 +148,56 @@ struct Follower {
     /// How often the files are still read although nothing shows.
     looks: u8,
     /// The last rejection, and when it was told.
-    told: Option<(Vec<String>, tokio::time::Instant)>,
+    told: Option<(Vec<String>, Instant)>,
+    /// Since when there is no telling what the files say, and whether that was told.
+    unsettled: Option<(Instant, bool)>,
 }
 
 enum Look {
     /// Nothing to read.
     Same,
     /// These are the files, or they kept changing.
-    Read(std::io::Result<Vec<Found>>, Vec<(PathBuf, Option<Stamp>)>),
+    Read(Result<Vec<Found>, String>, Vec<(PathBuf, Option<Stamp>)>),
 }
 
 impl Follower {
     async fn look(&mut self) {
         let (watch, before, eager) = (Arc::clone(&self.watch), self.stamps.clone(), self.looks > 0);
-        let look = tokio::task::spawn_blocking(move || {
+        let begun = Instant::now();
+        let mut look = tokio::task::spawn_blocking(move || {
             let stamps = source::fingerprint(&watch.path);
             if stamps == before && !eager {
                 return Look::Same;
             }
             Look::Read(source::read_settled(&watch.path, APART), stamps)
         });
-        match look.await {
+        let looked = loop {
+            match timeout(SETTLE_WITHIN, &mut look).await {
+                Ok(looked) => break looked,
+                Err(_) => {
+                    let path = self.watch.path.display();
+                    let why = format!(
+                        "`{path}` could not be read within {SETTLE_WITHIN:?}: its disk or mount does not answer"
+                    );
+                    self.wait_for(begun, why).await;
+                }
+            }
+        };
+        match looked {
             Ok(Look::Same) => self.remind(),
             Ok(Look::Read(files, stamps)) => {
                 self.looks = if stamps == self.stamps { self.looks.saturating_sub(1) } else { LOOKS_AFTER_CHANGE };
                 self.stamps = stamps;
                 match files {
-                    Ok(files) if self.last.as_ref() == Some(&files) => self.remind(),
+                    Ok(files) if self.last.as_ref() == Some(&files) => {
+                        self.unsettled = None;
+                        self.remind();
+                    }
                     Ok(files) => self.judge(files).await,
-                    Err(error) => {
-                        tracing::debug!(error = %error, "the desired state is read again");
+                    Err(why) => {
+                        tracing::debug!(why, "the desired state is read again");
                         self.looks = LOOKS_AFTER_CHANGE;
+                        self.wait_for(begun, why).await;
                     }
                 }
             }
@@ -165,7 +205,22 @@ impl Follower {
         }
     }
 
+    /// Takes it that there is no telling what the files say, for `why`, at least since `begun`: after a while as a rejection.
+    async fn wait_for(&mut self, begun: Instant, why: String) {
+        let (since, told) = self.unsettled.unwrap_or((begun, false));
+        let tell = !told && since.elapsed() >= SETTLE_WITHIN;
+        self.unsettled = Some((since, told || tell));
+        if tell {
+            // Whatever they come to say is judged anew, and told.
+            self.last = None;
+            self.refuse(vec![why]).await;
+        } else {
+            self.remind();
+        }
+    }
+
     async fn judge(&mut self, files: Vec<Found>) {
+        self.unsettled = None;
         let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
         self.last = Some(files.clone());
         match manifest::load(&self.watch.path.display().to_string(), &sources) {
@@ -180,13 +235,18 @@ impl Follower {
             }
             Err(Rejected { problems, warnings: _ }) => {
                 let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                if self.sender.borrow().is_none() {
-                    self.restore().await;
-                }
-                self.status.update(|status| status.rejected.clone_from(&problems));
-                self.reject(problems, false);
+                self.refuse(problems).await;
             }
         }
+    }
+
+    /// Goes on with the last good revision, and tells why.
+    async fn refuse(&mut self, problems: Vec<String>) {
+        if self.sender.borrow().is_none() {
+            self.restore().await;
+        }
+        self.status.update(|status| status.rejected.clone_from(&problems));
+        self.reject(problems, false);
     }
 
     fn accept(&self, desired: Desired, warnings: &[manifest::Problem], why: Option<&str>) {
@@ -218,7 +278,7 @@ impl Follower {
             lift: Some(lift.to_owned()),
             ..Event::new(Name::ConfigRejected, Level::Error)
         });
-        self.told = Some((problems, tokio::time::Instant::now()));
+        self.told = Some((problems, Instant::now()));
     }
 
     fn remind(&mut self) {
@@ -243,23 +303,22 @@ impl Follower {
                 .collect::<std::io::Result<Vec<_>>>()?;
             write_durably(&path, &serde_json::to_vec(&Saved { files })?)
         });
-        match saved.await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(error = %error, "the last good revision could not be kept"),
-            Err(error) => tracing::warn!(error = %error, "the last good revision could not be kept"),
+        if let Err(error) = in_time(saved).await {
+            tracing::warn!(error, "the last good revision could not be kept");
         }
     }
 
     async fn restore(&self) {
         let Some(path) = self.saved_at() else { return };
-        let read = tokio::task::spawn_blocking(move || -> std::io::Result<Saved> {
-            Ok(serde_json::from_slice(&std::fs::read(path)?)?)
+        let read = tokio::task::spawn_blocking(move || match read_own(&path, MOST_SAVED) {
+            Ok(Some(bytes)) => serde_json::from_slice(&bytes).map(Some).map_err(|error| error.to_string()),
+            Ok(None) => Ok(None),
+            Err(why) => Err(format!("`{}` {why}", path.display())),
         });
-        let saved = match read.await {
-            Ok(Ok(saved)) => saved,
-            Ok(Err(error)) if error.kind() == std::io::ErrorKind::NotFound => return,
-            Ok(Err(error)) => return tracing::warn!(error = %error, "the last good revision could not be read"),
-            Err(error) => return tracing::warn!(error = %error, "the last good revision could not be read"),
+        let saved: Saved = match in_time(read).await {
+            Ok(Some(saved)) => saved,
+            Ok(None) => return,
+            Err(error) => return tracing::warn!(error, "the last good revision could not be read"),
         };
         let files: Vec<SourceFile> =
             saved.files.into_iter().map(|SavedFile { path, text }| SourceFile::new(path, text)).collect();
@@ -273,5 +332,14 @@ impl Follower {
 
     fn saved_at(&self) -> Option<PathBuf> {
         Some(self.watch.state_dir.as_ref()?.join("desired.last-good.json"))
+    }
+}
+
+/// What the state directory says, if it does so in time.
+async fn in_time<T, E: ToString>(asked: JoinHandle<Result<T, E>>) -> Result<T, String> {
+    match timeout(mark::PATIENCE, asked).await {
+        Ok(Ok(answer)) => answer.map_err(|error| error.to_string()),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_) => Err(format!("the state directory did not answer within {:?}", mark::PATIENCE)),
     }
 }

@@ -212,6 +212,39 @@ async fn the_resource_logs_name_who_holds_the_key_on_and_are_asked_once_an_hour(
 }
 
 #[tokio::test(start_paused = true)]
+async fn logs_that_fail_or_hang_are_asked_no_more_often_than_logs_that_answer_and_hold_up_no_pass() {
+    for hangs in [false, true] {
+        let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+        cloud.lock().key_users.insert(account_id("stone"), cloud.now() + SignedDuration::from_hours(400));
+        if hangs {
+            cloud.lock().hung.insert("key_callers");
+        } else {
+            cloud.lock().down.insert("key_callers");
+        }
+        let files = |revision| with_logs(desired(revision, AuthMode::Identity, &["ml-a", "ml-b"]));
+        let rig = Rig::start(&cloud, dir.path(), files("1"));
+        rig.until("the logs are missed", |_| reads(&cloud, "key_callers") > 0).await;
+        // The switch of the workspaces is watched: every five minutes.
+        let (asked, began) = (reads(&cloud, "key_callers"), cloud.now());
+        rig.passes(30).await;
+        let minutes = u64::try_from(cloud.now().duration_since(began).as_mins()).unwrap();
+        let asked = reads(&cloud, "key_callers") - asked;
+        assert!(minutes >= 20 && asked >= 1 && asked <= minutes / 5 + 1, "{asked} in {minutes} minutes");
+        let finished = rig.told(Name::PassFinished);
+        let slowest = finished.iter().filter_map(|event| event.elapsed_ms).max().unwrap();
+        assert!(slowest < 7_000, "{slowest} ms");
+        assert!(cloud.key_on("stone"));
+        if !hangs {
+            // Files that change have everything asked again.
+            let asked = reads(&cloud, "key_callers");
+            rig.files.send_replace(Some(Arc::new(files("2"))));
+            rig.passes(2).await;
+            assert_eq!(reads(&cloud, "key_callers"), asked + 1);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_process_that_finds_a_workspace_switched_watches_from_its_start_on_and_says_so() {
     let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
     // Somebody's use of the key keeps it on, so the switch is the last change.

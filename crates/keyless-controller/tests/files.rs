@@ -175,3 +175,52 @@ async fn a_path_that_vanishes_is_a_rejection_and_never_an_empty_revision() {
     followed.rejected().await;
     assert_eq!(followed.owner().as_deref(), Some("one"));
 }
+
+#[tokio::test]
+async fn a_file_that_keeps_changing_is_named_and_the_last_good_files_stay_in_force_until_it_rests() {
+    let dir = tempfile::tempdir().unwrap();
+    let busy = dir.path().join("busy.yaml");
+    fs::write(dir.path().join("fleet.yaml"), fleet("one")).unwrap();
+    let mut followed = follow(dir.path(), None).await;
+    let (stop, path) = (CancellationToken::new(), busy.clone());
+    let stopped = stop.clone();
+    let writer = tokio::spawn(async move {
+        for count in 0.. {
+            fs::write(&path, format!("# {count}\n")).unwrap();
+            if tokio::time::timeout(Duration::from_millis(20), stopped.cancelled()).await.is_ok() {
+                return;
+            }
+        }
+    });
+    followed.rejected().await;
+    let told = followed.told(Name::ConfigRejected);
+    assert_eq!(told.len(), 1);
+    assert!(told[0].problems[0].contains("busy.yaml` keeps changing"), "{:?}", told[0].problems);
+    assert_eq!(followed.owner().as_deref(), Some("one"));
+    stop.cancel();
+    writer.await.unwrap();
+    fs::write(&busy, "# at rest\n").unwrap();
+    fs::write(dir.path().join("fleet.yaml"), fleet("two")).unwrap();
+    followed.owned_by("two").await;
+    assert!(followed.status.snapshot().rejected.is_empty());
+    assert_eq!(followed.told(Name::ConfigRejected).len(), 1);
+}
+
+#[tokio::test]
+async fn what_was_kept_is_not_read_through_a_link_or_a_pipe() {
+    let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    fs::write(dir.path().join("fleet.yaml"), "spec: 1\n").unwrap();
+    let kept = state.path().join("desired.last-good.json");
+    assert!(std::process::Command::new("mkfifo").arg(&kept).status().unwrap().success());
+    let mut followed = follow(dir.path(), Some(state.path())).await;
+    assert_eq!(followed.told(Name::ConfigRejected).len(), 1);
+    assert_eq!(followed.owner(), None);
+    fs::write(dir.path().join("fleet.yaml"), fleet("one")).unwrap();
+    followed.owned_by("one").await;
+    let saved = async {
+        while !fs::symlink_metadata(&kept).unwrap().is_file() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), saved).await.expect("the good files were not kept");
+}

@@ -96,3 +96,77 @@ async fn one_that_stays_past_its_end_is_told_anew_and_its_end_by_the_files_too()
     let now = told(&rig);
     assert_eq!((now.len(), now[2].event, now[2].document.as_deref()), (3, Name::SuspensionEnded, Some("ml-a")));
 }
+
+fn names(rig: &Rig) -> Vec<Name> {
+    told(rig).iter().map(|event| event.event).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_ends_within_a_day_is_told_as_a_pause_too() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let end = cloud.now() + HOUR * 5;
+    let rig = start(&cloud, &dir, suspended("1", end, AfterSuspend::Resume));
+    until(&rig, end + HOUR).await;
+    assert_eq!(names(&rig), [Name::Suspended, Name::SuspensionEnds, Name::SuspensionEnds, Name::SuspensionEnded]);
+    assert_eq!(told(&rig)[0].until, Some(end));
+    // Suspended anew while the end of the first is still in the plan.
+    let again = cloud.now() + HOUR * 2;
+    rig.files.send_replace(Some(Arc::new(suspended("2", again, AfterSuspend::Resume))));
+    rig.until("it is told", |_| names(&rig).len() == 6).await;
+    assert_eq!(names(&rig)[4..], [Name::Suspended, Name::SuspensionEnds]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_told_by_the_process_that_is_there_and_not_by_all_that_follow() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let end = cloud.now() + HOUR;
+    let files = || suspended("1", end, AfterSuspend::Resume);
+    let rig = start(&cloud, &dir, files());
+    rig.passes(1).await;
+    assert!(rig.stop().await.settled);
+    // It ended between two processes.
+    tokio::time::advance(Duration::from_secs(75 * 60)).await;
+    let rig = start(&cloud, &dir, files());
+    rig.passes(2).await;
+    assert_eq!(names(&rig), [Name::SuspensionEnded]);
+    until(&rig, end + HOUR * 2).await;
+    assert_eq!(names(&rig), [Name::SuspensionEnded]);
+    assert!(rig.stop().await.settled);
+    let rig = start(&cloud, &dir, files());
+    rig.passes(3).await;
+    assert_eq!(names(&rig), [], "it was over before");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_of_what_is_out_of_sight_is_not_over_and_one_without_its_document_is() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let end = cloud.now() + HOUR * 2000;
+    let both = |revision: &str| {
+        let mut files = desired(revision, AuthMode::Identity, &["ml-a", "ml-b"]);
+        for own in files.workspaces.values_mut() {
+            own.suspend = Some(Suspend { reason: "audit".to_owned(), until: end, then: AfterSuspend::Resume });
+        }
+        files
+    };
+    let rig = start(&cloud, &dir, both("1"));
+    rig.passes(2).await;
+    assert_eq!(names(&rig), [Name::Suspended, Name::Suspended]);
+    // One is gone from Azure, then all are.
+    for name in ["ml-a", "ml-b"] {
+        cloud.lock().workspaces.remove(&workspace_id(name));
+        rig.until("it is missed", |snapshot| snapshot.missing.contains(&workspace_id(name))).await;
+        let searches = rig.status.snapshot().counters.searches;
+        rig.until("more looks", |snapshot| snapshot.counters.searches > searches + 2).await;
+    }
+    assert!(!names(&rig).contains(&Name::SuspensionEnded), "the files still say it: {:?}", told(&rig));
+    let mut files = both("2");
+    files.workspaces.remove(&workspace_id("ml-b"));
+    rig.files.send_replace(Some(Arc::new(files)));
+    rig.until("its end", |_| names(&rig).contains(&Name::SuspensionEnded)).await;
+    let ended: Vec<_> = told(&rig).into_iter().filter(|event| event.event == Name::SuspensionEnded).collect();
+    assert_eq!((ended.len(), ended[0].document.as_deref()), (1, Some("ml-b")), "{ended:?}");
+    assert!(
+        ended[0].why.as_deref().unwrap().starts_with("there is no document of the name ml-b any more"),
+        "{ended:?}"
+    );
+}

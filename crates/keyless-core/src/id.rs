@@ -21,15 +21,17 @@ pub enum IdError {
         /// The text as given.
         text: String,
         /// What is wrong with it.
-        why: &'static str,
+        why: String,
     },
     /// The id is well formed but names another type of resource.
-    #[error("`{text}` is not the id of a {expected}")]
+    #[error("`{text}` is not the id of a {expected}: {why}")]
     WrongType {
         /// The text as given.
         text: String,
         /// The type that was asked for.
         expected: &'static str,
+        /// The first segment that differs.
+        why: String,
     },
     /// The text is not a GUID.
     #[error("`{text}` is not a GUID")]
@@ -52,30 +54,33 @@ impl ArmId {
     /// # Errors
     /// [`IdError::NotAnId`] if the text is not absolute, has an empty or unsafe segment, or is longer than 2,048 bytes.
     pub fn parse(text: &str) -> Result<Self, IdError> {
-        let bad = |why| IdError::NotAnId { text: shorten(text), why };
+        let bad = |why: String| IdError::NotAnId { text: shorten(text), why };
         let trimmed = text.strip_suffix('/').unwrap_or(text);
         if text.len() > 2048 {
-            return Err(bad("it is longer than 2,048 bytes"));
+            return Err(bad("it is longer than 2,048 bytes".to_owned()));
         }
         if text == "/" {
             return Ok(Self { original: "/".into(), folded: "/".into() });
         }
         let Some(path) = trimmed.strip_prefix('/') else {
-            return Err(bad("it does not start with `/`"));
+            return Err(bad("it does not start with `/`".to_owned()));
         };
-        for segment in path.split('/') {
+        for (before, segment) in path.split('/').enumerate() {
+            let which = before + 1;
             if segment.is_empty() {
-                return Err(bad("it has an empty segment"));
+                return Err(bad(format!("segment {which} is empty")));
             }
             if segment == "." || segment == ".." {
-                return Err(bad("it has a relative segment"));
+                return Err(bad(format!("segment {which} is the relative `{segment}`")));
             }
-            if segment.chars().any(|c| c.is_control() || matches!(c, '?' | '#' | '%' | '\\' | ' ' | '<' | '>' | '"')) {
-                return Err(bad("it has a character that ids do not have"));
+            let odd = |c: &char| c.is_control() || matches!(c, '?' | '#' | '%' | '\\' | ' ' | '<' | '>' | '"');
+            if let Some(c) = segment.chars().find(odd) {
+                let segment = shorten(segment);
+                return Err(bad(format!("segment {which}, `{segment}`, has {c:?}, which ids do not have")));
             }
         }
         if path.is_empty() {
-            return Err(bad("it is empty"));
+            return Err(bad("it is empty".to_owned()));
         }
         Ok(Self { original: trimmed.into(), folded: trimmed.to_ascii_lowercase().into() })
     }
@@ -153,7 +158,8 @@ impl ArmId {
     }
 
     /// Whether the id names a resource of `provider/type` directly below a resource group.
-    fn is_resource(&self, provider_and_type: &str) -> bool {
+    #[must_use]
+    pub fn is_resource(&self, provider_and_type: &str) -> bool {
         let parts: Vec<&str> = self.folded.split('/').collect();
         matches!(
             parts.as_slice(),
@@ -161,16 +167,47 @@ impl ArmId {
                 if Uuid::try_parse(subscription).is_ok()
                     && !group.is_empty()
                     && !name.is_empty()
-                    && format!("{provider}/{kind}") == provider_and_type
+                    && format!("{provider}/{kind}").eq_ignore_ascii_case(provider_and_type)
         )
     }
 }
 
+/// As it is told in an error: whole, unless it is longer than ids are.
 fn shorten(text: &str) -> String {
-    if text.chars().count() <= 120 {
+    const LONGEST: usize = 300;
+    if text.chars().count() <= LONGEST {
         return text.to_owned();
     }
-    text.chars().take(117).chain("...".chars()).collect()
+    text.chars().take(LONGEST - 3).chain("...".chars()).collect()
+}
+
+/// The first segment in which an id is not that of a `provider/type` directly below a resource group.
+fn first_difference(id: &ArmId, provider_and_type: &str) -> String {
+    let (provider, kind) = provider_and_type.split_once('/').unwrap_or_default();
+    let form = ["subscriptions", "", "resourceGroups", "", "providers", provider, kind, ""];
+    let mut segments = id.as_str().split('/').skip(1);
+    for (before, wanted) in form.into_iter().enumerate() {
+        let which = before + 1;
+        let Some(segment) = segments.next() else {
+            let wanted = match (wanted, which) {
+                ("", 2) => "the subscription",
+                ("", 4) => "the resource group",
+                ("", _) => "the name",
+                (word, _) => word,
+            };
+            return format!("it ends where segment {which}, {wanted}, should be");
+        };
+        if !wanted.is_empty() && !segment.eq_ignore_ascii_case(wanted) {
+            return format!("segment {which} is `{}`, not {wanted}", shorten(segment));
+        }
+        if which == 2 && Uuid::try_parse(segment).is_err() {
+            return format!("segment 2, the subscription, is `{}`, which is not a GUID", shorten(segment));
+        }
+    }
+    match segments.next() {
+        Some(more) => format!("it goes on with `{}` after the resource's name", shorten(more)),
+        None => format!("`{}` is not a name that one can have", shorten(id.name())),
+    }
 }
 
 impl PartialEq for ArmId {
@@ -273,7 +310,8 @@ macro_rules! resource_id {
                 if id.is_resource($type) && valid(id.name()) {
                     Ok(Self(id))
                 } else {
-                    Err(IdError::WrongType { text: shorten(id.as_str()), expected: $expected })
+                    let why = first_difference(&id, $type);
+                    Err(IdError::WrongType { text: shorten(id.as_str()), expected: $expected, why })
                 }
             }
         }
@@ -304,7 +342,7 @@ resource_id!(
     ///
     /// Source of the name's rule: `^[a-z0-9]{3,24}$`, Azure/bicep-types-az `microsoft.storage/2023-05-01`.
     StorageAccountId,
-    "microsoft.storage/storageaccounts",
+    "Microsoft.Storage/storageAccounts",
     "storage account",
     |name| (3..=24).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric())
 );
@@ -314,7 +352,7 @@ resource_id!(
     /// Source of the name's rule: `^[a-zA-Z0-9][a-zA-Z0-9_-]{2,32}$`,
     /// Azure/azure-rest-api-specs `machinelearningservices/stable/2025-09-01/workspaceRP.json`.
     WorkspaceId,
-    "microsoft.machinelearningservices/workspaces",
+    "Microsoft.MachineLearningServices/workspaces",
     "workspace",
     |name| {
         (3..=33).contains(&name.len())
@@ -325,7 +363,7 @@ resource_id!(
 resource_id!(
     /// The id of a user-assigned managed identity.
     ManagedIdentityId,
-    "microsoft.managedidentity/userassignedidentities",
+    "Microsoft.ManagedIdentity/userAssignedIdentities",
     "user-assigned managed identity",
     |name| !name.is_empty()
 );
@@ -336,7 +374,7 @@ resource_id!(
     /// Source of the name's rule: MicrosoftDocs/azure-docs
     /// `articles/azure-resource-manager/management/resource-name-rules.md`.
     LogAnalyticsId,
-    "microsoft.operationalinsights/workspaces",
+    "Microsoft.OperationalInsights/workspaces",
     "Log Analytics workspace",
     |name| {
         (4..=63).contains(&name.len())
@@ -418,6 +456,25 @@ mod tests {
     use super::*;
 
     const ACCOUNT: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.Storage/storageAccounts/stmlprod";
+
+    #[test]
+    fn a_wrong_id_is_told_whole_with_the_segment_that_is_wrong() {
+        for (from, to, why) in [
+            ("resourceGroups", "resourceGroup", "segment 3 is `resourceGroup`, not resourceGroups"),
+            ("3f8c1d7a-", "", "segment 2, the subscription, is `52b4-4c0e-9d2e-7a1b6c5d4e90`, which is not a GUID"),
+            ("Storage/", "KeyVault/", "segment 6 is `Microsoft.KeyVault`, not Microsoft.Storage"),
+            ("/stmlprod", "", "it ends where segment 8, the name, should be"),
+            ("stmlprod", "stmlprod/blobServices", "it goes on with `blobServices` after the resource's name"),
+            ("stmlprod", "st-ml", "`st-ml` is not a name that one can have"),
+            ("rg-ml", "rg ml", "segment 4, `rg ml`, has ' ', which ids do not have"),
+            ("rg-ml", "", "segment 4 is empty"),
+            ("rg-ml", "..", "segment 4 is the relative `..`"),
+        ] {
+            let text = ACCOUNT.replace(from, to);
+            let error = StorageAccountId::parse(&text).unwrap_err().to_string();
+            assert!(error.starts_with(&format!("`{text}` is not ")) && error.ends_with(why), "{error}");
+        }
+    }
 
     #[test]
     fn ids_compare_without_case_and_keep_their_spelling() {

@@ -20,3 +20,4 @@ pub mod plan;
 pub mod policy;
 mod reading;
 pub mod setting;
+mod span;

@@ -18,7 +18,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::action::{Action, Effort};
-use crate::desired::{AuthMode, KeyDesired, Revision};
+use crate::desired::{AuthMode, KeyDesired, Location, Revision};
 use crate::gate::{GateCheck, GateState, ReadSet};
 use crate::id::{ArmId, AssignmentName, LogAnalyticsId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{
@@ -216,6 +216,8 @@ pub enum Finding {
     AccountMissing {
         /// The workspaces that name it.
         workspaces: BTreeSet<WorkspaceId>,
+        /// Those that are to be made on it, and where the files say so.
+        made_on_it: BTreeMap<WorkspaceId, Location>,
     },
     /// A declared workspace does not exist.
     WorkspaceMissing {
@@ -423,11 +425,24 @@ impl Barrier {
     }
 }
 
+impl Finding {
+    /// What would lift it, where that follows from the finding alone.
+    #[must_use]
+    pub fn lift(&self) -> Option<&'static str> {
+        match self {
+            Self::AccountMissing { .. } => Some("that account, or files and workspaces that name another one"),
+            _ => None,
+        }
+    }
+}
+
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::AccountMissing { workspaces } => {
-                let names: Vec<&str> = workspaces.iter().map(WorkspaceId::name).collect();
+            Self::AccountMissing { workspaces, made_on_it } => {
+                let standing = workspaces.iter().map(|id| id.name().to_owned());
+                let made = made_on_it.iter().map(|(id, at)| format!("`create` of {} ({at})", id.name()));
+                let names: Vec<String> = standing.chain(made).collect();
                 let named = if names.is_empty() { "" } else { ", and is named by " };
                 write!(f, "the storage account does not exist{named}{}", names.join(", "))
             }

@@ -155,6 +155,26 @@ fn only_a_third_party_that_no_data_role_reaches_would_lose_access() {
 }
 
 #[test]
+fn a_group_that_another_group_may_let_in_does_not_lose_access_for_sure() {
+    for (another, certain) in [(PrincipalType::Group, false), (PrincipalType::User, true)] {
+        let mut world = World::new();
+        world.workspace("train", ObservedAuthMode::AccessKey);
+        let contributor: RoleId = "b24988ac-6180-42a0-ab88-20f7382dd24c".parse().unwrap();
+        world.define(contributor, "Contributor", &[], &[], true);
+        world.roles.get_mut(&contributor).unwrap().permissions[0].actions = vec!["*".to_owned()];
+        grant(&mut world, 9, PrincipalType::Group, &[contributor]);
+        grant(&mut world, 1, another, &[BLOB_CONTRIBUTOR, FILE_CONTRIBUTOR]);
+        let adopted = adopt(&estate(&world));
+        let who = format!("group {} (Contributor)", person(9));
+        assert_eq!(adopted.workspaces[0].would_lose, std::slice::from_ref(&who));
+        let unless = if certain { "" } else { ", if no group of theirs is named below" };
+        let line = format!("# - reaches the data through the key alone{unless}: {who}");
+        let text = &adopted.files["workspaces/train.yaml"];
+        assert!(text.lines().any(|found| found == line), "{line}: {text}");
+    }
+}
+
+#[test]
 fn a_workspace_that_wants_a_key_that_is_off_is_broken_and_the_files_say_so() {
     let mut world = World::new();
     world.workspace("train", ObservedAuthMode::Unset);

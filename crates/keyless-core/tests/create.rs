@@ -126,3 +126,18 @@ fn making_one_is_held_like_a_switch_and_reads_itself_again_before_the_write() {
     let reads = plan::confirm_reads(step, &desired, &world.observe(&desired));
     assert!(reads.workspaces.contains(&workspace_id("train")) && reads.assignments && reads.locks && reads.denies);
 }
+
+#[test]
+fn a_missing_account_is_told_with_the_documents_that_would_make_something_on_it() {
+    let world = keyless();
+    let mut desired = asked(&[("train", CreateKind::Default(parts()))]);
+    desired.workspaces.get_mut(&workspace_id("train")).unwrap().location =
+        Location { path: "new.yaml".to_owned(), line: 3, column: 1 };
+    let mut observed = world.observe(&desired);
+    observed.account = Reading::Known { value: None, at: observed.now };
+    let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
+    let told = plan.findings.iter().find(|finding| matches!(finding, Finding::AccountMissing { .. })).unwrap();
+    let text = told.to_string();
+    assert_eq!(text, "the storage account does not exist, and is named by `create` of train (new.yaml:3:1)");
+    assert!(told.lift().is_some());
+}

@@ -174,3 +174,33 @@ fn broken_files_are_told_and_end() {
     );
     assert!(refused(&bomb, &facts(None)).contains("too many steps"));
 }
+
+#[test]
+fn a_repeated_field_is_a_problem_and_no_choice() {
+    let text = "$schema: https://azuremlschemas.azureedge.net/latest/workspace.schema.json\nname: fraud-ml\n\
+                system_datastores_auth_mode: identity\nsystem_datastores_auth_mode: accesskey\n";
+    let problems = refused(text, &facts(None));
+    assert_eq!(problems, "f.json:4:1: duplicate field `system_datastores_auth_mode`, first at line 3\n");
+}
+
+#[test]
+fn whatever_is_left_out_is_named() {
+    let text = r#"{"resources": [
+        {"type": "Microsoft.Storage/storageAccounts", "name": "stfraud", "sku": {}, "properties": {"minimumTlsVersion": "TLS1_2"},
+         "resources": [{"type": "blobServices", "name": "default"}]},
+        {"type": "Microsoft.MachineLearningServices/workspaces", "name": "fraud-ml", "condition": false},
+        {"type": "Microsoft.MachineLearningServices/workspaces", "name": "claims-ml", "tags": {},
+         "properties": {"systemDatastoresAuthMode": "identity", "hbiWorkspace": true, "keyVault": null}}
+    ], "outputs": {}}"#;
+    let imported = import(&[SourceFile::new("f.json", text.as_bytes())], &facts(None)).unwrap();
+    assert_snapshot!(lines(&imported.warnings), @r#"
+    f.json:1:1: not imported: `outputs`
+    f.json:2:9: not imported: `sku`
+    f.json:2:9: the storage account is left out: without `allowSharedKeyAccess` nothing is said of its key
+    f.json:2:99: not imported: `properties.minimumTlsVersion`
+    f.json:3:24: `Microsoft.Storage/storageAccounts/blobServices` is left alone
+    f.json:4:99: the resource is left out: its `condition` is false
+    f.json:5:9: not imported: `tags`
+    f.json:6:24: not imported: `properties.hbiWorkspace`
+    "#);
+}

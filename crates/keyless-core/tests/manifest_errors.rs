@@ -39,7 +39,7 @@ fn every_error_of_every_file_is_named_in_one_run() {
     bad-duration.yaml:21:12: `spec.keyIdle` must be longer than zero
     bad-guid.yaml:9:36: `spec.access[0].principal.user.objectId` is wrong: `ada@example.com` is not a GUID (hint: as in `3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90`)
     bad-resource-id.yaml:6:15: `spec.resourceId` is wrong: `workspaces/bad-resource-id` is not a resource id: it does not start with `/` (hint: `az resource show --query id` prints the id of a resource)
-    bad-resource-id.yaml:13:15: `spec.resourceId` is wrong: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.Storage/storageAccounts/...` is not the id of a workspace (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.MachineLearningServices/workspaces/NAME`)
+    bad-resource-id.yaml:13:15: `spec.resourceId` is wrong: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.Storage/storageAccounts/stmlprod` is not the id of a workspace: segment 6 is `Microsoft.Storage`, not Microsoft.MachineLearningServices (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.MachineLearningServices/workspaces/NAME`)
     bad-suspend.yaml:8:35: `spec.suspend.until` is not an RFC 3339 time: `2026-12-24` (hint: write it as in `2026-12-24T00:00:00Z`)
     bad-suspend.yaml:16:12: missing field `until` in `spec.suspend`
     change-window-backwards.yaml:10:7: the window contradicts itself: `from` must be earlier than `to` (hint: a window over midnight is written as two, the first one to "24:00")
@@ -54,6 +54,14 @@ fn every_error_of_every_file_is_named_in_one_run() {
     create-contradicts-itself.yaml:33:11: missing field `storageAccount` in `spec.create`
     create-contradicts-itself.yaml:33:18: `spec.create.kind` must be one of default, hub, project; found `featureStore`
     create-contradicts-itself.yaml:33:53: `spec.create.publicNetworkAccess` must be one of enabled, disabled; found `Enabled` (hint: did you mean `enabled`?)
+    create-of-odd-parts.yaml:9:15: `spec.create.location` is not the name of a region: `West Europe ` (hint: as in `westeurope`; `az account list-locations --query [].name` prints them)
+    create-of-odd-parts.yaml:12:15: `spec.create.keyVault` is `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.Storage/storageAccounts/stml`, which is no Microsoft.KeyVault/vaults (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.KeyVault/vaults/NAME`)
+    create-of-odd-parts.yaml:13:24: `spec.create.containerRegistry` is `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml`, which is no Microsoft.ContainerRegistry/registries (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.ContainerRegistry/registries/NAME`)
+    create-of-odd-parts.yaml:24:21: `spec.create.storageAccount` is wrong: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroup/rg-ml/providers/Microsoft.Storage/storageAccounts/stml` is not the id of a storage account: segment 3 is `resourceGroup`, not resourceGroups (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.Storage/storageAccounts/NAME`)
+    create-of-odd-parts.yaml:25:10: a project cannot be its own hub
+    create-of-odd-parts.yaml:27:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
+    create-of-odd-parts.yaml:31:29: `spec.defaults.agreeingReads` must be a whole number from 1 to 10; found `3` (hint: in quotes it is text; write it without them)
+    create-of-odd-parts.yaml:33:101: `spec.acceptSas[0].until` is later or earlier than can be counted: `9999-12-31T23:59:59Z` (hint: the last time that can be counted is `9999-12-30T22:00:00Z`)
     dangling-profile.yaml:16:14: there is no AccessProfile named `org-reader` (hint: did you mean `org-readers`?)
     dangling-profile.yaml:16:26: there is no AccessProfile named `nobody-defines-this` (hint: what could not be read may define it)
     datastores-all-or-listed.yaml:8:25: `spec.datastores.convert` must be `all`; found `raw`
@@ -75,7 +83,7 @@ fn every_error_of_every_file_is_named_in_one_run() {
     duplicate-resource-id.yaml:13:15: duplicate `resourceId` of a Workspace: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourcegroups/rg-ml/providers/microsoft.machinelearningservices/workspaces/same-workspace`, first at duplicate-resource-id.yaml:6:15
     logs-of-no-workspace.yaml:8:28: missing field `workspace` in `spec.evidence.logAnalytics`
     logs-of-no-workspace.yaml:8:29: unknown field `workspaceId` in `spec.evidence.logAnalytics` (hint: it is called `workspace` here, and takes the ARM id)
-    logs-of-no-workspace.yaml:18:18: `spec.evidence.logAnalytics.workspace` is wrong: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.MachineLearningServices/...` is not the id of a Log Analytics workspace (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME`)
+    logs-of-no-workspace.yaml:18:18: `spec.evidence.logAnalytics.workspace` is wrong: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.MachineLearningServices/workspaces/logs` is not the id of a Log Analytics workspace: segment 6 is `Microsoft.MachineLearningServices`, not Microsoft.OperationalInsights (hint: as in `/subscriptions/GUID/resourceGroups/GROUP/providers/Microsoft.OperationalInsights/workspaces/NAME`)
     logs-of-no-workspace.yaml:19:5: unknown field `metrics` in `spec.evidence` (hint: known here: logAnalytics, dataProbe)
     merge-conflict.yaml:1:1: this line marks an unresolved merge conflict
     missing-field.yaml:4:11: missing field `name` in `metadata`

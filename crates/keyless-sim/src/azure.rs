@@ -55,6 +55,8 @@ pub(crate) struct Azure {
     pub(crate) traffic: BTreeMap<String, Vec<Segment>>,
     /// Since when diagnostic settings send.
     pub(crate) logged_since: BTreeMap<String, Timestamp>,
+    /// The tables of each workspace for logs.
+    pub(crate) log_tables: BTreeMap<String, BTreeSet<&'static str>>,
     pub(crate) oracle: Oracle,
     pub(crate) buckets: Buckets,
     pub(crate) operations: BTreeMap<String, Operation>,
@@ -141,6 +143,7 @@ impl Azure {
             clients_through: BTreeMap::new(),
             traffic: BTreeMap::new(),
             logged_since: BTreeMap::new(),
+            log_tables: BTreeMap::new(),
             oracle: Oracle::default(),
             buckets,
             operations: BTreeMap::new(),

@@ -4,14 +4,14 @@
 //! MicrosoftDocs/azure-docs `articles/storage/blobs/monitor-blob-storage.md` for what diagnostic settings send, by service and
 //! category; MicrosoftDocs/azure-monitor-docs `articles/azure-monitor/reference/tables/storagebloblogs.md` for the columns.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use http::Method;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::azure::Azure;
-use crate::log_query::{Cell, Query, Row, Summary};
+use crate::log_query::{Cell, Query, Row, Summary, Unresolved};
 use crate::request::{Answer, Call, Reply};
 use crate::service::Service;
 use crate::traffic::{Segment, Use};
@@ -62,12 +62,20 @@ impl Source<'_> {
 }
 
 impl Azure {
-    /// Notes since when settings send: logs hold nothing from before.
+    /// Notes since when settings send: logs hold nothing from before. The workspace has a table from the first setting on
+    /// that sends to it, and keeps it.
+    /// Source: MicrosoftDocs/azure-monitor-docs `articles/azure-monitor/platform/resource-logs.md`, "Resource-specific". That
+    /// the table is there at once is a design decision.
     pub(crate) fn follow_diagnostics(&mut self, since: Timestamp) {
         let settings: Vec<String> = self.world.keys_of(DIAGNOSTICS).map(str::to_owned).collect();
         self.logged_since.retain(|setting, _| settings.contains(setting));
         for setting in settings {
             self.logged_since.entry(setting).or_insert(since);
+        }
+        let workspaces: BTreeSet<String> = self.world.keys_of(TYPE).map(str::to_owned).collect();
+        for workspace in workspaces {
+            let made: Vec<&str> = self.sources(&workspace).iter().map(|source| table(source.service)).collect();
+            self.log_tables.entry(workspace).or_default().extend(made);
         }
     }
 
@@ -104,6 +112,10 @@ impl Azure {
                 return Err(Answer::error(403, "InsufficientAccessError", message));
             }
         }
+        let tables = self.log_tables.get(workspace);
+        query
+            .resolve(|name| tables.is_some_and(|tables| tables.contains(name)))
+            .map_err(|missing| unresolved(&missing))?;
         let Summary { columns, rows } = query.run(self.logged(workspace, &query, span)).map_err(|what| bad(&what))?;
         let kind = |place: usize| match rows.first().and_then(|row| row.get(place)) {
             Some(Cell::Count(_)) => "long",
@@ -203,4 +215,14 @@ fn shown(cell: Cell) -> Value {
 fn bad(what: &str) -> Answer {
     let message = format!("The request had some invalid properties: {what} is not understood here");
     Answer::error(400, "BadArgumentError", message)
+}
+
+/// Source: Azure/azure-sdk-for-python `sdk/monitor/azure-monitor-query/TROUBLESHOOTING.md`, "Troubleshooting invalid Kusto
+/// query".
+fn unresolved(Unresolved { code, message }: &Unresolved) -> Answer {
+    let semantic = json!({"code": "SemanticError", "message": "A semantic error occurred.",
+        "innererror": {"code": code, "message": message}});
+    let error = json!({"code": "BadArgumentError", "message": "The request had some invalid properties",
+        "innererror": semantic});
+    Answer::new(400, Some(json!({"error": error})))
 }

@@ -4,7 +4,7 @@
 //!
 //! Rows stand for many requests each, so only what can be told of all of them at once is understood.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -36,6 +36,10 @@ pub(crate) struct Summary {
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Query {
     pub(crate) tables: Vec<String>,
+    /// Whether those of them that are not there are passed over.
+    fuzzy: bool,
+    /// The columns of an empty table that stands beside them.
+    empty: Option<BTreeSet<String>>,
     steps: Vec<Step>,
     by: Vec<String>,
     sums: Vec<(String, Sum)>,
@@ -65,8 +69,8 @@ struct How {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Made {
-    /// `trim_end`: the literal and digits after it are taken off the end.
-    WithoutEnd(String, String),
+    /// `extract` with [`ADDRESS`]: an address without its port.
+    Address(String),
     /// `case`: the value beside the first condition that holds, or the last.
     Case(Vec<(Test, String)>, String),
 }
@@ -78,8 +82,18 @@ enum Sum {
     Last,
 }
 
+/// The one pattern that is understood: what a port follows if it is an IPv4 address or in brackets, else all there is.
+const ADDRESS: &str = "^([0-9]+[.][0-9.]+|[[].*[]]|.*)(:[0-9]+)?$";
+
 /// Why a query is not answered.
 pub(crate) type Refusal = String;
+
+/// A table or column that is not there.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unresolved {
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Word {
@@ -130,7 +144,7 @@ fn words(query: &str) -> Result<Vec<Word>, Refusal> {
                     Err(_) => Word::Name(word),
                 });
             }
-            '|' | ',' | '(' | ')' => words.push(Word::Sign(c)),
+            '|' | ',' | '(' | ')' | '[' | ']' | ':' => words.push(Word::Sign(c)),
             other => return Err(format!("`{other}`")),
         }
     }
@@ -148,8 +162,7 @@ impl Query {
             stages.push(stage.to_vec());
         }
         let mut stages = stages.into_iter();
-        let tables = tables(stages.next().unwrap_or_default())?;
-        let mut parsed = Self { tables, steps: Vec::new(), by: Vec::new(), sums: Vec::new(), top: None };
+        let mut parsed = tables(stages.next().unwrap_or_default())?;
         for stage in stages {
             let mut parser = Parser { words: stage.into_iter() };
             let summed = !parsed.sums.is_empty();
@@ -165,6 +178,50 @@ impl Query {
             return Err("a query without `summarize`".to_owned());
         }
         Ok(parsed)
+    }
+
+    /// Whether everything that is named is there, of which `exists` knows the tables.
+    ///
+    /// Sources: MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query/union-operator.md` (`isfuzzy`: an error where
+    /// nothing resolves); Azure/azure-sdk-for-python `sdk/monitor/azure-monitor-query/TROUBLESHOOTING.md` for the code of one
+    /// table. The words for a union of nothing, and its code, are as people report them.
+    pub(crate) fn resolve(&self, exists: impl Fn(&str) -> bool) -> Result<(), Unresolved> {
+        let missing: Vec<&String> = self.tables.iter().filter(|table| !exists(table)).collect();
+        let table = |name: &str| format!("Failed to resolve table or column expression named '{name}'");
+        match (missing.first(), &self.empty) {
+            (Some(first), _) if !self.fuzzy => Err(Unresolved { code: "SEM0100", message: table(first) }),
+            (Some(first), None) if missing.len() == self.tables.len() => {
+                Err(Unresolved { code: "SEM0529", message: format!("'union' operator: {}", table(first)) })
+            }
+            // The columns are those of the empty table alone.
+            (Some(_), Some(empty)) if missing.len() == self.tables.len() => {
+                let known = |column: &str| if empty.contains(column) { Ok(()) } else { Err(unknown(column)) };
+                self.check(known).map_err(|message| Unresolved { code: "SEM0100", message })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Holds every column that is used against those that are there or have been made by then.
+    fn check(&self, known: impl Fn(&str) -> Result<(), Refusal>) -> Result<(), Refusal> {
+        let mut made = BTreeSet::new();
+        let here = |made: &BTreeSet<&str>, name: &str| if made.contains(name) { Ok(()) } else { known(name) };
+        for step in &self.steps {
+            match step {
+                Step::Where(tests) => tests.iter().try_for_each(|test| here(&made, &test.column))?,
+                Step::Extend(name, of) => {
+                    match of {
+                        Made::Address(column) => here(&made, column)?,
+                        Made::Case(cases, _) => cases.iter().try_for_each(|(test, _)| here(&made, &test.column))?,
+                    }
+                    made.insert(name.as_str());
+                }
+            }
+        }
+        if self.sums.iter().any(|(_, sum)| *sum != Sum::Count) {
+            known("TimeGenerated")?;
+        }
+        self.by.iter().try_for_each(|name| here(&made, name))
     }
 
     /// The summary of these rows.
@@ -225,25 +282,33 @@ fn cell<'a>(row: &'a Row, column: &str) -> Result<&'a str, Refusal> {
     row.cells.get(column).map(String::as_str).ok_or_else(|| unknown(column))
 }
 
-/// One table, or `union isfuzzy=true` of some.
-fn tables(words: Vec<Word>) -> Result<Vec<String>, Refusal> {
+/// One table, or a `union` of some and perhaps an empty one.
+fn tables(words: Vec<Word>) -> Result<Query, Refusal> {
     let mut parser = Parser { words: words.into_iter() };
-    let first = parser.name()?;
-    if first != "union" {
-        return if parser.words.next().is_none() { Ok(vec![first]) } else { Err("more than a table".to_owned()) };
+    let (steps, by, sums) = (Vec::new(), Vec::new(), Vec::new());
+    let mut query = Query { tables: Vec::new(), fuzzy: false, empty: None, steps, by, sums, top: None };
+    if parser.ahead() != Some(&Word::Name("union".to_owned())) {
+        query.tables.push(parser.name()?);
+        return if parser.words.next().is_none() { Ok(query) } else { Err("more than a table".to_owned()) };
     }
-    let mut first = parser.name()?;
-    if first == "isfuzzy" {
+    parser.name()?;
+    if parser.ahead() == Some(&Word::Name("isfuzzy".to_owned())) {
+        parser.name()?;
         if parser.name()? != "=" || parser.name()? != "true" {
             return Err("a union that is not fuzzy".to_owned());
         }
-        first = parser.name()?;
+        query.fuzzy = true;
     }
-    let mut tables = vec![first];
-    while parser.comma()? {
-        tables.push(parser.name()?);
+    loop {
+        if parser.ahead() == Some(&Word::Sign('(')) && query.empty.is_none() {
+            query.empty = Some(parser.empty()?);
+        } else {
+            query.tables.push(parser.name()?);
+        }
+        if !parser.comma()? {
+            return if query.tables.is_empty() { Err("a union of no table".to_owned()) } else { Ok(query) };
+        }
     }
-    Ok(tables)
 }
 
 impl Parser {
@@ -266,6 +331,40 @@ impl Parser {
             Some(Word::Sign(found)) if found == sign => Ok(()),
             other => Err(format!("{other:?} for `{sign}`")),
         }
+    }
+
+    fn ahead(&self) -> Option<&Word> {
+        self.words.as_slice().first()
+    }
+
+    /// `(datatable(COLUMN: TYPE, ...)[])`, without rows. A column of another type than the logs have would be a second one
+    /// beside theirs, so that is not understood.
+    /// Source: MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query/datatable-operator.md`, `union-operator.md`.
+    fn empty(&mut self) -> Result<BTreeSet<String>, Refusal> {
+        self.sign('(')?;
+        if self.name()? != "datatable" {
+            return Err("a query in a union".to_owned());
+        }
+        self.sign('(')?;
+        let mut columns = BTreeSet::new();
+        loop {
+            let name = self.name()?;
+            self.sign(':')?;
+            let (found, own) = (self.name()?, if name == "TimeGenerated" { "datetime" } else { "string" });
+            if found != own {
+                return Err(format!("a column `{name}` of type `{found}`"));
+            }
+            columns.insert(name);
+            match self.words.next() {
+                Some(Word::Sign(',')) => {}
+                Some(Word::Sign(')')) => break,
+                other => return Err(format!("{other:?} in a list of columns")),
+            }
+        }
+        for sign in ['[', ']', ')'] {
+            self.sign(sign)?;
+        }
+        Ok(columns)
     }
 
     /// A comma, or the end.
@@ -327,14 +426,18 @@ impl Parser {
                 return Err(format!("a column `{name}` of nothing"));
             }
             let made = match self.name()?.as_str() {
-                "trim_end" => {
+                "extract" => {
                     self.sign('(')?;
                     let pattern = self.text()?;
                     self.sign(',')?;
+                    let group = self.words.next();
+                    self.sign(',')?;
                     let column = self.name()?;
                     self.sign(')')?;
-                    let literal = pattern.strip_suffix("[0-9]+").filter(|literal| *literal == ":");
-                    Made::WithoutEnd(literal.ok_or(format!("the pattern `{pattern}`"))?.to_owned(), column)
+                    if pattern != ADDRESS || group != Some(Word::Number(1)) {
+                        return Err(format!("{group:?} of the pattern `{pattern}`"));
+                    }
+                    Made::Address(column)
                 }
                 "case" => {
                     self.sign('(')?;
@@ -352,8 +455,7 @@ impl Parser {
     fn case(&mut self) -> Result<Made, Refusal> {
         let mut cases = Vec::new();
         loop {
-            let ahead = self.words.as_slice().first().cloned();
-            if let Some(Word::Text(otherwise)) = ahead {
+            if let Some(Word::Text(otherwise)) = self.ahead().cloned() {
                 self.words.next();
                 self.sign(')')?;
                 return Ok(Made::Case(cases, otherwise));
@@ -426,12 +528,7 @@ impl Test {
 impl Made {
     fn of(&self, row: &Row) -> Result<String, Refusal> {
         match self {
-            Self::WithoutEnd(literal, column) => {
-                let text = cell(row, column)?;
-                let cut = text.trim_end_matches(|c: char| c.is_ascii_digit());
-                let all = if cut.len() == text.len() { None } else { cut.strip_suffix(literal.as_str()) };
-                Ok(all.unwrap_or(text).to_owned())
-            }
+            Self::Address(column) => Ok(without_port(cell(row, column)?).to_owned()),
             Self::Case(cases, otherwise) => {
                 for (test, value) in cases {
                     if test.holds(row)? {
@@ -442,6 +539,18 @@ impl Made {
             }
         }
     }
+}
+
+/// What the first group of [`ADDRESS`] matches.
+/// Source: MicrosoftDocs/dataexplorer-docs `data-explorer/kusto/query/regex.md`: of alternatives the first that fits is taken.
+fn without_port(text: &str) -> &str {
+    let Some((host, port)) = text.rsplit_once(':') else { return text };
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let v4 = host.split_once('.').is_some_and(|(first, rest)| {
+        digits(first) && !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_digit() || b == b'.')
+    });
+    let bracketed = host.len() > 1 && host.starts_with('[') && host.ends_with(']');
+    if digits(port) && (v4 || bracketed) { host } else { text }
 }
 
 #[cfg(test)]
@@ -463,7 +572,7 @@ mod tests {
     fn a_summary_counts_and_spans_the_rows_of_each_group() {
         let query = Query::parse(
             "union isfuzzy=true StorageBlobLogs, StorageFileLogs | where AccountName =~ 'STML' or AccountName == \"x\" | \
-             extend Address = trim_end(\":[0-9]+\", CallerIpAddress), Key = case(AuthenticationHash startswith \"key1(\", \
+             extend Address = extract(\"^([0-9]+[.][0-9.]+|[[].*[]]|.*)(:[0-9]+)?$\", 1, CallerIpAddress), Key = case(AuthenticationHash startswith \"key1(\", \
              \"key1\", \"\") | summarize N = count(), First = min(TimeGenerated), Last = max(TimeGenerated) by Address, Key | \
              top 2 by N desc",
         )
@@ -489,6 +598,44 @@ mod tests {
     }
 
     #[test]
+    fn a_port_is_cut_off_and_the_end_of_an_address_is_not() {
+        for (address, expected) in [
+            ("10.0.0.1", "10.0.0.1"),
+            ("10.0.0.1:5000", "10.0.0.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("2001:db8:0:0:0:0:0:8080", "2001:db8:0:0:0:0:0:8080"),
+            ("1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7:8"),
+            ("::1", "::1"),
+            ("::ffff:10.0.0.1", "::ffff:10.0.0.1"),
+            ("[2001:db8::1]:443", "[2001:db8::1]"),
+            ("[2001:db8::1]", "[2001:db8::1]"),
+            ("10.0.0.1:", "10.0.0.1:"),
+            ("", ""),
+        ] {
+            assert_eq!(without_port(address), expected);
+        }
+    }
+
+    #[test]
+    fn a_fuzzy_union_needs_one_table_and_an_empty_one_will_do_if_it_has_the_columns() {
+        let code = |query: &str, there: &str| {
+            let query =
+                Query::parse(&format!("{query} | where AccountName == 'x' | summarize N = count() by Type")).unwrap();
+            query.resolve(|table| table == there).err().map(|unresolved| unresolved.code)
+        };
+        let both = "StorageBlobLogs, StorageFileLogs";
+        for (tables, code_without, code_with) in [
+            ("StorageFileLogs".to_owned(), Some("SEM0100"), None),
+            (format!("union {both}"), Some("SEM0100"), Some("SEM0100")),
+            (format!("union isfuzzy=true {both}"), Some("SEM0529"), None),
+            (format!("union isfuzzy=true (datatable(Type: string, AccountName: string)[]), {both}"), None, None),
+            (format!("union isfuzzy=true (datatable(Type: string)[]), {both}"), Some("SEM0100"), None),
+        ] {
+            assert_eq!((code(&tables, ""), code(&tables, "StorageFileLogs")), (code_without, code_with), "{tables}");
+        }
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         let count = "summarize N = count() by AccountName";
         for query in [
@@ -498,12 +645,15 @@ mod tests {
             &format!("StorageBlobLogs | where AccountName has 'st' | {count}"),
             &format!("StorageBlobLogs | where AccountName == 'st' and Type == 'x' | {count}"),
             &format!("StorageBlobLogs | extend A = extract('(.*)', 1, AccountName) | {count}"),
-            &format!("StorageBlobLogs | extend A = trim_end('.*', AccountName) | {count}"),
+            &format!("StorageBlobLogs | extend A = trim_end(':[0-9]+', AccountName) | {count}"),
             "StorageBlobLogs | summarize dcount(AccountName) by Type",
             "StorageBlobLogs | summarize N = count() by bin(TimeGenerated, 1h)",
             &format!("StorageBlobLogs | {count} | {count}"),
             &format!("StorageBlobLogs | {count} | top 3 by N asc"),
             &format!("union StorageBlobLogs, (StorageFileLogs) | {count}"),
+            &format!("union (datatable(Type: string)[]) | {count}"),
+            &format!("union StorageBlobLogs, (datatable(Type: long)[]) | {count}"),
+            &format!("union StorageBlobLogs, (datatable(Type: string)['x']) | {count}"),
             &format!("StorageBlobLogs | where AccountName == 'a\\'b' | {count}"),
         ] {
             assert!(Query::parse(query).is_err(), "{query}");

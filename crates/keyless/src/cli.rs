@@ -2,6 +2,7 @@
 
 mod ways_in;
 
+use std::num::IntErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -37,15 +38,17 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Reconcile for ever: the daemon
     #[command(long_about = "Reconcile for ever: reads the desired state, observes Azure, takes one safe step at a \
-        time, and announces drift. Stops within 10 seconds of SIGTERM or SIGINT.\n\n\
+        time, and announces drift. Stops within 10 seconds of SIGTERM or SIGINT. \
+        Changed files of desired state are noticed; settings are read at the start alone. SIGHUP reads nothing again: it ends \
+        the process at once, as a crash would, and the next start waits.\n\n\
         It changes only workspaces whose files say `enforcement: enforce`.\n\nExample:\n\n  \
         keyless run --config config/keyless.yaml")]
     Run(RunArgs),
     /// Print what `run` would do, and what it waits for
     #[command(
         long_about = "Print what `run` would do, step by step, with each gate: open, waiting until when, or shut \
-        and what would lift it. Nothing is written to Azure.\n\nExit status: 0, or 1 on an error. With \
-        `--detailed-exitcode` 0 means nothing to do, 2 changes, 3 blocked, 1 an error.\n\nExample:\n\n  \
+        and what would lift it. Nothing is written to Azure.\n\nExit status: 0, or 1 on an error, \
+        such as that nothing could be read. With `--detailed-exitcode` 0 means nothing to do, 2 changes, 3 blocked, 1 an error.\n\nExample:\n\n  \
         keyless plan --config config/keyless.yaml --output markdown > plan.md"
     )]
     Plan(PlanArgs),
@@ -215,13 +218,13 @@ pub(crate) enum SimClock {
 }
 
 /// `keyless sim`
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub(crate) struct SimArgs {
     /// Where to listen; port 0 picks one
     #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:0")]
     pub(crate) listen: String,
-    /// How many workspaces, hubs and projects there are [default: 20, or 0 with --world]
-    #[arg(long, value_name = "N")]
+    /// How many workspaces, hubs and projects there are, at most 100,000 [default: 20, or 0 with --world]
+    #[arg(long, value_name = "N", value_parser = parse_fleet_size)]
     pub(crate) workspaces: Option<usize>,
     /// The fleet, its people and every delay follow from it
     #[arg(long, value_name = "SEED", default_value_t = 1)]
@@ -233,8 +236,8 @@ pub(crate) struct SimArgs {
     #[arg(long, value_name = "X", default_value_t = 1.0)]
     pub(crate) speed: f64,
     /// How old a write is before the activity log shows it; `--speed` divides it [default: 2m]
-    #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
-    pub(crate) activity_lag: Option<std::time::Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = parse_lag)]
+    pub(crate) activity_lag: Option<Duration>,
     /// Load a JSON array of resources in the resource manager's own shape, or a folder of recorded answers
     #[arg(long, value_name = "FILE")]
     pub(crate) world: Option<PathBuf>,
@@ -253,6 +256,30 @@ pub(crate) struct SimArgs {
     /// Write every request and its answer there, a line of JSON each; tokens and secrets are blanked
     #[arg(long, value_name = "FILE")]
     pub(crate) record: Option<PathBuf>,
+}
+
+/// More would not fit into the memory of a machine as people have: 100,000 take gigabytes.
+const LARGEST_FLEET: usize = 100_000;
+
+fn parse_fleet_size(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(count) if count <= LARGEST_FLEET => Ok(count),
+        Err(error) if *error.kind() != IntErrorKind::PosOverflow => {
+            Err(format!("`{text}` is not a number of workspaces"))
+        }
+        Ok(_) | Err(_) => Err(format!("`{text}` is too many: at most {LARGEST_FLEET} are simulated")),
+    }
+}
+
+/// Longer than anything that Azure keeps, and still a time that a clock can add.
+const LONGEST_LAG: Duration = Duration::from_secs(400 * 24 * 60 * 60);
+
+fn parse_lag(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(lag) if lag <= LONGEST_LAG => Ok(lag),
+        Ok(_) => Err(format!("`{text}` is too long: it must be at most 400 days")),
+        Err(error) => Err(format!("`{text}` is not a duration such as `90s` or `15m`: {error}")),
+    }
 }
 
 /// `keyless demo`
@@ -283,6 +310,24 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_fleet_that_no_memory_holds_is_refused() {
+        let sim =
+            |count: &str| Cli::try_parse_from(["keyless", "sim", "--workspaces", count]).map_err(|e| e.to_string());
+        for (count, why) in [
+            ("100001", "at most 100000"),
+            ("4000000000", "at most 100000"),
+            ("99999999999999999999999", "at most 100000"),
+            ("many", "not a number"),
+        ] {
+            let refused = sim(count).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
+        }
+        assert!(sim("100000").is_ok());
+        let lag = Cli::try_parse_from(["keyless", "sim", "--activity-lag", "580000000000y"]).unwrap_err().to_string();
+        assert!(lag.contains("at most 400 days"), "{lag}");
     }
 
     #[test]

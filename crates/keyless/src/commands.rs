@@ -15,7 +15,7 @@ mod why;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
-use tokio::runtime::Runtime;
+use tokio::runtime::Builder;
 
 use crate::cli::Command;
 
@@ -30,12 +30,16 @@ pub(crate) fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Schema(args) => schema::schema(&args),
         Command::Adopt(args) => adopt::adopt(&args),
         Command::Import(args) => import::import(&args),
-        Command::Sim(args) => sim::sim(&args),
+        Command::Sim(args) => sim::sim(args),
         Command::Completions(args) => completions::completions(&args),
         Command::Demo(args) => demo::demo(&args),
     }
 }
 
-fn runtime() -> anyhow::Result<Runtime> {
-    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+/// Runs to the end of `work`. What still waits for a disk or a mount then is not waited for.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")?;
+    let done = runtime.block_on(work);
+    runtime.shutdown_background();
+    done
 }

@@ -1,7 +1,7 @@
 //! The loop of `run`: files, passes, events and the HTTP server, wired together. `demo` runs the same.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use keyless_arm::client::Client;
 use keyless_controller::daemon::{Controller, Options, Stopped};
 use keyless_controller::event::Sink;
-use keyless_controller::mark::StateDir;
+use keyless_controller::mark::{PATIENCE, StateDir};
 use keyless_controller::status::Status;
 use keyless_controller::watch::Watch;
 use tokio_util::sync::CancellationToken;
@@ -19,6 +19,9 @@ use crate::settings::Settings;
 
 /// How often the files are looked at, at most.
 const POLL: Duration = Duration::from_secs(1);
+
+/// How long the end may take, whatever does not answer.
+const STOP_WITHIN: Duration = Duration::from_millis(9_900);
 
 /// A daemon that holds its state directory and its address, and does not run yet.
 pub(crate) struct Daemon {
@@ -40,7 +43,7 @@ impl Daemon {
         status: Arc<Status>,
         seed: u64,
     ) -> anyhow::Result<Self> {
-        let state_dir = open_state_dir(&settings)?;
+        let state_dir = open_state_dir(&settings).await?;
         let (looked_at, counted) = (Arc::clone(&status), client.clone());
         let looks =
             Looks { snapshot: Arc::new(move || looked_at.snapshot()), counts: Arc::new(move || counted.counts()) };
@@ -66,8 +69,19 @@ impl Daemon {
         };
         let feed = watch.start(Arc::clone(&sink), Arc::clone(&status), stop.clone()).await;
         let client = Arc::new(client);
-        let stopped =
-            Controller::new(options, client.clone(), client, state_dir, sink, status).run(feed, stop.clone()).await;
+        let controller = Controller::new(options, client.clone(), client, state_dir, sink, status);
+        let overdue = async {
+            stop.cancelled().await;
+            tokio::time::sleep(STOP_WITHIN).await;
+        };
+        let stopped = tokio::select! {
+            biased;
+            stopped = controller.run(feed, stop.clone()) => stopped,
+            () = overdue => {
+                tracing::warn!("not everything came to its end in time; the next start waits");
+                Stopped { settled: false }
+            }
+        };
         // The loop also ends when nothing feeds it any more.
         stop.cancel();
         served.await.context("the HTTP server failed")?;
@@ -87,10 +101,14 @@ pub(crate) fn options(settings: &Settings, seed: u64) -> Options {
 }
 
 /// Takes the state directory of the settings.
-pub(crate) fn open_state_dir(settings: &Settings) -> anyhow::Result<StateDir> {
-    let path: &Path = settings.state_dir.as_deref().context(
+pub(crate) async fn open_state_dir(settings: &Settings) -> anyhow::Result<StateDir> {
+    let path: PathBuf = settings.state_dir.clone().context(
         "the settings do not name a directory for what is kept over restarts\n\
          hint: set `stateDir` in the settings file, or give `--state-dir DIR`",
     )?;
-    Ok(StateDir::open(path)?)
+    let shown = path.display().to_string();
+    let opening = tokio::task::spawn_blocking(move || StateDir::open(&path));
+    let opened = tokio::time::timeout(PATIENCE, opening).await;
+    let late = || format!("state directory `{shown}` did not answer within {PATIENCE:?}");
+    Ok(opened.with_context(late)???)
 }

@@ -51,6 +51,11 @@ struct Report {
 /// Runs the demonstration; true if everything converged and nobody was denied.
 pub(crate) async fn run(seed: u64, report: Option<&Path>, stop: CancellationToken) -> anyhow::Result<bool> {
     let began = Instant::now();
+    if let Some(path) = report {
+        // Before half a minute is spent, not after it.
+        let opened = std::fs::File::options().create(true).write(true).truncate(false).open(path);
+        opened.with_context(|| format!("cannot write `{}`", path.display()))?;
+    }
     let folder = tempfile::tempdir().context("cannot make a temporary folder")?;
     let now = SystemClock.now();
     let fleet = fleet::generate_demo(seed, now);

@@ -49,8 +49,8 @@ pub(crate) fn start(format: LogFormat, level: LogLevel) -> WorkerGuard {
 }
 
 fn filter(variable: Option<&str>, level: LogLevel) -> EnvFilter {
-    let asked = variable.filter(|text| !text.trim().is_empty()).unwrap_or(level.as_str());
-    let mut directives = asked.to_owned();
+    let asked = variable.filter(|text| !text.trim().is_empty()).map_or_else(|| level.to_string(), str::to_owned);
+    let mut directives = asked.clone();
     for (target, cap) in CAPS {
         if !asked.contains(target) {
             directives.push_str(&format!(",{target}={cap}"));

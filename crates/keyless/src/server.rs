@@ -3,6 +3,7 @@
 //! Ready means that a revision of the desired state is in force; how fresh the passes are is a metric, because a
 //! restart would not make them fresher.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -22,12 +23,13 @@ use keyless_controller::status::Snapshot;
 use keyless_core::gate::GateState;
 use keyless_core::plan::Plan;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use crate::metrics::{CONTENT_TYPE, Metrics, standing};
 
-/// How many connections are open at a time: whoever leaves them open must not use up the files this process may have.
+/// How many connections are open at a time: whoever leaves them open must not use up the files this process may have. The
+/// oldest gives way to the next, so that nobody's idling keeps a probe out.
 const CONNECTIONS: usize = 64;
 
 /// How long the head of a request may take.
@@ -79,14 +81,19 @@ impl Server {
     async fn serve_patiently(self, stop: CancellationToken, head_within: Duration) {
         // Dropping it ends what is open.
         let mut open = JoinSet::new();
+        let mut oldest_first: VecDeque<AbortHandle> = VecDeque::new();
         loop {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return,
                 Some(_) = open.join_next() => {}
-                accepted = self.listener.accept(), if open.len() < CONNECTIONS => match accepted {
+                accepted = self.listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        open.spawn(converse(stream, self.router.clone(), head_within));
+                        oldest_first.retain(|connection| !connection.is_finished());
+                        if oldest_first.len() >= CONNECTIONS && let Some(oldest) = oldest_first.pop_front() {
+                            oldest.abort();
+                        }
+                        oldest_first.push_back(open.spawn(converse(stream, self.router.clone(), head_within)));
                     }
                     Err(error) => {
                         tracing::debug!(error = %error, "connection_not_accepted");
@@ -303,29 +310,59 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn connections_left_open_are_closed_and_keep_nobody_out_for_long() {
-        let looks = Looks { snapshot: Arc::new(Snapshot::default), counts: Arc::new(Vec::new) };
-        let server = Server::bind("127.0.0.1:0", looks).await.unwrap();
-        let (address, stop) = (server.address().unwrap(), CancellationToken::new());
-        let served = tokio::spawn(server.serve_patiently(stop.clone(), Duration::from_millis(50)));
+    async fn every_metric_is_in_the_readme() {
+        let (_, text) = get(&snapshot(), "/metrics").await;
+        let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        for (name, kind) in kinds.filter_map(|line| line.split_once(' ')) {
+            let name = if kind == "counter" { format!("{name}_total") } else { name.to_owned() };
+            let listed = [format!("`{name}`"), format!("`{name}{{")];
+            let readme = include_str!("../../../README.md");
+            assert!(listed.iter().any(|word| readme.contains(word)), "{name} is not in README.md");
+        }
+    }
+
+    async fn half_open(address: SocketAddr) -> Vec<TcpStream> {
         let mut idle = Vec::new();
         for _ in 0..CONNECTIONS {
             let mut stream = TcpStream::connect(address).await.unwrap();
             stream.write_all(b"GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ").await.unwrap();
             idle.push(stream);
         }
+        idle
+    }
+
+    async fn probe(address: SocketAddr) -> String {
         let mut stream = TcpStream::connect(address).await.unwrap();
         stream.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").await.unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).await.unwrap();
-        assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-        for mut stream in idle {
-            let mut rest = Vec::new();
-            // Closed with a word or without.
-            let _ = stream.read_to_end(&mut rest).await;
+        answer
+    }
+
+    #[tokio::test]
+    async fn half_open_connections_keep_no_probe_out_and_are_closed_in_time() {
+        let looks = Looks { snapshot: Arc::new(Snapshot::default), counts: Arc::new(Vec::new) };
+        // As good as never, for the probe; at once, for those that are left open.
+        for (head_within, are_probed) in [(Duration::from_secs(60 * 60), true), (Duration::from_millis(50), false)] {
+            let server = Server::bind("127.0.0.1:0", looks.clone()).await.unwrap();
+            let (address, stop) = (server.address().unwrap(), CancellationToken::new());
+            let served = tokio::spawn(server.serve_patiently(stop.clone(), head_within));
+            let idle = half_open(address).await;
+            if are_probed {
+                for _ in 0..3 {
+                    let answer = probe(address).await;
+                    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+                }
+            } else {
+                for mut stream in idle {
+                    let mut rest = Vec::new();
+                    // Closed with a word or without.
+                    let _ = stream.read_to_end(&mut rest).await;
+                }
+            }
+            stop.cancel();
+            served.await.unwrap();
         }
-        stop.cancel();
-        served.await.unwrap();
     }
 
     #[tokio::test]

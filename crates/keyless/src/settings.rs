@@ -5,16 +5,19 @@
 //! [`overrides`] for flags and variables.
 
 mod file;
+mod flow;
 mod overrides;
 mod secret;
 mod versions;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use keyless_arm::cloud::Cloud;
+use keyless_arm::small_file;
 use serde::Deserialize;
 
 pub(crate) use self::file::RateFile;
@@ -91,6 +94,14 @@ macro_rules! words {
             $(#[serde(rename = $word)] $variant),+
         }
 
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self {
+                    $(Self::$variant => $word),+
+                })
+            }
+        }
+
         impl FromStr for $name {
             type Err = String;
 
@@ -127,19 +138,6 @@ words!(
     /// How much is logged.
     LogLevel { Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace" }
 );
-
-impl LogLevel {
-    /// The word for a filter.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Error => "error",
-            Self::Warn => "warn",
-            Self::Info => "info",
-            Self::Debug => "debug",
-            Self::Trace => "trace",
-        }
-    }
-}
 
 /// Shorter, a loop would spin; longer, an instant that far ahead may not exist. The longest is that of desired state.
 const SHORTEST: Duration = Duration::from_millis(10);
@@ -264,6 +262,7 @@ fn cloud_settings(file: CloudFile, over: &Overrides) -> anyhow::Result<CloudSett
 
 fn credential_settings(file: CredentialFile, over: &Overrides) -> anyhow::Result<CredentialSettings> {
     let asked = over.credential.or(file.kind).unwrap_or(CredentialKind::Auto);
+    foreign_flags(asked, over)?;
     // What the file says of another kind of credential does not belong to this one.
     let file = if file.kind == Some(asked) { file } else { CredentialFile::default() };
     let client_id = over.credential_client_id.clone().or(file.client_id);
@@ -283,8 +282,10 @@ fn credential_settings(file: CredentialFile, over: &Overrides) -> anyhow::Result
                 (Some(_), Some(_)) => bail!("{NAME} has both `secret` and `secretFile`\nhint: keep one of them"),
                 (secret, None) => secret,
                 (None, Some(path)) => {
-                    let text = std::fs::read_to_string(&path)
-                        .with_context(|| format!("{NAME}.secretFile `{}` cannot be read", path.display()))?;
+                    let wrong = |why: String| anyhow::anyhow!("{NAME}.secretFile `{}` {why}", path.display());
+                    let bytes = small_file::read(&path, small_file::MOST_FOR_SIGNING_IN)
+                        .map_err(|why| wrong(why.to_string()))?;
+                    let text = String::from_utf8(bytes).map_err(|_| wrong("is not UTF-8 text".to_owned()))?;
                     Some(SecretText::from_file(&text))
                 }
             };
@@ -298,6 +299,29 @@ fn credential_settings(file: CredentialFile, over: &Overrides) -> anyhow::Result
             CredentialSettings::ClientCertificate { tenant_id, client_id, pem_file }
         }
     })
+}
+
+/// Refuses what the command line or a variable says of another kind of credential: somebody relies on it.
+fn foreign_flags(asked: CredentialKind, over: &Overrides) -> anyhow::Result<()> {
+    use CredentialKind::{ClientCertificate, ClientSecret, ManagedIdentity};
+    let flags = [
+        ("client-id", over.credential_client_id.is_some(), &[ManagedIdentity, ClientSecret, ClientCertificate][..]),
+        ("tenant-id", over.credential_tenant_id.is_some(), &[ClientSecret, ClientCertificate]),
+        ("secret", over.credential_secret.is_some(), &[ClientSecret]),
+        ("secret-file", over.credential_secret_file.is_some(), &[ClientSecret]),
+        ("pem-file", over.credential_pem_file.is_some(), &[ClientCertificate]),
+    ];
+    let foreign = flags.iter().filter(|(_, given, kinds)| *given && !kinds.contains(&asked)).map(|(flag, _, kinds)| {
+        let kinds: Vec<String> = kinds.iter().map(|kind| format!("`--credential {kind}`")).collect();
+        format!(
+            "`--credential-{flag}` is given, but says nothing to the credential `{asked}`\nhint: add {}, or leave it out",
+            kinds.join(" or ")
+        )
+    });
+    match foreign.collect::<Vec<_>>() {
+        none if none.is_empty() => Ok(()),
+        foreign => bail!(foreign.join("\n")),
+    }
 }
 
 fn limit_settings(file: LimitsFile, over: &Overrides) -> LimitSettings {

@@ -19,9 +19,14 @@ use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::json;
 
 use crate::clock::{Clock, Ids};
+use crate::small_file;
 
 /// How long a self-made assertion is valid, in seconds.
 const LIFE: i64 = 600;
+
+/// What names each file.
+const TOKEN: &str = "the federated token's file (AZURE_FEDERATED_TOKEN_FILE)";
+const CERTIFICATE: &str = "the client certificate's file (`pemFile` or AZURE_CLIENT_CERTIFICATE_PATH)";
 
 /// A token that somebody else writes to a file and replaces before it expires.
 #[derive(Debug)]
@@ -30,10 +35,10 @@ pub(super) struct FileAssertion(pub(super) PathBuf);
 #[async_trait]
 impl ClientAssertion for FileAssertion {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
-        let text = read(&self.0).await?;
-        let text = String::from_utf8(text).map_err(|_| wrong(&self.0, "is not text"))?;
+        let text = read(TOKEN, &self.0).await?;
+        let text = String::from_utf8(text).map_err(|_| wrong(TOKEN, &self.0, "is not text"))?;
         match text.trim() {
-            "" => Err(wrong(&self.0, "is empty")),
+            "" => Err(wrong(TOKEN, &self.0, "is empty")),
             token => Ok(token.to_owned()),
         }
     }
@@ -57,9 +62,9 @@ impl fmt::Debug for CertificateAssertion {
 #[async_trait]
 impl ClientAssertion for CertificateAssertion {
     async fn secret(&self, _: Option<ClientMethodOptions<'_>>) -> azure_core::Result<String> {
-        let pem = read(&self.pem_file).await?;
+        let pem = read(CERTIFICATE, &self.pem_file).await?;
         sign(&pem, &self.client, &self.audience, self.clock.now(), &(self.ids)().to_string())
-            .map_err(|why| wrong(&self.pem_file, why))
+            .map_err(|why| wrong(CERTIFICATE, &self.pem_file, why))
     }
 }
 
@@ -99,12 +104,18 @@ fn sign(pem: &[u8], client: &str, audience: &str, now: Timestamp, id: &str) -> R
     Ok(format!("{signed}.{}", encode(&signature)))
 }
 
-async fn read(path: &Path) -> azure_core::Result<Vec<u8>> {
-    tokio::fs::read(path).await.map_err(|error| wrong(path, &format!("cannot be read: {error}")))
+async fn read(what: &str, path: &Path) -> azure_core::Result<Vec<u8>> {
+    let named = path.to_owned();
+    // Not on this thread: a mount may be slow.
+    let read = tokio::task::spawn_blocking(move || small_file::read(&named, small_file::MOST_FOR_SIGNING_IN));
+    match read.await {
+        Ok(read) => read.map_err(|why| wrong(what, path, &why.to_string())),
+        Err(error) => Err(wrong(what, path, &format!("cannot be read: {error}"))),
+    }
 }
 
-fn wrong(path: &Path, why: &str) -> Error {
-    Error::with_message(ErrorKind::Other, format!("the file `{}` {why}", path.display()))
+fn wrong(what: &str, path: &Path, why: &str) -> Error {
+    Error::with_message(ErrorKind::Other, format!("{what} `{}` {why}", path.display()))
 }
 
 #[cfg(test)]
@@ -158,5 +169,7 @@ mod tests {
         assert_eq!(assertion.secret(None).await.unwrap(), "second");
         std::fs::write(&path, "\n").unwrap();
         assert!(assertion.secret(None).await.unwrap_err().to_string().contains("is empty"));
+        let endless = FileAssertion("/dev/zero".into()).secret(None).await.unwrap_err().to_string();
+        assert!(endless.contains("(AZURE_FEDERATED_TOKEN_FILE) `/dev/zero` is not a regular file"), "{endless}");
     }
 }

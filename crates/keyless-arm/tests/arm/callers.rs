@@ -91,6 +91,15 @@ async fn a_partial_answer_is_unreadable_and_not_a_short_list() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn logs_that_are_out_of_reach_are_asked_once() {
+    for status in [429, 500, 503, 504] {
+        let (client, asks) = client(move |_, _| async move { error(status, "Unavailable") });
+        ask(&client).await.unwrap_err();
+        assert_eq!(asks.lock().unwrap().len(), 1, "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_missing_right_waits_for_a_person_and_a_missing_workspace_is_named() {
     for code in ["InsufficientAccessError", "AuthorizationFailed"] {
         let (client, _) = client(move |_, _| async move { error(403, code) });

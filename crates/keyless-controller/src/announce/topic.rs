@@ -98,12 +98,12 @@ pub(super) fn topics(plan: &Plan, moving: bool, named: &BTreeMap<Drift, Named>) 
     current
 }
 
-fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
+pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
     let why = Some(finding.to_string());
     Some(match finding {
-        Finding::AccountMissing { workspaces: _ } => (
+        Finding::AccountMissing { .. } => (
             Topic::Gate(None, None, "account".to_owned()),
-            Event { why, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
+            Event { why, lift: finding.lift().map(str::to_owned), ..about(Name::ObserveIncomplete, Level::Warn, plan) },
         ),
         Finding::Incomplete { what, why: _, cause: Cause { class, lift } } => (
             Topic::Incomplete(what.clone(), *class),
@@ -296,6 +296,11 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
     let news = match check.gate {
         // One job after the other is at work: which is no news.
         Gate::Drained => why.split(':').next().unwrap_or_default().to_owned(),
+        // Who uses the key is read again and again, and one after the other comes and goes: that they are named is news.
+        Gate::KeyIdle => {
+            let named = if why.contains(NAMES) { NAMED } else { "" };
+            format!("{}{named}", without_digits(before_names(why)))
+        }
         _ => without_digits(why),
     };
     let event = Event {
@@ -306,6 +311,29 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
         ..of_action(about(Name::GateUnmet, level, plan), &step.action, &step.workspaces)
     };
     Some((Topic::Gate(Some(step.action.clone()), Some(check.gate), format!("{kind} {news}")), event))
+}
+
+/// Where the names of callers begin.
+const NAMES: &str = "; the resource logs name";
+
+/// How it is noted that the resource logs name callers.
+const NAMED: &str = "; named";
+
+/// The topic of the same gate with callers named, where they are not.
+pub(super) fn with_names(topic: &Topic) -> Option<Topic> {
+    match topic {
+        Topic::Gate(action, Some(Gate::KeyIdle), news) if !news.ends_with(NAMED) => {
+            Some(Topic::Gate(action.clone(), Some(Gate::KeyIdle), format!("{news}{NAMED}")))
+        }
+        _ => None,
+    }
+}
+
+/// What the gate on the key says but for the services, calls and callers behind it.
+fn before_names(why: &str) -> &str {
+    let ends = [" (", NAMES].map(|names| why.find(names));
+    let end = ends.into_iter().flatten().min();
+    end.and_then(|end| why.get(..end)).unwrap_or(why)
 }
 
 /// A changed count or number of seconds is no news.

@@ -63,6 +63,30 @@ async fn a_person_whose_group_has_the_role_is_switched_without_a_grant_once_the_
     assert!((1..=minutes / 5 + 1).contains(&i64::try_from(asked).unwrap()), "{asked} in {minutes} minutes");
 }
 
+#[tokio::test(start_paused = true)]
+async fn reads_of_a_membership_that_are_waited_for_are_made_and_no_pass_looks_at_old_ones() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), tempfile::tempdir().unwrap());
+    covered(&cloud);
+    let mut files = of_a_person("1");
+    files.fleet.waits.agreeing_reads = 10;
+    let began = cloud.now();
+    let rig = Rig::start(&cloud, dir.path(), files);
+    rig.until("the switch", |_| !cloud.calls().is_empty()).await;
+    let (asked, passes) = (cloud.lock().reads["role_assignments_of"], rig.status.snapshot().counters.passes);
+    let waited = cloud.lock().calls[0].0.duration_since(began);
+    let age = SignedDuration::try_from(cloud.waits.role_propagation).unwrap();
+    assert!(waited < age + SignedDuration::from_mins(2), "no longer than for its age: {waited}");
+    let minutes = u64::try_from(waited.as_mins()).unwrap();
+    assert!(passes <= minutes + 8, "{passes} passes in {minutes} minutes");
+    assert!((10..=minutes).contains(&asked), "{asked} requests in {minutes} minutes");
+    rig.until("the key goes off", |_| !cloud.key_on("stone")).await;
+    let (asked, from) = (cloud.lock().reads["role_assignments_of"], cloud.now());
+    rig.passes(60).await;
+    let (asked, minutes) =
+        (cloud.lock().reads["role_assignments_of"] - asked, cloud.now().duration_since(from).as_mins());
+    assert!(i64::try_from(asked).unwrap() <= minutes / 5 + 1, "{asked} requests in {minutes} minutes");
+}
+
 /// How long after its first read a process came to the switch that followed one that ran for ten minutes and was killed,
 /// the membership being as `meanwhile` left it and `gap` having passed.
 async fn switched_after(

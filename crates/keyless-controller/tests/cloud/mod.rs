@@ -101,6 +101,8 @@ pub(crate) struct State {
     pub(crate) definitions: BTreeMap<ArmId, PolicyDefinition>,
     /// Operations that fail.
     pub(crate) down: BTreeSet<&'static str>,
+    /// Operations that take an hour.
+    pub(crate) hung: BTreeSet<&'static str>,
     /// Operations that the caller has no right to.
     pub(crate) forbidden: BTreeSet<&'static str>,
     /// Workspaces whose direct read fails.
@@ -325,7 +327,8 @@ impl Cloud {
                 }
             }
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        let hangs = self.lock().hung.contains(operation);
+        tokio::time::sleep(if hangs { Duration::from_secs(60 * 60) } else { Duration::from_millis(20) }).await;
         self.settle();
         let mut state = self.lock();
         state.under_way -= 1;

@@ -65,6 +65,12 @@ impl Waits {
         if self.agreeing_reads > 1 { self.role_propagation / 2 } else { Duration::ZERO }
     }
 
+    /// Whether reads of something young prove it: enough of them, and spread far enough.
+    #[must_use]
+    pub fn are_met_by(&self, agreement: &Agreement) -> bool {
+        agreement.reads >= self.agreeing_reads.max(1) && agreement.last >= after(agreement.first, self.reads_spread())
+    }
+
     /// How old a grant is when repeated reads of it prove nothing more.
     #[must_use]
     pub fn settled_after(&self) -> Duration {
@@ -100,10 +106,11 @@ pub(super) fn agreed(
     found.map(|(at, reads)| (at, reads, of))
 }
 
-fn agreed_at(Agreement { first, last, reads }: Agreement, waits: &Waits, now: Timestamp) -> Timestamp {
+fn agreed_at(agreement: Agreement, waits: &Waits, now: Timestamp) -> Timestamp {
+    let Agreement { first, last, reads } = agreement;
     let (of, apart) = (waits.agreeing_reads.max(1), waits.reads_apart());
     let spread = after(first, waits.reads_spread());
-    if reads >= of && last >= spread {
+    if waits.are_met_by(&agreement) {
         return last;
     }
     let counted = after(last, apart.saturating_mul(of.saturating_sub(reads).max(1)));

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::id::{StorageAccountId, WorkspaceId};
 use crate::observed::{Lock, LockLevel, ObservedAuthMode, Reading};
+use crate::span::span;
 
 use super::Estate;
 use super::held::Here;
@@ -117,7 +118,7 @@ fn key_users(here: &Here<'_>, risks: &mut Risks) {
     match &here.observed.key_usage {
         Reading::Known { value: usage, .. } => {
             // The server's time is in whole seconds, so the length of the window is too.
-            let within = humantime::format_duration(usage.length());
+            let within = span(usage.length());
             if usage.account_key.count > 0 {
                 risks.key_users.push(format!("somebody signed with it within {within}, and was let in"));
             }

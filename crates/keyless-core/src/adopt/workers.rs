@@ -1,7 +1,8 @@
 //! Who works in a workspace or may take the key without a data role of their own, and whether a group lets them in.
 //!
 //! Judged by [`crate::access`], as a plan judges it: a group counts where it is known that they are in it, a condition and
-//! a deny assignment where a plan would hold them against a need.
+//! a deny assignment where a plan would hold them against a need. Which group is in which is not read, so a group that
+//! another one could let in is unsure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -120,8 +121,10 @@ impl Worker {
         }
         let waits = Waits::default();
         let mut denied = BTreeSet::new();
+        // Of what may be in a group that Azure does not tell, the groups are unread, and not none.
+        let kind = self.kind.filter(|_| self.has_groups());
         for role in [BLOB_READER, FILE_READER].into_iter().filter_map(catalog::find_role) {
-            let question = Question { principal, kind: self.kind, role, condition: None };
+            let question = Question { principal, kind, role, condition: None };
             match access::effective_cover(&question, observed, &waits) {
                 Cover::Covered { .. } => return Stands::Reaches,
                 Cover::Denied { by } => {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::catalog::{ScenarioIdentity, find_scenarios};
 use crate::desired::{AuthMode, LONGEST_KEY_IDLE};
+use crate::span::span;
 
 use super::kinds::{
     AccessEntry, AccessProfile, ChangeWindow, CreateSpec, Defaults, Fleet, KindWord, Principal, SasAcceptance, Scope,
@@ -29,6 +30,11 @@ pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<
     }
     if let Some(At { value, at }) = &spec.create {
         create(value, *at, reader);
+        if let Some(At { value: hub, at }) = &value.hub
+            && spec.resource_id.as_ref().is_some_and(|own| own.value == *hub)
+        {
+            reader.problem(*at, "a project cannot be its own hub", None);
+        }
         if accesskey {
             let hint = "make it with `authMode: identity`; it can go to keys once it exists".to_owned();
             reader.problem(
@@ -61,6 +67,20 @@ pub(super) fn workspace(node: &Node, workspace: &Workspace, reader: &mut Reader<
 /// A project has a hub, which has the rest.
 fn create(create: &CreateSpec, at: Place, reader: &mut Reader<'_>) {
     let CreateSpec { kind, key_vault, application_insights, container_registry, hub, .. } = create;
+    let parts = [
+        ("keyVault", key_vault, "Microsoft.KeyVault/vaults"),
+        ("applicationInsights", application_insights, "Microsoft.Insights/components"),
+        ("containerRegistry", container_registry, "Microsoft.ContainerRegistry/registries"),
+    ];
+    for (name, given, kind) in parts {
+        if let Some(At { value: id, at }) = given
+            && !id.is_resource(kind)
+        {
+            let message = format!("`spec.create.{name}` is `{id}`, which is no {kind}");
+            let hint = format!("as in `/subscriptions/GUID/resourceGroups/GROUP/providers/{kind}/NAME`");
+            reader.problem(*at, message, Some(hint));
+        }
+    }
     let Some(At { value: kind, .. }) = kind else { return };
     if *kind == KindWord::Project {
         if hub.is_none() {
@@ -163,10 +183,7 @@ fn floors(defaults: &Defaults, reader: &mut Reader<'_>) {
         if let Some(At { value, at }) = given
             && *value < floor
         {
-            let message = format!(
-                "`spec.defaults.{name}` is {}, but Azure says that it can take {text}",
-                humantime::format_duration(*value)
-            );
+            let message = format!("`spec.defaults.{name}` is {}, but Azure says that it can take {text}", span(*value));
             reader.warning(*at, message, Some("a grant may not work yet when it counts as old enough".to_owned()));
         }
     }

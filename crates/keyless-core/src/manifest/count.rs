@@ -3,7 +3,7 @@
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use super::node::{Node, Value};
-use super::wire::{Reader, Wire};
+use super::wire::{Reader, Wire, in_quotes};
 
 /// A whole number from 1 to `MOST`.
 #[derive(Debug, Clone, Copy)]
@@ -22,7 +22,8 @@ impl<const MOST: u32> Wire for Count<MOST> {
             _ => None,
         };
         if number.is_none() {
-            reader.wrong_type(node, &format!("a whole number from 1 to {MOST}"), None);
+            let quoted = matches!(&node.value, Value::Text(text) if text.parse::<u32>().is_ok());
+            reader.wrong_type(node, &format!("a whole number from 1 to {MOST}"), quoted.then(in_quotes));
         }
         number.map(Self)
     }

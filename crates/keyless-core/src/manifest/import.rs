@@ -69,6 +69,10 @@ pub fn import(files: &[SourceFile], facts: &Facts) -> Result<Imported, NotImport
             if let Some(node::Fault { at, message, hint }) = fault {
                 report.problem(place(file.path(), at), message, hint);
             } else if let Some(node) = node {
+                node.repeated_keys(&mut |key, at, first| {
+                    let message = format!("duplicate field `{}`, first at line {}", shorten(key), first.line);
+                    report.problem(place(file.path(), at), message, None);
+                });
                 documents.push((file.path(), node));
             }
         }
@@ -196,6 +200,18 @@ impl Reading<'_> {
         self.report.warning(place(self.path, at), message, hint);
     }
 
+    /// Names the fields that nothing here reads. `within` is what they stand in, with a dot behind it.
+    fn left_out(&mut self, node: &Node, within: &str, read: &[&str]) {
+        let unread = entries(node).filter(|(_, value)| value.value != Value::Null).filter_map(|(key, _)| text(key));
+        let names: Vec<String> = unread
+            .filter(|key| !read.iter().any(|read| read.eq_ignore_ascii_case(key)))
+            .map(|key| format!("`{within}{}`", shorten(key)))
+            .collect();
+        if !names.is_empty() {
+            self.warning(node.at, format!("not imported: {}", names.join(", ")), None);
+        }
+    }
+
     /// The id of a resource by its name and the flags.
     fn id(&mut self, at: Place, kind: &str, name: &str) -> Option<ArmId> {
         let mut missing = Vec::new();
@@ -292,6 +308,8 @@ fn az_ml(node: &Node, reading: &mut Reading<'_>) {
             return reading.problem(node.at, message, None);
         }
     };
+    let read = ["$schema", "name", "kind", "type", "hub_id", "storage_account", "system_datastores_auth_mode"];
+    reading.left_out(node, "", &read);
     let at = value("name").map_or(node.at, |name| name.at);
     let name = reading.name(at, value("name").and_then(text));
     let word = value("system_datastores_auth_mode").map(|word| (word.at, text(word).unwrap_or_default()));

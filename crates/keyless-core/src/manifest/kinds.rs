@@ -16,7 +16,7 @@ use super::condition::Condition;
 use super::count::{AgreeingReads, Reversals};
 use super::datastores::Datastores;
 use super::evidence::Evidence;
-use super::scalar::{IncompatibilityId, Labels, Line, Name, Prose, ScenarioName, TimeOfDay};
+use super::scalar::{IncompatibilityId, Labels, Line, Name, Prose, Region, ScenarioName, TimeOfDay};
 use super::wire::{At, object, words};
 
 /// The one word that `apiVersion` may say.
@@ -161,7 +161,7 @@ object! {
     /// What a workspace, hub or project is made with if it does not exist.
     CreateSpec {
         /// The region, such as `westeurope`.
-        required location("location"): Line,
+        required location("location"): Region,
         /// What is made.
         required kind("kind"): KindWord,
         /// What people call it.

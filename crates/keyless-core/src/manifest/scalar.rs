@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use jiff::civil::DateTime;
 use schemars::{Schema, SchemaGenerator, json_schema};
 
 use crate::catalog::{LEVELS, Level, SCENARIOS, ScenarioIdentity, find_scenarios};
@@ -39,6 +40,32 @@ impl Wire for Line {
 
     fn describe(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "minLength": 1, "maxLength": Self::LONGEST })
+    }
+}
+
+/// The name of a region. Azure takes the name for people too, but never shows it again.
+///
+/// Source: `az account list-locations`: names are letters and digits, such as `westeurope` or `usgovvirginia`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Region(pub String);
+
+impl Region {
+    const LONGEST: usize = 64;
+}
+
+impl Wire for Region {
+    fn decode(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
+        let text = reader.text(node)?;
+        if text.len() <= Self::LONGEST && text.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            return Some(Self(text.to_owned()));
+        }
+        let hint = "as in `westeurope`; `az account list-locations --query [].name` prints them".to_owned();
+        reader.wrong(node.at, format_args!("is not the name of a region: `{}`", shorten(text)), Some(hint));
+        None
+    }
+
+    fn describe(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[A-Za-z0-9]{1,64}$", "examples": ["westeurope"] })
     }
 }
 
@@ -161,8 +188,15 @@ impl Wire for Timestamp {
         match text.parse::<Timestamp>() {
             Ok(timestamp) => Some(timestamp),
             Err(_) => {
-                let hint = "write it as in `2026-12-24T00:00:00Z`".to_owned();
-                reader.wrong(node.at, format_args!("is not an RFC 3339 time: `{}`", shorten(text)), Some(hint));
+                // A date that there is, in a form that is right.
+                let is_time = text.strip_suffix(['Z', 'z']).is_some_and(|text| text.parse::<DateTime>().is_ok());
+                let what = if is_time { "is later or earlier than can be counted" } else { "is not an RFC 3339 time" };
+                let hint = if is_time {
+                    format!("the last time that can be counted is `{}`", Timestamp::MAX.strftime("%FT%TZ"))
+                } else {
+                    "write it as in `2026-12-24T00:00:00Z`".to_owned()
+                };
+                reader.wrong(node.at, format_args!("{what}: `{}`", shorten(text)), Some(hint));
                 None
             }
         }

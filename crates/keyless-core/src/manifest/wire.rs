@@ -298,12 +298,18 @@ impl<T: Wire> Wire for Vec<At<T>> {
     }
 }
 
+/// The next move where a number, or true or false, stands in quotes.
+pub(super) fn in_quotes() -> String {
+    "in quotes it is text; write it without them".to_owned()
+}
+
 impl Wire for bool {
     fn decode(node: &Node, reader: &mut Reader<'_>) -> Option<Self> {
         match &node.value {
             Value::Bool(value) => Some(*value),
             Value::Null | Value::Number(_) | Value::Text(_) | Value::List(_) | Value::Map(_) => {
-                reader.wrong_type(node, "`true` or `false`", None);
+                let quoted = node.value == *"true" || node.value == *"false";
+                reader.wrong_type(node, "`true` or `false`", quoted.then(in_quotes));
                 None
             }
         }

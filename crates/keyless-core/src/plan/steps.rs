@@ -70,7 +70,8 @@ impl<'a> Planner<'a> {
             Finding::Fought { setting: setting.clone(), fight: fight.clone() } //
         }));
         if matches!(self.observed.account, Reading::Known { value: None, .. }) {
-            self.findings.insert(Finding::AccountMissing { workspaces: self.standing_here() });
+            let made_on_it = self.absent().map(|made| (made.id.clone(), made.location.clone())).collect();
+            self.findings.insert(Finding::AccountMissing { workspaces: self.standing_here(), made_on_it });
         } else {
             let service_needs: BTreeMap<&WorkspaceId, Need> = self
                 .desired

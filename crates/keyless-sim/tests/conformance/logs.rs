@@ -50,6 +50,12 @@ async fn post(cloud: &Cloud, query: &str) -> crate::cloud::Reply {
     cloud.ask("POST", &path, Some(json!({"query": query}))).await
 }
 
+/// The code of what does not resolve.
+fn semantic(reply: &crate::cloud::Reply) -> &Value {
+    assert_eq!((reply.status, reply.code()), (400, "BadArgumentError"), "{reply:?}");
+    &reply.body["error"]["innererror"]["innererror"]["code"]
+}
+
 /// Rows with their columns joined.
 async fn rows(cloud: &Cloud, query: &str) -> Vec<String> {
     let reply = post(cloud, query).await;
@@ -97,6 +103,29 @@ async fn a_setting_sends_its_categories_from_the_time_it_is_made() {
         let expected = if seen == 0 { vec![] } else { vec![format!("GetFile {seen}")] };
         assert_eq!(counted, expected);
     }
+}
+
+#[tokio::test]
+async fn a_table_is_there_once_a_setting_sends_to_it_and_a_union_of_none_is_refused() {
+    let cloud = Cloud::new(world(vec![]), Knobs::immediate());
+    let (file, blob) =
+        ("StorageFileLogs | summarize N = count() by Type", "StorageBlobLogs | summarize N = count() by Type");
+    let all = format!("{ALL}| summarize N = count() by Type");
+    let empty = all.replacen("true ", "true (datatable(Type: string)[]), ", 1);
+    assert_eq!(semantic(&post(&cloud, file).await), "SEM0100");
+    assert_eq!(semantic(&post(&cloud, &all).await), "SEM0529");
+    assert_eq!(rows(&cloud, &empty).await, Vec::<String>::new());
+    let setting = setting("file", &everything());
+    let id = setting["id"].as_str().unwrap().to_owned();
+    cloud.drift("resourcePut", &id, setting);
+    key_user(&cloud, json!({"service": "file"}));
+    cloud.pass(3600);
+    for query in [file, &all, &empty] {
+        assert_eq!(rows(&cloud, query).await, ["StorageFileLogs 60"], "{query}");
+    }
+    assert_eq!(semantic(&post(&cloud, blob).await), "SEM0100");
+    cloud.drift("resourceRemoved", &id, Value::Null);
+    assert_eq!(rows(&cloud, file).await, Vec::<String>::new(), "it stays");
 }
 
 #[tokio::test]
@@ -170,7 +199,7 @@ async fn the_rights_to_queries_and_to_each_table_are_needed() {
         (json!([query, blobs]), one.to_owned(), 200, ""),
         (json!([query, blobs]), format!("{ALL}| summarize N = count() by Type"), 403, "InsufficientAccessError"),
     ] {
-        let mut world = world(vec![]);
+        let mut world = world(vec![setting("blob", &everything())]);
         world.push(role(actions.clone()));
         world.push(grant_entry(&logs(), "1a2b3c4d-5e6f-4a1b-8c2d-3e4f5a6b7c8d", DANA, G1));
         let mut cloud = Cloud::new(world, Knobs::immediate());
@@ -185,8 +214,10 @@ async fn the_rights_to_queries_and_to_each_table_are_needed() {
 
 #[tokio::test]
 async fn bad_queries_and_missing_workspaces_are_refused_and_a_world_may_answer_in_part() {
-    let mut world = world(vec![]);
     let partial = logs().replace("log-ops", "log-broken");
+    let mut sends = setting("blob", &everything());
+    sends["properties"]["workspaceId"] = json!(partial);
+    let mut world = world(vec![sends]);
     world.push(json!({"id": partial, "type": "Microsoft.OperationalInsights/workspaces", "name": "log-broken",
         "properties": {"simulatedAnswer": "partial"}}));
     let cloud = Cloud::new(world, Knobs::immediate());

@@ -241,6 +241,27 @@ async fn a_project_is_made_only_by_who_may_join_its_hub() {
 }
 
 #[tokio::test]
+async fn a_new_workspace_of_wrong_parts_is_refused() {
+    let cloud = Cloud::immediate();
+    let path = format!("{}?api-version=2025-09-01", workspace("fresh"));
+    let own = json!({"hubResourceId": workspace("fresh")});
+    let no_hub = json!({"hubResourceId": workspace("churn")});
+    for (kind, place, properties, code) in [
+        ("Default", "mars!", json!({"storageAccount": account()}), "LocationNotAvailableForResourceType"),
+        ("Default", " ", json!({"storageAccount": account()}), "LocationRequired"),
+        ("Default", "westeurope", json!({"storageAccount": account(), "keyVault": account()}), "ValidationError"),
+        ("Project", "westeurope", own, "ValidationError"),
+        ("Project", "westeurope", no_hub, "ValidationError"),
+    ] {
+        let body = json!({"location": place, "kind": kind, "properties": properties});
+        let reply = cloud.ask("PUT", &path, Some(body.clone())).await;
+        assert_eq!((reply.status, reply.code()), (400, code), "{body}");
+    }
+    let good = json!({"location": "West Europe", "kind": "Default", "properties": {"storageAccount": account()}});
+    assert_eq!(cloud.ask("PUT", &path, Some(good)).await.status, 200);
+}
+
+#[tokio::test]
 async fn a_workspace_is_deleted_once_and_then_204() {
     let cloud = Cloud::immediate();
     assert_eq!(cloud.ask("DELETE", &path("2025-09-01"), None).await.status, 200);

@@ -32,7 +32,7 @@ pub(super) fn adopt(args: &AdoptArgs) -> anyhow::Result<ExitCode> {
         subscriptions: args.subscription.iter().copied().collect(),
         groups: args.resource_group.iter().cloned().collect(),
     };
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         let stop = signals::stop_on_signals()?;
         let client = connect::client(&settings, &Surroundings::of_process())?;
         let bar = ProgressBar::new(0).with_style(ProgressStyle::with_template("{pos}/{len} accounts read")?);

@@ -17,10 +17,10 @@ use crate::{connect, daemon, output, signals};
 pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
     let (settings, _lines) = connect::settings(&args.config)?;
     let Some(desired) = connect::desired(&settings) else { return Ok(ExitCode::FAILURE) };
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         let stop = signals::stop_on_signals()?;
         let client = Arc::new(connect::client(&settings, &Surroundings::of_process())?);
-        let state_dir = daemon::open_state_dir(&settings)?;
+        let state_dir = daemon::open_state_dir(&settings).await?;
         let options = daemon::options(&settings, random_ids()().as_u64_pair().0);
         let status = Arc::new(Status::default());
         let controller = Controller::new(options, client.clone(), client.clone(), state_dir, Arc::new(LogSink), status);
@@ -32,8 +32,12 @@ pub(super) fn apply(args: &ApplyArgs) -> anyhow::Result<ExitCode> {
             // What is left is told all the same.
             () = stop.cancelled() => LastWrites::new(),
         };
+        let blind = left.blind();
         let fleet = FleetPlan::new(&revision, left).with_writers(wrote);
         output::data(&fleet.render(args.output))?;
+        if let Some(why) = blind {
+            anyhow::bail!("nothing could be read from Azure: {why}");
+        }
         Ok(fleet.detailed_exit_code())
     })
 }

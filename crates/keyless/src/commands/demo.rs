@@ -9,7 +9,7 @@ use crate::{demo, logging, output, signals};
 pub(super) fn demo(args: &DemoArgs) -> anyhow::Result<ExitCode> {
     // The story is told from the events; log lines beside it would only repeat it.
     let _lines = logging::start(LogFormat::Text, LogLevel::Error);
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         let stop = signals::stop_on_signals()?;
         if demo::run(args.seed, args.report.as_deref(), stop).await? {
             return Ok(ExitCode::SUCCESS);

@@ -14,7 +14,7 @@ use crate::{connect, output, signals};
 pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
     let (settings, _lines) = connect::settings(&args.config)?;
     let Some(desired) = connect::desired(&settings) else { return Ok(ExitCode::FAILURE) };
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         let stop = signals::stop_on_signals()?;
         let client = Arc::new(connect::client(&settings, &Surroundings::of_process())?);
         let revision = desired.revision.clone();
@@ -27,8 +27,12 @@ pub(super) fn plan(args: &PlanArgs) -> anyhow::Result<ExitCode> {
             planned = planning => planned,
             () = stop.cancelled() => anyhow::bail!("stopped before the plan was made"),
         };
+        let blind = planned.blind();
         let fleet = FleetPlan::new(&revision, planned).with_writers(wrote);
         output::data(&fleet.render(args.output))?;
+        if let Some(why) = blind {
+            anyhow::bail!("nothing could be read from Azure: {why}");
+        }
         Ok(if args.detailed_exitcode { fleet.detailed_exit_code() } else { ExitCode::SUCCESS })
     })
 }

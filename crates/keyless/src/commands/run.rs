@@ -14,7 +14,7 @@ use crate::{connect, signals};
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<ExitCode> {
     let (settings, _lines) = connect::settings(&args.config)?;
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         let stop = signals::stop_on_signals()?;
         let client = connect::client(&settings, &Surroundings::of_process())?;
         let seed = random_ids()().as_u64_pair().0;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use keyless_arm::clock::{Clock as _, SystemClock};
+use keyless_arm::small_file;
 use keyless_sim::desired_files::{self, Credential, WriteOptions};
 use keyless_sim::fleet::{self, Fleet};
 use keyless_sim::{ClockMode, Faults, ReadyLine, Recording, SimOptions, Simulator, World, load};
@@ -19,13 +20,50 @@ use crate::{logging, output, signals};
 /// How many workspaces there are if nobody says.
 const WORKSPACES: usize = 20;
 
-pub(super) fn sim(args: &SimArgs) -> anyhow::Result<ExitCode> {
+/// How many bytes the files of a world have together at most: in memory they take several times as much.
+const LARGEST_WORLD: u64 = 256 << 20;
+
+/// The longest file of faults, in bytes.
+const MOST_FAULTS: u64 = 1 << 20;
+
+pub(super) fn sim(args: SimArgs) -> anyhow::Result<ExitCode> {
     let _lines = logging::start(LogFormat::Text, LogLevel::Info);
-    super::runtime()?.block_on(serve(args))
+    super::block_on(serve(args))
 }
 
-async fn serve(args: &SimArgs) -> anyhow::Result<ExitCode> {
+/// A world that nobody is served yet.
+struct Made {
+    fleet: Fleet,
+    simulator: Arc<Simulator>,
+    options: SimOptions,
+    recording: Option<Recording>,
+}
+
+async fn serve(args: SimArgs) -> anyhow::Result<ExitCode> {
     let stop = signals::stop_on_signals()?;
+    let (dir, speed) = (args.write_desired.clone(), args.speed);
+    // A large world takes a while, and a file may take for ever.
+    let making = tokio::task::spawn_blocking(move || make(&args));
+    let Made { fleet, simulator, options, recording } = tokio::select! {
+        made = making => made.context("the world could not be made")??,
+        () = stop.cancelled() => anyhow::bail!("stopped before the world was made"),
+    };
+    let server = keyless_sim::serve(simulator, &options, stop.clone()).await?;
+    let ready = server.ready().clone();
+    if let Some(dir) = dir {
+        let writing = tokio::task::spawn_blocking(move || write_desired(&fleet, &dir, &ready, speed));
+        tokio::select! {
+            written = writing => written.context("the desired state could not be written")??,
+            () = stop.cancelled() => anyhow::bail!("stopped before the desired state was written"),
+        }
+    }
+    output::data(&format!("{}\n", serde_json::to_string(server.ready())?))?;
+    server.stopped().await;
+    drop(recording);
+    Ok(ExitCode::SUCCESS)
+}
+
+fn make(args: &SimArgs) -> anyhow::Result<Made> {
     let now = SystemClock.now();
     let mut resources = args.world.as_deref().map(load_world).transpose()?.unwrap_or_default();
     let count = args.workspaces.unwrap_or(if args.world.is_some() { 0 } else { WORKSPACES });
@@ -59,14 +97,13 @@ async fn serve(args: &SimArgs) -> anyhow::Result<ExitCode> {
     }
     let simulator = Arc::new(Simulator::new(world, &options)?);
     let recording = args.record.as_deref().map(|path| record(&simulator, path)).transpose()?;
-    let server = keyless_sim::serve(simulator, &options, stop).await?;
-    if let Some(dir) = &args.write_desired {
-        write_desired(&fleet, dir, server.ready(), args.speed)?;
-    }
-    output::data(&format!("{}\n", serde_json::to_string(server.ready())?))?;
-    server.stopped().await;
-    drop(recording);
-    Ok(ExitCode::SUCCESS)
+    Ok(Made { fleet, simulator, options, recording })
+}
+
+/// The text of a regular file of at most `most` bytes.
+fn text_of(path: &Path, most: u64) -> anyhow::Result<String> {
+    let bytes = small_file::read(path, most).map_err(|why| anyhow::anyhow!("`{}` {why}", path.display()))?;
+    String::from_utf8(bytes).with_context(|| format!("`{}` is not UTF-8 text", path.display()))
 }
 
 /// The profile `full`, or the rules of a file; its problems are told all at once.
@@ -74,7 +111,7 @@ fn read_faults(faults: &str, args: &SimArgs) -> anyhow::Result<Faults> {
     if faults == "full" {
         return Ok(Faults::full(args.faults_seed.unwrap_or(args.seed)));
     }
-    let text = std::fs::read_to_string(faults).with_context(|| format!("cannot read `{faults}`"))?;
+    let text = text_of(Path::new(faults), MOST_FAULTS).context("--faults")?;
     let read = Faults::parse(&text).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(|problem| format!("{faults}:{problem}")).collect();
         anyhow::anyhow!("the faults cannot be used\n{}", lines.join("\n"))
@@ -128,8 +165,10 @@ fn load_world(path: &Path) -> anyhow::Result<Vec<Value>> {
     json_files(path, &mut files)?;
     let mut resources = Vec::new();
     let mut ignored = 0;
+    let mut left = LARGEST_WORLD;
     for file in &files {
-        let text = std::fs::read_to_string(file).with_context(|| format!("cannot read `{}`", file.display()))?;
+        let text = text_of(file, left).context("--world, whose files may have 256 MiB together")?;
+        left -= text.len() as u64;
         let loaded = load::parse(&text).with_context(|| format!("`{}`", file.display()))?;
         resources.extend(loaded.resources);
         ignored += loaded.ignored;

@@ -14,7 +14,7 @@ pub(super) fn why(args: &WhyArgs) -> anyhow::Result<ExitCode> {
     let (settings, _lines) = connect::settings(&args.config)?;
     let Some(desired) = connect::desired(&settings) else { return Ok(ExitCode::FAILURE) };
     let workspace = workspace_called(&desired, &args.workspace)?;
-    super::runtime()?.block_on(async {
+    super::block_on(async {
         let stop = signals::stop_on_signals()?;
         let client = connect::client(&settings, &Surroundings::of_process())?;
         let answer = tokio::select! {

@@ -397,7 +397,7 @@ impl CheckedGate {
 impl Noted {
     fn of(finding: &Finding) -> Self {
         let (kind, workspace, principal) = match finding {
-            Finding::AccountMissing { workspaces: _ } => ("accountMissing", None, None),
+            Finding::AccountMissing { .. } => ("accountMissing", None, None),
             Finding::WorkspaceMissing { workspace } => ("workspaceMissing", Some(workspace), None),
             Finding::Incomplete { what: _, why: _, cause: _ } => ("incomplete", None, None),
             Finding::BrokenNow { workspace } => ("brokenNow", Some(workspace), None),
@@ -450,7 +450,7 @@ impl Noted {
         let Cause { class, lift } = match finding {
             Finding::Incomplete { cause, .. } | Finding::Unseen { cause, .. } => cause.clone(),
             Finding::Fought { fight, .. } => Cause { class: None, lift: Some(Fight::lift(fight.until)) },
-            _ => Cause::default(),
+            _ => Cause { class: None, lift: finding.lift().map(str::to_owned) },
         };
         let workspace = workspace.map(|id| id.as_str().to_owned());
         let message = finding.to_string();

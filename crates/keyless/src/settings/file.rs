@@ -5,10 +5,12 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use keyless_arm::small_file;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::options::DuplicateKeyPolicy;
 
+use super::flow;
 use super::secret::SecretText;
 use super::versions::VersionsFile;
 use super::{CloudKind, CredentialKind, LogFormat, LogLevel};
@@ -125,12 +127,7 @@ impl SettingsFile {
     /// Reads the file; its relative paths become relative to its own directory.
     pub(super) fn read(path: &Path) -> Result<Self, FileError> {
         let shown = path.display();
-        let failed = |error: std::io::Error| FileError(format!("{shown}: cannot be read: {error}"));
-        let size = std::fs::metadata(path).map_err(failed)?.len();
-        if size > MAX_BYTES {
-            return Err(FileError(format!("{shown}: is too large: {size} bytes, at most {MAX_BYTES} are read")));
-        }
-        let bytes = std::fs::read(path).map_err(failed)?;
+        let bytes = small_file::read(path, MAX_BYTES).map_err(|why| FileError(format!("{shown}: {why}")))?;
         let text = String::from_utf8(bytes).map_err(|_| FileError(format!("{shown}: is not UTF-8 text")))?;
         let mut file = Self::parse(&shown.to_string(), &text)?;
         file.anchor(path.parent().unwrap_or(Path::new("")));
@@ -149,6 +146,8 @@ impl SettingsFile {
         let mut text = text.to_owned();
         let mut problems: Vec<String> = Vec::new();
         let mut cut: BTreeSet<usize> = BTreeSet::new();
+        // Brackets that lost an entry, by their places.
+        let mut lost: BTreeSet<(usize, usize)> = BTreeSet::new();
         loop {
             let error = match serde_saphyr::from_str_with_options(&text, options.clone()) {
                 Ok(file) if problems.is_empty() => return Ok(file),
@@ -157,20 +156,29 @@ impl SettingsFile {
             };
             let plain = error.without_snippet();
             let (line, column) = plain.location().map_or((1, 1), |at| (at.line(), at.column()));
-            let line = usize::try_from(line).unwrap_or(1);
+            let (mut line, mut column) = (usize::try_from(line).unwrap_or(1), usize::try_from(column).unwrap_or(1));
             let message = plain.render_with_options(serde_saphyr::render_options! {
                 formatter: &serde_saphyr::UserMessageFormatter,
                 snippets: serde_saphyr::SnippetMode::Off,
             });
             // What lost an entry of its own to an earlier problem is not wrong for lacking it.
-            if !cut.contains(&line) {
+            let lacks = message.contains("missing field") || message.contains("is empty");
+            let bracket = flow::bracket(&text, line, column).filter(|bracket| lacks && lost.contains(bracket));
+            if let Some(bracket) = bracket {
+                (line, column) = bracket;
+            } else if !cut.contains(&line) {
                 problems.push(format!("{shown}:{line}:{column}: {}", without_place(&message)));
             }
             // A text that is no YAML at all has no more to tell.
             let lax = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
             let is_yaml = serde_saphyr::from_str_with_options::<de::IgnoredAny>(&text, lax).is_ok();
-            if !is_yaml || problems.len() >= MAX_PROBLEMS || !cut_entry(&mut text, line, &mut cut) {
+            if !is_yaml || problems.len() >= MAX_PROBLEMS {
                 break;
+            }
+            match flow::cut(&mut text, line, column) {
+                Some(bracket) => drop(lost.insert(bracket)),
+                None if cut_entry(&mut text, line, &mut cut) => {}
+                None => break,
             }
         }
         Err(FileError(problems.join("\n")))
@@ -456,6 +464,16 @@ mod tests {
             ],
             "{message}"
         );
+    }
+
+    #[test]
+    fn every_problem_of_flow_style_is_told_at_once_too() {
+        let text = "{desiredState: d, intervall: 90, log: xml,\n limits: {headroom: 7, reads: {burst: 0}, \
+                    writes: {burst: 1, perSecond: 0}}, listen: nowhere}\n";
+        let message = error(text);
+        let places: Vec<&str> = message.lines().map(|line| line.split(": ").next().unwrap()).collect();
+        let expected = ["1:19", "1:39", "2:21", "2:39", "2:73", "2:86"].map(|place| format!("keyless.yaml:{place}"));
+        assert_eq!(places, expected, "{message}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Precedence, relative paths and missing pieces.
 
-use clap::Parser;
+use clap::{CommandFactory as _, Parser};
 
 use super::*;
 
@@ -73,6 +73,7 @@ fn missing_pieces_are_named() {
         ("credential: {clientSecret: {secret: s, secretFile: f}}", &[], "both `secret` and `secretFile`"),
         ("credential: {clientSecret: {secretFile: absent}}", &[], "absent` cannot be read"),
         ("credential: {clientSecret: {secret: ''}}", &[], "the secret is empty"),
+        ("credential: {clientSecret: {secretFile: /dev/zero}}", &[], "secretFile `/dev/zero` is not a regular file"),
         ("limits: {headroom: 1}", &[], "`headroom` is 1"),
         ("limits: {maxInFlight: 0}", &[], "`maxInFlight` is 0"),
         ("limits: {headroom: 0.9, deletes: {burst: 5, perSecond: 1}}", &[], "`limits`: deletes: after headroom"),
@@ -150,4 +151,47 @@ fn a_duration_that_no_clock_can_wait_for_is_refused() {
         assert!(refusal("desiredState: d\n", &["--interval", text]).contains(why), "--interval {text}");
     }
     assert!(load("desiredState: d\ninterval: 400d\nalertReminder: 10ms\n", &[]).is_ok());
+}
+
+#[test]
+fn what_is_said_of_another_credential_is_refused() {
+    for (flags, words) in [
+        (
+            &["--credential-client-id", "c"][..],
+            "`--credential-client-id` is given, but says nothing to the credential `auto`",
+        ),
+        (&["--credential", "azureCli", "--credential-tenant-id", "t"], "credential `azureCli`"),
+        (
+            &["--credential", "managedIdentity", "--credential-secret-file", "f"],
+            "hint: add `--credential clientSecret`",
+        ),
+        (&["--credential", "clientSecret", "--credential-pem-file", "f"], "`--credential clientCertificate`"),
+    ] {
+        let message = refusal("desiredState: d\n", flags);
+        assert!(message.contains(words), "{flags:?} gave {message:?}");
+    }
+    let certificate =
+        ["--credential", "clientCertificate", "--credential-client-id", "c", "--credential-pem-file", "f"];
+    assert!(load("desiredState: d\n", &certificate).is_ok());
+}
+
+#[test]
+fn the_sample_of_settings_shows_every_key() {
+    let sample = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../config/keyless.yaml")).unwrap();
+    let keys: Vec<&str> = sample
+        .lines()
+        .filter_map(|line| line.trim_start_matches(['#', ' ']).split_once(':'))
+        .map(|(key, _)| key)
+        .collect();
+    for flag in Line::command().get_arguments().filter(|flag| flag.get_env().is_some()) {
+        let id = flag.get_id().as_str();
+        let own = ["cloud_", "credential_", "limit_", "api_versions_"].iter().find_map(|group| id.strip_prefix(group));
+        let mut key = String::new();
+        for (index, word) in own.unwrap_or(id).split('_').enumerate() {
+            let (first, rest) = word.split_at(usize::from(index > 0));
+            key.push_str(&first.to_uppercase());
+            key.push_str(rest);
+        }
+        assert!(keys.contains(&key.as_str()), "`{key}` ({id}) is not in the sample");
+    }
 }

@@ -45,6 +45,8 @@ pub(super) fn read(node: &Node, given: &BTreeMap<String, Node>, reading: &mut Re
         any_guid: None,
         steps: Cell::default(),
     };
+    let read = ["$schema", "contentVersion", "languageVersion", "metadata", "parameters", "variables", "resources"];
+    reading.left_out(node, "", &read);
     match field(node, "resources") {
         Some((_, resources)) => each(resources, "", "", &scope, reading),
         None => reading.problem(node.at, "the template has no `resources`", None),
@@ -92,7 +94,9 @@ fn resource(node: &Node, parent: &str, parent_name: &str, scope: &Scope<'_>, rea
     if let Some((_, condition)) = field(node, "condition") {
         match scope.evaluate(condition) {
             Ok(Evaluated::Bool(true)) => {}
-            Ok(Evaluated::Bool(false)) => return,
+            Ok(Evaluated::Bool(false)) => {
+                return reading.warning(condition.at, "the resource is left out: its `condition` is false", None);
+            }
             Ok(_) => return reading.problem(condition.at, "`condition` is neither true nor false", None),
             Err(why) => return reading.expression(condition, &why),
         }
@@ -118,7 +122,7 @@ fn resource(node: &Node, parent: &str, parent_name: &str, scope: &Scope<'_>, rea
         reading.problem(node.at, "a template within the template is not read", Some("import it by itself".to_owned()));
     } else if kind.is_empty() {
         reading.problem(node.at, "there is no telling what resource this is", Some("it has no `type`".to_owned()));
-    } else if !kind.to_ascii_lowercase().starts_with(&format!("{}/", ACCOUNTS.to_ascii_lowercase())) {
+    } else {
         reading.warning(node.at, format!("`{}` is left alone", shorten(&kind)), None);
     }
     if let Some((_, children)) = field(node, "resources") {
@@ -130,6 +134,21 @@ fn resource(node: &Node, parent: &str, parent_name: &str, scope: &Scope<'_>, rea
     }
 }
 
+/// What of a resource is read, or tells a deployment how to go about it.
+const OF_RESOURCE: [&str; 11] = [
+    "type",
+    "apiVersion",
+    "id",
+    "name",
+    "kind",
+    "scope",
+    "condition",
+    "dependsOn",
+    "comments",
+    "properties",
+    "resources",
+];
+
 /// A resource and what it is called.
 struct Named<'n> {
     node: &'n Node,
@@ -138,6 +157,14 @@ struct Named<'n> {
 }
 
 impl Named<'_> {
+    /// Names what is not read of it.
+    fn left_out(&self, properties: Option<&Node>, read: &[&str], reading: &mut Reading<'_>) {
+        reading.left_out(self.node, "", &OF_RESOURCE);
+        if let Some(properties) = properties {
+            reading.left_out(properties, "properties.", read);
+        }
+    }
+
     /// The id, from the resource itself or from its name.
     fn id(&self, kind: &str, scope: &Scope<'_>, reading: &mut Reading<'_>) -> Option<(Place, ArmId)> {
         let name = field(self.node, "name").map(|(_, name)| name);
@@ -163,6 +190,7 @@ impl Named<'_> {
 }
 
 fn workspace(named: &Named<'_>, properties: Option<&Node>, scope: &Scope<'_>, reading: &mut Reading<'_>) {
+    named.left_out(properties, &["systemDatastoresAuthMode", "storageAccount"], reading);
     let property = |name: &str| properties.and_then(|properties| field(properties, name)).map(|(_, value)| value);
     let mode = match property("systemDatastoresAuthMode") {
         None => reading.mode(named.node.at, None),
@@ -190,11 +218,17 @@ fn workspace(named: &Named<'_>, properties: Option<&Node>, scope: &Scope<'_>, re
 }
 
 fn account(named: &Named<'_>, properties: Option<&Node>, scope: &Scope<'_>, reading: &mut Reading<'_>) {
-    // Without the property nothing is said of the key.
-    let Some((_, given)) = properties.and_then(|properties| field(properties, "allowSharedKeyAccess")) else { return };
+    named.left_out(properties, &["allowSharedKeyAccess"], reading);
+    let silent = |reading: &mut Reading<'_>| {
+        let message = "the storage account is left out: without `allowSharedKeyAccess` nothing is said of its key";
+        reading.warning(named.node.at, message, None);
+    };
+    let Some((_, given)) = properties.and_then(|properties| field(properties, "allowSharedKeyAccess")) else {
+        return silent(reading);
+    };
     let key_allowed = match scope.evaluate(given) {
         Ok(Evaluated::Bool(allowed)) => Some(allowed),
-        Ok(Evaluated::Null) => return,
+        Ok(Evaluated::Null) => return silent(reading),
         Ok(_) => {
             reading.problem(given.at, "`allowSharedKeyAccess` is neither true nor false", None);
             None
@@ -222,6 +256,8 @@ fn assignment(
     let Some(properties) = properties else {
         return reading.problem(node.at, "the role assignment has no `properties`", None);
     };
+    let known = ["roleDefinitionId", "roleDefinitionName", "principalId", "principalType", "scope", "condition"];
+    named.left_out(Some(properties), &[&known[..], &["conditionVersion"]].concat(), reading);
     let read = |name: &str, reading: &mut Reading<'_>| -> Option<(Place, String)> {
         let (_, given) = field(properties, name)?;
         match value(given, scope) {

@@ -5,7 +5,6 @@
 //! resource logs name callers and decide nothing, whatever they tell: see [`crate::observed::KeyCallers`].
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -14,6 +13,7 @@ use crate::gate::{GateState, ReadSet};
 use crate::observed::{KeyDetails, KeyUsage, Observed, Reading, Signed, StorageService, hour};
 use crate::plan::callers;
 use crate::plan::finding::plural;
+use crate::span::span;
 
 use super::{Judged, after, lacks, listed, told};
 
@@ -32,7 +32,7 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
         let requests = usage.account_key.count;
         let why = format!(
             "{requests} requests signed with the key succeeded within {}{}{}{}",
-            human(idle),
+            span(idle),
             in_hours(usage.account_key.hours().len(), usage.account_key.last),
             users(&observed.key_details, Signed::AccountKey),
             callers::named(observed, Signed::AccountKey)
@@ -70,7 +70,7 @@ fn sas(usage: &KeyUsage, observed: &Observed, desired: &KeyDesired) -> Judged {
     }
     let accepted: BTreeSet<StorageService> = holding.iter().flat_map(|(services, _)| *services).copied().collect();
     let details = &observed.key_details;
-    let requests = format!("{} requests with a SAS within {}", usage.sas.count, human(desired.key_idle()));
+    let requests = format!("{} requests with a SAS within {}", usage.sas.count, span(desired.key_idle()));
     let lift = "an end of that traffic, or `acceptSas` on the StorageAccount document or in the Fleet";
     if accepted.is_empty() {
         let why = format!(
@@ -189,8 +189,4 @@ fn accept_unknown(desired: &KeyDesired, now: Timestamp, why: &str) -> GateState 
 /// How old the end of a usable window may be beyond the metrics' own lag.
 fn lately(now: Timestamp) -> Timestamp {
     now.checked_sub(SignedDuration::from_secs(60)).unwrap_or(Timestamp::MIN)
-}
-
-fn human(duration: Duration) -> String {
-    humantime::format_duration(duration).to_string()
 }
