@@ -55,6 +55,7 @@ async fn a_workspace_that_only_a_newer_look_over_the_fleet_shows_stops_the_write
             revision: &|| Revision("1".to_owned()),
             newcomers: &|| BTreeSet::from([workspace_id(newcomer)]),
             intends: &Silent,
+            rests_until: None,
             cancel: &CancellationToken::new(),
         };
         let (passed, _) = run_pass(job, observed, &around).await;
