@@ -2,6 +2,7 @@
 
 mod ablation;
 mod conformance;
+mod dst;
 mod model;
 
 use std::path::PathBuf;
@@ -35,6 +36,33 @@ enum Command {
         /// Ask only whether nothing is that must not be, not whether everything comes to what the files ask.
         #[arg(long)]
         safety: bool,
+    },
+    /// Run the shipped controller and client over the simulated cloud on paused time, everything drawn from a seed.
+    Dst {
+        /// One seed, and everything that happens in it.
+        #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from", "shard"])]
+        seed: Option<u64>,
+        /// How many seeds.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        seeds: u64,
+        /// The first seed.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        from: u64,
+        /// A part of the seeds, such as `2/5`.
+        #[arg(long, value_name = "PART/OF", default_value = "1/1")]
+        shard: dst::Shard,
+        /// After how long no further seed is begun.
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+        limit: Duration,
+        /// Rules to take away, as for `model`: some seed has to notice.
+        #[arg(long, value_name = "RULE")]
+        without: Vec<String>,
+        /// Take the rules away one after the other, and tell how many of the seeds notice each.
+        #[arg(long, conflicts_with_all = ["seed", "without"])]
+        ablations: bool,
+        /// Let nothing go wrong.
+        #[arg(long)]
+        quiet: bool,
     },
     /// Hold the simulator against the model's Azure.
     Conformance {
@@ -73,6 +101,12 @@ fn main() -> ExitCode {
         Command::Model { tier, limit, without, safety } => {
             ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone, safety))
         }
+        Command::Dst { seed, seeds, from, shard, limit, without, ablations, quiet } => ablation::named(&without)
+            .and_then(|gone| {
+                let (from, seeds) = seed.map_or((from, seeds), |seed| (seed, 1));
+                let options = dst::Options { from, seeds, shard, limit, gone, told: seed.is_some(), quiet };
+                if ablations { dst::ablations(&options) } else { dst::run(&options) }
+            }),
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
         Command::Fuzz { target, executions, from, seed, keep } => {
             let targets = if target.is_empty() { Target::ALL.to_vec() } else { target };

@@ -1,8 +1,9 @@
 //! The server's time between answers: the `Date` of an answer plus what has passed since on the process's own monotonic
 //! clock. No single answer is trusted with it, for one wrong `Date` would open every gate that waits.
 //!
-//! Every wait that guards a write is measured in the server's time, because ages in Azure's answers are. Nothing here
-//! reads a wall clock.
+//! Ages are measured in the server's time, because Azure's answers tell when things were made. A wait that begins and ends
+//! in this process is counted on its own clock ([`end_of`]), and only told in the server's time. Nothing here reads a wall
+//! clock.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -60,7 +61,7 @@ impl ServerClock {
         }
     }
 
-    /// The server's time now, by the estimate in the middle of the latest: what a rest that begins now is counted from.
+    /// The server's time now, by the estimate in the middle of the latest: what the end of a rest is told by.
     /// `None` until an answer has been seen.
     #[must_use]
     pub fn now(&self) -> Option<Timestamp> {
@@ -72,6 +73,12 @@ impl ServerClock {
 /// `at` plus `wait`; the end of time if that is out of range, so that a wait is never cut short.
 pub(crate) fn later(at: Timestamp, wait: std::time::Duration) -> Timestamp {
     SignedDuration::try_from(wait).ok().and_then(|wait| at.checked_add(wait).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// `from` plus `wait` on this process's own clock, which no `Date` moves; a lifetime later if that is out of range.
+pub(crate) fn end_of(from: Instant, wait: std::time::Duration) -> Instant {
+    const LIFETIME: std::time::Duration = std::time::Duration::from_secs(100 * 365 * 24 * 60 * 60);
+    from.checked_add(wait.min(LIFETIME)).unwrap_or(from)
 }
 
 /// `at` minus `wait`; the beginning of time if that is out of range.

@@ -175,7 +175,10 @@ impl Controller {
         if cancel.is_cancelled() {
             return Err(Interrupted);
         }
-        let limits = |key: &StorageAccountId| shared.observer.memory().limits(key, boot_until);
+        let limits = |key: &StorageAccountId| {
+            let observer = &shared.observer;
+            observer.memory().limits(key, observer.clock().now(), boot_until)
+        };
         let plans = look_over(desired, &index, &shared.observer, at_a_time, limits, &cancel).await;
         if cancel.is_cancelled() { Err(Interrupted) } else { Ok(plans) }
     }
@@ -204,6 +207,7 @@ impl Shared {
         job: Job,
         observed: Observed,
         view: &View,
+        rests_until: Option<Instant>,
         cancel: &CancellationToken,
     ) -> (Passed, Observed) {
         let revision = || lock(&self.revision).clone();
@@ -218,6 +222,7 @@ impl Shared {
             revision: &revision,
             newcomers: &newcomers,
             intends: &intends,
+            rests_until,
             cancel,
         };
         let (passed, observed) = run_pass(job, observed, &around).await;

@@ -57,6 +57,9 @@ pub struct Surroundings<'a> {
     pub newcomers: &'a (dyn Fn() -> BTreeSet<WorkspaceId> + Send + Sync),
     /// Asked each time a step is about to be confirmed.
     pub intends: &'a dyn Intends,
+    /// Until when nothing is sent, by this process's own clock, whatever answers say that the time is: a write of earlier
+    /// may still land.
+    pub rests_until: Option<Instant>,
     /// Asks the pass to stop.
     pub cancel: &'a CancellationToken,
 }
@@ -67,13 +70,13 @@ pub struct Surroundings<'a> {
 pub enum Passed {
     /// The machine finished.
     Finished(Box<Report>),
-    /// There was no place in the write quota: nothing was sent, and `plan` is what stands.
+    /// A write was held back, mostly for want of a place in the write quota: nothing was sent, and `plan` is what stands.
     Deferred {
         /// The plan before the write was held back.
         plan: Box<Plan>,
         /// Why.
         why: String,
-        /// How long Azure asked to wait.
+        /// How long to wait, as far as that is known.
         retry_after: Option<Duration>,
     },
 }
@@ -115,6 +118,11 @@ impl Pass<'_> {
     async fn read(&mut self, job: &Job, reads: ReadSet, confirming: Option<Action>) -> Event {
         if let Some(action) = &confirming {
             let plan = plan::plan(&job.desired, &self.seen, &job.limits, job.look);
+            let rests = self.around.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
+            if let Some(left) = rests.filter(|left| !left.is_zero()) {
+                self.deferred = Some((Box::new(plan), "a write of earlier may still land".to_owned(), Some(left)));
+                return Event::Stop;
+            }
             if !self.around.intends.goes_on(&plan, &self.seen).await {
                 self.deferred = Some((Box::new(plan), "it is fought over".to_owned(), Some(Duration::ZERO)));
                 return Event::Stop;

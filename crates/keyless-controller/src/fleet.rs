@@ -118,6 +118,7 @@ pub(crate) async fn look_over(
         revision: &revision,
         newcomers: &BTreeSet::new,
         intends: &Unwatched,
+        rests_until: None,
         cancel,
     };
     let accounts = stream::iter(view.keys())

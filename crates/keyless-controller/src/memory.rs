@@ -1,5 +1,7 @@
 //! What this process remembers of each account between passes: writes that may still land, refusals, and since when
 //! the key has been seen on. Losing it costs waiting, never safety.
+//!
+//! Its waits count on this process's own clock, which no `Date` can set forward; what is told of them is the server's time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,9 +14,10 @@ use keyless_core::id::{AssignmentName, StorageAccountId, WorkspaceId};
 use keyless_core::observed::{Account, Again, BackOn, History, KeyTimes, KeysTaken, Reading, WatchCause, WatchFrom};
 use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
 use keyless_core::plan::{Finding, Limits, Refusal};
+use tokio::time::Instant;
 
 use crate::agreements::Agreements;
-use crate::clock::{DATE_GRAIN, later};
+use crate::clock::{DATE_GRAIN, end_of, later};
 use crate::notes::Noted;
 
 /// How the waits between tries of a refused action grow: doubling from the first to the last.
@@ -65,7 +68,7 @@ pub struct Memory {
 
 #[derive(Debug, Default)]
 struct KeyMemory {
-    unsettled_until: Option<Timestamp>,
+    unsettled: Option<Unsettled>,
     refused: BTreeMap<Action, Remembered>,
     key_on_since: Option<Timestamp>,
     watch: Option<WatchFrom>,
@@ -83,11 +86,19 @@ struct KeyMemory {
     clashing: BTreeSet<AssignmentName>,
 }
 
+/// A write that may still land.
+#[derive(Debug, Clone, Copy)]
+struct Unsettled {
+    until: Instant,
+    /// Whether the account was read since.
+    seen: bool,
+}
+
 #[derive(Debug)]
 struct Remembered {
     tries: u32,
     by: RefusedBy,
-    until: Timestamp,
+    until: Instant,
     why: String,
     lift: Option<String>,
 }
@@ -114,6 +125,10 @@ impl Memory {
         let memory = keys.entry(key.clone()).or_default();
         if let Reading::Known { value, at } = reading {
             let on = value.as_ref().is_some_and(|account| account.shared_key.is_on());
+            if memory.unsettled.as_mut().is_some_and(Unsettled::is_first_look) {
+                // It may have turned the key off, and somebody else on again, between two looks.
+                memory.key_on_since = None;
+            }
             // `at` is cut to a whole second or may be behind, and the key must not count as older than it is.
             let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
             memory.key_times = value.as_ref().map(|account| account.key_times).unwrap_or_default();
@@ -205,7 +220,7 @@ impl Memory {
     /// Forgets accounts that no document asks about any more, unless a write of this process may still land there; `keys`
     /// are all that there are, by a complete look.
     pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
-        self.keys().retain(|key, memory| keys.contains(key) || memory.unsettled_until.is_some());
+        self.keys().retain(|key, memory| keys.contains(key) || memory.unsettled.is_some());
     }
 
     /// Since when the account is watched for people who lost access.
@@ -218,21 +233,27 @@ impl Memory {
         self.keys().get(key)?.back_on
     }
 
-    /// What holds a pass over this account back.
+    /// Until when nothing may be written to this account, by this process's own clock.
+    pub(crate) fn rests_until(&self, key: &StorageAccountId) -> Option<Instant> {
+        Some(self.keys().get(key)?.unsettled?.until)
+    }
+
+    /// What holds a pass over this account back, told in the server's time, which is `now`.
     #[must_use]
-    pub fn limits(&self, key: &StorageAccountId, boot_until: Option<Timestamp>) -> Limits {
+    pub fn limits(&self, key: &StorageAccountId, now: Option<Timestamp>, boot_until: Option<Timestamp>) -> Limits {
         let keys = self.keys();
         let Some(memory) = keys.get(key) else { return Limits { boot_until, ..Limits::default() } };
         let refused = memory
             .refused
             .iter()
-            .map(|(action, refusal)| {
+            .filter_map(|(action, refusal)| {
                 let Remembered { tries: _, by: _, until, why, lift } = refusal;
-                (action.clone(), Refusal { until: *until, why: why.clone(), lift: lift.clone() })
+                Some((action.clone(), Refusal { until: told(*until, now)?, why: why.clone(), lift: lift.clone() }))
             })
             .collect();
         let clashing = memory.clashing.clone();
-        Limits { boot_until, unsettled_until: memory.unsettled_until, clashing, refused, ..Limits::default() }
+        let unsettled_until = memory.unsettled.and_then(|unsettled| told(unsettled.until, now));
+        Limits { boot_until, unsettled_until, clashing, refused, ..Limits::default() }
     }
 
     /// Whether the last refusal of this action is one that time lifts.
@@ -243,19 +264,15 @@ impl Memory {
         refusal.is_some_and(|refusal| refusal.by == RefusedBy::Time)
     }
 
-    /// Takes in what a pass found and did. `now` is the server's time at its end.
-    pub fn record(&self, report: &Report, now: Timestamp, late_write: Duration) {
+    /// Takes in what a pass that began at `began` found and did. `now` is the server's time at its end.
+    pub fn record(&self, report: &Report, began: Instant, now: Timestamp, late_write: Duration) {
         let mut keys = self.keys();
         let memory = keys.entry(report.plan.account_id.clone()).or_default();
         let stopped = report.ended == Ended::Stopped;
         let incomplete = report.plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
         if !stopped && !incomplete {
             // A complete read after the wait: whatever was under way has landed or never will.
-            if memory.unsettled_until.is_some_and(|until| until <= report.plan.at) {
-                memory.unsettled_until = None;
-                // It may have turned the key off, and somebody else on again, between two looks.
-                memory.key_on_since = None;
-            }
+            memory.unsettled = memory.unsettled.filter(|unsettled| began < unsettled.until);
             memory.refused.retain(|action, _| report.plan.steps.iter().any(|step| step.action == *action));
         }
         let Some(write) = &report.write else { return };
@@ -269,20 +286,20 @@ impl Memory {
                 if matches!(write.action, Action::GrantRole(_) | Action::RevokeRole { .. }) =>
             {
                 let changed = !matches!(write.result, WriteResult::Applied { changed: false, .. });
-                memory.unseen(&write.action, changed, now, self.person);
+                memory.unseen(&write.action, changed, self.person);
             }
             WriteResult::Applied { .. } | WriteResult::NotReadBack { .. } => {
                 memory.refused.remove(&write.action);
                 memory.took_keys(&write.action);
             }
             WriteResult::NotSent { .. } => {}
-            WriteResult::Unknown { .. } => memory.rest(now, late_write),
+            WriteResult::Unknown { .. } => memory.rest(late_write),
             WriteResult::DidNotStick { .. } => {
                 // What undid it may be slow as well as quick, and trying again at once would fight with it.
-                memory.rest(now, late_write);
+                memory.rest(late_write);
                 let said =
                     ("accepted, but the value is not there".to_owned(), Some(not_stuck_lift(&write.action).to_owned()));
-                memory.refuse(&write.action, RefusedBy::Person, said, now, |tries| self.person.wait(tries));
+                memory.refuse(&write.action, RefusedBy::Person, said, |tries| self.person.wait(tries));
             }
             WriteResult::Refused(refused) if memory.clashes(&write.action, refused.code.as_deref()) => {}
             WriteResult::Refused(refused) => {
@@ -292,7 +309,7 @@ impl Memory {
                 };
                 let code = refused.code.as_deref().map(|code| format!("{code}: ")).unwrap_or_default();
                 let said = (format!("{code}{}", refused.message), refused.cause.lift.clone());
-                memory.refuse(&write.action, refused.by, said, now, |tries| {
+                memory.refuse(&write.action, refused.by, said, |tries| {
                     refused.retry_after.unwrap_or_else(|| growth.wait(tries))
                 });
             }
@@ -300,8 +317,8 @@ impl Memory {
     }
 
     /// Notes that a write of this account may still land, although no report says so.
-    pub(crate) fn rest(&self, key: &StorageAccountId, now: Timestamp, late_write: Duration) {
-        self.keys().entry(key.clone()).or_default().rest(now, late_write);
+    pub(crate) fn rest(&self, key: &StorageAccountId, late_write: Duration) {
+        self.keys().entry(key.clone()).or_default().rest(late_write);
     }
 
     /// A write of an earlier process may have turned a key off until now, and somebody else on again, between two looks.
@@ -321,7 +338,7 @@ impl Memory {
     /// Whether no write of this process may still land.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.keys().values().all(|memory| memory.unsettled_until.is_none())
+        self.keys().values().all(|memory| memory.unsettled.is_none())
     }
 }
 
@@ -355,15 +372,16 @@ impl KeyMemory {
         conflict && !grant.is_renamed && self.clashing.insert(grant.name)
     }
 
-    fn rest(&mut self, now: Timestamp, late_write: Duration) {
-        let until = later(now, late_write).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
-        self.unsettled_until = self.unsettled_until.max(Some(until));
+    fn rest(&mut self, late_write: Duration) {
+        let until = end_of(Instant::now(), late_write);
+        let until = self.unsettled.map_or(until, |before| before.until.max(until));
+        self.unsettled = Some(Unsettled { until, seen: false });
     }
 
     /// Notes that an assignment was written, which plans see in a list. Once the list shows it, the step is gone and this
     /// with it. Until then it is not written again and again: lists lag, and an assignment with a condition may stand in
     /// the place of the one that is asked for, which only a person can lift.
-    fn unseen(&mut self, action: &Action, changed: bool, now: Timestamp, person: Growth) {
+    fn unseen(&mut self, action: &Action, changed: bool, person: Growth) {
         let tries = self.refused.get(action).map_or(0, |refusal| refusal.tries);
         let (by, growth) = if tries < LAGS { (RefusedBy::Time, Growth::TIME) } else { (RefusedBy::Person, person) };
         let why = if changed {
@@ -371,7 +389,7 @@ impl KeyMemory {
         } else {
             "accepted as being so already, but no assignment that counts is listed: one with a condition may stand there"
         };
-        self.refuse(action, by, (why.to_owned(), None), now, |tries| growth.wait(tries));
+        self.refuse(action, by, (why.to_owned(), None), |tries| growth.wait(tries));
     }
 
     /// Notes what a write means for the keys that its workspace holds. The account was last read right before it.
@@ -404,12 +422,26 @@ impl KeyMemory {
         action: &Action,
         by: RefusedBy,
         (why, lift): (String, Option<String>),
-        now: Timestamp,
         wait: impl FnOnce(u32) -> Duration,
     ) {
         let tries = self.refused.get(action).map_or(0, |refusal| refusal.tries).saturating_add(1);
-        self.refused.insert(action.clone(), Remembered { tries, by, until: later(now, wait(tries)), why, lift });
+        self.refused
+            .insert(action.clone(), Remembered { tries, by, until: end_of(Instant::now(), wait(tries)), why, lift });
     }
+}
+
+impl Unsettled {
+    /// Whether this is the first look at the account since it can land no more.
+    fn is_first_look(&mut self) -> bool {
+        self.until <= Instant::now() && !std::mem::replace(&mut self.seen, true)
+    }
+}
+
+/// The end of a wait that is not over, in the server's time, which is `now`; the end of time while that is not known.
+fn told(until: Instant, now: Option<Timestamp>) -> Option<Timestamp> {
+    let left = until.saturating_duration_since(Instant::now());
+    let end = |now| later(now, left).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
+    (!left.is_zero()).then(|| now.map_or(Timestamp::MAX, end))
 }
 
 #[cfg(test)]
@@ -418,7 +450,7 @@ mod tests {
     use keyless_core::desired::Revision;
     use keyless_core::gate::ReadSet;
     use keyless_core::observed::{Cause, Network, ServiceFlags, SharedKeyAccess};
-    use keyless_core::pass::WriteRecord;
+    use keyless_core::pass::{Refused, WriteRecord};
     use keyless_core::plan::Plan;
 
     use super::*;
@@ -475,33 +507,78 @@ mod tests {
         Report { plan, write, ended: Ended::Wrote }
     }
 
+    fn refused() -> WriteResult {
+        WriteResult::Refused(Refused {
+            by: RefusedBy::Person,
+            cause: Cause::default(),
+            code: None,
+            status: Some(409),
+            message: "locked".to_owned(),
+            request_id: None,
+            retry_after: None,
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn rests_and_pauses_count_on_the_own_clock_whatever_the_server_says_that_the_time_is() {
+        let late_write = Duration::from_secs(300);
+        let unknown = WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+        let memory = Memory::new(Growth::PERSON);
+        memory.record(&report(Some(refused())), Instant::now(), at(0), late_write);
+        memory.record(&report(Some(unknown)), Instant::now(), at(0), late_write);
+        let left = |now| {
+            let Limits { unsettled_until, refused, .. } = memory.limits(&key(), now, None);
+            let left = |until: Timestamp| until.duration_since(now.unwrap()).as_secs();
+            (unsettled_until.map(left), refused.values().next().map(|refusal| left(refusal.until)))
+        };
+        for jumped in [-7_200, 0, 7_200] {
+            assert_eq!(left(Some(at(jumped))), (Some(301), None), "{jumped}: a step that is gone is not paused");
+        }
+        memory.record(&report(Some(refused())), Instant::now(), at(0), late_write);
+        tokio::time::advance(Duration::from_secs(59)).await;
+        for jumped in [-7_200, 59, 7_200] {
+            assert_eq!(left(Some(at(jumped))), (Some(242), Some(2)), "{jumped}");
+        }
+        assert_eq!(
+            memory.limits(&key(), None, None).unsettled_until,
+            Some(Timestamp::MAX),
+            "no answer has told the time"
+        );
+        tokio::time::advance(Duration::from_secs(241)).await;
+        assert_eq!(left(Some(at(-7_200))), (None, None));
+        assert!(!memory.is_settled(), "nobody has looked since");
+        memory.record(&report(None), Instant::now(), at(-7_200), late_write);
+        assert!(memory.is_settled());
+    }
+
     /// Others may have turned the key on again before anybody looked.
-    #[test]
-    fn the_key_counts_as_on_anew_once_it_may_have_been_off_unseen() {
+    #[tokio::test(start_paused = true)]
+    async fn the_key_counts_as_on_anew_once_it_may_have_been_off_unseen() {
         let late_write = Duration::from_secs(40);
         let unknown = || WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
         let memory = Memory::new(Growth::PERSON);
         let since = on(&memory, 0).unwrap();
         assert_eq!(on(&memory, 30), Some(since), "it was on all the while");
 
-        memory.record(&report(Some(unknown())), at(40), late_write);
+        memory.record(&report(Some(unknown())), Instant::now(), at(40), late_write);
         let after_the_write = on(&memory, 45).unwrap();
         assert!(after_the_write >= at(45), "a write that turns it off may have landed");
 
-        memory.record(&report(None), at(50), late_write);
+        memory.record(&report(None), Instant::now(), at(50), late_write);
         assert_eq!(on(&memory, 60), Some(after_the_write), "it may still land");
-        let mut settled = report(None);
-        settled.plan.at = at(100);
-        memory.record(&settled, at(100), late_write);
-        let after_the_wait = on(&memory, 110).unwrap();
-        assert!(after_the_wait >= at(110), "it may have landed until the wait was over");
+        tokio::time::advance(late_write).await;
+        let after_the_wait = on(&memory, 100).unwrap();
+        assert!(after_the_wait >= at(100), "it may have landed until the wait was over");
+        assert_eq!(on(&memory, 105), Some(after_the_wait), "once");
+        memory.record(&report(None), Instant::now(), at(110), late_write);
+        assert_eq!(on(&memory, 115), Some(after_the_wait));
 
         memory.boot_is_over();
         assert!(on(&memory, 120).unwrap() >= at(120), "and so may one of an earlier process");
 
         let refused = WriteResult::NotSent { why: "no token".to_owned(), cause: Cause::default() };
         let before = on(&memory, 130);
-        memory.record(&report(Some(refused)), at(140), late_write);
+        memory.record(&report(Some(refused)), Instant::now(), at(140), late_write);
         assert_eq!(on(&memory, 150), before, "nothing left");
     }
 }

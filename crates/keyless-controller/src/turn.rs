@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 
 use crate::announce::PassInfo;
-use crate::clock::{DATE_GRAIN, later};
+use crate::clock::{DATE_GRAIN, end_of, later};
 use crate::daemon::{Boot, Controller, Feed, Options, Shared, Stopped, failure_of, lock};
 use crate::event::{Event, Level, Name};
 use crate::execute::Passed;
@@ -213,10 +213,11 @@ impl Loop {
         let fights = self.shared.fights.of(&desired, clock.now());
         let job = Job {
             desired,
-            limits: Limits { fights, ..self.shared.observer.memory().limits(&key, boot_until) },
+            limits: Limits { fights, ..self.shared.observer.memory().limits(&key, clock.now(), boot_until) },
             intent: if dark { Intent::Plan } else { Intent::Converge },
             look: Look::WhatMatters,
         };
+        let rests_until = self.boot_ends().max(self.shared.observer.memory().rests_until(&key));
         let observed = view.observed_for(&key, clock.last().unwrap_or(Timestamp::MIN));
         let reason = reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",");
         let span = tracing::info_span!("reconcile", key = key.as_str(), reason, pass = self.passes);
@@ -224,7 +225,7 @@ impl Loop {
         let id = key.clone();
         let pass = async move {
             let began = Instant::now();
-            let (passed, _) = shared.pass(job, observed, &view, &cancel).await;
+            let (passed, _) = shared.pass(job, observed, &view, rests_until, &cancel).await;
             Finished::Pass(Box::new(PassEnd { key, passed, began, reason }))
         };
         let task = self.tasks.spawn(pass.instrument(span));
@@ -237,7 +238,8 @@ impl Loop {
         }
         // Counted on this process's own clock: a first answer whose `Date` is off must not cut the wait short.
         let now = self.shared.observer.clock().now()?;
-        let left = self.late_write().saturating_sub(self.boot.from.get_or_insert_with(Instant::now).elapsed());
+        self.boot.from.get_or_insert_with(Instant::now);
+        let left = self.boot_ends()?.saturating_duration_since(Instant::now());
         if left.is_zero() {
             self.boot.needed = false;
             self.shared.observer.memory().boot_is_over();
@@ -247,6 +249,12 @@ impl Loop {
         let until = later(now, left).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
         self.shared.status.update(|status| status.boot_until = Some(until));
         Some(until)
+    }
+
+    /// The end of the wait after the start, if it has begun and was not found to be over.
+    fn boot_ends(&self) -> Option<Instant> {
+        let from = self.boot.from.filter(|_| self.boot.needed)?;
+        Some(end_of(from, self.late_write()))
     }
 
     fn late_write(&self) -> Duration {
@@ -326,7 +334,7 @@ impl Loop {
             Passed::Finished(report) => {
                 let clock = self.shared.observer.clock();
                 let now = clock.now().unwrap_or(report.plan.at);
-                self.shared.observer.memory().record(report, now, self.late_write());
+                self.shared.observer.memory().record(report, began, now, self.late_write());
                 let events = lock(&self.shared.book).passed(report, &info, Instant::now());
                 self.shared.emit(events);
                 self.shared.count(report);
@@ -386,9 +394,8 @@ impl Loop {
             return;
         };
         self.broken = true;
-        let now = self.shared.observer.clock().now().unwrap_or(Timestamp::MIN);
         // It may have sent a write.
-        self.shared.observer.memory().rest(&key, now, self.late_write());
+        self.shared.observer.memory().rest(&key, self.late_write());
         let revision = Some(lock(&self.shared.revision).to_string());
         self.shared.emit(vec![Event {
             storage_account: Some(key.to_string()),

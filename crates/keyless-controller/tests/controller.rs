@@ -10,6 +10,8 @@ mod cloud;
 mod create;
 #[path = "cloud/groups.rs"]
 mod groups;
+#[path = "cloud/jumps.rs"]
+mod jumps;
 #[path = "cloud/newcomer.rs"]
 mod newcomer;
 #[path = "cloud/rig.rs"]

@@ -1,5 +1,6 @@
 //! The simulated cloud with a clock: what servers and tests share.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -128,6 +129,11 @@ impl Simulator {
     /// MiB of bodies) are forgotten. Tokens and secrets are blanked.
     pub fn recorded(&self, count: usize) -> Vec<Recorded> {
         self.recorder.recent(count)
+    }
+
+    /// How many requests each kind of fault has struck, lasting ones by the request.
+    pub fn struck(&self) -> BTreeMap<&'static str, u64> {
+        self.recorder.struck()
     }
 
     /// Writes every request from here on to `sink`, one line of JSON each, until the recording is dropped. A second

@@ -145,6 +145,8 @@ pub(crate) struct Cloud {
     pub(crate) one_ahead_in: AtomicUsize,
     /// The first answer's `Date` is off by so many seconds.
     pub(crate) first_off: AtomicI64,
+    /// How many seconds the server's time has jumped.
+    pub(crate) jumped: AtomicI64,
     pub(crate) waits: Waits,
 }
 
@@ -177,8 +179,8 @@ impl Cloud {
     pub(crate) fn new() -> Arc<Self> {
         let state = Mutex::new(State::default());
         let (answers, one_ahead_in, first_off) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicI64::new(0));
-        let (called, began) = (Notify::new(), Instant::now());
-        Arc::new(Self { state, called, began, answers, one_ahead_in, first_off, waits: waits() })
+        let (called, began, jumped) = (Notify::new(), Instant::now(), AtomicI64::new(0));
+        Arc::new(Self { state, called, began, answers, one_ahead_in, first_off, jumped, waits: waits() })
     }
 
     /// One account with workspaces in access-key mode.
@@ -203,7 +205,8 @@ impl Cloud {
 
     pub(crate) fn now(&self) -> Timestamp {
         let start: Timestamp = "2026-11-23T00:00:00Z".parse().unwrap();
-        start + SignedDuration::try_from(self.began.elapsed()).unwrap()
+        let jumped = SignedDuration::from_secs(self.jumped.load(Ordering::Relaxed));
+        start + SignedDuration::try_from(self.began.elapsed()).unwrap() + jumped
     }
 
     pub(crate) fn calls(&self) -> Vec<String> {

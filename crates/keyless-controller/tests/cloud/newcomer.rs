@@ -1,6 +1,7 @@
 //! Workspaces that come to stand on an account while a pass is about to write.
 
 use std::collections::BTreeSet;
+use std::path::Path;
 
 use keyless_arm::api::ReadArm;
 use keyless_controller::ServerClock;
@@ -23,41 +24,47 @@ impl Intends for Silent {
     }
 }
 
+/// One pass over an account that nothing holds by the server's time.
+async fn pass(cloud: &Arc<Cloud>, dir: &Path, newcomer: &str, rests_until: Option<Instant>) -> Passed {
+    let (clock, memory) = (Arc::new(ServerClock::default()), Arc::new(Memory::new(Growth::PERSON)));
+    let observer = Observer::new(Arc::clone(cloud) as Arc<dyn ReadArm>, clock, memory);
+    let files = desired("1", AuthMode::Identity, &["ml-a"]);
+    let job = Job {
+        desired: KeyDesired {
+            revision: files.revision.clone(),
+            fleet: files.fleet.clone(),
+            account_id: account_id("stone"),
+            account: None,
+            workspaces: files.workspaces.clone(),
+            unplaced: BTreeSet::new(),
+        },
+        limits: Limits::default(),
+        intent: Intent::Converge,
+        look: Look::WhatMatters,
+    };
+    let observed = Observed {
+        workspaces: [(workspace_id("ml-a"), ObservedWorkspace::unread())].into(),
+        ..Observed::unread(account_id("stone"), cloud.now())
+    };
+    let state_dir = StateDir::open(dir).unwrap();
+    let around = Surroundings {
+        observer: &observer,
+        hands: Some(Hands { write: &**cloud, state_dir: &state_dir }),
+        known: &BTreeSet::new(),
+        revision: &|| Revision("1".to_owned()),
+        newcomers: &|| BTreeSet::from([workspace_id(newcomer)]),
+        intends: &Silent,
+        rests_until,
+        cancel: &CancellationToken::new(),
+    };
+    run_pass(job, observed, &around).await.0
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_workspace_that_only_a_newer_look_over_the_fleet_shows_stops_the_write() {
     for (newcomer, calls) in [("ml-a", 1), ("hub-late", 0)] {
         let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
-        let (clock, memory) = (Arc::new(ServerClock::default()), Arc::new(Memory::new(Growth::PERSON)));
-        let observer = Observer::new(Arc::clone(&cloud) as Arc<dyn ReadArm>, clock, memory);
-        let files = desired("1", AuthMode::Identity, &["ml-a"]);
-        let job = Job {
-            desired: KeyDesired {
-                revision: files.revision.clone(),
-                fleet: files.fleet.clone(),
-                account_id: account_id("stone"),
-                account: None,
-                workspaces: files.workspaces.clone(),
-                unplaced: BTreeSet::new(),
-            },
-            limits: Limits::default(),
-            intent: Intent::Converge,
-            look: Look::WhatMatters,
-        };
-        let observed = Observed {
-            workspaces: [(workspace_id("ml-a"), ObservedWorkspace::unread())].into(),
-            ..Observed::unread(account_id("stone"), cloud.now())
-        };
-        let state_dir = StateDir::open(dir.path()).unwrap();
-        let around = Surroundings {
-            observer: &observer,
-            hands: Some(Hands { write: &*cloud, state_dir: &state_dir }),
-            known: &BTreeSet::new(),
-            revision: &|| Revision("1".to_owned()),
-            newcomers: &|| BTreeSet::from([workspace_id(newcomer)]),
-            intends: &Silent,
-            cancel: &CancellationToken::new(),
-        };
-        let (passed, _) = run_pass(job, observed, &around).await;
+        let passed = pass(&cloud, dir.path(), newcomer, None).await;
         assert_eq!(cloud.calls().len(), calls, "{newcomer}");
         let Passed::Finished(report) = passed else { panic!("{newcomer}: {passed:?}") };
         let result = report.write.unwrap().result;
@@ -67,6 +74,18 @@ async fn a_workspace_that_only_a_newer_look_over_the_fleet_shows_stops_the_write
             "{result:?}"
         );
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_sent_in_a_rest_that_the_servers_time_says_is_over() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let rest = Duration::from_secs(200);
+    let passed = pass(&cloud, dir.path(), "ml-a", Some(Instant::now() + rest)).await;
+    let Passed::Deferred { retry_after: Some(left), .. } = passed else { panic!("{passed:?}") };
+    assert!(cloud.calls().is_empty());
+    tokio::time::sleep(left).await;
+    let passed = pass(&cloud, dir.path(), "ml-a", Some(Instant::now())).await;
+    assert!(matches!(passed, Passed::Finished(_)) && cloud.calls().len() == 1, "{passed:?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,7 +5,7 @@
 mod blank;
 mod writer;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{SyncSender, TrySendError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -196,6 +196,8 @@ pub(crate) struct Recorder {
 struct Recent {
     exchanges: VecDeque<Arc<Exchange>>,
     bytes: usize,
+    /// How many requests each kind of fault struck, those that are forgotten among them.
+    struck: BTreeMap<&'static str, u64>,
 }
 
 impl Recorder {
@@ -211,6 +213,9 @@ impl Recorder {
             *sink = None;
         }
         drop(sink);
+        if let Some(fault) = exchange.note.fault {
+            *recent.struck.entry(fault).or_default() += 1;
+        }
         recent.bytes += exchange.size();
         recent.exchanges.push_back(exchange);
         while recent.exchanges.len() > RECENT || recent.bytes > RECENT_BYTES {
@@ -226,6 +231,10 @@ impl Recorder {
             recent.exchanges.iter().skip(skipped).cloned().collect()
         };
         latest.iter().map(|exchange| exchange.recorded()).collect()
+    }
+
+    pub(crate) fn struck(&self) -> BTreeMap<&'static str, u64> {
+        self.recent.lock().unwrap_or_else(PoisonError::into_inner).struck.clone()
     }
 
     fn set_sink(&self, sink: Option<SyncSender<Arc<Exchange>>>) {

@@ -1,0 +1,332 @@
+//! Deterministic simulation: the shipped controller and the shipped client on paused time, over the simulated cloud in
+//! process, with everything drawn from one seed.
+//!
+//! A run has two parts. First things go wrong: requests and answers are lost, writes land late, others change things, the
+//! files change their mind, the process dies and comes back; [`judge`] holds that nothing is done that must not be. Then
+//! nothing goes wrong any more, and the world has to come to what the files ask, and stay there without a write.
+//!
+//! Each seed runs twice, and both runs have to be the same to the last byte and millisecond.
+
+mod dice;
+mod draw;
+mod fleet;
+mod incidents;
+mod judge;
+mod life;
+mod record;
+mod run;
+mod truth;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use keyless_core::ablate::Ablation;
+
+use draw::Draw;
+use run::{Outcome, once};
+
+/// How many of the last writes and incidents are told of a seed that fails.
+const TOLD: usize = 40;
+
+/// What is run.
+pub(crate) struct Options {
+    /// The first seed.
+    pub(crate) from: u64,
+    /// How many seeds.
+    pub(crate) seeds: u64,
+    /// Every so-manieth seed of them, and which.
+    pub(crate) shard: Shard,
+    /// After how much of the machine's time no further seed is begun.
+    pub(crate) limit: Duration,
+    /// The rules that are taken away.
+    pub(crate) gone: BTreeSet<Ablation>,
+    /// Whether everything that happens is told.
+    pub(crate) told: bool,
+    /// Whether nothing goes wrong.
+    pub(crate) quiet: bool,
+}
+
+/// So many seeds reach all of [`reach`]; fewer need not.
+const ENOUGH: u64 = 500;
+
+/// What has to happen in some seed of enough.
+fn reach() -> Vec<String> {
+    let steps = ["grant", "revoke", "to identity", "to accesskey", "key on", "key off", "datastore", "keys taken"];
+    let drifts = [
+        "AuthMode",
+        "SharedKey",
+        "GrantRemoved",
+        "GrantAdded",
+        "WorkspaceAdded",
+        "WorkspaceRemoved",
+        "KeyUserStarted",
+        "LockAdded",
+        "LockRemoved",
+        "DatastoreAdded",
+        "ResourceRemoved",
+        "KeyUserStopped",
+        "KeyRegenerated",
+    ];
+    let flips = [
+        "account to identity",
+        "account to accesskey",
+        "workspace to identity",
+        "workspace to accesskey",
+        "principal added",
+        "principal removed",
+        "one suspended or resumed",
+        "all suspended or resumed",
+        "paused or resumed",
+    ];
+    let others = [
+        "crashes",
+        "starts",
+        "starts without a state directory",
+        "stops that were settled",
+        "stops that were not settled",
+        "losses to others",
+        "writes of unknown outcome",
+        "wire: request lost",
+        "wire: answer lost",
+        "wire: late",
+    ];
+    let all = steps.map(|step| format!("step: {step}")).into_iter();
+    let all = all.chain(drifts.map(|drift| format!("drift: {drift}")));
+    let all = all.chain(flips.map(|flip| format!("flip: {flip}")));
+    let all = all.chain(others.map(str::to_owned));
+    all.chain(draw::fault_names().into_iter().map(|fault| format!("fault: {fault}"))).collect()
+}
+
+/// A part of the seeds: the `part`-th of `of`, from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Shard {
+    pub(crate) part: u64,
+    pub(crate) of: u64,
+}
+
+impl std::str::FromStr for Shard {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || format!("`{text}` is not of the form `2/5`");
+        let (part, of) = text.split_once('/').ok_or_else(wrong)?;
+        let (part, of) = (part.parse().map_err(|_| wrong())?, of.parse().map_err(|_| wrong())?);
+        if part == 0 || part > of { Err(wrong()) } else { Ok(Self { part, of }) }
+    }
+}
+
+/// What many runs come to.
+#[derive(Default)]
+pub(crate) struct Tally {
+    pub(crate) seeds: u64,
+    requests: usize,
+    writes: usize,
+    virtual_time: Duration,
+    counts: BTreeMap<String, u64>,
+    /// The seeds that failed, with what was broken first.
+    pub(crate) failed: BTreeMap<u64, String>,
+}
+
+impl Tally {
+    fn add(&mut self, outcome: &Outcome) {
+        self.seeds += 1;
+        self.requests += outcome.requests;
+        self.writes += outcome.writes;
+        self.virtual_time += outcome.virtual_time;
+        for (what, count) in &outcome.counts {
+            *self.counts.entry(what.clone()).or_default() += count;
+        }
+    }
+}
+
+/// Runs one seed twice. What is broken, that both differ among it.
+///
+/// # Errors
+/// If it could not be run at all.
+fn twice(draw: &Draw, gone: &BTreeSet<Ablation>) -> anyhow::Result<Outcome> {
+    let mut one = once(draw, gone)?;
+    let other = once(draw, gone)?;
+    if one.digest != other.digest {
+        let same = one.marks.iter().zip(&other.marks).take_while(|(one, other)| one == other).count();
+        one.broken.push(format!(
+            "the second run of the seed differs, from event {same} of {} and {} on",
+            one.marks.len(),
+            other.marks.len()
+        ));
+    }
+    Ok(one)
+}
+
+/// Runs the seeds and tells what was explored and what was broken.
+///
+/// # Errors
+/// If a rule is broken.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let tally = explore(options)?;
+    let Tally { seeds, requests, writes, virtual_time, counts, failed } = tally;
+    let took = began.elapsed().as_secs_f64();
+    let hours = virtual_time.as_secs_f64() / 3600.0;
+    println!(
+        "{seeds} seeds, each twice, in {took:.1} s: {hours:.1} virtual hours, {requests} requests, {writes} writes"
+    );
+    for (what, count) in &counts {
+        println!("{count:>9} {what}");
+    }
+    let missed: Vec<String> = reach().into_iter().filter(|what| !counts.contains_key(what)).collect();
+    if !missed.is_empty() && seeds > 0 {
+        println!("never: {}", missed.join("; "));
+    }
+    if !failed.is_empty() {
+        bail!("{} of {seeds} seeds fail: {:?}", failed.len(), failed.keys());
+    }
+    if !missed.is_empty() && seeds >= ENOUGH && options.gone.is_empty() && !options.quiet {
+        bail!("{seeds} seeds should have reached all of it");
+    }
+    Ok(())
+}
+
+/// Takes rules away and tells how many of the seeds notice each.
+///
+/// # Errors
+/// If a seed could not be run at all, or if no seed notices one of the rules.
+pub(crate) fn ablations(options: &Options) -> anyhow::Result<()> {
+    let mut unnoticed = Vec::new();
+    for names in ABLATIONS {
+        let mut gone = crate::ablation::named(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
+        let alone = noticed(options, &gone)?;
+        gone.insert(Ablation::Lint);
+        let both = noticed(options, &gone)?;
+        let rules = names.join(" + ");
+        println!("{rules:<36} {:>3} of {} seeds, first {}", both.0, options.seeds, both.1);
+        println!("{:<36} {:>3} of {} seeds, first {}", "    with the second judge", alone.0, options.seeds, alone.1);
+        if both.0 == 0 {
+            unnoticed.push(rules);
+        }
+    }
+    if unnoticed.is_empty() { Ok(()) } else { bail!("not noticed: {}", unnoticed.join("; ")) }
+}
+
+/// Rules whose absence has to be noticed. What two of them see both is taken away together.
+const ABLATIONS: [&[&str]; 12] = [
+    &["needs_covered", "needs_aged"],
+    &["needs_aged"],
+    &["key_on", "key_effective"],
+    &["key_effective"],
+    &["all_on_identity"],
+    &["key_idle"],
+    &["no_stored_keys"],
+    &["settled"],
+    &["booted"],
+    &["active"],
+    &["confirm"],
+    &["revision"],
+];
+
+/// How many seeds break something without these rules, and what the first of them breaks.
+fn noticed(options: &Options, gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64, String)> {
+    let (mut count, mut first) = (0, String::new());
+    for seed in options.from..options.from.saturating_add(options.seeds) {
+        let outcome = once(&Draw::new(seed), gone).with_context(|| format!("seed {seed}"))?;
+        if let Some(broken) = outcome.broken.first() {
+            if count == 0 {
+                first = format!("{seed}: {}", broken.lines().next().unwrap_or_default());
+            }
+            count += 1;
+        }
+    }
+    Ok((count, first))
+}
+
+/// Runs the seeds.
+///
+/// # Errors
+/// If one could not be run at all.
+pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
+    let began = Instant::now();
+    let mut tally = Tally::default();
+    let Shard { part, of } = options.shard;
+    for seed in (options.from..options.from.saturating_add(options.seeds)).filter(|seed| seed % of == part - 1) {
+        if began.elapsed() > options.limit {
+            println!("the time is over; go on with --from {seed}");
+            break;
+        }
+        let draw = if options.quiet { Draw::quiet(seed) } else { Draw::new(seed) };
+        let outcome = twice(&draw, &options.gone).with_context(|| format!("seed {seed}"))?;
+        tally.add(&outcome);
+        let first = tally.failed.is_empty();
+        if let Some(broken) = outcome.broken.first() {
+            tally.failed.insert(seed, broken.clone());
+        }
+        if options.told || (first && !outcome.broken.is_empty() && options.gone.is_empty()) {
+            tell(&draw, &outcome, options.told);
+        } else if let Some(broken) = outcome.broken.first() {
+            println!("seed {seed}: {broken}");
+        }
+    }
+    Ok(tally)
+}
+
+fn tell(draw: &Draw, outcome: &Outcome, all: bool) {
+    println!("seed {}: {draw:?}", draw.seed);
+    let skipped = if all { 0 } else { outcome.lines.len().saturating_sub(TOLD) };
+    for (_, line) in outcome.lines.iter().skip(skipped) {
+        println!("{line}");
+    }
+    println!("the last requests:");
+    for line in &outcome.last {
+        println!("{line}");
+    }
+    for broken in &outcome.broken {
+        println!("{broken}");
+    }
+    println!("again: keyless-check dst --seed {}", draw.seed);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(from: u64, seeds: u64) -> Options {
+        Options {
+            from,
+            seeds,
+            shard: Shard { part: 1, of: 1 },
+            limit: Duration::MAX,
+            gone: BTreeSet::new(),
+            told: false,
+            quiet: false,
+        }
+    }
+
+    #[test]
+    fn where_nothing_goes_wrong_every_fleet_comes_to_rest_and_both_runs_are_the_same() {
+        let tally = explore(&Options { quiet: true, ..options(1, 1) }).unwrap();
+        assert_eq!(tally.failed, BTreeMap::new());
+    }
+
+    #[test]
+    fn whatever_goes_wrong_nothing_is_done_that_must_not_be_and_every_fleet_comes_to_rest() {
+        let tally = explore(&options(1, 5)).unwrap();
+        assert_eq!(tally.failed, BTreeMap::new());
+    }
+
+    #[test]
+    fn what_was_found_once_stays_mended() {
+        let lines = include_str!("../seeds.txt").lines().map(|line| line.split('#').next().unwrap_or_default().trim());
+        for seed in lines.filter(|line| !line.is_empty()) {
+            let tally = explore(&options(seed.parse().unwrap(), 1)).unwrap();
+            assert_eq!(tally.failed, BTreeMap::new());
+        }
+    }
+
+    #[test]
+    fn a_part_of_the_seeds_is_named_by_its_number() {
+        assert_eq!("2/5".parse(), Ok(Shard { part: 2, of: 5 }));
+        for wrong in ["", "2", "0/5", "6/5", "a/b"] {
+            assert!(wrong.parse::<Shard>().is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,352 @@
+//! What a seed decides before anything happens: the fleet, the settings, the pace of Azure, and how much goes wrong.
+
+use std::time::Duration;
+
+use keyless_core::desired::{FightGuard, ServiceGrants, Waits};
+use keyless_sim::{Breadth, Casing, Fault, FaultRule, Faults, Knobs, Meanwhile, PollHeaders, Spread, WorkspaceWrite};
+
+use super::dice::Dice;
+
+const MINUTE: u64 = 60;
+
+/// Everything that is drawn beforehand.
+#[derive(Debug, Clone)]
+pub(crate) struct Draw {
+    /// Where it all comes from.
+    pub(crate) seed: u64,
+    /// How many workspaces, hubs and projects the fleet has.
+    pub(crate) workspaces: usize,
+    /// How many of a hundred workspaces no file declares.
+    pub(crate) undeclared_percent: u64,
+    /// How many accounts of a hundred somebody uses with the key at the start, and when the last of them stops.
+    pub(crate) key_users: (u64, Duration),
+    /// The settings.
+    pub(crate) interval: Duration,
+    pub(crate) in_flight: usize,
+    pub(crate) headroom: f64,
+    /// What the files say for all.
+    pub(crate) waits: Waits,
+    pub(crate) fight: FightGuard,
+    pub(crate) prune: bool,
+    pub(crate) service_grants: ServiceGrants,
+    pub(crate) data_probe: bool,
+    /// Whether who sends a workspace back to the key says that the key comes on.
+    pub(crate) says_enabled: bool,
+    /// How Azure behaves where nothing is wrong.
+    pub(crate) knobs: Knobs,
+    /// How far off the machine's clock is, in seconds.
+    pub(crate) clock_off: i64,
+    /// Whether roles take longer to work than the files wait for.
+    pub(crate) breaker: bool,
+    /// How long nothing goes wrong at first.
+    pub(crate) before: Duration,
+    /// How long things go wrong then.
+    pub(crate) storm: Duration,
+    /// What the simulator does to requests: the rules by name, with their chance.
+    pub(crate) rates: Vec<(&'static str, f64)>,
+    /// What the wire does to requests.
+    pub(crate) wire: WireRates,
+    /// How often in an hour something happens.
+    pub(crate) incidents: Incidents,
+}
+
+/// What only the wire can do.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct WireRates {
+    /// Milliseconds one way, at most.
+    pub(crate) latency: u64,
+    /// The chance that a request takes fifty times as long.
+    pub(crate) tail: f64,
+    /// The chance that a request is lost before it arrives.
+    pub(crate) request_lost: f64,
+    /// The chance that an answer is lost.
+    pub(crate) answer_lost: f64,
+    /// The chance that a write is not answered and arrives later.
+    pub(crate) late: f64,
+    /// How much later, at most.
+    pub(crate) late_by: Duration,
+}
+
+impl WireRates {
+    /// As long a way, and nothing lost on it.
+    pub(crate) fn calm(self) -> Self {
+        Self { tail: 0.0, request_lost: 0.0, answer_lost: 0.0, late: 0.0, ..self }
+    }
+}
+
+/// How often in an hour.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Incidents {
+    /// Somebody else changes something.
+    pub(crate) drift: f64,
+    /// The controller dies.
+    pub(crate) crash: f64,
+    /// The controller is asked to stop.
+    pub(crate) stop: f64,
+    /// The files change.
+    pub(crate) flip: f64,
+}
+
+/// The kinds of fault that the simulator's rules bring, with the highest chance of each.
+const RATES: &[(&str, f64)] = &[
+    ("resetBefore", 0.03),
+    ("resetAfter", 0.03),
+    ("hangBefore", 0.01),
+    ("hangAfter", 0.01),
+    ("slow", 0.01),
+    ("internalServerError", 0.02),
+    ("badGateway", 0.02),
+    ("serviceUnavailable", 0.02),
+    ("gatewayTimeout", 0.02),
+    ("htmlPage", 0.01),
+    ("refuse", 0.02),
+    ("notFoundPoll", 0.1),
+    ("truncated", 0.02),
+    ("notJson", 0.01),
+    ("mixedCasing", 0.05),
+    ("noDate", 0.02),
+    ("dateBehind", 0.02),
+    ("dateAhead", 0.01),
+    ("staleList", 0.2),
+    ("emptyPage", 0.05),
+    ("oddNextLink", 0.05),
+    ("tokenExpired", 0.005),
+    ("tokenRevoked", 0.005),
+    ("authorizationFailed", 0.002),
+    ("storm", 0.002),
+    ("token", 0.3),
+    ("tokenRejected", 0.1),
+    ("clockJump", 0.001),
+    ("writeLost", 0.1),
+    ("writeUnanswered", 0.1),
+    ("writeHangs", 0.1),
+    ("writeLate", 0.15),
+    ("writeLandsWith5xx", 0.1),
+    ("writeTruncated", 0.1),
+    ("ignored", 0.1),
+    ("busy", 0.1),
+    ("operationFails", 0.15),
+    ("operationHangs", 0.1),
+    ("scopeLocked", 0.05),
+    ("policyDeny", 0.05),
+    ("principalNotFound", 0.2),
+];
+
+/// The faults of the simulator that some rule brings.
+pub(crate) fn fault_names() -> std::collections::BTreeSet<&'static str> {
+    let draw = Draw::quiet(0);
+    let rules = RATES.iter().flat_map(|(name, _)| draw.rules(name)).map(|(_, rule)| rule);
+    Faults::new(rules).kinds().into_iter().collect()
+}
+
+impl Draw {
+    /// What the seed decides.
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut draw = Self::quiet(seed);
+        let mut dice = Dice::of(seed, "rates");
+        draw.rates =
+            RATES.iter().map(|&(name, most)| (name, dice.rate(most))).filter(|(_, rate)| *rate > 0.0).collect();
+        let mut dice = Dice::of(seed, "wire rates");
+        draw.wire = WireRates {
+            latency: dice.between(20, 400),
+            tail: dice.rate(0.02),
+            request_lost: dice.rate(0.03),
+            answer_lost: dice.rate(0.03),
+            late: dice.rate(0.15),
+            // The guess about Azure that the files state, kept.
+            late_by: draw.waits.late_write.mul_f64(0.9),
+        };
+        if draw.rates.iter().any(|(name, _)| *name == "clockJump") {
+            // A clock that jumps while a write is under way makes it later than the guess.
+            draw.wire.late = 0.0;
+        }
+        let mut dice = Dice::of(seed, "incidents");
+        draw.incidents = Incidents {
+            drift: dice.rate(10.0) * draw.workspaces as f64 / 3.0,
+            crash: dice.rate(8.0),
+            stop: dice.rate(4.0),
+            flip: dice.rate(10.0),
+        };
+        draw.storm = dice.seconds(10 * MINUTE, 50 * MINUTE);
+        // What has come to rest is met by other things than what is on its way.
+        let before = dice.seconds(30 * MINUTE, 60 * MINUTE);
+        draw.before = if dice.chance(0.3) { before } else { Duration::ZERO };
+        draw
+    }
+
+    /// The same fleet and settings with nothing going wrong.
+    pub(crate) fn quiet(seed: u64) -> Self {
+        let mut dice = Dice::of(seed, "settings");
+        let propagation = dice.seconds(30, 8 * MINUTE);
+        let slow = propagation + dice.seconds(0, 7 * MINUTE);
+        let key_effect = dice.seconds(0, MINUTE);
+        let lag = dice.seconds(0, 8 * MINUTE);
+        let breaker = dice.chance(0.01);
+        let margin = Duration::from_secs(30);
+        let waits = Waits {
+            role_propagation: if breaker { propagation / 2 } else { propagation + margin },
+            group_propagation: slow + margin,
+            agreeing_reads: u32::try_from(dice.between(1, 3)).unwrap_or(2),
+            key_idle: dice.seconds(10 * MINUTE, 20 * MINUTE),
+            key_effect: key_effect + margin,
+            metrics_lag: lag + Duration::from_secs(2 * MINUTE),
+            late_write: dice.seconds(2 * MINUTE, 5 * MINUTE),
+            watch: dice.seconds(10 * MINUTE, 60 * MINUTE),
+        };
+        let knobs = Knobs {
+            role_propagation: Spread { min: Duration::from_secs(5), max: propagation },
+            slow_propagation: Spread { min: Duration::from_secs(MINUTE), max: slow },
+            key_effect,
+            metric_lag: lag,
+            activity_lag: dice.seconds(0, 5 * MINUTE),
+            activity_bodies: dice.chance(0.5),
+            arg_lag: dice.seconds(0, 5 * MINUTE),
+            operation: dice.seconds(0, 40),
+            operation_retry_after: dice.seconds(1, 15),
+            workspace_write: if dice.chance(0.3) { WorkspaceWrite::Sync } else { WorkspaceWrite::Async },
+            poll_headers: if dice.chance(0.5) { PollHeaders::Both } else { PollHeaders::Location },
+            location_poll_returns_status_document: dice.chance(0.3),
+            auth_mode_casing: dice
+                .pick(&[Casing::AsWritten, Casing::Lower, Casing::Schema])
+                .copied()
+                .unwrap_or_default(),
+            id_casing: dice.pick(&[Casing::AsWritten, Casing::Lower]).copied().unwrap_or_default(),
+            page_size: usize::try_from(dice.between(1, 40)).unwrap_or(7),
+            workspace_page_size: usize::try_from(dice.between(1, 10)).unwrap_or(3),
+            empty_first_page: dice.chance(0.2),
+            existing_assignment_named: dice.chance(0.5),
+            token_lifetime: dice.seconds(10 * MINUTE, 90 * MINUTE),
+            ..Knobs::default()
+        };
+        Self {
+            seed,
+            // Small ones are as good at finding what is wrong, and cheaper.
+            workspaces: usize::try_from(dice.between(1, 8).min(dice.between(1, 8))).unwrap_or(3),
+            undeclared_percent: if dice.chance(0.3) { 15 } else { 0 },
+            key_users: (if dice.chance(0.4) { 40 } else { 0 }, dice.seconds(5 * MINUTE, 60 * MINUTE)),
+            interval: dice.seconds(30, 300),
+            in_flight: usize::try_from(dice.between(1, 6)).unwrap_or(4),
+            headroom: if dice.chance(0.5) { 0.2 } else { 0.0 },
+            waits,
+            fight: FightGuard {
+                reversals: u32::try_from(dice.between(2, 5)).unwrap_or(3),
+                within: dice.seconds(5 * MINUTE, 20 * MINUTE),
+            },
+            prune: dice.chance(0.5),
+            service_grants: dice
+                .pick(&[ServiceGrants::Wait, ServiceGrants::Grant, ServiceGrants::Accept])
+                .copied()
+                .unwrap_or_default(),
+            data_probe: dice.chance(0.3),
+            says_enabled: dice.chance(0.8),
+            knobs,
+            clock_off: i64::try_from(dice.between(0, 120)).unwrap_or(60) - 60,
+            breaker,
+            before: Duration::ZERO,
+            storm: Duration::ZERO,
+            rates: Vec::new(),
+            wire: WireRates {
+                latency: 50,
+                tail: 0.0,
+                request_lost: 0.0,
+                answer_lost: 0.0,
+                late: 0.0,
+                late_by: Duration::ZERO,
+            },
+            incidents: Incidents { drift: 0.0, crash: 0.0, stop: 0.0, flip: 0.0 },
+        }
+    }
+
+    /// The simulator's rules. Those of writes stand first: writes are few, and the first rule that fires decides.
+    pub(crate) fn faults(&self) -> Faults {
+        let mut rules: Vec<(u8, FaultRule)> = Vec::new();
+        for &(name, chance) in &self.rates {
+            for (order, rule) in self.rules(name) {
+                rules.push((order, rule.chance(chance).after(self.before)));
+            }
+        }
+        rules.sort_by_key(|(order, _)| *order);
+        Faults::new(rules.into_iter().map(|(_, rule)| rule)).seed(self.seed)
+    }
+
+    /// The rules of one name, and whether they stand before those of reads.
+    fn rules(&self, name: &str) -> Vec<(u8, FaultRule)> {
+        let error = |status, html, takes_effect| Fault::ServerError { status, html, takes_effect };
+        let span = |seconds: u64| Duration::from_secs(seconds);
+        let read = |fault| vec![(2, FaultRule::new("GET", "", fault))];
+        let late = |then| Fault::Late { by: self.waits.late_write.mul_f64(0.8), then };
+        let written = [
+            ("PATCH", "/workspaces/{}"),
+            ("PATCH", "/storageAccounts/{}"),
+            ("PUT", "/roleAssignments/{}"),
+            ("DELETE", "/roleAssignments/{}"),
+            ("PUT", "/datastores/{}"),
+        ];
+        let writes = |faults: &[Fault]| {
+            let each = written.iter().flat_map(|&(method, operation)| {
+                faults.iter().map(move |fault| (0, FaultRule::new(method, operation, fault.clone())))
+            });
+            each.collect::<Vec<_>>()
+        };
+        let token = |fault| vec![(1, FaultRule::new("*", "token", fault))];
+        match name {
+            "resetBefore" => read(Fault::ResetBefore),
+            "resetAfter" => read(Fault::ResetAfter),
+            "hangBefore" => read(Fault::HangBefore),
+            "hangAfter" => read(Fault::HangAfter),
+            "slow" => read(Fault::Slow { by: span(6) }),
+            "internalServerError" => read(error(500, false, false)),
+            "badGateway" => read(error(502, false, false)),
+            "serviceUnavailable" => read(error(503, false, false)),
+            "gatewayTimeout" => read(error(504, false, false)),
+            "htmlPage" => read(error(503, true, false)),
+            "refuse" => {
+                let fault =
+                    |retry_after| Fault::Refuse { status: 429, code: "TooManyRequests".to_owned(), retry_after };
+                [None, Some(0), Some(3), Some(90)].map(|wait| (2, FaultRule::new("*", "", fault(wait)))).into()
+            }
+            "notFoundPoll" => vec![(1, FaultRule::new("GET", "/workspaceOperationsStatus/{}", Fault::NotFound))],
+            "truncated" => read(Fault::Truncated),
+            "notJson" => read(Fault::NotJson),
+            "mixedCasing" => read(Fault::MixedCasing),
+            "noDate" => read(Fault::NoDate),
+            "dateBehind" => read(Fault::DateBehind { by: span(3 * MINUTE) }),
+            "dateAhead" => read(Fault::DateAhead { by: span(3 * MINUTE) }),
+            "staleList" => read(Fault::StaleList { by: span(2 * MINUTE) }),
+            "emptyPage" => read(Fault::EmptyPage),
+            "oddNextLink" => read(Fault::OddNextLink),
+            "tokenExpired" => read(Fault::TokenExpired),
+            "tokenRevoked" => read(Fault::TokenRevoked),
+            "authorizationFailed" => {
+                let lasts = span(3 * MINUTE);
+                read(Fault::AuthorizationFailed { lasts, scope: Breadth::Group })
+            }
+            "storm" => read(Fault::Storm { lasts: span(2 * MINUTE), retry_after: span(20) }),
+            "clockJump" => read(Fault::ClockJump { by: span(4 * MINUTE) }),
+            "token" => [error(503, false, false), Fault::NotJson, Fault::HangBefore, Fault::ResetBefore]
+                .into_iter()
+                .flat_map(token)
+                .collect(),
+            "tokenRejected" => token(Fault::TokenRejected { code: 7_000_215, lasts: span(2 * MINUTE) }),
+            "writeLost" => writes(&[Fault::ResetBefore, error(500, false, false)]),
+            "writeUnanswered" => writes(&[Fault::ResetAfter]),
+            "writeHangs" => writes(&[Fault::HangBefore, Fault::HangAfter]),
+            "writeLate" => writes(&[late(Meanwhile::Reset), late(Meanwhile::Hang), late(Meanwhile::GatewayTimeout)]),
+            "writeLandsWith5xx" => writes(&[error(502, false, true), error(504, false, true)]),
+            "writeTruncated" => writes(&[Fault::Truncated, Fault::NotJson]),
+            "ignored" => writes(&[Fault::Ignored]),
+            "busy" => writes(&[Fault::Busy]),
+            "operationFails" => writes(&[Fault::OperationFails]),
+            "operationHangs" => writes(&[Fault::OperationHangs { lasts: span(15 * MINUTE) }]),
+            "scopeLocked" => {
+                writes(&[Fault::ScopeLocked { lasts: span(6 * MINUTE), scope: Breadth::Resource, read_only: true }])
+            }
+            "policyDeny" => writes(&[Fault::PolicyDeny { lasts: span(6 * MINUTE), scope: Breadth::Resource }]),
+            "principalNotFound" => {
+                let fault = Fault::PrincipalNotFound { attempts: 2, younger_than: Duration::ZERO };
+                vec![(0, FaultRule::new("PUT", "/roleAssignments/{}", fault))]
+            }
+            _ => Vec::new(),
+        }
+    }
+}

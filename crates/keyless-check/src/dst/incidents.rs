@@ -1,0 +1,441 @@
+//! What happens to a run from outside: others change things, the files change their mind, the process dies or is stopped.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use keyless_core::catalog;
+use keyless_core::desired::{
+    AfterSuspend, AuthMode, Desired, DesiredAccount, DesiredSharedKey, GrantScope, Location, Need, PrincipalRef,
+    Revision, Suspend,
+};
+use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_core::observed::PrincipalType;
+use keyless_sim::{Drift, DriftChange, Simulator};
+use serde_json::{Value, json};
+
+use super::dice::Dice;
+use super::draw::Draw;
+use super::judge::KeyUse;
+use super::wire::Road;
+
+/// Something that happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Incident {
+    Drift,
+    Flip,
+    Crash,
+    Stop,
+    /// A process begins; with or without what the last one left.
+    Start {
+        forgetful: bool,
+    },
+}
+
+/// When what happens, while things go wrong.
+pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
+    let mut all = BTreeMap::new();
+    let mut number = 0;
+    let hours = draw.storm.as_secs_f64() / 3600.0;
+    let kinds = [
+        ("drifts", draw.incidents.drift, Incident::Drift),
+        ("flips", draw.incidents.flip, Incident::Flip),
+        ("crashes", draw.incidents.crash, Incident::Crash),
+        ("stops", draw.incidents.stop, Incident::Stop),
+    ];
+    for (name, per_hour, kind) in kinds {
+        let mut dice = Dice::of(draw.seed, name);
+        let mean = per_hour * hours;
+        let count = mean as u64 + u64::from(dice.chance(mean.fract()));
+        for _ in 0..count {
+            let at = dice.millis(0, u64::try_from(draw.storm.as_millis()).unwrap_or_default());
+            number += 1;
+            all.insert((draw.before + at, number), kind);
+        }
+    }
+    all
+}
+
+/// Somebody else, and whoever writes the files.
+pub(crate) struct Others {
+    draw: Draw,
+    drift: Dice,
+    flip: Dice,
+    /// What the files ask now.
+    pub(crate) desired: Desired,
+    /// Workspaces that somebody added.
+    added: Vec<String>,
+    /// Locks that stand.
+    locks: Vec<String>,
+    /// Datastores that store a key.
+    stores: Vec<String>,
+    /// Needs that were added, with what works by them.
+    needs: Vec<(WorkspaceId, Need, String)>,
+    made: u64,
+}
+
+impl Others {
+    pub(crate) fn new(draw: &Draw, desired: Desired) -> Self {
+        let (drift, flip) = (Dice::of(draw.seed, "drift"), Dice::of(draw.seed, "flip"));
+        let draw = draw.clone();
+        Self {
+            draw,
+            drift,
+            flip,
+            desired,
+            added: Vec::new(),
+            locks: Vec::new(),
+            stores: Vec::new(),
+            needs: Vec::new(),
+            made: 0,
+        }
+    }
+
+    /// Somebody changes something. What, in words that begin with the kind.
+    pub(crate) fn drifts(&mut self, road: &Road) -> String {
+        let (accounts, workspaces, assignments) = {
+            let judge = road.judge();
+            let on = |one: &String| judge.truth.workspaces.get(one).and_then(|one| one.account.clone());
+            let workspaces: Vec<(String, Option<String>)> =
+                judge.truth.workspaces.keys().map(|id| (id.clone(), on(id))).collect();
+            let assignments: Vec<(String, String, String, String)> = judge
+                .truth
+                .assignments
+                .iter()
+                .map(|(id, one)| (id.clone(), one.scope.clone(), one.principal.clone(), one.role.clone()))
+                .collect();
+            (judge.truth.keys.keys().cloned().collect::<Vec<String>>(), workspaces, assignments)
+        };
+        let dice = &mut self.drift;
+        let kind = dice.between(0, 15);
+        let Some(account) = dice.pick(&accounts).cloned() else { return "nothing".to_owned() };
+        let Some((workspace, on)) = dice.pick(&workspaces).cloned() else { return "nothing".to_owned() };
+        let assignment = dice.pick(&assignments).cloned();
+        let choice = dice.between(0, 2);
+        let span = dice.seconds(60, 1800);
+        let none = Duration::ZERO;
+        let minute = Duration::from_secs(60);
+        match kind {
+            0..=2 => {
+                let value = [json!("Identity"), json!("accesskey"), Value::Null].get(choice as usize).cloned();
+                self.change(road, DriftChange::AuthMode, &workspace, value.unwrap_or_default(), on, none)
+            }
+            3..=4 => {
+                let value = [json!(true), json!(false), Value::Null].get(choice as usize).cloned();
+                let of = Some(account.clone());
+                // Who signs with a key that has come back on is seen when metrics show it.
+                let hidden = self.draw.knobs.metric_lag + minute * 2;
+                self.change(road, DriftChange::SharedKey, &account, value.unwrap_or_default(), of, hidden)
+            }
+            5..=6 => {
+                let Some((id, scope, ..)) = assignment else { return "nothing".to_owned() };
+                let of = scope.contains("/storageaccounts/").then_some(scope);
+                self.change(road, DriftChange::GrantRemoved, &id, Value::Null, of, none)
+            }
+            7 => {
+                let Some((_, _, principal, role)) = assignment else { return "nothing".to_owned() };
+                let value = json!({"principalId": principal, "roleDefinitionId": role});
+                self.change(road, DriftChange::GrantAdded, &account, value, Some(account.clone()), none)
+            }
+            8 => match self.added.pop() {
+                Some(gone) if choice == 0 => {
+                    let on = road.judge().account_of(&gone);
+                    self.change(road, DriftChange::WorkspaceRemoved, &gone, Value::Null, on, none)
+                }
+                back => {
+                    self.added.extend(back);
+                    self.made += 1;
+                    let group = account.split("/providers/").next().unwrap_or_default();
+                    let name = format!("late-{}", self.made);
+                    let id = format!("{group}/providers/Microsoft.MachineLearningServices/workspaces/{name}");
+                    let value = json!({
+                        "location": "westeurope", "kind": "Default", "sku": {"name": "Basic", "tier": "Basic"}, "tags": {},
+                        "identity": {"type": "SystemAssigned", "principalId": self.drift.uuid().to_string(),
+                            "tenantId": keyless_sim::TENANT_ID},
+                        "properties": {"workspaceId": self.drift.uuid().to_string(), "provisioningState": "Succeeded",
+                            "storageAccount": account, "publicNetworkAccess": "Enabled"},
+                    });
+                    self.added.push(id.to_ascii_lowercase());
+                    // A list may show what was.
+                    self.change(road, DriftChange::WorkspaceAdded, &id, value, Some(account), minute * 2)
+                }
+            },
+            9 => {
+                let hidden = self.draw.knobs.metric_lag + minute * 2;
+                let value = json!({"name": format!("script {}", self.made), "triesPerHour": 120,
+                    "stopsAfter": humantime::format_duration(span).to_string()});
+                self.made += 1;
+                let from = road.sim.now();
+                let until = from.checked_add(signed(span)).unwrap_or(from);
+                road.judge().key_uses.push(KeyUse { account: account.clone(), from, until });
+                self.change(road, DriftChange::KeyUserStarted, &account, value, Some(account.clone()), hidden)
+            }
+            10 => {
+                let target = if choice == 0 { workspace } else { account };
+                self.locks.push(target.clone());
+                self.change(road, DriftChange::LockAdded, &target, json!("ReadOnly"), None, none)
+            }
+            11 => {
+                let name = format!("late{}", self.made);
+                self.made += 1;
+                let of = account.rsplit('/').next().unwrap_or_default();
+                let value = json!({"properties": {"datastoreType": "AzureBlob", "accountName": of, "containerName": name,
+                    "credentials": {"credentialsType": "AccountKey"}, "endpoint": "core.windows.net", "protocol": "https"}});
+                let target = format!("{workspace}/datastores/{name}");
+                // Datastores elsewhere may be as old as five minutes.
+                let hidden = minute * 5;
+                let said = self.change(road, DriftChange::DatastoreAdded, &target, value, Some(account), hidden);
+                self.stores.push(target);
+                said
+            }
+            12 => match self.stores.pop() {
+                Some(gone) => self.change(road, DriftChange::ResourceRemoved, &gone, Value::Null, None, none),
+                None => "nothing".to_owned(),
+            },
+            13 => {
+                let using = road.judge().key_uses.iter().rposition(|using| using.account == account);
+                let said =
+                    self.change(road, DriftChange::KeyUserStopped, &account, Value::Null, Some(account.clone()), none);
+                let now = road.sim.now();
+                if using.is_some() {
+                    for using in road.judge().key_uses.iter_mut().filter(|using| using.account == account) {
+                        using.until = using.until.min(now);
+                    }
+                }
+                said
+            }
+            14 => {
+                let name = json!(if choice == 0 { "key2" } else { "key1" });
+                self.change(road, DriftChange::KeyRegenerated, &account, name, Some(account.clone()), none)
+            }
+            _ => match self.locks.pop() {
+                Some(lock) => self.change(road, DriftChange::LockRemoved, &lock, Value::Null, None, none),
+                None => "nothing".to_owned(),
+            },
+        }
+    }
+
+    fn change(
+        &self,
+        road: &Road,
+        change: DriftChange,
+        target: &str,
+        value: Value,
+        account: Option<String>,
+        hidden: Duration,
+    ) -> String {
+        let kind = format!("{change:?}");
+        let words = format!("{kind} {target} {value}");
+        let harmless = matches!(change, DriftChange::LockAdded | DriftChange::LockRemoved);
+        let drift = Drift { change, target: target.to_owned(), value, by: "somebody".to_owned() };
+        match road.sim.drift(drift) {
+            Ok(()) => {
+                let mut judge = road.judge();
+                judge.count(&format!("drift: {kind}"));
+                if !harmless {
+                    judge.foreign(&road.sim, account, words.clone(), hidden);
+                }
+                words
+            }
+            Err(error) => format!("refused {words}: {error}"),
+        }
+    }
+
+    /// The files change. What, in words that begin with the kind.
+    pub(crate) fn flips(&mut self, road: &Road) -> String {
+        let ids: Vec<WorkspaceId> = self.desired.workspaces.keys().cloned().collect();
+        let kind = self.flip.between(0, 11);
+        let Some(id) = self.flip.pick(&ids).cloned() else { return "nothing".to_owned() };
+        let span = self.flip.seconds(30, 1200);
+        let resumes = self.flip.chance(0.5);
+        let other = |mode| if mode == AuthMode::Identity { AuthMode::AccessKey } else { AuthMode::Identity };
+        let now = road.sim.now();
+        let suspend = Suspend {
+            reason: "a pause".to_owned(),
+            until: now.checked_add(signed(span)).unwrap_or(Timestamp::MAX),
+            then: if resumes { AfterSuspend::Resume } else { AfterSuspend::Stay },
+        };
+        let mode = self.desired.workspaces.get(&id).map_or(AuthMode::Identity, |one| one.auth_mode);
+        let said = match kind {
+            0..=3 => {
+                let account = road.judge().account_of(&id.as_str().to_ascii_lowercase());
+                for one in
+                    ids.iter().filter(|one| road.judge().account_of(&one.as_str().to_ascii_lowercase()) == account)
+                {
+                    if let Some(one) = self.desired.workspaces.get_mut(one) {
+                        one.auth_mode = other(mode);
+                    }
+                }
+                format!("account to {}", other(mode))
+            }
+            4..=5 => {
+                if let Some(one) = self.desired.workspaces.get_mut(&id) {
+                    one.auth_mode = other(mode);
+                }
+                format!("workspace to {}", other(mode))
+            }
+            6..=7 => match self.needs.pop() {
+                Some((of, need, works)) if resumes => {
+                    if let Some(one) = self.desired.workspaces.get_mut(&of) {
+                        one.needs.retain(|held| *held != need);
+                    }
+                    let gone = DriftChange::ResourceRemoved;
+                    let _ =
+                        road.sim.drift(Drift { change: gone, target: works, value: Value::Null, by: String::new() });
+                    "principal removed".to_owned()
+                }
+                back => {
+                    self.needs.extend(back);
+                    self.adds_somebody(road, &id)
+                }
+            },
+            8 => {
+                if let Some(one) = self.desired.workspaces.get_mut(&id) {
+                    one.suspend = one.suspend.is_none().then_some(suspend);
+                }
+                "one suspended or resumed".to_owned()
+            }
+            9..=10 => {
+                let none = self.desired.workspaces.values().all(|one| one.suspend.is_none());
+                for one in self.desired.workspaces.values_mut() {
+                    one.suspend = none.then(|| suspend.clone());
+                }
+                "all suspended or resumed".to_owned()
+            }
+            _ => {
+                self.desired.fleet.paused = !self.desired.fleet.paused;
+                "paused or resumed".to_owned()
+            }
+        };
+        self.speaks_of_keys(road);
+        road.judge().count(&format!("flip: {said}"));
+        said
+    }
+
+    /// Whoever sends a workspace back says that the key comes on, or forgets to.
+    fn speaks_of_keys(&mut self, road: &Road) {
+        self.desired.accounts.clear();
+        if !self.draw.says_enabled {
+            return;
+        }
+        let back: Vec<&WorkspaceId> = self
+            .desired
+            .workspaces
+            .iter()
+            .filter(|(_, one)| one.auth_mode == AuthMode::AccessKey)
+            .map(|(id, _)| id)
+            .collect();
+        for id in back {
+            let account = road.judge().account_of(&id.as_str().to_ascii_lowercase());
+            let Some(id) = account.and_then(|account| StorageAccountId::parse(&account).ok()) else { continue };
+            let declared = DesiredAccount {
+                name: id.name().to_owned(),
+                id: id.clone(),
+                shared_key_access: DesiredSharedKey::Enabled,
+                enforcement: None,
+                suspend: None,
+                key_idle: None,
+                accept_sas: None,
+                accept_unknown_key_use: None,
+                accept_one_way: None,
+                log_analytics: None,
+                data_probe: None,
+                location: Location::default(),
+            };
+            self.desired.accounts.insert(id, declared);
+        }
+    }
+
+    fn adds_somebody(&mut self, road: &Road, id: &WorkspaceId) -> String {
+        let people: Vec<PrincipalRef> = self
+            .desired
+            .workspaces
+            .values()
+            .flat_map(|one| &one.needs)
+            .map(|need| need.principal.clone())
+            .filter(|one| matches!(one, PrincipalRef::Object { kind: PrincipalType::User, .. }))
+            .collect();
+        let Some(person) = self.flip.pick(&people).cloned() else { return "nobody to add".to_owned() };
+        let need = Need {
+            principal: person.clone(),
+            role: catalog::BLOB_CONTRIBUTOR,
+            grant_scope: GrantScope::Account,
+            condition: None,
+            because: std::collections::BTreeSet::new(),
+        };
+        let Some(one) = self.desired.workspaces.get_mut(id) else { return "nobody to add".to_owned() };
+        if one.needs.iter().any(|held| held.principal == person) {
+            return "nobody to add".to_owned();
+        }
+        one.needs.push(need.clone());
+        one.needs.sort();
+        self.made += 1;
+        let works = format!("{}/providers/Keyless.Sim/workloads/added-{}", id.as_str(), self.made);
+        let PrincipalRef::Object { id: principal, .. } = &person else { return "nobody to add".to_owned() };
+        let value = json!({"id": works, "type": "Keyless.Sim/workloads", "properties": {
+            "workspace": id.as_str(), "principalId": principal.to_string(), "triesPerHour": 360,
+            "dataActions": ["Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"],
+        }});
+        let put = DriftChange::ResourcePut;
+        let _ = road.sim.drift(Drift { change: put, target: works.clone(), value, by: String::new() });
+        let account = road.judge().account_of(&id.as_str().to_ascii_lowercase());
+        // Who works before the files of the moment have come into force could not be looked after.
+        road.judge().foreign(&road.sim, account, "declared somebody".to_owned(), Duration::ZERO);
+        self.needs.push((id.clone(), need, works));
+        "principal added".to_owned()
+    }
+
+    /// Nothing stands in the way of anybody any more, and nothing is suspended.
+    pub(crate) fn calm(&mut self, road: &Road) {
+        for lock in std::mem::take(&mut self.locks) {
+            let gone = DriftChange::LockRemoved;
+            // Two locks of one level at a scope are one.
+            let _ = road.sim.drift(Drift { change: gone, target: lock, value: Value::Null, by: String::new() });
+        }
+        for store in std::mem::take(&mut self.stores) {
+            let gone = DriftChange::ResourceRemoved;
+            // It may have gone with its workspace.
+            let _ = road.sim.drift(Drift { change: gone, target: store, value: Value::Null, by: String::new() });
+        }
+        self.desired.fleet.paused = false;
+        for one in self.desired.workspaces.values_mut() {
+            one.suspend = None;
+        }
+    }
+
+    /// What the files ask now, under the name of their content.
+    pub(crate) fn files(&mut self) -> Arc<Desired> {
+        let mut hash = DefaultHasher::new();
+        format!("{:?} {:?} {:?}", self.desired.fleet, self.desired.workspaces, self.desired.accounts).hash(&mut hash);
+        self.desired.revision = Revision(format!("{:016x}", hash.finish()));
+        Arc::new(self.desired.clone())
+    }
+}
+
+/// Who signs with keys at the start.
+pub(crate) fn key_uses(sim: &Simulator) -> Vec<KeyUse> {
+    let now = sim.now();
+    let world = sim.world_json();
+    let entries = world.as_array().into_iter().flatten();
+    let users = entries
+        .filter(|entry| entry["type"].as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("Keyless.Sim/keyUsers")));
+    users
+        .map(|entry| {
+            let text =
+                |name: &str| entry.pointer(&format!("/properties/{name}")).and_then(Value::as_str).unwrap_or_default();
+            let left = humantime::parse_duration(text("stopsAfter")).ok();
+            let until = left.and_then(|left| now.checked_add(signed(left)).ok());
+            KeyUse {
+                account: text("account").to_ascii_lowercase(),
+                from: Timestamp::MIN,
+                until: until.unwrap_or(Timestamp::MAX),
+            }
+        })
+        .collect()
+}
+
+fn signed(span: Duration) -> SignedDuration {
+    SignedDuration::try_from(span).unwrap_or(SignedDuration::MAX)
+}

@@ -1,0 +1,471 @@
+//! The rules, held against what was asked of the cloud and against the world as it is.
+//!
+//! When a write leaves: the files ask for it (S8), it changes one thing (S7), nobody else uses a key that goes off (S2),
+//! and everybody declared has what a switch needs (S3). Afterwards: at most one write of an account is unsettled (S5, S6),
+//! and nobody who had access has lost it to a write of ours (S1). What somebody else changed between the last
+//! look and the effect cannot be excluded, and is counted apart as raced.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use jiff::{SignedDuration, Timestamp};
+use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace};
+use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_sim::{DenialEvent, Knobs, Simulator};
+
+use super::draw::Draw;
+use super::record::{ACCOUNTS, Entry, Record, WORKSPACES, What, upto};
+use super::truth::{Truth, age};
+
+/// The oldest that a confirming read may be when its write leaves, and the way of both.
+const CONFIRMED_WITHIN: Duration = Duration::from_secs(65);
+
+/// The oldest that the read of the target may be when a write leaves.
+const TARGET_WITHIN: Duration = Duration::from_secs(5);
+
+/// A write may wait this long for its token after the files were looked at last.
+const ON_THE_WAY: Duration = Duration::from_secs(2);
+
+/// `Date` headers are cut to whole seconds.
+const GRAIN: Duration = Duration::from_secs(1);
+
+/// Somebody else's change.
+#[derive(Debug, Clone)]
+pub(crate) struct Foreign {
+    pub(crate) at: Timestamp,
+    /// The account that it bears on; every account if it is of none.
+    pub(crate) account: Option<String>,
+    pub(crate) what: String,
+    /// How much longer than other changes it stays unseen.
+    pub(crate) hidden: Duration,
+}
+
+/// Somebody who signs with the key.
+#[derive(Debug, Clone)]
+pub(crate) struct KeyUse {
+    pub(crate) account: String,
+    pub(crate) from: Timestamp,
+    pub(crate) until: Timestamp,
+}
+
+/// Holds the rules of a run.
+pub(crate) struct Judge {
+    pub(crate) record: Record,
+    pub(crate) truth: Truth,
+    pub(crate) foreign: Vec<Foreign>,
+    pub(crate) key_uses: Vec<KeyUse>,
+    /// What is broken.
+    pub(crate) broken: Vec<String>,
+    /// What happened how often.
+    pub(crate) counts: BTreeMap<String, u64>,
+    /// What the files ask, and since when.
+    files: (Arc<Desired>, Timestamp),
+    /// The process that was asked to stop, and when.
+    stopping: Option<(u32, Timestamp)>,
+    /// The process that runs, when it began, and whether the last one left nothing that may still land.
+    begun: (u32, Timestamp, bool),
+    /// When each workspace was seen on keys that were accepted.
+    signed: BTreeMap<String, Timestamp>,
+    draw: Draw,
+}
+
+impl Judge {
+    pub(crate) fn new(draw: &Draw, sim: &Simulator, files: Arc<Desired>) -> Self {
+        let mut judge = Self {
+            record: Record::default(),
+            truth: Truth::of(sim),
+            foreign: Vec::new(),
+            key_uses: Vec::new(),
+            broken: Vec::new(),
+            counts: BTreeMap::new(),
+            files: (files, sim.now()),
+            stopping: None,
+            begun: (0, Timestamp::MIN, false),
+            signed: BTreeMap::new(),
+            draw: draw.clone(),
+        };
+        judge.look(sim);
+        judge
+    }
+
+    /// Counts something that is told in the end.
+    pub(crate) fn count(&mut self, what: &str) {
+        *self.counts.entry(what.to_owned()).or_default() += 1;
+    }
+
+    /// Other files are in force.
+    pub(crate) fn files(&mut self, files: Arc<Desired>, at: Timestamp) {
+        self.files = (files, at);
+    }
+
+    /// A process was asked to stop.
+    pub(crate) fn stops(&mut self, life: u32, at: Timestamp) {
+        self.stopping = Some((life, at));
+    }
+
+    /// A process begins.
+    pub(crate) fn begins(&mut self, life: u32, at: Timestamp, settled: bool) {
+        self.begun = (life, at, settled);
+    }
+
+    /// Somebody else changed something.
+    pub(crate) fn foreign(&mut self, sim: &Simulator, account: Option<String>, what: String, hidden: Duration) {
+        self.foreign.push(Foreign { at: sim.now(), account, what, hidden });
+        self.look(sim);
+    }
+
+    fn look(&mut self, sim: &Simulator) {
+        let now = sim.now();
+        self.truth = Truth::of(sim);
+        for (id, workspace) in &self.truth.workspaces {
+            let key = workspace.account.as_ref().and_then(|account| self.truth.keys.get(account));
+            if !workspace.on_identity && key == Some(&true) {
+                self.signed.insert(id.clone(), now);
+            }
+        }
+    }
+
+    /// A request leaves its sender.
+    pub(crate) fn leaves(&mut self, life: u32, since: Duration, sim: &Simulator, request: &Request<Bytes>) -> usize {
+        let now = sim.now();
+        let number = self.record.leaves(life, since, now, request);
+        let Some(entry) = self.record.entries.get(number).cloned() else { return number };
+        if let Some(what) = &entry.what {
+            self.look(sim);
+            self.count(&format!("step: {}", what.word()));
+            for why in self.against(&entry, what) {
+                self.broken.push(format!("{why}\n    {}", entry.line()));
+            }
+        } else if ["/listkeys", "/listsecrets", "/liststorageaccountkeys"].iter().any(|tail| entry.path.ends_with(tail))
+        {
+            self.broken.push(format!("S7: keys were asked for\n    {}", entry.line()));
+        }
+        number
+    }
+
+    /// A request took effect, as far as it has one.
+    pub(crate) fn took_effect(&mut self, number: usize, sim: &Simulator) {
+        let Some(entry) = self.record.entries.get(number) else { return };
+        if entry.what.is_none() {
+            return;
+        }
+        if let Some(last) = sim.recorded(1).first().filter(|last| last.method == entry.method.as_str()) {
+            let lands = last.lands_at.as_deref().and_then(|at| at.parse().ok());
+            self.record.struck(number, last.fault, lands);
+        }
+        self.look(sim);
+    }
+
+    /// The account that a path is about.
+    pub(crate) fn account_of(&self, path: &str) -> Option<String> {
+        upto(path, ACCOUNTS).or_else(|| {
+            let workspace = upto(path, WORKSPACES)?;
+            self.truth.workspaces.get(&workspace)?.account.clone()
+        })
+    }
+
+    fn declared(&self, workspace: &str) -> Option<&DesiredWorkspace> {
+        let id = WorkspaceId::parse(workspace).ok()?;
+        self.files.0.workspaces.get(&id)
+    }
+
+    /// What somebody else did to the account in the time in which it cannot have been seen.
+    fn raced(&self, account: &str, from: Timestamp, to: Timestamp) -> Option<&Foreign> {
+        self.foreign.iter().find(|foreign| {
+            let seen = before(from, CONFIRMED_WITHIN + foreign.hidden);
+            foreign.account.as_deref().is_none_or(|of| of == account) && foreign.at >= seen && foreign.at <= to
+        })
+    }
+
+    /// The rules that a write breaks by leaving now.
+    fn against(&mut self, entry: &Entry, what: &What) -> Vec<String> {
+        let now = entry.left;
+        let mut broken = Vec::new();
+        if let Some((life, at)) = self.stopping
+            && life == entry.life
+            && age(now, at) > ON_THE_WAY
+        {
+            broken.push("S8: a write left a process that was asked to stop".to_owned());
+        }
+        let (life, began, settled) = self.begun;
+        if life == entry.life && !settled && age(now, began) < self.draw.waits.late_write {
+            broken.push("S6: a write before those of the last process must have landed".to_owned());
+        }
+        let Some(account) = self.account_of(&entry.path) else {
+            broken.push("S7: a write to something that is on no account".to_owned());
+            return broken;
+        };
+        broken.extend(self.is_small(entry, what));
+        broken.extend(self.is_fresh(entry, what, &account));
+        if age(now, self.files.1) > ON_THE_WAY {
+            broken.extend(self.is_asked(entry, what, &account));
+        }
+        let mut facts = match what {
+            What::Key { allowed: false, .. } => self.off(&account, now),
+            What::Mode { workspace, identity: true } => self.to_identity(workspace, &account, now),
+            What::Mode { identity: false, .. } if self.truth.keys.get(&account) != Some(&true) => {
+                vec!["S3: a workspace goes back to a key that is off".to_owned()]
+            }
+            _ => Vec::new(),
+        };
+        if !facts.is_empty()
+            && let Some(foreign) = self.raced(&account, now, now)
+        {
+            let what = format!("raced: {}", foreign.what.split(' ').next().unwrap_or_default());
+            self.count(&what);
+            facts.clear();
+        }
+        broken.extend(facts);
+        broken
+    }
+
+    /// S4: the target was read a moment before, and before a key goes off every workspace that may use it.
+    fn is_fresh(&self, entry: &Entry, what: &What, account: &str) -> Vec<String> {
+        let now = entry.left;
+        let read_within = |path: &str, within: Duration| {
+            let lately = self.record.entries.iter().rev().take_while(|read| age(now, read.left) <= within);
+            lately.filter(|read| read.life == entry.life).any(|read| read.what.is_none() && read.path == path)
+        };
+        let target = match what {
+            What::Mode { workspace, .. } => workspace,
+            What::Key { account, .. } => account,
+            _ => return Vec::new(),
+        };
+        let mut stale = Vec::new();
+        if !read_within(target, TARGET_WITHIN + ON_THE_WAY) {
+            stale.push("S4: the target was not read just before".to_owned());
+        }
+        if let What::Key { allowed: false, .. } = what {
+            for (id, _) in self.truth.on(account) {
+                let raced = self.raced(account, now, now).is_some();
+                if !read_within(id, CONFIRMED_WITHIN) && !raced {
+                    stale.push(format!("S4: `{id}` was not read before the key goes off"));
+                }
+            }
+        }
+        stale
+    }
+
+    /// S7.
+    fn is_small(&self, entry: &Entry, what: &What) -> Option<String> {
+        let wrong = |why: &str| Some(format!("S7: {why}"));
+        match what {
+            What::Other => wrong("a request that no step makes"),
+            What::Mode { .. } | What::Key { .. } => {
+                let body: serde_json::Value = serde_json::from_slice(&entry.body).unwrap_or_default();
+                let whole = body.as_object().map_or(0, serde_json::Map::len);
+                let properties = body.get("properties").and_then(|value| value.as_object()).map_or(0, |all| all.len());
+                if (whole, properties) == (1, 1) { None } else { wrong("more than one property changes") }
+            }
+            What::Revoke { id } => match self.truth.assignments.get(id) {
+                Some(gone) if !gone.description.starts_with("granted by keyless") => wrong("the grant is not its own"),
+                _ => None,
+            },
+            What::Grant { .. } | What::Datastore { .. } | What::Resync { .. } => None,
+        }
+    }
+
+    /// S8, and that what is written is what the files ask.
+    fn is_asked(&self, entry: &Entry, what: &What, account: &str) -> Vec<String> {
+        let now = entry.left;
+        let mut broken = Vec::new();
+        let on: Vec<&DesiredWorkspace> = self.truth.on(account).filter_map(|(id, _)| self.declared(id)).collect();
+        let asleep = |one: &DesiredWorkspace| one.suspend.as_ref().is_some_and(|suspend| suspend.is_active(now));
+        if self.files.0.fleet.paused {
+            broken.push("S8: a write while everything is paused".to_owned());
+        }
+        if !on.is_empty() && on.iter().all(|one| asleep(one)) {
+            broken.push("S8: a write while everything on the account is suspended".to_owned());
+        }
+        match what {
+            What::Mode { workspace, identity } => match self.declared(workspace) {
+                None => broken.push("S7: a workspace that no file declares".to_owned()),
+                Some(one) if asleep(one) => broken.push("S8: a suspended workspace".to_owned()),
+                Some(one) if (one.auth_mode == AuthMode::Identity) != *identity => {
+                    broken.push("S8: the files ask for the other mode".to_owned());
+                }
+                Some(_) => {}
+            },
+            What::Key { allowed: false, .. } => {
+                if on.iter().any(|one| one.auth_mode == AuthMode::AccessKey) {
+                    broken.push("S8: the key goes off although the files ask for it".to_owned());
+                }
+            }
+            What::Datastore { workspace } | What::Resync { workspace } => match self.declared(workspace) {
+                None => broken.push("S7: a workspace that no file declares".to_owned()),
+                Some(one) if asleep(one) => broken.push("S8: a suspended workspace".to_owned()),
+                Some(_) => {}
+            },
+            What::Key { allowed: true, .. } => {
+                let said = StorageAccountId::parse(account).ok().and_then(|id| self.files.0.accounts.get(&id));
+                if said.is_none_or(|said| said.shared_key_access != DesiredSharedKey::Enabled) {
+                    broken.push("S8: the key comes on although no file says so".to_owned());
+                }
+            }
+            What::Grant { .. } | What::Revoke { .. } | What::Other => {}
+        }
+        broken
+    }
+
+    /// S2.
+    fn off(&self, account: &str, now: Timestamp) -> Vec<String> {
+        let mut broken = Vec::new();
+        for (id, workspace) in self.truth.on(account) {
+            if !workspace.on_identity {
+                broken.push(format!("S2: the key goes off while `{id}` uses it"));
+            }
+            // Who holds an old key has nothing to lose any more.
+            let made_anew = self.foreign.iter().any(|foreign| {
+                foreign.account.as_deref() == Some(account) && foreign.what.starts_with("KeyRegenerated")
+            });
+            let idle = self.signed.get(id).filter(|_| !made_anew).map(|at| age(now, *at));
+            if workspace.on_identity && idle.is_some_and(|idle| idle + GRAIN < self.draw.waits.key_idle) {
+                broken.push(format!("S2: the key goes off {idle:?} after `{id}` used it"));
+            }
+        }
+        let name = account.rsplit('/').next().unwrap_or_default();
+        for (workspace, datastore, _) in self.truth.stored.iter().filter(|(_, _, of)| of == name) {
+            broken.push(format!("S2: the key goes off while `{workspace}/{datastore}` stores it"));
+        }
+        for using in self.key_uses.iter().filter(|using| using.account == account && using.from <= now) {
+            let last = using.until.min(now);
+            if age(now, last) + GRAIN < self.draw.waits.key_idle {
+                broken.push(format!("S2: the key goes off {:?} after somebody used it", age(now, last)));
+            }
+        }
+        broken
+    }
+
+    /// S3.
+    fn to_identity(&self, workspace: &str, account: &str, now: Timestamp) -> Vec<String> {
+        // Nobody has access to lose, or it is on identity already.
+        let on_keys = self.truth.workspaces.get(workspace).is_some_and(|one| !one.on_identity);
+        if self.draw.breaker || !on_keys || self.truth.keys.get(account) == Some(&false) {
+            return Vec::new();
+        }
+        let Some(declared) = self.declared(workspace) else { return Vec::new() };
+        let waits = &self.draw.waits;
+        let mut broken = Vec::new();
+        for need in &declared.needs {
+            let role = need.role.to_string().to_ascii_lowercase();
+            for principal in self.truth.principals(workspace, need) {
+                let (direct, by_group) = self.truth.held_since(&principal, &role, account, need.condition.is_some());
+                let old = |since: Option<Timestamp>, wait: Duration| {
+                    since.is_some_and(|since| age(now, since) + GRAIN >= wait)
+                };
+                // Of persons in groups the shorter wait is enough; which principals are persons is not asked.
+                if !old(direct, waits.role_propagation) && !old(by_group, waits.role_propagation) {
+                    broken.push(format!("S3: `{principal}` has {role} since {direct:?}, by groups {by_group:?}"));
+                }
+            }
+        }
+        broken
+    }
+
+    /// S5, over the whole record.
+    pub(crate) fn unsettled(&mut self) {
+        let late = self.draw.waits.late_write;
+        let polls = self.record.last_polls();
+        let mut last: BTreeMap<String, (Timestamp, bool, &Entry)> = BTreeMap::new();
+        let (mut broken, mut unknown) = (Vec::new(), 0);
+        for (entry, _) in self.record.writes() {
+            let Some(account) = self.account_of(&entry.path) else { continue };
+            if let Some((settled, known, before)) = last.get(&account) {
+                let wait = if *known { Duration::ZERO } else { late };
+                if entry.left.duration_since(*settled) < SignedDuration::try_from(wait).unwrap_or_default() {
+                    let (one, other) = (before.line(), entry.line());
+                    broken.push(format!("S5: a write followed too soon\n    {one}\n    {other}"));
+                }
+            }
+            let (settled, known) = self.record.end_of(entry, &polls);
+            unknown += u64::from(!known);
+            last.insert(account, (settled, known, entry));
+        }
+        self.broken.extend(broken);
+        *self.counts.entry("writes of unknown outcome".to_owned()).or_default() += unknown;
+    }
+
+    /// S1, over everybody whom the simulator saw denied.
+    pub(crate) fn losses(&mut self, events: &[DenialEvent]) {
+        for event in events {
+            let at: Timestamp = event.at.parse().unwrap_or_default();
+            let account = event.account.to_ascii_lowercase();
+            match self.cause_of(event, at) {
+                Some(number) => {
+                    let Some(entry) = self.record.entries.get(number) else { continue };
+                    let (left, line) = (entry.left, entry.line());
+                    if self.draw.breaker {
+                        self.count("losses to roles that are slower than they may be");
+                    } else if let Some(foreign) = self.raced(&account, left, at) {
+                        let what = format!("raced losses: {}", foreign.what.split(' ').next().unwrap_or_default());
+                        self.count(&what);
+                    } else {
+                        self.broken.push(format!("S1: {event:?}\n    {line}"));
+                    }
+                }
+                None => {
+                    // What somebody else does takes as long to work as what keyless does.
+                    let Knobs { role_propagation, slow_propagation, key_effect, .. } = &self.draw.knobs;
+                    let longest = role_propagation.max.max(slow_propagation.max).max(*key_effect) + GRAIN;
+                    let explained = self.foreign.iter().any(|foreign| {
+                        let on = foreign.account.as_deref().is_none_or(|of| of == account);
+                        on && foreign.at <= at && age(at, foreign.at) <= longest
+                    });
+                    if explained {
+                        self.count("losses to others");
+                    } else {
+                        self.broken.push(format!("S1: nobody did it: {event:?}"));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The write of ours that took effect in the moment of a denial.
+    fn cause_of(&self, event: &DenialEvent, at: Timestamp) -> Option<usize> {
+        let workspace = event.workspace.to_ascii_lowercase();
+        let account = event.account.to_ascii_lowercase();
+        let by_key = event.cause.starts_with("KeyBased") || event.cause.starts_with("AuthenticationFailed");
+        let operation = self.draw.knobs.operation;
+        let mut found = None;
+        for (number, entry) in self.record.entries.iter().enumerate() {
+            let Some(what) = &entry.what else { continue };
+            let bases: BTreeSet<Timestamp> = [entry.arrived, entry.lands].into_iter().flatten().collect();
+            let within = |from: Duration, to: Duration| {
+                bases.iter().any(|base| {
+                    let gone = at.duration_since(*base);
+                    let bound = |by: Duration| SignedDuration::try_from(by).unwrap_or_default();
+                    gone >= bound(from) && gone <= bound(to)
+                })
+            };
+            let exactly =
+                |by: Duration| within(by.saturating_sub(Duration::from_millis(2)), by + Duration::from_millis(2));
+            let hangs = entry.fault == Some("operationHangs") && within(Duration::ZERO, Duration::from_secs(16 * 60));
+            let is = match what {
+                What::Mode { workspace: of, identity } => {
+                    *of == workspace && by_key != *identity && (exactly(Duration::ZERO) || exactly(operation) || hangs)
+                }
+                What::Key { account: of, allowed: false } => {
+                    *of == account && by_key && exactly(self.draw.knobs.key_effect)
+                }
+                What::Datastore { workspace: of } => *of == workspace && !by_key && exactly(Duration::ZERO),
+                What::Revoke { id } => {
+                    let gone = within(Duration::ZERO, self.draw.knobs.role_propagation.max);
+                    !by_key && gone && id.starts_with(&account)
+                }
+                _ => false,
+            };
+            if is {
+                found = Some(number);
+            }
+        }
+        found
+    }
+}
+
+fn before(at: Timestamp, by: Duration) -> Timestamp {
+    SignedDuration::try_from(by).ok().and_then(|by| at.checked_sub(by).ok()).unwrap_or(Timestamp::MIN)
+}

@@ -1,0 +1,358 @@
+//! One run of one seed: first things go wrong, then the world has to come to rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use keyless_controller::event::Name;
+use keyless_core::ablate::{self, Ablation};
+use keyless_core::desired::{AuthMode, Desired, ServiceGrants};
+use keyless_core::gate::GateState;
+use keyless_core::id::WorkspaceId;
+use keyless_core::plan::Standing;
+use keyless_sim::Faults;
+
+use super::dice::Dice;
+use super::draw::Draw;
+use super::fleet::{self, Made};
+use super::incidents::{Incident, Others, drawn, key_uses};
+use super::judge::Judge;
+use super::life::{Life, Place};
+use super::record::Entry;
+use super::truth::Truth;
+use super::wire::Road;
+
+/// How long the world may take to come to what the files ask once nothing goes wrong: every wait of the files more
+/// than once, the longest pause after refusals aside, which new files end.
+const BOUND: Duration = Duration::from_secs(4 * 3600);
+
+/// How often it is looked at.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// How many intervals have to pass without a write.
+const IDLE: u32 = 10;
+
+/// How many of the last requests are told.
+const LAST: usize = 20;
+
+/// What came of a run.
+#[derive(Default)]
+pub(crate) struct Outcome {
+    /// The hash of every request, every answer and the time of each.
+    pub(crate) digest: u64,
+    pub(crate) marks: Vec<u64>,
+    /// The rules that were broken.
+    pub(crate) broken: Vec<String>,
+    pub(crate) counts: BTreeMap<String, u64>,
+    pub(crate) requests: usize,
+    pub(crate) writes: usize,
+    pub(crate) virtual_time: Duration,
+    /// The writes and what happened besides, in order, for people.
+    pub(crate) lines: Vec<(Duration, String)>,
+    /// The last requests of all kinds.
+    pub(crate) last: Vec<String>,
+}
+
+/// Runs it, without the rules in `gone`.
+///
+/// # Errors
+/// If the run could not be made at all.
+pub(crate) fn once(draw: &Draw, gone: &BTreeSet<Ablation>) -> anyhow::Result<Outcome> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
+    ablate::without(gone, || runtime.block_on(live(draw)))
+}
+
+async fn live(draw: &Draw) -> anyhow::Result<Outcome> {
+    let memory = std::path::Path::new("/dev/shm");
+    let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    let folder = folder.context("a folder for the state of the processes")?;
+    let Made { sim, desired } = fleet::make(draw, folder.path())?;
+    let mut others = Others::new(draw, desired);
+    let files = others.files();
+    let mut judge = Judge::new(draw, &sim, Arc::clone(&files));
+    judge.key_uses = key_uses(&sim);
+    let road = Road::new(Arc::clone(&sim), judge, draw.seed, draw.wire);
+    let place = Place { road: Arc::clone(&road), draw: draw.clone(), state: folder.path().join("state") };
+    let mut run =
+        Run { place, others, files, lives: 0, life: None, settled: false, dice: Dice::of(draw.seed, "deaths") };
+    run.start(false).await?;
+    run.goes_wrong().await?;
+    run.goes_well().await?;
+    run.end().await
+}
+
+struct Run {
+    place: Place,
+    others: Others,
+    /// In force.
+    files: Arc<Desired>,
+    lives: u32,
+    life: Option<Life>,
+    /// Whether the last process said that nothing of it can land any more.
+    settled: bool,
+    dice: Dice,
+}
+
+impl Run {
+    fn road(&self) -> &Road {
+        &self.place.road
+    }
+
+    fn note(&self, what: String) {
+        let since = self.road().since();
+        self.road().judge().record.note(since, what);
+    }
+
+    async fn start(&mut self, forgetful: bool) -> anyhow::Result<()> {
+        if forgetful {
+            // A directory that is not there yet is as forgetful.
+            let _ = std::fs::remove_dir_all(&self.place.state);
+        }
+        self.lives += 1;
+        let (now, settled) = (self.road().sim.now(), self.settled && !forgetful);
+        self.road().judge().begins(self.lives, now, settled);
+        self.settled = false;
+        self.life = Some(self.place.start(self.lives, Arc::clone(&self.files)).await?);
+        Ok(())
+    }
+
+    /// The first part.
+    async fn goes_wrong(&mut self) -> anyhow::Result<()> {
+        let draw = self.place.draw.clone();
+        let mut incidents = drawn(&draw);
+        let began = self.road().began;
+        tokio::time::sleep(draw.before).await;
+        self.road().trouble(draw.wire);
+        while let Some(((at, number), incident)) = incidents.pop_first() {
+            tokio::time::sleep_until(began + at).await;
+            let down = self.dice.millis(0, 120_000);
+            let forgetful = self.dice.chance(0.25);
+            match incident {
+                Incident::Drift => {
+                    let what = self.others.drifts(&self.place.road);
+                    self.note(what);
+                }
+                Incident::Flip => {
+                    let what = self.others.flips(&self.place.road);
+                    self.note(format!("files: {what}"));
+                    self.put_in_force();
+                }
+                Incident::Crash => {
+                    if let Some(life) = self.life.take() {
+                        self.note("crash".to_owned());
+                        self.road().judge().count("crashes");
+                        self.told(&life);
+                        life.crash().await;
+                        incidents.insert((at + down, number), Incident::Start { forgetful });
+                    }
+                }
+                Incident::Stop => {
+                    if let Some(life) = self.life.take() {
+                        self.note("stop".to_owned());
+                        self.stop(life).await?;
+                        let now = self.road().since();
+                        incidents.insert((now + down, number), Incident::Start { forgetful: false });
+                    }
+                }
+                Incident::Start { forgetful } => {
+                    let word = if forgetful { "starts without a state directory" } else { "starts" };
+                    self.note(word.to_owned());
+                    self.road().judge().count(word);
+                    self.start(forgetful).await?;
+                }
+            }
+        }
+        tokio::time::sleep_until(began + draw.before + draw.storm).await;
+        Ok(())
+    }
+
+    fn put_in_force(&mut self) {
+        self.files = self.others.files();
+        let now = self.road().sim.now();
+        self.road().judge().files(Arc::clone(&self.files), now);
+        if let Some(life) = &self.life {
+            life.files(Arc::clone(&self.files));
+        }
+    }
+
+    async fn stop(&mut self, life: Life) -> anyhow::Result<()> {
+        self.told(&life);
+        let now = self.road().sim.now();
+        self.road().judge().stops(life.number, now);
+        match life.stop().await {
+            Ok(stopped) => {
+                self.settled = stopped.settled;
+                let word = if stopped.settled { "stops that were settled" } else { "stops that were not settled" };
+                self.road().judge().count(word);
+            }
+            Err(error) => self.road().judge().broken.push(format!("S8: {error:#}")),
+        }
+        Ok(())
+    }
+
+    /// What a process told of itself that it must never have to tell.
+    fn told(&self, life: &Life) {
+        let mut judge = self.road().judge();
+        if life.is_over() {
+            judge.broken.push("the process ended by itself".to_owned());
+        }
+        for event in life.events.events() {
+            let broke = event.why.as_deref().is_some_and(|why| why.contains("the pass broke off"));
+            if broke || event.event == Name::PlanRejected {
+                judge.count(event.event.as_str());
+                judge.broken.push(format!("told: {}: {}", event.event.as_str(), event.why.unwrap_or_default()));
+            }
+        }
+    }
+
+    /// The second part.
+    async fn goes_well(&mut self) -> anyhow::Result<()> {
+        self.note("calm".to_owned());
+        self.road().sim.set_faults(Faults::default());
+        self.road().calm();
+        self.others.calm(&self.place.road);
+        if self.life.is_none() {
+            self.start(false).await?;
+        }
+        // Who has lifted what only a person can lift says so by new files.
+        self.put_in_force();
+        let began = tokio::time::Instant::now();
+        let mut missing = self.missing();
+        let mut steady = 0;
+        while began.elapsed() < BOUND {
+            tokio::time::sleep(LOOK).await;
+            let before = missing;
+            missing = self.missing();
+            // What has only just come is looked at once more.
+            steady = if missing.is_none() && before.is_none() { steady + 1 } else { 0 };
+            if steady > 1 {
+                return self.idles().await;
+            }
+        }
+        let why = missing.unwrap_or_default();
+        let gates = self.gates().join("\n    ");
+        let said = format!("L1: not at rest {BOUND:?} after everything went well: {why}\n    {gates}");
+        self.road().judge().broken.push(said);
+        Ok(())
+    }
+
+    /// S9.
+    async fn idles(&mut self) -> anyhow::Result<()> {
+        let before = self.road().judge().record.writes().count();
+        let denied = self.road().sim.oracle().denied.entitled;
+        tokio::time::sleep(self.place.draw.interval.mul_f64(1.1) * IDLE).await;
+        let mut judge = self.road().judge();
+        if judge.record.writes().count() != before {
+            let last = judge.record.writes().last().map(|(entry, _)| entry.line()).unwrap_or_default();
+            judge.broken.push(format!("S9: a write after the world had come to rest\n    {last}"));
+        }
+        let more = self.road().sim.oracle().denied.entitled - denied;
+        if more > 0 {
+            judge.count("tries denied at rest");
+        }
+        Ok(())
+    }
+
+    async fn end(mut self) -> anyhow::Result<Outcome> {
+        if let Some(life) = self.life.take() {
+            self.stop(life).await?;
+        }
+        let road = Arc::clone(&self.place.road);
+        let mut judge = road.judge();
+        judge.unsettled();
+        let report = road.sim.oracle();
+        judge.losses(&report.events);
+        for (fault, count) in road.sim.struck() {
+            *judge.counts.entry(format!("fault: {fault}")).or_default() += count;
+        }
+        let mut lines: Vec<(Duration, String)> =
+            judge.record.writes().map(|(entry, _)| (entry.since, entry.line())).collect();
+        lines.extend(judge.record.notes.iter().map(|(at, what)| (*at, format!("{:>9.3} -- {what}", at.as_secs_f64()))));
+        lines.sort_by_key(|(at, _)| *at);
+        Ok(Outcome {
+            digest: judge.record.digest(),
+            marks: std::mem::take(&mut judge.record.marks),
+            broken: std::mem::take(&mut judge.broken),
+            counts: std::mem::take(&mut judge.counts),
+            requests: judge.record.entries.len(),
+            writes: judge.record.writes().count(),
+            virtual_time: road.since(),
+            last: judge.record.entries.iter().rev().take(LAST).rev().map(Entry::line).collect(),
+            lines,
+        })
+    }
+
+    /// What the world lacks of what the files ask, as far as nothing that is not keyless's holds it.
+    fn missing(&self) -> Option<String> {
+        let truth = Truth::of(&self.road().sim);
+        for (id, declared) in &self.files.workspaces {
+            let id = id.as_str().to_ascii_lowercase();
+            let Some(workspace) = truth.workspaces.get(&id) else { return Some(format!("{id} is gone")) };
+            let to_identity = declared.auth_mode == AuthMode::Identity;
+            // Who took it away has to give it back, where the files say that it is waited for.
+            if to_identity && declared.service_grants == ServiceGrants::Wait && !truth.has_service_grant(&id) {
+                continue;
+            }
+            // Nobody said that the key comes on.
+            let key = workspace.account.as_ref().and_then(|account| truth.keys.get(account));
+            if !to_identity && key == Some(&false) && !self.place.draw.says_enabled {
+                continue;
+            }
+            if workspace.on_identity != to_identity {
+                return Some(format!("{id} is not on {}", declared.auth_mode));
+            }
+        }
+        let now = self.road().sim.now();
+        for (account, key) in &truth.keys {
+            let declared = |id: &str| WorkspaceId::parse(id).ok().and_then(|id| self.files.workspaces.get(&id));
+            let on: Vec<_> = truth.on(account).collect();
+            let asked: Vec<_> = on.iter().filter_map(|(id, _)| declared(id)).collect();
+            if asked.is_empty() {
+                continue;
+            }
+            let name = account.rsplit('/').next().unwrap_or_default();
+            let stored = truth.stored.iter().any(|(of, _, at)| at == name && declared(of).is_none());
+            let held = stored || on.iter().any(|(_, workspace)| !workspace.on_identity);
+            let used = self.road().judge().key_uses.iter().any(|using| using.account == *account && using.until > now);
+            let back = asked.iter().any(|one| one.auth_mode == AuthMode::AccessKey);
+            if back && !*key && self.place.draw.says_enabled {
+                return Some(format!("the key of {account} is off"));
+            }
+            if !back && *key && !held && !used {
+                return Some(format!("the key of {account} is on"));
+            }
+            if used && !back && *key {
+                return Some(format!("the key of {account} is in use"));
+            }
+        }
+        let Some(life) = &self.life else { return Some("there is no process".to_owned()) };
+        let snapshot = life.status.snapshot();
+        let awake = snapshot.accounts.iter().find(|(_, account)| {
+            !matches!(account.standing(), Some(Standing::Converged | Standing::Blocked))
+                || account.plan.as_ref().is_none_or(|plan| plan.revision != self.files.revision)
+        });
+        awake.map(|(id, account)| format!("{} is {:?}", id.name(), account.standing()))
+    }
+
+    /// The gates that are shut, by the plans of the process.
+    fn gates(&self) -> Vec<String> {
+        let Some(life) = &self.life else { return Vec::new() };
+        let mut lines = Vec::new();
+        for (id, account) in life.status.snapshot().accounts {
+            let Some(plan) = &account.plan else { continue };
+            lines.push(format!("{}: {:?}, {:?}", id.name(), account.standing(), account.last_error));
+            for step in &plan.steps {
+                let shut = step
+                    .gates
+                    .iter()
+                    .find(|check| matches!(check.state, GateState::Unmet { .. } | GateState::Waiting { .. }));
+                if let Some(check) = shut {
+                    lines.push(format!("  {:?}: {} {:?}", step.action, check.gate, check.state));
+                }
+            }
+            lines.extend(plan.findings.iter().map(|finding| format!("  {finding}")));
+        }
+        lines
+    }
+}

@@ -1,0 +1,220 @@
+//! The simulated world as it is, read without any code of keyless.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use keyless_core::desired::{Need, PrincipalRef};
+use keyless_sim::Simulator;
+use serde_json::Value;
+
+/// The parts of the world that rules are about. Ids are in lower case.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Truth {
+    /// Whether each account accepts keys.
+    pub(crate) keys: BTreeMap<String, bool>,
+    pub(crate) workspaces: BTreeMap<String, Workspace>,
+    pub(crate) assignments: BTreeMap<String, Assignment>,
+    /// Workspace, name and account name of each datastore that stores a credential and is not the system's.
+    pub(crate) stored: Vec<(String, String, String)>,
+    /// The groups of each principal.
+    groups: BTreeMap<String, BTreeSet<String>>,
+    /// The principal of each user-assigned identity.
+    identities: BTreeMap<String, String>,
+    /// The principals of each compute.
+    computes: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Workspace {
+    pub(crate) on_identity: bool,
+    /// Its account, or its hub's.
+    pub(crate) account: Option<String>,
+    principal: Option<String>,
+    assigned: Vec<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Assignment {
+    pub(crate) scope: String,
+    pub(crate) role: String,
+    pub(crate) principal: String,
+    conditional: bool,
+    since: Timestamp,
+    pub(crate) description: String,
+}
+
+/// Roles whose holder can do all that another stands for, beside that role itself.
+/// Source: <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage>.
+const STRONGER: [(&str, &str); 4] = [
+    ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),
+    ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"),
+    ("ba92f5b4-2d11-453d-a403-e96b0029c9fe", "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"),
+    ("69566ab7-960f-475b-8e7c-b3118f30c6bd", "b8eda974-7b85-4f76-af95-65846b26df6d"),
+];
+
+const SYSTEM_DATASTORES: [&str; 4] =
+    ["workspaceblobstore", "workspacefilestore", "workspaceartifactstore", "workspaceworkingdirectory"];
+
+fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
+    value.pointer(pointer).and_then(Value::as_str)
+}
+
+impl Truth {
+    /// The world now.
+    pub(crate) fn of(sim: &Simulator) -> Self {
+        let mut truth = Self::default();
+        let mut hubs = BTreeMap::new();
+        let mut members: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+        let world = sim.world_json();
+        for entry in world.as_array().into_iter().flatten() {
+            let id = text(entry, "/id").unwrap_or_default().to_ascii_lowercase();
+            let kind = text(entry, "/type").unwrap_or_default().to_ascii_lowercase();
+            match kind.as_str() {
+                "microsoft.storage/storageaccounts" => {
+                    let allowed = entry.pointer("/properties/allowSharedKeyAccess").and_then(Value::as_bool);
+                    truth.keys.insert(id, allowed.unwrap_or(true));
+                }
+                "microsoft.machinelearningservices/workspaces" => {
+                    let mode = text(entry, "/properties/systemDatastoresAuthMode");
+                    let hub = text(entry, "/properties/hubResourceId").map(str::to_ascii_lowercase);
+                    if let Some(hub) = hub {
+                        hubs.insert(id.clone(), hub);
+                    }
+                    let assigned = entry.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
+                    truth.workspaces.insert(
+                        id,
+                        Workspace {
+                            on_identity: mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("accesskey")),
+                            account: text(entry, "/properties/storageAccount").map(str::to_ascii_lowercase),
+                            principal: text(entry, "/identity/principalId").map(str::to_ascii_lowercase),
+                            assigned: principals(assigned.map(|all| all.values())),
+                        },
+                    );
+                }
+                "microsoft.authorization/roleassignments" => truth.assignment(id, entry),
+                "microsoft.machinelearningservices/workspaces/datastores" => {
+                    let credentials = text(entry, "/properties/credentials/credentialsType").unwrap_or("None");
+                    let (workspace, name) = id.split_once("/datastores/").unwrap_or_default();
+                    if !credentials.eq_ignore_ascii_case("none") && !SYSTEM_DATASTORES.contains(&name) {
+                        let account = text(entry, "/properties/accountName").unwrap_or_default();
+                        truth.stored.push((workspace.to_owned(), name.to_owned(), account.to_ascii_lowercase()));
+                    }
+                }
+                "microsoft.machinelearningservices/workspaces/computes" => {
+                    let assigned = entry.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
+                    let mut found = principals(assigned.map(|all| all.values()));
+                    found.extend(text(entry, "/identity/principalId").map(str::to_ascii_lowercase));
+                    truth.computes.insert(id, found);
+                }
+                "microsoft.managedidentity/userassignedidentities" => {
+                    let principal = text(entry, "/properties/principalId").unwrap_or_default();
+                    truth.identities.insert(id, principal.to_ascii_lowercase());
+                }
+                "microsoft.graph/groups" => {
+                    let all = entry.pointer("/members").and_then(Value::as_array).into_iter().flatten();
+                    for member in all.filter_map(Value::as_str) {
+                        members.entry(member.to_ascii_lowercase()).or_default().insert(id.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+        let of_hub: Vec<(String, Option<String>)> = hubs
+            .into_iter()
+            .map(|(project, hub)| (project, truth.workspaces.get(&hub).and_then(|hub| hub.account.clone())))
+            .collect();
+        for (project, account) in of_hub {
+            if let Some(project) = truth.workspaces.get_mut(&project) {
+                project.account = project.account.take().or(account);
+            }
+        }
+        truth.groups = members;
+        truth
+    }
+
+    fn assignment(&mut self, id: String, entry: &Value) {
+        let Some((scope, _)) = id.split_once("/providers/microsoft.authorization/roleassignments/") else { return };
+        let since = ["/properties/createdOn", "/properties/updatedOn"]
+            .iter()
+            .filter_map(|pointer| text(entry, pointer)?.parse::<Timestamp>().ok())
+            .max();
+        let role = text(entry, "/properties/roleDefinitionId").unwrap_or_default();
+        self.assignments.insert(
+            id.clone(),
+            Assignment {
+                scope: scope.to_owned(),
+                role: role.rsplit('/').next().unwrap_or_default().to_ascii_lowercase(),
+                principal: text(entry, "/properties/principalId").unwrap_or_default().to_ascii_lowercase(),
+                conditional: text(entry, "/properties/condition").is_some(),
+                since: since.unwrap_or(Timestamp::MAX),
+                description: text(entry, "/properties/description").unwrap_or_default().to_owned(),
+            },
+        );
+    }
+
+    /// The workspaces on an account.
+    pub(crate) fn on<'a>(&'a self, account: &'a str) -> impl Iterator<Item = (&'a String, &'a Workspace)> {
+        self.workspaces.iter().filter(move |(_, workspace)| workspace.account.as_deref() == Some(account))
+    }
+
+    /// Whether the workspace's own identity has what the service gives it on its account.
+    pub(crate) fn has_service_grant(&self, workspace: &str) -> bool {
+        const BLOB_CONTRIBUTOR: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+        let one = self.workspaces.get(workspace);
+        let own = one.and_then(|one| one.principal.as_deref().zip(one.account.as_deref()));
+        own.is_some_and(|(principal, account)| {
+            let (direct, by_group) = self.held_since(principal, BLOB_CONTRIBUTOR, account, true);
+            direct.is_some() || by_group.is_some()
+        })
+    }
+
+    /// Whom a need of a workspace comes to.
+    pub(crate) fn principals(&self, workspace: &str, need: &Need) -> Vec<String> {
+        let own = self.workspaces.get(workspace);
+        match &need.principal {
+            PrincipalRef::Object { id, .. } => vec![id.to_string().to_ascii_lowercase()],
+            PrincipalRef::ManagedIdentity(id) => {
+                self.identities.get(&id.as_str().to_ascii_lowercase()).cloned().into_iter().collect()
+            }
+            PrincipalRef::Compute(name) => {
+                let id = format!("{workspace}/computes/{}", name.to_ascii_lowercase());
+                self.computes.get(&id).cloned().unwrap_or_default()
+            }
+            PrincipalRef::WorkspaceSystem => own.and_then(|own| own.principal.clone()).into_iter().collect(),
+            PrincipalRef::WorkspaceUserAssigned => own.map(|own| own.assigned.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Since when a principal has a role on an account, by assignments to itself and to groups that it is in.
+    pub(crate) fn held_since(
+        &self,
+        principal: &str,
+        role: &str,
+        account: &str,
+        condition: bool,
+    ) -> (Option<Timestamp>, Option<Timestamp>) {
+        let covers = |assignment: &Assignment| {
+            let reaches = account == assignment.scope || account.starts_with(&format!("{}/", assignment.scope));
+            let enough = assignment.role == role || STRONGER.contains(&(&*assignment.role, role));
+            reaches && enough && (condition || !assignment.conditional)
+        };
+        let oldest = |meant: &dyn Fn(&str) -> bool| {
+            let of = self.assignments.values().filter(|one| meant(&one.principal) && covers(one));
+            of.map(|one| one.since).min()
+        };
+        let groups = self.groups.get(principal);
+        let direct = oldest(&|of| of == principal);
+        (direct, oldest(&|of| groups.is_some_and(|groups| groups.contains(of))))
+    }
+}
+
+/// How long ago, at `now`; nothing for what is to come.
+pub(crate) fn age(now: Timestamp, since: Timestamp) -> Duration {
+    Duration::try_from(now.duration_since(since)).unwrap_or_default()
+}
+
+fn principals<'a>(all: Option<impl Iterator<Item = &'a Value>>) -> Vec<String> {
+    let all = all.into_iter().flatten();
+    all.filter_map(|entry| text(entry, "/principalId").map(str::to_ascii_lowercase)).collect()
+}
