@@ -116,7 +116,7 @@ impl Book {
     #[must_use]
     pub fn planned(&mut self, plan: &Plan, now: Instant) -> Vec<Event> {
         let reminder = self.reminder;
-        self.latest = self.latest.max(Some(plan.at));
+        self.latest = self.latest.max(told_at(plan));
         let files = self.files.as_deref();
         let book = self.keys.entry(plan.account_id.clone()).or_default();
         let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
@@ -154,7 +154,7 @@ impl Book {
                     Topic::Incomplete(what, _) => still_unread(what, &current),
                     // Another stage of it is told in its place.
                     Topic::Suspended(id, name, _) if goes_on(id, name, &current) => false,
-                    Topic::Suspended(..) => match suspension::fate(topic, told, &plan.account_id, files, Some(plan.at))
+                    Topic::Suspended(..) => match suspension::fate(topic, told, &plan.account_id, files, told_at(plan))
                     {
                         Fate::Lasts => true,
                         Fate::Over(event) => {
@@ -176,7 +176,7 @@ impl Book {
                 _ => false,
             };
             if is_cleared && !keep {
-                let at = Some(plan.at);
+                let at = told_at(plan);
                 let cleared =
                     Event { event: Name::DriftCleared, level: Level::Info, at, why: None, ..told.event.clone() };
                 events.push(Event { revision: Some(plan.revision.to_string()), ..cleared });
@@ -376,11 +376,16 @@ fn caused(Cause { class, lift }: &Cause, event: Event) -> Event {
 
 fn about(name: Name, level: Level, plan: &Plan) -> Event {
     Event {
-        at: Some(plan.at),
+        at: told_at(plan),
         revision: Some(plan.revision.to_string()),
         storage_account: Some(plan.account_id.to_string()),
         ..Event::new(name, level)
     }
+}
+
+/// The server's time of a plan; none where no answer has told it yet.
+pub(crate) fn told_at(plan: &Plan) -> Option<Timestamp> {
+    (plan.at > Timestamp::MIN).then_some(plan.at)
 }
 
 fn count(n: usize) -> u64 {
@@ -410,6 +415,22 @@ mod tests {
             wants: ReadSet::default(),
             switches: BTreeSet::new(),
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_event_has_no_time_before_an_answer_has_told_it() {
+        let report = |at: Timestamp| {
+            let plan = Plan { at, ..plan([unseen(Unseen::Endpoints)]) };
+            Report { plan, write: None, ended: Ended::Planned }
+        };
+        let info = PassInfo { reason: "test".to_owned(), elapsed: Duration::ZERO };
+        let times = |at| -> Vec<Option<Timestamp>> {
+            let events = Book::new(Duration::from_secs(60)).passed(&report(at), &info, Instant::now());
+            events.into_iter().map(|event| event.at).collect()
+        };
+        assert_eq!(times(Timestamp::MIN), [None, None]);
+        let at = plan([]).at;
+        assert_eq!(times(at), [Some(at), Some(at)]);
     }
 
     fn unseen(what: Unseen) -> Finding {

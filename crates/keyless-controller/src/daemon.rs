@@ -18,7 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::announce::Book;
+use crate::announce::{Book, told_at};
 use crate::clock::ServerClock;
 use crate::event::{Event, Sink};
 use crate::execute::{Hands, Intends, Passed, Surroundings, run_pass};
@@ -258,7 +258,7 @@ impl Shared {
             let revision = Some(plan.revision.to_string());
             for (subscription, read) in logs {
                 let event = book.read_log(subscription, read, Instant::now());
-                events.extend(event.map(|event| Event { revision: revision.clone(), at: Some(plan.at), ..event }));
+                events.extend(event.map(|event| Event { revision: revision.clone(), at: told_at(plan), ..event }));
             }
         }
         events.extend(amended);
@@ -302,7 +302,7 @@ impl Shared {
             }
             let incomplete = plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
             if !incomplete {
-                account.last_good_pass = Some(plan.at);
+                account.last_good_pass = told_at(plan);
                 account.last_good_at = Some(Instant::now());
             }
             account.plan = Some(Arc::new(plan.clone()));

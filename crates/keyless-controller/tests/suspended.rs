@@ -170,3 +170,29 @@ async fn a_pause_of_what_is_out_of_sight_is_not_over_and_one_without_its_documen
         "{ended:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_document_that_is_called_otherwise_is_told_by_its_new_name_and_how_it_stands() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let end = cloud.now() + HOUR * 2000;
+    let called = |revision: &str, name: &str| {
+        let mut files = suspended(revision, end, AfterSuspend::Resume);
+        files.workspaces.get_mut(&workspace_id("ml-a")).unwrap().name = name.to_owned();
+        files
+    };
+    let whys = |rig: &Rig| -> Vec<String> {
+        let ended = told(rig).into_iter().filter(|event| event.event == Name::SuspensionEnded);
+        ended.map(|event| event.why.unwrap()).collect()
+    };
+    let rig = start(&cloud, &dir, called("1", "ml-a"));
+    rig.passes(1).await;
+    rig.files.send_replace(Some(Arc::new(called("2", "ml-new"))));
+    rig.until("its new name", |_| !whys(&rig).is_empty()).await;
+    assert_eq!(whys(&rig), ["the document ml-a is called ml-new now, and is suspended"]);
+    let mut files = called("3", "ml-last");
+    files.workspaces.get_mut(&workspace_id("ml-a")).unwrap().suspend = None;
+    rig.files.send_replace(Some(Arc::new(files)));
+    rig.until("its last name", |_| whys(&rig).len() == 2).await;
+    let wanted = "the document ml-new is called ml-last now, is not suspended any more, and is acted on again";
+    assert_eq!(whys(&rig)[1], wanted);
+}

@@ -5,7 +5,7 @@
 //! or access is reckoned. Its rules say what must be true of a plan at the least, so that a plan of a planner without
 //! mistakes is never rejected. A gate that is lost is always seen; one that is forced open or judged wrongly, where what it
 //! rests on is simple enough to be looked at twice. Of incompatibilities, networks, rights, policies, the way
-//! back, the ceiling of grants, keys taken anew and the hub of a project it judges only that the gate is there.
+//! back, the ceiling of grants and keys taken anew it judges only that the gate is there.
 //!
 //! **Invariant:** nothing here uses `crate::access`, `crate::plan::gates`, `crate::plan::needs` or `crate::plan::steps`.
 

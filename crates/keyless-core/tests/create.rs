@@ -6,6 +6,9 @@ mod world;
 use keyless_core::action::{Action, Effort};
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::*;
+use keyless_core::gate::GateState;
+use keyless_core::id::StorageAccountId;
+use keyless_core::lint::lint;
 use keyless_core::manifest::{SourceFile, load};
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Finding, Limits, Look};
@@ -113,6 +116,66 @@ fn a_project_waits_for_its_hub_and_says_so() {
     assert!(
         text.contains("hub_there: not looked at") && plan.wants.workspaces.contains(&workspace_id("elsewhere")),
         "{text}"
+    );
+}
+
+/// The plan for a project of `hub` whose own person nobody else's document names, after the hub was read as this.
+fn project_of(
+    hub: WorkspaceKind,
+    stands: Option<StorageAccountId>,
+) -> (keyless_core::plan::Plan, Observed, KeyDesired) {
+    let mut world = keyless();
+    let id = world.workspace("zz-hub", ObservedAuthMode::Identity);
+    let desired = asked(&[("assistant", CreateKind::Project(id.clone()))]);
+    let mut observed = world.observe(&desired);
+    let entry = observed.workspaces.get_mut(&id).unwrap();
+    let Reading::Known { value: Some(own), .. } = &mut entry.workspace else { panic!("it was read") };
+    own.kind = hub;
+    own.storage_account = stands;
+    let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
+    (plan, observed, desired)
+}
+
+#[test]
+fn a_project_is_neither_made_nor_granted_anything_for_where_its_hub_would_put_it_elsewhere() {
+    let other: StorageAccountId = account_id().as_str().replace("stml", "stother").parse().unwrap();
+    for (kind, stands, why) in [
+        (WorkspaceKind::Hub, Some(other), "the hub zz-hub stands on stother, and `create` says stml"),
+        (WorkspaceKind::Hub, None, "the hub zz-hub names no storage account"),
+        (WorkspaceKind::Project, Some(account_id()), "zz-hub is a project, and a project is made in a hub"),
+        (WorkspaceKind::Default, Some(account_id()), "zz-hub is a workspace, and a project is made in a hub"),
+    ] {
+        let (plan, ..) = project_of(kind, stands);
+        let text = show(&plan);
+        assert_eq!(plan.steps.len(), 2, "the grant and the making: {text}");
+        assert!(plan.steps.iter().all(|step| !step.is_open()), "{text}");
+        assert_eq!(text.matches(&format!("hub_there: {why}")).count(), 2, "{text}");
+    }
+    let (mut forced, observed, desired) = project_of(WorkspaceKind::Project, Some(account_id()));
+    forced.steps.remove(0);
+    forced.steps[0].gates.iter_mut().for_each(|check| check.state = GateState::Open);
+    let violations = lint(&desired, &observed, &Limits::default(), &forced);
+    assert!(violations.iter().any(|found| found.to_string().contains("its hub is not known")), "{violations:?}");
+    let (plan, observed, desired) = project_of(WorkspaceKind::Hub, Some(account_id()));
+    assert!(plan.steps[0].is_open(), "{}", show(&plan));
+    let reads = plan::confirm_reads(&plan.steps[0], &desired, &observed);
+    assert!(reads.workspaces.contains(&workspace_id("zz-hub")), "the hub is looked at again before the grant");
+}
+
+#[test]
+fn who_needs_only_the_project_is_granted_once_its_hub_is_there() {
+    let mut world = keyless();
+    let project = CreateKind::Project(workspace_id("zz-hub"));
+    let mut desired = asked(&[("assistant", project), ("zz-hub", CreateKind::Hub(parts()))]);
+    desired.workspaces.get_mut(&workspace_id("zz-hub")).unwrap().needs.clear();
+    let taken = converge(&mut world, &desired, |_, _| {});
+    assert_eq!(
+        names(&taken),
+        [
+            "CreateWorkspace zz-hub".to_owned(),
+            format!("GrantRole Storage Blob Data Contributor to User {} at stml", person(1)),
+            "CreateWorkspace assistant".to_owned(),
+        ]
     );
 }
 

@@ -98,6 +98,8 @@ fn every_error_of_every_file_is_named_in_one_run() {
     probe-of-no-account.yaml:8:25: `spec.evidence.dataProbe` must be `true` or `false`; found `once`
     probe-of-no-account.yaml:8:31: unknown field `probe` in `spec.evidence` (hint: it is called `dataProbe` here: true or false)
     probe-of-no-account.yaml:16:3: unknown field `evidence` in `spec` (hint: `evidence` belongs on a StorageAccount document or in the Fleet)
+    project-elsewhere.yaml:23:21: the hub `Lending-Hub` is made on another account: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-ml/providers/Microsoft.Storage/storageAccounts/sthub` (hint: a project stands on the account of its hub)
+    project-elsewhere.yaml:36:10: `on-another-account` is no hub: its document makes it something else (hint: a project is made in a `kind: hub`)
     sas-selector.yaml:2:1: second Fleet, the first is at change-window-backwards.yaml:2:1 (hint: one desired state has at most one)
     sas-selector.yaml:5:23: `spec.defaults.keyIdle` is 93 days, but Azure keeps metrics for 93 (hint: at most `92d`, for the newest metrics are not complete)
     sas-selector.yaml:7:18: `/providers/Microsoft.Management/managementGroups/all` holds no account: it is not in a subscription (hint: as in `/subscriptions/GUID`, with a resource group or account below it if need be)

@@ -88,16 +88,26 @@ pub(super) fn fate(
     if stage == SuspendStage::Ended {
         return Fate::Nothing;
     }
-    let said: Option<Option<&Suspend>> = files.and_then(|files| match workspace {
-        Some(id) => files.workspaces.get(id).filter(|own| own.name == name).map(|own| own.suspend.as_ref()),
-        None => files.accounts.get(account).filter(|own| own.name == name).map(|own| own.suspend.as_ref()),
+    // The document of the same resource, whatever it is called by now.
+    let said: Option<(&str, Option<&Suspend>)> = files.and_then(|files| match workspace {
+        Some(id) => files.workspaces.get(id).map(|own| (own.name.as_str(), own.suspend.as_ref())),
+        None => files.accounts.get(account).map(|own| (own.name.as_str(), own.suspend.as_ref())),
     });
-    let why = match said {
+    let renamed = said.map(|(new, _)| new).filter(|new| *new != name);
+    let why = match said.map(|(_, suspend)| suspend) {
         Some(Some(Suspend { until, then: AfterSuspend::Resume, .. })) if now.is_some_and(|now| *until <= now) => {
             format!("the suspension of {name} ended at {until}")
         }
-        Some(Some(_)) => return Fate::Lasts,
-        Some(None) => format!("the document {name} does not say any more that it is suspended, and is acted on again"),
+        Some(Some(_)) => match renamed {
+            Some(new) => format!("the document {name} is called {new} now, and is suspended"),
+            None => return Fate::Lasts,
+        },
+        Some(None) => match renamed {
+            Some(new) => {
+                format!("the document {name} is called {new} now, is not suspended any more, and is acted on again")
+            }
+            None => format!("the document {name} does not say any more that it is suspended, and is acted on again"),
+        },
         None => format!("there is no document of the name {name} any more, and nothing that it asked for is acted on"),
     };
     Fate::Over(Box::new(Event {

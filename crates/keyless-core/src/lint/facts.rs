@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::action::{Action, Effort};
 use crate::catalog::{BLOB_CONTRIBUTOR, find_role};
 use crate::desired::{
-    AuthMode, ChangeWindow, DesiredWorkspace, Enforcement, KeyDesired, PrincipalRef, ServiceGrants, Suspend,
+    AuthMode, ChangeWindow, Create, CreateKind, DesiredWorkspace, Enforcement, KeyDesired, PrincipalRef, ServiceGrants,
+    Suspend,
 };
 use crate::id::WorkspaceId;
 use crate::observed::{
@@ -43,7 +44,7 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, 
         Action::SetSharedKeyAccess { allowed: false, .. } => facts.key_off(found),
         Action::SetDatastoreCredential { workspace, name, from } => facts.convert(workspace, name, from, found),
         Action::RevokeRole { .. } => facts.revoke(found),
-        Action::CreateWorkspace { workspace, .. } => facts.create(workspace, found),
+        Action::CreateWorkspace { workspace, create } => facts.create(workspace, create, found),
         Action::ResyncWorkspaceKeys { .. } => {
             found.demand(facts.key_is_on() == Some(true), Rule::Facts, "the key is not known to be on");
         }
@@ -269,7 +270,14 @@ impl Facts<'_> {
         }
     }
 
-    fn create(&self, workspace: &WorkspaceId, found: &mut Verdict) {
+    fn create(&self, workspace: &WorkspaceId, create: &Create, found: &mut Verdict) {
+        if let CreateKind::Project(hub) = &create.kind {
+            let own = workspace_read(hub, self.observed);
+            let lends = own.is_some_and(|own| {
+                own.kind == WorkspaceKind::Hub && own.storage_account.as_ref() == Some(&self.desired.account_id)
+            });
+            found.demand(lends, Rule::Facts, "its hub is not known to be one on this account");
+        }
         let exists = |who: &PrincipalRef| matches!(who, PrincipalRef::Object { .. } | PrincipalRef::ManagedIdentity(_));
         self.needs_work(workspace, exists, found);
     }

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use crate::desired::{Fleet, Location};
-use crate::id::{PrincipalId, SubscriptionId};
+use crate::id::{PrincipalId, SubscriptionId, WorkspaceId};
 use crate::observed::PrincipalType;
 
 use super::condition;
 use super::documents::{Document, Documents};
 use super::hint;
+use super::kinds::{CreateSpec, KindWord};
 use super::needs::{Profiles, directory_object};
 use super::problem::Report;
 use super::resolve::name_of;
@@ -19,6 +20,7 @@ use super::wire::{At, values};
 pub(super) fn check(documents: &Documents, fleet: &Fleet, profiles: &Profiles<'_>, report: &mut Report) {
     check_duplicates(documents, report);
     check_references(documents, profiles, report);
+    check_hubs(documents, report);
     check_scope(documents, fleet, report);
     check_principal_kinds(documents, report);
     condition::check(documents, profiles, report);
@@ -114,6 +116,37 @@ fn check_references(documents: &Documents, profiles: &Profiles<'_>, report: &mut
             };
             let message = format!("there is no AccessProfile named `{}`", name.value.0);
             report.problem(location(document, name), message, hint);
+        }
+    }
+}
+
+/// Reports projects whose hub is declared to be made as something else, or on another account: a project stands on the
+/// account of its hub.
+fn check_hubs(documents: &Documents, report: &mut Report) {
+    let specs =
+        || documents.workspaces.iter().filter_map(|document| Some((document, &document.body.spec.as_ref()?.value)));
+    let made: BTreeMap<&WorkspaceId, &CreateSpec> = specs()
+        .filter_map(|(_, spec)| Some((&spec.resource_id.as_ref()?.value, &spec.create.as_ref()?.value)))
+        .collect();
+    for (document, spec) in specs() {
+        let Some(At { value: project, .. }) = &spec.create else { continue };
+        let Some(hub) = &project.hub else { continue };
+        let own = spec.resource_id.as_ref().is_some_and(|own| own.value == hub.value);
+        let Some(lender) = made.get(&hub.value).filter(|_| !own) else { continue };
+        let name = hub.value.name();
+        if lender.kind.as_ref().is_some_and(|kind| kind.value != KindWord::Hub) {
+            let hint = Some("a project is made in a `kind: hub`".to_owned());
+            report.problem(
+                location(document, hub),
+                format!("`{name}` is no hub: its document makes it something else"),
+                hint,
+            );
+        } else if let (Some(here), Some(there)) = (&project.storage_account, &lender.storage_account)
+            && here.value != there.value
+        {
+            let message = format!("the hub `{name}` is made on another account: `{}`", there.value);
+            let hint = Some("a project stands on the account of its hub".to_owned());
+            report.problem(location(document, here), message, hint);
         }
     }
 }

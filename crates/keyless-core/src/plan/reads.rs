@@ -24,6 +24,14 @@ pub fn base_reads(desired: &KeyDesired) -> ReadSet {
     reads
 }
 
+/// The hub that a project is made in, of a document that says how.
+fn hub_of(id: &WorkspaceId, desired: &KeyDesired) -> Option<WorkspaceId> {
+    match &desired.workspaces.get(id)?.create.as_ref()?.kind {
+        CreateKind::Project(hub) => Some(hub.clone()),
+        CreateKind::Default(_) | CreateKind::Hub(_) => None,
+    }
+}
+
 /// The reads that resolve the principals of one workspace's document, and the workspace itself.
 fn principal_reads(desired: &KeyDesired, id: &WorkspaceId) -> ReadSet {
     let mut reads = ReadSet { workspaces: BTreeSet::from([id.clone()]), ..ReadSet::default() };
@@ -59,6 +67,9 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.barriers.assignment_counts.extend(grant.scope.subscription());
             // That no group of its gives what is missing, if it was looked up.
             reads.groups.extend(observed.groups.contains_key(&grant.principal).then_some(grant.principal));
+            if step.gates.iter().any(|check| check.gate == Gate::HubThere) {
+                reads.workspaces.extend(step.workspaces.iter().filter_map(|id| hub_of(id, desired)));
+            }
         }
         Action::SetAuthMode { workspace, mode } => {
             reads.workspaces.insert(workspace.clone());

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::access::{self, Cover};
 use crate::action::{Action, Effort, Grant};
 use crate::catalog;
-use crate::desired::GrantScope;
-use crate::gate::GateState;
+use crate::desired::{Create, CreateKind, GrantScope};
+use crate::gate::{Gate, GateState};
 use crate::id::{ArmId, PrincipalId, RoleId, WorkspaceId};
 use crate::plan::gates;
 use crate::plan::needs::{NeedView, Resolved};
@@ -87,6 +87,9 @@ impl Planner<'_> {
             let mut checks = self.checks(&action, Effort::Repair, active);
             self.barriers(&mut checks, &action);
             self.ceiling(&mut checks, &action, due);
+            if let Some(judged) = self.hub_of(&workspaces) {
+                checks.look(Gate::HubThere, judged);
+            }
             self.push(action, Effort::Repair, workspaces, checks);
             if let Some(step) = self.steps.last_mut() {
                 step.reasons = reasons;
@@ -102,6 +105,17 @@ impl Planner<'_> {
             .map(|workspace| gates::workspace_active(workspace, self.desired, self.observed.now))
             .min_by_key(gates::caution)
             .unwrap_or(GateState::NotLooked)
+    }
+
+    /// Where only projects that are yet to be made ask for a grant: whether the hub of one lets it be made on this account.
+    fn hub_of(&self, workspaces: &BTreeSet<WorkspaceId>) -> Option<gates::Judged> {
+        let made: BTreeMap<&WorkspaceId, &Create> =
+            self.absent().filter_map(|own| Some((&own.id, own.create.as_ref()?))).collect();
+        let judged = workspaces.iter().map(|id| {
+            let create = made.get(id).filter(|create| matches!(create.kind, CreateKind::Project(_)))?;
+            Some(gates::hub_there(create, self.observed))
+        });
+        judged.collect::<Option<Vec<_>>>()?.into_iter().min_by_key(|judged| gates::caution(&judged.0))
     }
 
     fn grant_scope(&self, scope: GrantScope) -> ArmId {
