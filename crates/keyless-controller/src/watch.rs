@@ -284,8 +284,9 @@ impl Follower {
 
     /// Whether a file in force is gone, or has lost more than a tenth.
     fn is_loss(&self, files: &[Found]) -> bool {
+        let now: BTreeMap<&str, usize> = files.iter().map(|found| (found.path.as_str(), found.length())).collect();
         self.lengths.iter().any(|(path, length)| {
-            let now = files.iter().find(|found| found.path == *path).map_or(0, Found::length);
+            let now = now.get(path.as_str()).copied().unwrap_or_default();
             now.saturating_mul(10) < length.saturating_mul(9)
         })
     }
