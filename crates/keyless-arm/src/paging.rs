@@ -15,6 +15,9 @@ use crate::view::node::Node;
 /// A subscription's largest recorded list is one page; a thousand pages are a server gone wrong.
 const MAX_PAGES: usize = 1000;
 
+/// A link that is read relative to the page before may grow with each page. Design decision: far above any recorded one.
+const LONGEST_LINK: usize = 16 * 1024;
+
 /// What a list that was read to its end says of itself.
 pub(crate) struct End {
     /// The server's time of the first page.
@@ -69,6 +72,10 @@ impl Pipeline {
                         next.origin().ascii_serialization()
                     ),
                 ));
+            }
+            if next.as_str().len() > LONGEST_LINK {
+                let why = format!("the address of the next page is longer than {LONGEST_LINK} bytes");
+                return Err(call.error_of(&reply, ErrorClass::Unreadable, why));
             }
             if !seen.insert(next.clone()) {
                 return Err(call.error_of(&reply, ErrorClass::Unreadable, "the pages do not end"));

@@ -56,8 +56,8 @@ fn configs(tier: Tier) -> Vec<(Config, usize)> {
         (at(1, 2, Want::Forward, false, budget(2, 1, 1, 1, 1)), 294_429),
     ];
     let main = vec![
-        (at(2, 2, Want::Forward, false, budget(1, 1, 1, 2, 2)), 0),
-        (at(2, 2, Want::Back, true, budget(1, 1, 1, 2, 2)), 0),
+        (at(2, 2, Want::Forward, false, budget(1, 1, 1, 2, 2)), 5_584_460),
+        (at(2, 2, Want::Back, true, budget(1, 1, 1, 2, 2)), 2_111_823),
     ];
     match tier {
         Tier::Quick => quick,
