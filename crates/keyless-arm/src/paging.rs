@@ -15,8 +15,9 @@ use crate::view::node::Node;
 /// A subscription's largest recorded list is one page; a thousand pages are a server gone wrong.
 const MAX_PAGES: usize = 1000;
 
-/// A link that is read relative to the page before may grow with each page. Design decision: far above any recorded one.
-const LONGEST_LINK: usize = 16 * 1024;
+/// A link that is read relative to the page before may grow with each page, and each is remembered. Design decision: far
+/// above any recorded one.
+const LONGEST_LINK: usize = 8 * 1024;
 
 /// What a list that was read to its end says of itself.
 pub(crate) struct End {

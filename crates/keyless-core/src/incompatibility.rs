@@ -48,7 +48,7 @@ enum Shown {
     UserAssigned,
     /// A storage account in another region.
     OtherRegion,
-    /// A training compute whose identity may not read blobs: who holds which role is for [`crate::plan`] to tell.
+    /// A training compute whose identity may not read blobs.
     ComputeWithoutRole,
 }
 
@@ -70,9 +70,6 @@ pub struct Incompatibility {
 const ARTICLE: &str = "https://learn.microsoft.com/azure/machine-learning/how-to-disable-local-auth-storage";
 const IDENTITIES: &str =
     "https://learn.microsoft.com/azure/machine-learning/how-to-identity-based-service-authentication";
-
-/// The row of training computes whose identity lacks a role.
-pub const COMPUTE_WITHOUT_ROLE: &str = "computeIdentityWithoutRole";
 
 const fn row(
     id: &'static str,
@@ -113,7 +110,7 @@ pub const ALL: &[Incompatibility] = &[
         "https://github.com/microsoft/hi-ml/issues/795",
     ),
     row(
-        COMPUTE_WITHOUT_ROLE,
+        "computeIdentityWithoutRole",
         Severity::Warn,
         Where::Everywhere,
         Shown::ComputeWithoutRole,
@@ -218,6 +215,8 @@ pub enum Detected {
     Yes(Vec<String>),
     /// The computes would tell.
     NeedsComputes,
+    /// Who holds which role would tell.
+    NeedsRoles,
 }
 
 impl Incompatibility {
@@ -228,7 +227,8 @@ impl Incompatibility {
             return Detected::No;
         }
         let found: Vec<String> = match (self.shown, computes) {
-            (Shown::Not | Shown::ComputeWithoutRole, _) => Vec::new(),
+            (Shown::Not, _) => Vec::new(),
+            (Shown::ComputeWithoutRole, _) => return Detected::NeedsRoles,
             (Shown::SystemInstance, None) => return Detected::NeedsComputes,
             (Shown::SystemInstance, Some(computes)) => computes
                 .iter()

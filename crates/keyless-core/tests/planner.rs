@@ -379,13 +379,19 @@ fn the_services_missing_grant_blocks_unless_the_file_says_otherwise() {
 }
 
 #[test]
-fn on_a_project_the_services_conditioned_grant_is_the_right_form() {
+fn on_a_project_and_in_data_isolation_the_services_conditioned_grant_is_the_right_form() {
     let mut world = World::new();
     let a = world.workspace("project", ObservedAuthMode::AccessKey);
     world.assignments[0].condition = Some("limited to its containers".to_owned());
     let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
-    assert_eq!(look(&world, &desired).standing(), Standing::Blocked);
-    world.workspaces.get_mut(&a).unwrap().kind = WorkspaceKind::Project;
+    for (isolated, standing) in
+        [(None, Standing::Blocked), (Some(false), Standing::Blocked), (Some(true), Standing::Ready)]
+    {
+        world.workspaces.get_mut(&a).unwrap().data_isolation = isolated;
+        assert_eq!(look(&world, &desired).standing(), standing, "{isolated:?}");
+    }
+    let truth = world.workspaces.get_mut(&a).unwrap();
+    (truth.kind, truth.data_isolation) = (WorkspaceKind::Project, None);
     assert_eq!(look(&world, &desired).standing(), Standing::Ready);
     // Azure takes no second one beside it.
     desired.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Grant;

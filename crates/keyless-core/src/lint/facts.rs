@@ -1,5 +1,7 @@
 //! What the step to take rests on, looked at again in what was read.
 
+use std::time::Duration;
+
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
@@ -126,9 +128,7 @@ impl Facts<'_> {
     /// That everybody whom the document names, of whom `counts` says so, has had what it asks for long enough.
     fn needs_work(&self, workspace: &WorkspaceId, counts: impl Fn(&PrincipalRef) -> bool, found: &mut Verdict) {
         let Some(document) = self.desired.workspaces.get(workspace) else { return };
-        // The least of all paths: which one a grant takes is the planner's to tell.
-        let waits = &self.desired.fleet.waits;
-        let age = waits.role_propagation.min(waits.group_propagation);
+        let age = self.least_age();
         for need in document.needs.iter().filter(|need| counts(&need.principal)) {
             let (Some(role), Some(users)) = (find_role(need.role), users(need, workspace, self.observed)) else {
                 found.reject(Rule::Facts, format!("who {} is was not read", need.principal));
@@ -156,10 +156,15 @@ impl Facts<'_> {
         let (Some(user), Some(role)) = (user, find_role(BLOB_CONTRIBUTOR)) else {
             return found.reject(Rule::Facts, "who acts for the workspace is not known");
         };
-        let age = self.desired.fleet.waits.role_propagation.min(self.desired.fleet.waits.group_propagation);
-        if let Some(why) = objection(user, role, under, age, self.observed) {
+        if let Some(why) = objection(user, role, under, self.least_age(), self.observed) {
             found.reject(Rule::Facts, why);
         }
+    }
+
+    /// The least of all paths: which one a grant takes is the planner's to tell.
+    fn least_age(&self) -> Duration {
+        let waits = &self.desired.fleet.waits;
+        waits.role_propagation.min(waits.group_propagation)
     }
 
     fn to_access_key(&self, workspace: &WorkspaceId, found: &mut Verdict) {

@@ -1,6 +1,6 @@
 //! Who the principals of the files are on this pass, and whether each need of a workspace is met.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
@@ -170,6 +170,12 @@ fn resolve_identity(id: &ManagedIdentityId, observed: &Observed) -> Resolved {
     }
 }
 
+/// Who the user-assigned identity is that acts for a workspace.
+fn resolve_primary(primary: &ManagedIdentityId, own: &Workspace, observed: &Observed) -> Resolved {
+    let told = own.identity.user_assigned.get(primary).copied().flatten();
+    resolve_block(&Identity { system: None, user_assigned: BTreeMap::from([(primary.clone(), told)]) }, observed)
+}
+
 /// The identities that may act for a workspace, and their principals as far as they are known.
 pub(super) fn acting(
     workspace: &WorkspaceId,
@@ -177,9 +183,10 @@ pub(super) fn acting(
 ) -> (BTreeSet<ManagedIdentityId>, BTreeSet<PrincipalId>) {
     let Ok(own) = own(workspace, observed) else { return Default::default() };
     let mut principals: BTreeSet<PrincipalId> = own.identity.system.into_iter().collect();
-    if let Some(primary) = &own.primary_identity {
-        let told = own.identity.user_assigned.get(primary).copied().flatten();
-        principals.extend(told.or_else(|| observed.identities.get(primary)?.value().copied().flatten()));
+    if let Some(primary) = &own.primary_identity
+        && let Resolved::Known(holders) = resolve_primary(primary, own, observed)
+    {
+        principals.extend(holders.into_iter().map(|(principal, _)| principal));
     }
     (own.primary_identity.iter().cloned().collect(), principals)
 }
@@ -246,10 +253,7 @@ fn granted_by_service(
     let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else { return without_role() };
     // The service makes it to the identity itself, so groups need not be read.
     let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
-    match access::service_cover(&question, conditioned_is_right, observed, waits) {
-        Cover::Missing { .. } => ServiceGrant::Missing(principal),
-        cover => of_cover(principal, cover),
-    }
+    of_cover(principal, access::service_cover(&question, conditioned_is_right, observed, waits))
 }
 
 fn granted_by_customer(
@@ -259,12 +263,7 @@ fn granted_by_customer(
     waits: &Waits,
 ) -> ServiceGrant {
     let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else { return without_role() };
-    let told = workspace.identity.user_assigned.get(primary).copied().flatten();
-    let resolved = match told {
-        Some(principal) => Resolved::Known(vec![(principal, PrincipalType::ServicePrincipal)]),
-        None => resolve_identity(primary, observed),
-    };
-    let principal = match resolved {
+    let principal = match resolve_primary(primary, workspace, observed) {
         Resolved::Known(holders) => match holders.first() {
             Some((principal, _)) => *principal,
             None => return ServiceGrant::NoIdentity,

@@ -75,6 +75,7 @@ pub fn need(principal: PrincipalRef, role: RoleId) -> Need {
 pub struct Truth {
     pub mode: ObservedAuthMode,
     pub kind: WorkspaceKind,
+    pub data_isolation: Option<bool>,
     pub system: Option<PrincipalId>,
     /// The user-assigned identity that acts for it, and who that is.
     pub primary: Option<(ManagedIdentityId, PrincipalId)>,
@@ -204,6 +205,7 @@ impl World {
         let truth = Truth {
             mode,
             kind: WorkspaceKind::Default,
+            data_isolation: None,
             system: Some(system),
             primary: None,
             computes: Vec::new(),
@@ -292,7 +294,7 @@ impl World {
                     user_assigned: truth.primary.iter().map(|(id, who)| (id.clone(), Some(*who))).collect(),
                 },
                 primary_identity: truth.primary.as_ref().map(|(id, _)| id.clone()),
-                data_isolation: None,
+                data_isolation: truth.data_isolation,
                 managed_network: false,
                 provisioning_state: Some("Succeeded".to_owned()),
                 created_at: truth.created_at,

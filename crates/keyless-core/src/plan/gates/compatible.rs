@@ -19,7 +19,8 @@ pub(in crate::plan) fn compatible(workspace: &DesiredWorkspace, own: &Workspace,
             continue;
         }
         match detect(row, workspace, own, observed) {
-            Ok(Detected::No) => {}
+            // No row that holds a switch rests on roles: what people need is the needs' gate to tell.
+            Ok(Detected::No | Detected::NeedsRoles) => {}
             Ok(Detected::Yes(found)) => {
                 let ended = accepted.map(ended).unwrap_or_default();
                 barred.push(format!("{} ({}{ended})", row.what, listed(&found)));

@@ -3,7 +3,7 @@
 use crate::access::{self, Cover, Question};
 use crate::catalog;
 use crate::desired::{DesiredWorkspace, PrincipalRef};
-use crate::incompatibility::{self, COMPUTE_WITHOUT_ROLE, Detected};
+use crate::incompatibility::{self, Detected};
 use crate::observed::{Compute, PrincipalType, Workspace};
 use crate::plan::{Finding, gates};
 
@@ -14,8 +14,8 @@ impl Planner<'_> {
         self.switches.insert(own.kind.clone());
         for row in incompatibility::ALL {
             let found = match gates::detect(row, workspace, own, self.observed) {
-                _ if row.id == COMPUTE_WITHOUT_ROLE => self.computes_without_role(workspace),
                 Ok(Detected::Yes(found)) => found,
+                Ok(Detected::NeedsRoles) => self.computes_without_role(workspace),
                 // What was not read yet is asked for by the gate.
                 Ok(Detected::No | Detected::NeedsComputes) | Err(_) => continue,
             };
