@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::desired::KeyDesired;
 use crate::gate::ReadSet;
-use crate::observed::{KeyCaller, KeyCallers, Observed, Reading, ServiceUse, Signed, StorageService};
+use crate::observed::{KeyCaller, KeyCallers, MadeFrom, Observed, Reading, ServiceUse, Signed, StorageService};
 
 use super::gates::listed;
 
@@ -53,11 +53,12 @@ pub(super) fn unlogged(observed: &Observed, known: &KeyCallers) -> Option<BTreeS
     (busy && logged.is_empty()).then(BTreeSet::new)
 }
 
-/// What is certain of the SAS of a caller.
+/// What the logs tell of the SAS of a caller.
 pub(super) fn sas(one: &KeyCaller) -> String {
     match &one.made_from {
-        Some(key) => format!("a SAS made from {key}"),
-        None => "a SAS of which the logs do not tell what signed it".to_owned(),
+        MadeFrom::Key(key) => format!("a SAS made from {key}"),
+        MadeFrom::NoKey => "a SAS whose hash names no key, most likely a user delegation".to_owned(),
+        MadeFrom::Untold => "a SAS of which the logs do not tell what signed it".to_owned(),
     }
 }
 
