@@ -10,6 +10,9 @@ use crate::observed::{KeyCaller, KeyCallers, MadeFrom, Observed, Reading, Servic
 
 use super::gates::listed;
 
+/// Where the names begin in the reason of a gate.
+pub const NAMED_BY_LOGS: &str = "; the resource logs name ";
+
 /// Asks for the names, where the files say where they are and nobody has asked.
 pub(super) fn wanted(observed: &Observed, desired: &KeyDesired) -> ReadSet {
     let unread = matches!(observed.key_callers, Reading::NotRead);
@@ -23,7 +26,7 @@ pub(super) fn named(observed: &Observed, signed: Signed) -> String {
         let how = if signed == Signed::Sas { format!(" with {}", sas(one)) } else { String::new() };
         format!("{one}: {} {}{how}", one.service, one.operation)
     });
-    if names.is_empty() { String::new() } else { format!("; the resource logs name {}", listed(&names)) }
+    if names.is_empty() { String::new() } else { format!("{NAMED_BY_LOGS}{}", listed(&names)) }
 }
 
 /// Who was refused in the hour from `hour` as the metric counts it.

@@ -224,8 +224,9 @@ impl fmt::Display for Suspended {
     }
 }
 
-/// A count with its noun.
-pub(super) fn plural(count: usize, noun: &str) -> String {
+/// A count with its noun, in the plural unless it is one.
+#[must_use]
+pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
