@@ -55,7 +55,7 @@ impl Bout {
 /// not. Equal words give an equal id, in every process of one version of this program; the text itself is long, and nobody
 /// else reads it.
 fn words_of(desired: &KeyDesired) -> Option<Uuid> {
-    let KeyDesired { revision: _, fleet, account_id: _, account, workspaces, unplaced } = desired;
+    let KeyDesired { revision: _, fleet, account_id: _, account, workspaces, unplaced, group_is_shared: _ } = desired;
     if !unplaced.is_empty() {
         return None;
     }

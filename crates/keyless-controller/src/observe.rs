@@ -657,7 +657,7 @@ impl Observer {
         }
         for (id, own) in &part.workspaces {
             let mode = own.workspace.value().and_then(Option::as_ref).map(|own| &own.auth_mode);
-            if matches!(mode, Some(ObservedAuthMode::AccessKey | ObservedAuthMode::Unset)) {
+            if mode.is_some_and(ObservedAuthMode::is_key) {
                 self.memory.saw_on_key(key, id);
             }
         }

@@ -136,6 +136,7 @@ fn nothing_desired(scope: &Scope, account: &StorageAccountId) -> KeyDesired {
         account: None,
         workspaces: BTreeMap::new(),
         unplaced: BTreeSet::new(),
+        group_is_shared: false,
     }
 }
 

@@ -64,6 +64,9 @@ impl View {
             account: self.desired.accounts.get(key).cloned(),
             workspaces,
             unplaced: self.unplaced.clone(),
+            group_is_shared: self.index.placed.iter().any(|(other, on)| {
+                other != key && !on.is_empty() && other.group() == key.group() //
+            }),
         }
     }
 

@@ -493,6 +493,9 @@ pub struct KeyDesired {
     pub workspaces: BTreeMap<WorkspaceId, DesiredWorkspace>,
     /// Declared workspaces elsewhere whose account could not be found out: any of them may stand on this account.
     pub unplaced: BTreeSet<WorkspaceId>,
+    /// Whether workspaces, declared or not, stand on other accounts of the account's resource group: their people may rest on
+    /// a grant at the group.
+    pub group_is_shared: bool,
 }
 
 impl KeyDesired {
@@ -548,6 +551,7 @@ impl Desired {
                 .map(|(id, workspace)| (id.clone(), workspace.clone()))
                 .collect(),
             unplaced,
+            group_is_shared: true,
         }
     }
 }

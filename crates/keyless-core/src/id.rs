@@ -151,6 +151,13 @@ impl ArmId {
         }
     }
 
+    /// Whether this is a resource group.
+    #[must_use]
+    pub fn is_group(&self) -> bool {
+        let parts: Vec<&str> = self.folded.split('/').collect();
+        matches!(parts.as_slice(), ["", "subscriptions", _, "resourcegroups", _])
+    }
+
     /// Whether this is a management group.
     #[must_use]
     pub fn is_management_group(&self) -> bool {

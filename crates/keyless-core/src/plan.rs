@@ -292,6 +292,15 @@ pub enum Finding {
         principal: PrincipalId,
         /// Which role.
         role: RoleId,
+        /// At the account, or at its resource group.
+        scope: ArmId,
+    },
+    /// Grants of this installation to principals that no document names, while it is not known whether all are read that ask.
+    LeaversUnknown {
+        /// How many.
+        grants: usize,
+        /// What is not known.
+        why: String,
     },
     /// Something bars or may bar a step, or would if it were not spared.
     Barrier {
@@ -300,7 +309,8 @@ pub enum Finding {
         /// Which, and what it does.
         what: String,
     },
-    /// An identity that holds a data role on the account and belongs to no workspace, compute or document known here.
+    /// An identity that holds a data role on the account and belongs to nothing known here: no workspace, compute, endpoint or
+    /// document.
     ForeignHolder {
         /// Who.
         principal: PrincipalId,
@@ -470,14 +480,19 @@ impl fmt::Display for Finding {
             Self::ScenarioMisplaced { workspace, scenario, kind } => {
                 write!(f, "{}: the articles do not list scenario {scenario} for a {kind}", workspace.name())
             }
-            Self::GrantUnwanted { assignment: _, principal, role } => {
-                write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))
+            Self::GrantUnwanted { assignment: _, principal, role, scope } => {
+                write!(f, "no document asks for {} of {principal} any more", crate::catalog::role_name(*role))?;
+                if scope.is_group() { write!(f, "; it is at {scope}, where nothing is taken back") } else { Ok(()) }
+            }
+            Self::LeaversUnknown { grants, why } => {
+                let grants = finding::plural(*grants, "grant");
+                write!(f, "whether anybody still asks for {grants} made before is not known, so all stay: {why}")
             }
             Self::Barrier { kind: _, what } => f.write_str(what),
             Self::ForeignHolder { principal, role, scope } => {
                 write!(
                     f,
-                    "{principal} holds {role} at {scope} and belongs to no workspace, compute or document known here"
+                    "{principal} holds {role} at {scope} and belongs to no workspace, compute, endpoint or document known here"
                 )
             }
             Self::Incompatible { workspace, id, found, accepted } => {
@@ -568,6 +583,7 @@ impl Plan {
             | Finding::Barrier { .. }
             | Finding::ForeignHolder { .. }
             | Finding::GrantUnwanted { .. }
+            | Finding::LeaversUnknown { .. }
             | Finding::Fought { .. }
             | Finding::Running { .. }
             | Finding::Incompatible { .. } => false,

@@ -269,3 +269,29 @@ fn a_grant_to_an_identity_that_was_made_again_gives_its_successor_nothing() {
     let switch = planned.steps.iter().find(|step| matches!(step.action, Action::SetAuthMode { .. })).unwrap();
     assert!(switch.gates.iter().any(|check| check.gate == Gate::NeedsCovered && !check.state.is_open()));
 }
+
+/// An identity that was made again under its name has another object id, and the block of a workspace need not tell it.
+#[test]
+fn an_identity_whose_object_id_is_not_told_is_read_again_before_every_write_that_rests_on_it() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let wanted = desired(&[(&a, AuthMode::Identity, vec![need(PrincipalRef::WorkspaceUserAssigned, BLOB_READER)])]);
+    let id: ManagedIdentityId =
+        format!("{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/own", account_id().group())
+            .parse()
+            .unwrap();
+    let mut observed = world.observe(&wanted);
+    let Reading::Known { value: Some(own), .. } = &mut observed.workspaces.get_mut(&a).unwrap().workspace else {
+        panic!("it is known")
+    };
+    own.identity.user_assigned.insert(id.clone(), None);
+    observed.identities.insert(id.clone(), Reading::known(Some(person(60)), observed.now));
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+    let mut kinds = BTreeSet::new();
+    for step in plan.steps.iter().filter(|step| step.workspaces.contains(&a)) {
+        let reads = plan::confirm_reads(step, &wanted, &observed);
+        assert!(reads.identities.contains(&id), "{}", step.action);
+        kinds.insert(step.action.kind());
+    }
+    assert_eq!(kinds, BTreeSet::from(["GrantRole", "SetAuthMode"]), "{}", show(&plan));
+}

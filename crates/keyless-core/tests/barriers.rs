@@ -356,6 +356,12 @@ fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_
     };
     let mut observed = world.observe(&wanted);
     assert_eq!(told(&observed), [person(50)]);
+    let mut with_endpoint = observed.clone();
+    let endpoint = Endpoint { workspace: workspace_id("alpha"), name: "score".to_owned(), system: Some(person(50)) };
+    with_endpoint.endpoints = Reading::known(vec![endpoint], observed.now);
+    assert_eq!(told(&with_endpoint), [], "the service grants to its endpoints");
+    with_endpoint.endpoints = Reading::unknown("no");
+    assert_eq!(told(&with_endpoint), [], "it may be an endpoint that could not be read");
     observed.workspaces.get_mut(&workspace_id("bravo")).unwrap().computes = Reading::unknown("no");
     assert_eq!(told(&observed), [], "it may be one of the computes that could not be read");
 }

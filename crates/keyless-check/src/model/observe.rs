@@ -142,6 +142,7 @@ impl Names {
             account,
             workspaces: self.workspaces.iter().take(declared).map(|id| (id.clone(), workspace(id))).collect(),
             unplaced: BTreeSet::new(),
+            group_is_shared: false,
         }
     }
 

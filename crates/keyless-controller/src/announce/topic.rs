@@ -142,7 +142,7 @@ pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
             Topic::Incomplete(what.to_string(), *class),
             Event { why, lift: lift.clone(), error_class: *class, ..about(Name::ObserveIncomplete, Level::Warn, plan) },
         ),
-        Finding::GrantUnwanted { assignment, principal, role } => (
+        Finding::GrantUnwanted { assignment, principal, role, scope: _ } => (
             Topic::Unwanted(assignment.folded().to_owned()),
             Event {
                 principal: Some(principal.to_string()),
@@ -260,7 +260,8 @@ pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
         | Finding::ScenarioMisplaced { .. }
         | Finding::Barrier { .. }
         | Finding::Running { .. }
-        | Finding::ForeignHolder { .. } => return None,
+        | Finding::ForeignHolder { .. }
+        | Finding::LeaversUnknown { .. } => return None,
     })
 }
 

@@ -37,6 +37,7 @@ async fn pass(cloud: &Arc<Cloud>, dir: &Path, newcomer: &str, rests_until: Optio
             account: None,
             workspaces: files.workspaces.clone(),
             unplaced: BTreeSet::new(),
+            group_is_shared: false,
         },
         limits: Limits::default(),
         intent: Intent::Converge,

@@ -135,6 +135,12 @@ impl ObservedAuthMode {
             Some(_) => Self::Other(mode.unwrap_or_default().to_owned()),
         }
     }
+
+    /// Whether the workspace takes the account key: asked for, or Azure's default where nothing is.
+    #[must_use]
+    pub fn is_key(&self) -> bool {
+        matches!(self, Self::AccessKey | Self::Unset)
+    }
 }
 
 impl std::fmt::Display for ObservedAuthMode {

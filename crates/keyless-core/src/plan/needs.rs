@@ -152,7 +152,7 @@ fn resolve_block(identity: &Identity, observed: &Observed) -> Resolved {
         return not_read(wanted);
     }
     if ids.is_empty() {
-        return Resolved::Missing("the compute has no managed identity".to_owned());
+        return Resolved::Missing("there is no managed identity".to_owned());
     }
     Resolved::Known(ids)
 }

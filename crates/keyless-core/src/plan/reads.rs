@@ -69,6 +69,9 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.barriers.assignment_counts.extend(grant.scope.subscription());
             // That no group of its gives what is missing, if it was looked up.
             reads.groups.extend(observed.groups.contains_key(&grant.principal).then_some(grant.principal));
+            for id in &step.workspaces {
+                reads.identities.extend(identities_told_apart(observed, id));
+            }
             if step.gates.iter().any(|check| check.gate == Gate::HubThere) {
                 reads.workspaces.extend(step.workspaces.iter().filter_map(|id| hub_of(id, desired)));
             }
@@ -79,7 +82,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
                 reads.assignments = true;
                 reads.groups.extend(groups_rested_on(desired, observed, workspace));
                 reads.computes.insert(workspace.clone());
-                reads.identities.extend(identities_of_computes(observed, workspace));
+                reads.identities.extend(identities_told_apart(observed, workspace));
                 let (identities, principals) = needs::acting(workspace, observed);
                 reads.identities.extend(identities.into_iter().filter(|id| observed.identities.contains_key(id)));
                 reads.groups.extend(principals.into_iter().filter(|id| observed.groups.contains_key(id)));
@@ -116,7 +119,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.assignments = true;
             reads.groups.extend(groups_rested_on(desired, observed, workspace));
             reads.denies = true;
-            reads.identities.extend(identities_of_computes(observed, workspace));
+            reads.identities.extend(identities_told_apart(observed, workspace));
         }
         Action::CreateDatastore { workspace, .. } => {
             reads.workspaces.insert(workspace.clone());
@@ -127,7 +130,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.listings = true;
             for id in desired.workspaces.keys() {
                 reads.add(principal_reads(desired, id));
-                reads.identities.extend(identities_of_computes(observed, id));
+                reads.identities.extend(identities_told_apart(observed, id));
             }
         }
     }
@@ -150,15 +153,13 @@ fn groups_rested_on(desired: &KeyDesired, observed: &Observed, workspace: &Works
         .collect()
 }
 
-/// User-assigned identities of computes whose object id only a read of their own tells.
-fn identities_of_computes(observed: &Observed, workspace: &WorkspaceId) -> BTreeSet<crate::id::ManagedIdentityId> {
-    observed
-        .workspaces
-        .get(workspace)
-        .and_then(|entry| entry.computes.value())
-        .into_iter()
-        .flatten()
-        .flat_map(|compute| &compute.identity.user_assigned)
+/// User-assigned identities of a workspace and its computes whose object id only a read of their own tells, as was needed.
+fn identities_told_apart(observed: &Observed, workspace: &WorkspaceId) -> BTreeSet<crate::id::ManagedIdentityId> {
+    let Some(entry) = observed.workspaces.get(workspace) else { return BTreeSet::new() };
+    let own = entry.workspace.value().and_then(Option::as_ref).map(|own| &own.identity);
+    let computes = entry.computes.value().into_iter().flatten().map(|compute| &compute.identity);
+    let blocks = own.into_iter().chain(computes).flat_map(|identity| &identity.user_assigned);
+    blocks
         .filter(|(id, told)| told.is_none() && observed.identities.contains_key(*id))
         .map(|(id, _)| id.clone())
         .collect()

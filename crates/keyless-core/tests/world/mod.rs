@@ -589,6 +589,7 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
         account: None,
         workspaces,
         unplaced: BTreeSet::new(),
+        group_is_shared: false,
     }
 }
 

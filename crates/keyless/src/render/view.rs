@@ -413,9 +413,10 @@ impl Noted {
             Finding::ScenarioMisplaced { workspace, scenario: _, kind: _ } => {
                 ("scenarioMisplaced", Some(workspace), None)
             }
-            Finding::GrantUnwanted { assignment: _, principal, role: _ } => {
+            Finding::GrantUnwanted { assignment: _, principal, role: _, scope: _ } => {
                 ("grantUnwanted", None, Some(principal.to_string()))
             }
+            Finding::LeaversUnknown { grants: _, why: _ } => ("leaversUnknown", None, None),
             Finding::Unseen { what: _, why: _, cause: _ } => ("unseen", None, None),
             Finding::Barrier { kind, what: _ } => (kind.as_str(), None, None),
             Finding::ForeignHolder { principal, role: _, scope: _ } => {

@@ -92,6 +92,7 @@ impl Case {
             account: None,
             workspaces: BTreeMap::from([(workspace(), declared)]),
             unplaced: BTreeSet::new(),
+            group_is_shared: false,
         };
         let mut observed = Observed::unread(account(), now());
         observed.denies = Reading::known(Vec::new(), now());

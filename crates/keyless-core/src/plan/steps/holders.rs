@@ -43,7 +43,7 @@ impl Planner<'_> {
         self.findings.extend(found);
     }
 
-    /// Everybody who belongs to a workspace, a compute or a document; nothing while any of them is not known.
+    /// Everybody who belongs to a workspace, a compute, an endpoint or a document; nothing while any of them is not known.
     fn known_principals(&mut self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>) -> Option<BTreeSet<PrincipalId>> {
         let observed = self.observed;
         if observed.listings.is_empty() || observed.listings.values().any(|reading| reading.value().is_none()) {
@@ -90,6 +90,18 @@ impl Planner<'_> {
                 }
                 Reading::Unknown { .. } => complete = false,
             }
+        }
+        match &observed.endpoints {
+            Reading::Known { value, .. } => {
+                known.extend(value.iter().filter_map(|endpoint| endpoint.system));
+                // Endpoints are read for declared workspaces alone.
+                complete &= observed.workspaces.keys().all(|id| self.desired.workspaces.contains_key(id));
+            }
+            Reading::NotRead => {
+                wants.endpoints = true;
+                complete = false;
+            }
+            Reading::Unknown { .. } => complete = false,
         }
         for view in views.values().flatten() {
             match &view.holders {

@@ -42,7 +42,7 @@ impl Planner<'_> {
         // In access-key mode on an account whose key is off nobody has access to lose: forward at once.
         let key_off =
             self.observed.account.value().and_then(Option::as_ref).is_some_and(|account| !account.shared_key.is_on());
-        if key_off && own.auth_mode == ObservedAuthMode::AccessKey {
+        if key_off && own.auth_mode.is_key() {
             self.findings.insert(Finding::BrokenNow { workspace: workspace.id.clone() });
         }
         let effort = if key_off { Effort::Repair } else { Effort::Tighten };
@@ -70,8 +70,8 @@ impl Planner<'_> {
     }
 
     fn back(&mut self, workspace: &DesiredWorkspace, own: &Workspace, target: &KeyTarget) {
-        // An unset mode is Azure's default, the access key, and is left alone.
-        if matches!(own.auth_mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset) {
+        // An unset mode is left alone, too.
+        if own.auth_mode.is_key() {
             self.resync_after(workspace, target);
             return;
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::catalog::ScenarioKind;
 use crate::gate::ReadSet;
-use crate::observed::{ObservedAuthMode, Reading, WorkspaceKind};
+use crate::observed::{Reading, WorkspaceKind};
 use crate::plan::finding::Unseen;
 use crate::plan::needs::{self, ServiceGrant};
 use crate::plan::{Finding, Look};
@@ -38,7 +38,7 @@ impl Planner<'_> {
                     wanted.insert(id.clone());
                 }
                 Reading::Known { value: Some(own), .. } => {
-                    let broken = key_off && own.auth_mode == ObservedAuthMode::AccessKey;
+                    let broken = key_off && own.auth_mode.is_key();
                     self.findings.insert(Finding::Undeclared {
                         workspace: id.clone(),
                         kind: own.kind.clone(),
