@@ -37,6 +37,13 @@ use crate::sweep::Sweep;
 /// How many reads of one pass are under way at a time.
 const AT_A_TIME: usize = 4;
 
+/// How much older than the last of them an answer may be that opens a write: what was answered while another read took long
+/// is read once more. Design decision.
+const BESIDE_OTHERS: Duration = Duration::from_secs(2);
+
+/// How often it is, at most: where every answer is slow, the pass ends without a write.
+const AGAIN: u8 = 2;
+
 /// How long a built-in role definition may be reused: it changes only with the platform.
 const BUILT_IN_FOR: Duration = Duration::from_secs(60 * 60);
 
@@ -202,13 +209,40 @@ impl Observer {
     /// Reads what is asked for, some at a time.
     pub async fn observe(&self, ask: Ask<'_>) -> Seen {
         let began = Instant::now();
-        let Groups { first, near, lists, last } = self.split(ask);
+        let Groups { first, last, .. } = self.split(ask);
         let mut pieces = gather(first).await;
-        pieces.extend(gather(near).await);
-        pieces.extend(gather(lists).await);
+        let mut near = self.near(ask, None).await;
+        for _ in 0..if ask.confirming.is_some() { AGAIN } else { 0 } {
+            let by = Instant::now();
+            let old = near.iter().filter(|(_, (_, answered))| by.duration_since(*answered) > BESIDE_OTHERS);
+            let old: BTreeSet<usize> = old.map(|(place, _)| *place).collect();
+            if old.is_empty() {
+                break;
+            }
+            near.extend(self.near(ask, Some(&old)).await);
+        }
+        pieces.extend(near.into_values().map(|(piece, _)| piece));
         let target_began = Instant::now();
         pieces.extend(gather(last).await);
         Seen { part: self.assemble(ask, pieces), began, target_began }
+    }
+
+    /// What may change from one moment to the next, and then the lists: all, or those at these places; each with when it was
+    /// answered.
+    async fn near(&self, ask: Ask<'_>, only: Option<&BTreeSet<usize>>) -> BTreeMap<usize, (Piece, Instant)> {
+        let Groups { near, lists, .. } = self.split(ask);
+        let (mut read, mut place) = (BTreeMap::new(), 0);
+        for group in [near, lists] {
+            let mut timed = Vec::new();
+            for one in group {
+                if only.is_none_or(|only| only.contains(&place)) {
+                    timed.push(answered(place, one));
+                }
+                place += 1;
+            }
+            read.extend(stream::iter(timed).buffered(AT_A_TIME).collect::<Vec<_>>().await);
+        }
+        read
     }
 
     /// The reads in groups, each to be made after the one before.
@@ -686,6 +720,10 @@ fn timeless<T>() -> Reading<T> {
 
 fn entry(part: &mut Observed, id: WorkspaceId) -> &mut ObservedWorkspace {
     part.workspaces.entry(id).or_insert_with(ObservedWorkspace::unread)
+}
+
+fn answered(place: usize, read: BoxFuture<'_, Piece>) -> BoxFuture<'_, (usize, (Piece, Instant))> {
+    Box::pin(async move { (place, (read.await, Instant::now())) })
 }
 
 async fn gather(reads: Vec<BoxFuture<'_, Piece>>) -> Vec<Piece> {

@@ -64,8 +64,8 @@ pub struct Watch {
 pub struct Quiet {
     /// Any change. Default 1 s.
     pub change: Duration,
-    /// A file that is gone, empty or much shorter than the one in force: half of a file asks for less than the whole, and
-    /// what is no longer asked for may be taken away. Default 10 s.
+    /// Files that ask for less than those in force, or of which one is gone, empty or much shorter: half of a file asks for less
+    /// than the whole, and what is no longer asked for may be taken away. Default 10 s.
     pub loss: Duration,
 }
 
@@ -104,7 +104,7 @@ impl Watch {
             status,
             last: None,
             pending: None,
-            lengths: BTreeMap::new(),
+            before: None,
             stamps: Vec::new(),
             looks: LOOKS_AFTER_CHANGE,
             told: None,
@@ -179,10 +179,10 @@ struct Follower {
     status: Arc<Status>,
     /// The files of the last look.
     last: Option<Vec<Found>>,
-    /// Changed files that have not stood long enough, and since when they stand.
-    pending: Option<(Vec<Found>, Instant)>,
-    /// The lengths of the files in force, in bytes.
-    lengths: BTreeMap<String, usize>,
+    /// Changed files that have not stood long enough.
+    pending: Option<Standing>,
+    /// The files in force; at a start, those that were kept.
+    before: Option<Before>,
     stamps: Vec<(PathBuf, Option<Stamp>)>,
     /// How often the files are still read although nothing shows.
     looks: u8,
@@ -196,6 +196,21 @@ struct Follower {
     unrestored: bool,
     /// What the state directory did not do, as it was last told.
     trouble: Option<String>,
+}
+
+/// Changed files that stand.
+struct Standing {
+    files: Vec<Found>,
+    since: Instant,
+    /// For how long they have to.
+    long: Duration,
+}
+
+/// Files that were in force.
+struct Before {
+    desired: Arc<Desired>,
+    /// In bytes.
+    lengths: BTreeMap<String, usize>,
 }
 
 enum Look {
@@ -255,45 +270,57 @@ impl Follower {
 
     /// Judges files that have stood for long enough.
     fn stand(&mut self, files: Vec<Found>, begun: Instant) {
-        let since = match &self.pending {
-            Some((known, since)) if *known == files => *since,
-            // There is nothing that these could take away.
-            None if self.sender.borrow().is_none() => return self.judge(files),
-            before => {
-                let changing = before.is_some();
-                if self.is_loss(&files) {
-                    let stand = self.watch.quiet.loss;
-                    tracing::info!(?stand, "the desired files became less; they count once they have stood");
-                }
-                self.pending = Some((files, begun));
-                if changing {
-                    self.wait_for(begun, format!("`{}` keeps changing", self.watch.path.display()));
+        match &self.pending {
+            Some(Standing { files: known, since, long }) if *known == files => {
+                if since.elapsed() >= *long {
+                    self.pending = None;
+                    self.judge(files);
                 }
                 return;
             }
+            None if self.sender.borrow().is_none() && self.before.is_none() => {
+                let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
+                self.before = self.kept_before(&sources);
+                if self.before.is_none() {
+                    return self.judge(files);
+                }
+            }
+            _ => {}
+        }
+        let changing = self.pending.is_some();
+        let Quiet { change, loss } = self.watch.quiet;
+        let long = if self.is_loss(&files) {
+            tracing::info!(stand = ?loss, "the desired files ask for less; they count once they have stood");
+            loss
+        } else {
+            change
         };
-        if since.elapsed() >= self.quiet_for(&files) {
-            self.pending = None;
-            self.judge(files);
+        if long.is_zero() && self.last.is_none() && !changing {
+            return self.judge(files);
+        }
+        self.pending = Some(Standing { files, since: begun, long });
+        if changing {
+            self.wait_for(begun, format!("`{}` keeps changing", self.watch.path.display()));
         }
     }
 
-    fn quiet_for(&self, files: &[Found]) -> Duration {
-        if self.is_loss(files) { self.watch.quiet.loss } else { self.watch.quiet.change }
-    }
-
-    /// Whether a file in force is gone, or has lost more than a tenth.
+    /// Whether files ask for less than those in force, or one of them is gone or has lost more than a tenth.
     fn is_loss(&self, files: &[Found]) -> bool {
+        let Some(Before { desired, lengths }) = &self.before else { return false };
         let now: BTreeMap<&str, usize> = files.iter().map(|found| (found.path.as_str(), found.length())).collect();
-        self.lengths.iter().any(|(path, length)| {
+        let shorter = lengths.iter().any(|(path, length)| {
             let now = now.get(path.as_str()).copied().unwrap_or_default();
             now.saturating_mul(10) < length.saturating_mul(9)
-        })
+        });
+        let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
+        shorter
+            || manifest::load(&self.watch.path.display().to_string(), &sources)
+                .is_ok_and(|accepted| accepted.desired.asks_for_less_than(desired))
     }
 
     /// Until the next look: changed files are looked at again as soon as they may count.
     fn pause(&self) -> Duration {
-        let left = self.pending.as_ref().map(|(files, since)| self.quiet_for(files).saturating_sub(since.elapsed()));
+        let left = self.pending.as_ref().map(|Standing { since, long, .. }| long.saturating_sub(since.elapsed()));
         left.map_or(self.watch.poll, |left| left.min(self.watch.poll))
     }
 
@@ -323,7 +350,8 @@ impl Follower {
                     self.accept(desired, &warnings, None);
                 }
                 self.status.update(|status| status.rejected.clear());
-                self.lengths = files.iter().map(|found| (found.path.clone(), found.length())).collect();
+                let lengths = files.iter().map(|found| (found.path.clone(), found.length())).collect();
+                self.before = self.sender.borrow().clone().map(|desired| Before { desired, lengths });
                 match saved(files) {
                     Ok(files) => self.unsaved = Some(files),
                     Err(error) => self.complain("the last good revision could not be kept", error),
@@ -394,24 +422,43 @@ impl Follower {
         }
     }
 
+    /// What was kept of the last good files; with the reason why it cannot be told, whether it may be another time.
+    fn kept(&self) -> Result<Option<Vec<SavedFile>>, (String, bool)> {
+        let Some(state_dir) = &self.watch.state_dir else { return Ok(None) };
+        let bytes = match state_dir.kept(SAVED, MOST_SAVED) {
+            Ok(Some(bytes)) => bytes,
+            Ok(None) => return Ok(None),
+            Err(why) => return Err((format!("`{SAVED}` {why}"), matches!(why, Unfit::Read(_)))),
+        };
+        match serde_json::from_slice::<Saved>(&bytes) {
+            Ok(Saved { files }) => Ok(Some(files)),
+            Err(error) => Err((format!("`{SAVED}`: {error}"), false)),
+        }
+    }
+
+    /// What was in force before this start, to hold the files against; nothing where these are just what they were, or no
+    /// revision at all, which has rules of its own.
+    fn kept_before(&self, now: &[SourceFile]) -> Option<Before> {
+        // What cannot be read is told where it has to be put in force. Whoever may not read it may not read either that the last
+        // process left nothing behind, and waits before the first write.
+        let kept = self.kept().ok().flatten()?;
+        let lengths = kept.iter().map(|file| (file.path.clone(), file.text.len())).collect();
+        let revision = |files: &[SourceFile]| manifest::load(&self.watch.path.display().to_string(), files).ok();
+        let (before, now) = (revision(&sources(kept))?.desired, revision(now)?.desired);
+        (before.revision != now.revision).then(|| Before { desired: Arc::new(before), lengths })
+    }
+
     /// Puts in force what was kept, if nothing is. Says whether it did.
     fn restore(&mut self) -> bool {
-        let Some(state_dir) = self.watch.state_dir.as_ref().filter(|_| self.unrestored) else { return false };
-        if self.sender.borrow().is_some() {
+        if !self.unrestored || self.sender.borrow().is_some() {
             return false;
         }
-        let kept = state_dir.kept(SAVED, MOST_SAVED);
-        self.unrestored = matches!(kept, Err(Unfit::Read(_)));
-        let saved = match kept {
-            Ok(Some(bytes)) => serde_json::from_slice(&bytes).map_err(|error| format!("`{SAVED}`: {error}")),
+        let kept = self.kept();
+        self.unrestored = matches!(kept, Err((_, true)));
+        let files = match kept {
+            Ok(Some(files)) => sources(files),
             Ok(None) => return false,
-            Err(why) => Err(format!("`{SAVED}` {why}")),
-        };
-        let files: Vec<SourceFile> = match saved {
-            Ok(Saved { files }) => {
-                files.into_iter().map(|SavedFile { path, text }| SourceFile::new(path, text)).collect()
-            }
-            Err(why) => {
+            Err((why, _)) => {
                 self.complain("the last good revision could not be read", why);
                 return false;
             }
@@ -437,6 +484,10 @@ impl Follower {
             self.trouble = Some(error);
         }
     }
+}
+
+fn sources(kept: Vec<SavedFile>) -> Vec<SourceFile> {
+    kept.into_iter().map(|SavedFile { path, text }| SourceFile::new(path, text)).collect()
 }
 
 /// What is kept of the files.

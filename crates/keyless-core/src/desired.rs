@@ -531,6 +531,22 @@ impl KeyDesired {
 }
 
 impl Desired {
+    /// Whether something that `before` asked for is not asked for here: a document, or what somebody needs. Half of a file asks
+    /// for less than the whole.
+    #[must_use]
+    pub fn asks_for_less_than(&self, before: &Self) -> bool {
+        let needed = |need: &Need, now: &DesiredWorkspace| {
+            let same = |other: &Need| {
+                other.principal == need.principal && other.role == need.role && other.condition == need.condition
+            };
+            now.needs.iter().any(same)
+        };
+        let less = |(id, own): (&WorkspaceId, &DesiredWorkspace)| {
+            self.workspaces.get(id).is_none_or(|now| own.needs.iter().any(|need| !needed(need, now)))
+        };
+        before.workspaces.iter().any(less) || before.accounts.keys().any(|id| !self.accounts.contains_key(id))
+    }
+
     /// Cuts out the part for one account. Which workspaces stand on it only Azure knows, so the caller tells.
     #[must_use]
     pub fn for_key(

@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use keyless_core::action::Action;
 use keyless_core::catalog;
 use keyless_core::desired::*;
+use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Limits, Look, Standing};
@@ -50,6 +51,26 @@ fn a_gate_held_by_the_key_names_service_call_and_hours() {
     let mut observed = world.observe(&desired);
     observed.key_details = Reading::NotRead;
     assert!(!planned(&desired, &observed, &Limits::default(), Look::Everything).wants.key_details, "nobody to name");
+}
+
+/// Somebody may have put it on the key just before, and metrics lag.
+#[test]
+fn the_key_stays_on_until_the_metric_tells_of_the_time_before_the_last_switch() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    world.watch = Some(WatchFrom { at: world.now, because: WatchCause::FirstSeenSwitched });
+    assert!(look(&world, &desired).next().is_some(), "what was there at the start was there before");
+    world.watch = Some(WatchFrom { at: world.now, because: WatchCause::Switch });
+    let plan = look(&world, &desired);
+    assert!(plan.next().is_none(), "{}", show(&plan));
+    let until = world.now + SignedDuration::from_secs(900);
+    let held = plan.steps.iter().flat_map(|step| &step.gates).find(|check| check.gate == Gate::KeyIdle).unwrap();
+    let GateState::Waiting { until: told, why } = &held.state else { panic!("{}", show(&plan)) };
+    assert_eq!(*told, until);
+    assert!(why.contains("the last workspace was switched at 2026-11-23T09:00:00Z"), "{why}");
+    world.advance(until);
+    assert!(look(&world, &desired).next().is_some());
 }
 
 #[test]

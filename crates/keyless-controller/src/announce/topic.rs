@@ -38,8 +38,8 @@ pub(super) enum Topic {
     Denied(Timestamp, Option<StorageService>, String, Signed, bool),
     /// A document that is suspended, and how it stands: each is told once, and again only while it lasts.
     Suspended(Option<WorkspaceId>, String, SuspendStage),
-    /// Which row, and whether somebody accepts it now: the end of that is news.
-    Incompatible(WorkspaceId, &'static str, bool),
+    /// Which row, for the sake of what, and whether somebody accepts it now: the end of that is news, and so is one more of a kind.
+    Incompatible(WorkspaceId, &'static str, String, bool),
 }
 
 fn is_broken(plan: &Plan, drift: &Drift) -> bool {
@@ -151,8 +151,8 @@ pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 ..about(Name::GrantUnwanted, Level::Warn, plan)
             },
         ),
-        Finding::Incompatible { workspace, id, found: _, accepted } => (
-            Topic::Incompatible(workspace.clone(), id, accepted.is_some()),
+        Finding::Incompatible { workspace, id, found, accepted } => (
+            Topic::Incompatible(workspace.clone(), id, found.clone(), accepted.is_some()),
             Event {
                 workspace: Some(workspace.to_string()),
                 why,
