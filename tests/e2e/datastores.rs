@@ -208,9 +208,9 @@ fn only_the_datastores_that_a_file_names_lose_their_keys() {
     let mut daemon = Daemon::start(&sim);
     let left = || (keyed_now(&sim).len() == 1).then(|| keyed_now(&sim));
     let left = daemon.wait_until("the named ones are converted", patience(WORKSPACES), |_| left());
-    assert_eq!(left, [spared.clone()]);
+    assert_eq!(left, std::slice::from_ref(&spared));
     daemon.full_cycles(sim.accounts().len(), 2);
-    assert_eq!(keyed_now(&sim), [spared.clone()], "what no file names is left alone");
+    assert_eq!(keyed_now(&sim), std::slice::from_ref(&spared), "what no file names is left alone");
     assert_eq!(sim.requests().count("PUT ", "/datastores/{}"), named.len() as u64);
     let mut converted: Vec<String> = daemon
         .events("action_applied")
