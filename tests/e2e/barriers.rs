@@ -108,6 +108,17 @@ fn denied_but(plot: &Plot, spared: &Value) -> Vec<Value> {
     vec![extension(&plot.account(), "denyAssignments", &plot.guid(95), properties)]
 }
 
+/// A denial of reading blobs to the person who works in the first workspace, and the role that it takes the use out of.
+fn denied_data(plot: &Plot) -> Vec<Value> {
+    let properties = json!({
+        "denyAssignmentName": "no-data", "scope": plot.account(),
+        "permissions": [{"actions": [], "notActions": [], "notDataActions": [], "dataActions":
+            ["Microsoft.Storage/storageAccounts/blobServices/containers/blobs/read"]}],
+        "principals": [{"id": plot.guid(20), "type": "User"}], "excludePrincipals": [],
+    });
+    vec![extension(&plot.account(), "denyAssignments", &plot.guid(96), properties), plot.grant_to_the_first()]
+}
+
 /// Network rules with this way in beside a shut front door.
 fn shut(more: &Value) -> Value {
     let mut rules = json!({"bypass": "None", "defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": []});
@@ -203,6 +214,15 @@ fn cases() -> Vec<Case> {
         &["GrantRole", "GrantRole", "bravo"],
         |plot| refuses_identity(plot, &plot.workspace("alpha")),
     );
+    // Assigned to the resource group of the workspaces, it is about both.
+    add(
+        "p-group",
+        Way::Forward,
+        Holds("bravo", "policy_allows"),
+        &["/resourceGroups/rg-p-group-ml/", "keep-p-group", "refuses `systemDatastoresAuthMode` = `Identity`"],
+        grants,
+        |plot| refuses_identity(plot, &plot.group_of_workspaces()),
+    );
     add(
         "p-keeps-on",
         Way::Forward,
@@ -237,6 +257,8 @@ fn cases() -> Vec<Case> {
 
     // What else is there.
     add("d-account", Way::Forward, Holds("SetSharedKeyAccess", "permitted"), &["`stack`"], modes, denied);
+    // By keys its work goes on; without them the denial would end it, whatever role is granted.
+    add("d-data", Way::Forward, Holds("alpha", "needs_covered"), &["no-data"], &["GrantRole", "bravo"], denied_data);
     add("b-denied", Way::Back, Holds("SetSharedKeyAccess", "permitted"), &["`stack`"], none, denied);
     add("d-spared", Way::Forward, Told("denial"), &["`stack`", "may deny SetSharedKeyAccess"], &FORWARD, |plot| {
         denied_but(plot, &json!([{"id": keyless_sim::MANAGED_OBJECT_ID, "type": "ServicePrincipal"}]))
@@ -266,8 +288,13 @@ fn cases() -> Vec<Case> {
         &["GrantRole", "GrantRole", "alpha"],
         nothing,
     );
-    for name in ["n-trusted", "n-endpoint"] {
-        let words: &[&str] = if name == "n-trusted" { &["trusted services"] } else { &["private endpoints"] };
+    // Whether the addresses and subnets that are let in are those of whoever works there, no read of Azure tells.
+    for name in ["n-trusted", "n-endpoint", "n-address", "n-subnet"] {
+        let words: &[&str] = match name {
+            "n-trusted" => &["trusted services"],
+            "n-endpoint" => &["private endpoints"],
+            _ => &["addresses", "subnets"],
+        };
         add(name, Way::Forward, Told("network"), words, &FORWARD, nothing);
     }
 
@@ -286,6 +313,11 @@ fn cases() -> Vec<Case> {
                 *account = shut(&json!({"resourceAccessRules": [rule]}));
             }
             "n-trusted" => *account = shut(&json!({"bypass": "Logging, AzureServices"})),
+            "n-address" => *account = shut(&json!({"ipRules": [{"value": "203.0.113.0/24", "action": "Allow"}]})),
+            "n-subnet" => {
+                let subnet = format!("{}/providers/Microsoft.Network/virtualNetworks/v/subnets/s", plot.group());
+                *account = shut(&json!({"virtualNetworkRules": [{"id": subnet, "action": "Allow"}]}));
+            }
             "n-endpoint" | "n-pending" => {
                 let status = if plot.name == "n-endpoint" { "Approved" } else { "Pending" };
                 *account = shut(&json!({}));

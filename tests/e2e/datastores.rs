@@ -175,3 +175,62 @@ fn each_of_the_four_types_is_made_once() {
         }
     }
 }
+
+/// Each datastore is named by itself, and only what is named is converted.
+#[test]
+fn only_the_datastores_that_a_file_names_lose_their_keys() {
+    let sim = Sim::fleet(WORKSPACES, SEED);
+    let keyed_now = |sim: &Sim| -> Vec<String> {
+        let all = stores(sim).into_iter().filter(|(_, credentials)| credentials == "AccountKey");
+        let mut ids: Vec<String> = all.map(|(id, _)| id.to_lowercase()).collect();
+        ids.sort();
+        ids
+    };
+    let mut named = keyed_now(&sim);
+    let spared = named.remove(0);
+    assert!(named.len() >= 2, "{named:?}");
+    edit(&sim, |text| {
+        let documents = text.split("---\n").map(|document| {
+            let id = document.lines().find_map(|line| line.trim().strip_prefix("resourceId: "));
+            let Some(id) = id.filter(|_| document.contains("kind: Workspace\n")) else { return document.to_owned() };
+            let inside = format!("{}/datastores/", id.to_lowercase());
+            let mut changed = without(document, "datastores");
+            let own: Vec<&str> = named.iter().filter_map(|store| store.strip_prefix(&inside)).collect();
+            if own.is_empty() {
+                return without(&changed, "acceptOneWay");
+            }
+            changed.push_str("  datastores:\n");
+            own.iter().for_each(|name| changed.push_str(&format!("    - {{name: {name}, credentials: none}}\n")));
+            changed
+        });
+        documents.collect::<Vec<_>>().join("---\n")
+    });
+    let mut daemon = Daemon::start(&sim);
+    let left = || (keyed_now(&sim).len() == 1).then(|| keyed_now(&sim));
+    let left = daemon.wait_until("the named ones are converted", patience(WORKSPACES), |_| left());
+    assert_eq!(left, std::slice::from_ref(&spared));
+    daemon.full_cycles(sim.accounts().len(), 2);
+    assert_eq!(keyed_now(&sim), std::slice::from_ref(&spared), "what no file names is left alone");
+    assert_eq!(sim.requests().count("PUT ", "/datastores/{}"), named.len() as u64);
+    let mut converted: Vec<String> = daemon
+        .events("action_applied")
+        .iter()
+        .filter(|event| event["kind"] == "SetDatastoreCredential")
+        .map(|event| text_at(event, "/action").to_lowercase())
+        .collect();
+    converted.sort();
+    assert_eq!(converted.len(), named.len(), "{converted:?}");
+    // The one that was not named holds the key of its account on, and no other.
+    let (home, _) = spared.split_once("/datastores/").unwrap();
+    let all = sim.workspaces();
+    let home = all.iter().find(|one| id_of(one).eq_ignore_ascii_case(home)).unwrap();
+    let account = text_at(home, "/properties/storageAccount");
+    let held = daemon.event("gate_unmet", |event| {
+        event["kind"] == "SetSharedKeyAccess" && text_at(event, "/storage_account").eq_ignore_ascii_case(account)
+    });
+    assert!(text_at(&held, "/why").contains(spared.rsplit('/').next().unwrap()), "{held:#}");
+    daemon.stop();
+    assert!(sim.key_is_on(account));
+    sim.assert_nobody_was_denied();
+    sim.assert_no_secret_was_asked_for();
+}

@@ -19,6 +19,10 @@ const READER: &str = "Storage Blob Data Reader";
 const FILE: &str = "Storage File Data Privileged Contributor";
 const TABLE: &str = "Storage Table Data Contributor";
 const QUEUE: &str = "Storage Queue Data Contributor";
+/// A condition as the service sets it.
+/// Source: MicrosoftDocs/azure-ai-docs `articles/machine-learning/concept-hub-workspace.md`.
+const CONTAINERS: &str =
+    "@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringStartsWith '5c0e0000-'";
 
 /// Whose identity a row is about.
 #[derive(Clone, Copy, PartialEq)]
@@ -71,6 +75,7 @@ const ROWS: &[Row] = &[
     row("W6", "Default", Who::Person, "dataLabeling", &[BLOB]),
     row("W7", "Default", Who::Person, "studioDatasets", &[BLOB]),
     row("W8", "Default", Who::Person, "computeInstance", &[FILE]),
+    row("W8-identity", "Default", Who::OfCompute, "computeInstance", &[FILE]),
     row("W9", "Default", Who::Person, "notebooks", &[FILE]),
     row("W10", "Default", Who::Person, "promptFlow", &[BLOB, FILE]),
     row("W11", "Default", Who::Person, "datastores", &[BLOB]),
@@ -115,13 +120,28 @@ fn role_id(name: &str) -> String {
     format!("/providers/Microsoft.Authorization/roleDefinitions/{guid}")
 }
 
-/// One fixture: a workspace with an account of its own, and somebody who does the row's work all the time.
+/// What stands where the service makes its grant.
+#[derive(Clone, Copy, PartialEq)]
+enum Form {
+    /// A workspace or hub, with a grant on all of the account.
+    Whole,
+    /// A workspace with data isolation, with a grant on its own containers.
+    Isolated,
+    /// A project of a hub, with a grant on its own containers.
+    Project,
+    /// A workspace without data isolation, with a grant on some containers all the same.
+    Astray,
+}
+
+/// One fixture: a workspace with an account of its own, and somebody who does the row's work all the time, but where the
+/// grant has a condition.
 struct Fixture {
     /// `W4-pass`, or `W5-fail-1` where the second of its roles is missing.
     name: String,
     row: &'static Row,
     /// The role that is missing.
     lacks: Option<&'static str>,
+    form: Form,
     number: usize,
 }
 
@@ -137,6 +157,11 @@ impl Fixture {
     fn account(&self) -> String {
         let name = self.name.to_lowercase().replace('-', "");
         format!("{}/providers/Microsoft.Storage/storageAccounts/st{name}", Self::group())
+    }
+
+    /// The hub of a project, on the same account.
+    fn hub(&self) -> Option<String> {
+        (self.form == Form::Project).then(|| format!("{}-hub", self.workspace()))
     }
 
     fn identity(&self) -> String {
@@ -201,6 +226,21 @@ impl Fixture {
             Who::Cluster | Who::Endpoint => graph = Some("servicePrincipals"),
             Who::Own => {}
         }
+        let own = &mut resources[1];
+        if self.form == Form::Isolated {
+            own["properties"]["enableDataIsolation"] = json!(true);
+        }
+        if let Some(hub) = self.hub() {
+            own["kind"] = json!("Project");
+            own["properties"]["hubResourceId"] = json!(hub);
+            let properties = json!({"storageAccount": account, "systemDatastoresAuthMode": "AccessKey", "provisioningState": "Succeeded",
+                "associatedWorkspaces": [workspace]});
+            let identity = json!({"type": "SystemAssigned", "principalId": self.guid("4")});
+            resources
+                .push(json!({"id": hub, "type": ML, "kind": "Hub", "location": "westeurope", "identity": identity,
+                "properties": properties}));
+            resources.push(self.grant("12", &self.guid("4"), "ServicePrincipal", BLOB));
+        }
         resources.extend(graph.map(
             |kind| json!({"type": format!("Microsoft.Graph/{kind}"), "id": self.principal(), "displayName": self.name}),
         ));
@@ -213,7 +253,11 @@ impl Fixture {
             json!({
                 "id": format!("{workspace}/computes/cpu"), "name": "cpu", "type": format!("{ML}/computes"), "location": "westeurope",
                 "identity": identity,
-                "properties": {"computeType": "AmlCompute", "provisioningState": "Succeeded"},
+                "properties": match self.row.scenario {
+                    Some("computeInstance") => json!({"computeType": "ComputeInstance", "provisioningState": "Succeeded",
+                        "properties": {"state": "Stopped"}}),
+                    _ => json!({"computeType": "AmlCompute", "provisioningState": "Succeeded"}),
+                },
             })
         }));
         if *who == Who::Endpoint {
@@ -227,8 +271,18 @@ impl Fixture {
         if *who != Who::Own {
             resources.push(self.grant("11", &self.guid("1"), "ServicePrincipal", BLOB));
         }
-        for (n, role) in roles.iter().enumerate().filter(|(_, role)| Some(**role) != self.lacks) {
-            resources.push(self.grant(&format!("2{n}"), &self.principal(), kind, role));
+        let held = |role: &str| self.form == Form::Astray || Some(role) != self.lacks;
+        for (n, role) in roles.iter().enumerate().filter(|(_, role)| held(role)) {
+            let mut grant = self.grant(&format!("2{n}"), &self.principal(), kind, role);
+            if self.form != Form::Whole {
+                grant["properties"]["condition"] = json!(CONTAINERS);
+                grant["properties"]["conditionVersion"] = json!("2.0");
+            }
+            resources.push(grant);
+        }
+        if self.form != Form::Whole && held(BLOB) {
+            // What a condition lets through is not known to the simulator, so nobody tries it.
+            return resources;
         }
         let actions: Vec<&str> = roles.iter().flat_map(|role| work(role)).copied().collect();
         resources.push(json!({
@@ -252,26 +306,42 @@ impl Fixture {
         if let Some(scenario) = self.row.scenario {
             access = format!("  access:\n    - principal: {principal}\n      scenarios: [{scenario}]\n");
         }
-        format!(
-            "apiVersion: keyless.dev/v1\nkind: Workspace\nmetadata: {{name: {}}}\nspec:\n  resourceId: {}\n  \
-             authMode: identity\n  enforcement: enforce\n{access}",
-            self.name,
-            self.workspace()
-        )
+        let document = |name: &str, id: &str, access: &str| {
+            format!(
+                "apiVersion: keyless.dev/v1\nkind: Workspace\nmetadata: {{name: {name}}}\nspec:\n  resourceId: {id}\n  \
+                 authMode: identity\n  enforcement: enforce\n{access}",
+            )
+        };
+        let own = document(&self.name, &self.workspace(), &access);
+        match self.hub() {
+            Some(hub) => format!("{own}---\n{}", document(&format!("{}-hub", self.name), &hub, "")),
+            None => own,
+        }
     }
 }
 
 static FIXTURES: LazyLock<Vec<Fixture>> = LazyLock::new(|| {
     let mut fixtures = Vec::new();
     for row in ROWS {
-        fixtures.push((format!("{}-pass", row.number), row, None));
+        fixtures.push((format!("{}-pass", row.number), row, None, Form::Whole));
         for (n, role) in row.roles.iter().enumerate() {
             let last = if row.roles.len() == 1 { String::new() } else { format!("-{n}") };
-            fixtures.push((format!("{}-fail{last}", row.number), row, Some(*role)));
+            fixtures.push((format!("{}-fail{last}", row.number), row, Some(*role), Form::Whole));
         }
     }
+    // The service limits its grant by a condition in a workspace with data isolation and for a project of a hub.
+    for (name, number, lacks, form) in [
+        ("W12-isolated-pass", "W12", None, Form::Isolated),
+        ("W12-isolated-fail", "W12", Some(BLOB), Form::Isolated),
+        ("W12-astray-fail", "W12", Some(BLOB), Form::Astray),
+        ("H2-project-pass", "H2", None, Form::Project),
+        ("H2-project-fail", "H2", Some(BLOB), Form::Project),
+    ] {
+        let row = ROWS.iter().find(|row| row.number == number).unwrap();
+        fixtures.push((name.to_owned(), row, lacks, form));
+    }
     let numbered = fixtures.into_iter().enumerate();
-    numbered.map(|(number, (name, row, lacks))| Fixture { name, row, lacks, number }).collect()
+    numbered.map(|(number, (name, row, lacks, form))| Fixture { name, row, lacks, form, number }).collect()
 });
 
 fn cloud(speed: &str) -> Sim {
@@ -294,13 +364,11 @@ fn plans(sim: &Sim) -> BTreeMap<&'static str, Value> {
     FIXTURES.iter().map(|fixture| (fixture.name.as_str(), plan_of(fixture))).collect()
 }
 
-fn step<'a>(plan: &'a Value, action: &str) -> Option<&'a Value> {
-    plan["steps"].as_array().unwrap().iter().find(|step| step["action"] == action)
-}
-
-/// The shut gates of the switch, with why.
-fn shut(plan: &Value) -> BTreeMap<String, String> {
-    let switch = step(plan, "SetAuthMode").expect("it is to be switched");
+/// The shut gates of the switch of this workspace, with why.
+fn shut(plan: &Value, workspace: &str) -> BTreeMap<String, String> {
+    let steps = plan["steps"].as_array().unwrap().iter();
+    let mut switches = steps.filter(|step| step["action"] == "SetAuthMode");
+    let switch = switches.find(|step| same_id(text_at(step, "/target"), workspace)).expect("it is to be switched");
     let gates = switch["gates"].as_array().unwrap().iter();
     gates
         .filter(|gate| gate["state"] == "unmet")
@@ -324,7 +392,7 @@ fn each_row_passes_with_what_the_article_lists_and_fails_without_it() {
         match (fixture.lacks, fixture.row.who) {
             (None, _) => {
                 assert!(grants.is_empty(), "{name}: {grants:#?}");
-                assert_eq!(shut(plan), BTreeMap::new(), "{name}");
+                assert_eq!(shut(plan, &fixture.workspace()), BTreeMap::new(), "{name}");
                 assert!(findings(plan, "serviceGrantMissing").is_empty(), "{name}: {plan:#}");
                 assert!(findings(plan, "endpointGrantMissing").is_empty(), "{name}: {plan:#}");
             }
@@ -332,7 +400,7 @@ fn each_row_passes_with_what_the_article_lists_and_fails_without_it() {
                 assert!(grants.is_empty(), "{name}: a grant of the service is never written: {grants:#?}");
                 let missing = findings(plan, "serviceGrantMissing");
                 assert!(missing.len() == 1 && missing[0].contains(&fixture.principal()), "{name}: {missing:?}");
-                let gates = shut(plan);
+                let gates = shut(plan, &fixture.workspace());
                 assert_eq!(gates.keys().collect::<Vec<_>>(), ["service_grant"], "{name}: {gates:?}");
                 assert!(gates["service_grant"].contains(role), "{name}: {gates:?}");
             }
@@ -340,13 +408,13 @@ fn each_row_passes_with_what_the_article_lists_and_fails_without_it() {
                 assert!(grants.is_empty(), "{name}: {grants:#?}");
                 let missing = findings(plan, "endpointGrantMissing");
                 assert!(missing.len() == 1 && missing[0].contains("endpoint score"), "{name}: {missing:?}");
-                assert_eq!(shut(plan), BTreeMap::new(), "{name}: a warning is no gate");
+                assert_eq!(shut(plan, &fixture.workspace()), BTreeMap::new(), "{name}: a warning is no gate");
             }
             (Some(role), _) => {
                 assert_eq!(grants.len(), 1, "{name}: {grants:#?}");
                 assert_eq!(grants[0]["role"], role, "{name}");
                 assert_eq!(text_at(grants[0], "/principal"), fixture.principal(), "{name}");
-                let gates = shut(plan);
+                let gates = shut(plan, &fixture.workspace());
                 assert_eq!(gates.keys().collect::<Vec<_>>(), ["needs_covered"], "{name}: {gates:?}");
                 assert!(gates["needs_covered"].contains(role), "{name}: {gates:?}");
             }
@@ -362,7 +430,8 @@ fn switched_by_hand_just_the_failing_rows_lose_access() {
     for fixture in FIXTURES.iter() {
         sim.set_mode_by_hand(&fixture.workspace(), "Identity");
     }
-    let failing: Vec<&Fixture> = FIXTURES.iter().filter(|fixture| fixture.lacks.is_some()).collect();
+    let loses = |fixture: &&Fixture| fixture.lacks.is_some() && fixture.form != Form::Astray;
+    let failing: Vec<&Fixture> = FIXTURES.iter().filter(loses).collect();
     let denied = wait_until("the failing rows are denied", patience(FIXTURES.len()), || {
         let on = FIXTURES.iter().all(|fixture| sim.mode(&fixture.workspace()) == "identity");
         let oracle = sim.oracle();
@@ -379,9 +448,10 @@ fn switched_by_hand_just_the_failing_rows_lose_access() {
     }
 }
 
-/// All that the files may mend is mended, and only what the service keeps is left to a person.
+/// All that the files may mend is mended, and only what the service keeps is left to a person: whoever needs a grant of the
+/// service's holds the switch, but for an endpoint, which is warned of and is the one that loses access.
 #[test]
-fn the_daemon_takes_every_row_off_keys_and_denies_nobody() {
+fn the_daemon_takes_every_row_off_keys_and_only_the_endpoint_it_warned_of_is_denied() {
     let sim = cloud("600");
     let held: Vec<&Fixture> =
         FIXTURES.iter().filter(|fixture| fixture.lacks.is_some() && fixture.row.who == Who::Own).collect();
@@ -410,10 +480,17 @@ fn the_daemon_takes_every_row_off_keys_and_denies_nobody() {
     });
     assert!(text_at(&warned, "/why").contains("endpoint score"), "{warned:#}");
     let endpoint = FIXTURES.iter().find(|fixture| fixture.name == "W1-fail").unwrap();
+    let denied = |sim: &Sim| -> Vec<[String; 3]> {
+        let oracle = sim.oracle();
+        let events = oracle["events"].as_array().unwrap().iter();
+        events.map(|event| ["/principal", "/workspace", "/cause"].map(|at| text_at(event, at).to_lowercase())).collect()
+    };
+    // It tries all the time, so its one spell of refusals begins soon after the switch.
+    daemon.wait_until("the endpoint is refused", patience(1), |_| (!denied(&sim).is_empty()).then_some(()));
+    daemon.full_cycles(sim.accounts().len(), 2);
     daemon.stop();
-    // The endpoint's own grant is the service's to make: keyless warned, and its loss is the only one.
-    let oracle = sim.oracle();
-    for event in oracle["events"].as_array().unwrap() {
-        assert!(text_at(event, "/workspace").eq_ignore_ascii_case(&endpoint.workspace()), "{oracle:#}");
-    }
+    let cause = format!("AuthorizationPermissionMismatch: {}", work(BLOB)[0]);
+    let expected = [endpoint.principal(), endpoint.workspace(), cause].map(|text| text.to_lowercase());
+    assert_eq!(denied(&sim), [expected]);
+    assert_eq!(sim.oracle()["denied"]["keyUsers"], 0);
 }

@@ -1,6 +1,8 @@
 //! `keyless why` on a cloud: before and after, for people, groups and identities, and nothing is written.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
 
 use crate::harness::{Sim, output_of, stderr, stdout, text_at};
 
@@ -76,4 +78,23 @@ fn a_member_of_a_declared_group_is_told_by_which_group_it_has_access() {
     let grants = answer["needs"].as_array().unwrap().iter().flat_map(|need| need["grants"].as_array().unwrap());
     let through: Vec<&str> = grants.filter_map(|grant| grant["throughGroup"].as_str()).collect();
     assert!(through.iter().any(|id| id.eq_ignore_ascii_case(&group)), "{answer:#}");
+
+    // Somebody in a group that is in that group has access by the same way; in the outer one alone nobody stands.
+    let (person, inner) = ("5a11c0de-0000-4000-8000-0000000000c1", "5a11c0de-0000-4000-8000-0000000000c2");
+    let put = |id: &str, kind: &str, members: Value| {
+        sim.drift("resourcePut", id, json!({"id": id, "type": kind, "displayName": "new", "members": members}));
+    };
+    put(person, "Microsoft.Graph/users", Value::Null);
+    put(inner, "Microsoft.Graph/groups", json!([person]));
+    let through = || -> BTreeSet<String> {
+        // How much of it counts already is a matter of time, and no part of this.
+        let answer = sim.command(&["why", person, &workspace, "--output", "json"]).output().unwrap();
+        assert!(matches!(answer.status.code(), Some(0 | 2)), "{}", stderr(&answer));
+        let answer: Value = serde_json::from_str(&stdout(&answer)).unwrap();
+        let grants = answer["needs"].as_array().unwrap().iter().flat_map(|need| need["grants"].as_array().unwrap());
+        grants.filter_map(|grant| grant["throughGroup"].as_str()).map(str::to_lowercase).collect()
+    };
+    assert_eq!(through(), BTreeSet::new(), "the inner group is in no other yet");
+    sim.drift("memberAdded", &group, json!(inner));
+    assert_eq!(through(), BTreeSet::from([group.to_lowercase()]));
 }

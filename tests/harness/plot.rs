@@ -99,6 +99,11 @@ impl Plot {
         extension(&self.account(), "roleAssignments", name, properties)
     }
 
+    /// What the person who works in the first workspace needs.
+    pub fn grant_to_the_first(&self) -> Value {
+        self.grant(&self.guid(40), &self.guid(20), "User")
+    }
+
     /// A grant to an identity that belongs to nothing here.
     pub fn grant_to_a_stranger(&self) -> Value {
         self.grant(&self.guid(91), &self.guid(90), "ServicePrincipal")

@@ -28,6 +28,8 @@ pub struct Sim {
     folder: TempDir,
     http: Http,
     token: OnceCell<String>,
+    /// Whether a test has ended it, after a look at what was asked for.
+    stopped: bool,
 }
 
 impl Sim {
@@ -51,7 +53,7 @@ impl Sim {
         let ready: Value = serde_json::from_str(&line).expect("the ready line is JSON");
         let ca_file = ready["caFile"].as_str().filter(|path| !path.is_empty()).map(PathBuf::from);
         let http = Http::new(text_at(&ready, "/resourceManager"), ca_file.as_deref());
-        Self { process, ready, folder, http, token: OnceCell::new() }
+        Self { process, ready, folder, http, token: OnceCell::new(), stopped: false }
     }
 
     /// A cloud that holds these resources and nothing else.
@@ -90,6 +92,7 @@ impl Sim {
     #[track_caller]
     pub fn stop(mut self) -> ExitStatus {
         self.assert_no_secret_was_asked_for();
+        self.stopped = true;
         self.process.terminate();
         self.process.wait()
     }
@@ -259,9 +262,12 @@ impl Sim {
 /// Whatever a test is about, no cloud of any test is ever asked for a key or secret.
 impl Drop for Sim {
     fn drop(&mut self) {
-        if !std::thread::panicking() && self.process.ended().is_none() {
-            self.assert_no_secret_was_asked_for();
+        if std::thread::panicking() || self.stopped {
+            return;
         }
+        let ended = self.process.ended();
+        assert_eq!(ended, None, "it ended before it told what was asked for\n{}", self.process.stderr.tail());
+        self.assert_no_secret_was_asked_for();
     }
 }
 

@@ -204,7 +204,7 @@ fn a_direct_grant() {
 }
 
 #[test]
-fn through_a_group_in_a_group() {
+fn through_a_group_that_the_files_name() {
     let mut case = Case::of(user("ada"), BLOB_CONTRIBUTOR);
     let group = PrincipalRef::Object { kind: PrincipalType::Group, id: id(8), name: Some("all-of-ml".to_owned()) };
     let needs = &mut case.desired.workspaces.get_mut(&workspace()).unwrap().needs;
