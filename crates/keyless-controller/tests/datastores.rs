@@ -7,14 +7,21 @@ mod cloud;
 #[path = "cloud/rig.rs"]
 mod rig;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use cloud::*;
 use jiff::Timestamp;
+use keyless_arm::api::ReadArm;
+use keyless_controller::ServerClock;
 use keyless_controller::event::{Event, Name};
 use keyless_controller::mark::StateDir;
+use keyless_controller::memory::{Growth, Memory};
+use keyless_controller::observe::{Ask, Observer};
+use keyless_core::action::Action;
 use keyless_core::desired::*;
+use keyless_core::gate::ReadSet;
 use keyless_core::observed::{Caller, CallerKind, Change, Datastore, DatastoreCredentials, DatastoreForm};
 use keyless_core::plan::Standing;
 use rig::Rig;
@@ -290,4 +297,33 @@ async fn a_datastore_that_stores_the_key_again_and_again_is_left_alone_with_both
     rig.passes(30).await;
     assert_eq!(cloud.calls().len(), writes, "it is left alone");
     assert_eq!(cloud.lock().datastores[&workspace_id("ml-a")][0].credentials, DatastoreCredentials::AccountKey);
+}
+
+/// All that a write rests on is read side by side, and one answer may take long: what was answered beside it is old then.
+#[tokio::test(start_paused = true)]
+async fn what_was_answered_while_another_read_took_long_is_read_once_more_before_a_write() {
+    let action = Action::SetSharedKeyAccess { account: account_id("stone"), allowed: false };
+    for (confirming, slow, seen) in [
+        (Some(&action), Duration::from_secs(6), true),
+        (Some(&action), Duration::from_secs(1), false),
+        // A plan is no write.
+        (None, Duration::from_secs(6), false),
+    ] {
+        let cloud = Cloud::with("stone", &["ml-a"]);
+        cloud.lock().slow.insert("locks", slow);
+        let memory = Arc::new(Memory::new(Growth::PERSON));
+        let observer = Observer::new(Arc::clone(&cloud) as Arc<dyn ReadArm>, Arc::new(ServerClock::default()), memory);
+        let files = desired("1", AuthMode::Identity, &["ml-a"]);
+        let own = files.for_key(&account_id("stone"), |_| true, BTreeSet::new());
+        let reads = ReadSet { locks: true, datastores: [workspace_id("ml-a")].into(), ..ReadSet::default() };
+        let ask = Ask { desired: &own, reads: &reads, confirming, known: &BTreeSet::new() };
+        let late = async {
+            tokio::time::sleep(slow / 2).await;
+            let stored = vec![stored("raw", DatastoreCredentials::AccountKey)];
+            cloud.lock().datastores.insert(workspace_id("ml-a"), stored);
+        };
+        let (part, ()) = tokio::join!(observer.observe(ask), late);
+        let read = part.part.workspaces[&workspace_id("ml-a")].datastores.value().unwrap();
+        assert_eq!(!read.is_empty(), seen, "{confirming:?} {slow:?}");
+    }
 }

@@ -103,6 +103,8 @@ pub(crate) struct State {
     pub(crate) down: BTreeSet<&'static str>,
     /// Operations that take an hour.
     pub(crate) hung: BTreeSet<&'static str>,
+    /// Operations that take this long.
+    pub(crate) slow: BTreeMap<&'static str, Duration>,
     /// Operations that the caller has no right to.
     pub(crate) forbidden: BTreeSet<&'static str>,
     /// Workspaces whose direct read fails.
@@ -330,8 +332,12 @@ impl Cloud {
                 }
             }
         }
-        let hangs = self.lock().hung.contains(operation);
-        tokio::time::sleep(if hangs { Duration::from_secs(60 * 60) } else { Duration::from_millis(20) }).await;
+        let takes = {
+            let state = self.lock();
+            let slow = state.slow.get(operation).copied().unwrap_or(Duration::from_millis(20));
+            if state.hung.contains(operation) { Duration::from_secs(60 * 60) } else { slow }
+        };
+        tokio::time::sleep(takes).await;
         self.settle();
         let mut state = self.lock();
         state.under_way -= 1;
