@@ -2,7 +2,8 @@
 //!
 //! Polling is the truth; notifications only make it look sooner, for they are lost on links and network mounts. A bad
 //! revision leaves the one in force untouched. The last good files are kept in the state directory, so that a start
-//! with bad files goes on with those; without them nothing is in force, and so nothing is written.
+//! with bad files goes on with those; without them nothing is in force, and so nothing is written. A start with other
+//! files than those waits until they have stood: whoever wrote them may have died with the last process, or still write.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -103,6 +104,7 @@ impl Watch {
             sink,
             status,
             last: None,
+            before: None,
             pending: None,
             lengths: BTreeMap::new(),
             stamps: Vec::new(),
@@ -118,6 +120,7 @@ impl Watch {
         tokio::spawn(async move {
             // Dropped with the task.
             let _watching = watching;
+            follower.remember();
             tokio::select! {
                 biased;
                 () = cancel.cancelled() => return,
@@ -179,6 +182,8 @@ struct Follower {
     status: Arc<Status>,
     /// The files of the last look.
     last: Option<Vec<Found>>,
+    /// What the last process had in force, until something is in force again.
+    before: Option<Vec<Found>>,
     /// Changed files that have not stood long enough, and since when they stand.
     pending: Option<(Vec<Found>, Instant)>,
     /// The lengths of the files in force, in bytes.
@@ -258,7 +263,7 @@ impl Follower {
         let since = match &self.pending {
             Some((known, since)) if *known == files => *since,
             // There is nothing that these could take away.
-            None if self.sender.borrow().is_none() => return self.judge(files),
+            None if self.sender.borrow().is_none() && !self.is_other(&files) => return self.judge(files),
             before => {
                 let changing = before.is_some();
                 if self.is_loss(&files) {
@@ -284,11 +289,32 @@ impl Follower {
 
     /// Whether a file in force is gone, or has lost more than a tenth.
     fn is_loss(&self, files: &[Found]) -> bool {
-        let now: BTreeMap<&str, usize> = files.iter().map(|found| (found.path.as_str(), found.length())).collect();
+        let now = lengths_of(files);
         self.lengths.iter().any(|(path, length)| {
-            let now = now.get(path.as_str()).copied().unwrap_or_default();
+            let now = now.get(path).copied().unwrap_or_default();
             now.saturating_mul(10) < length.saturating_mul(9)
         })
+    }
+
+    /// Whether these are good files, and not those of the last process.
+    fn is_other(&self, files: &[Found]) -> bool {
+        self.before.as_ref().is_some_and(|before| before != files) && self.load(files).is_ok()
+    }
+
+    fn load(&self, files: &[Found]) -> Result<Accepted, Rejected> {
+        let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
+        manifest::load(&self.watch.path.display().to_string(), &sources)
+    }
+
+    /// Measures the first files by those that the last process had in force, if they can be read.
+    fn remember(&mut self) {
+        let Some(state_dir) = &self.watch.state_dir else { return };
+        let Ok(Some(bytes)) = state_dir.kept(SAVED, MOST_SAVED) else { return };
+        let Ok(Saved { files }) = serde_json::from_slice(&bytes) else { return };
+        let found = |SavedFile { path, text }| Found { path, content: Content::Bytes(text.into_bytes()) };
+        let before: Vec<Found> = files.into_iter().map(found).collect();
+        self.lengths = lengths_of(&before);
+        self.before = Some(before);
     }
 
     /// Until the next look: changed files are looked at again as soon as they may count.
@@ -313,9 +339,8 @@ impl Follower {
 
     fn judge(&mut self, files: Vec<Found>) {
         self.unsettled = None;
-        let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
         self.last = Some(files.clone());
-        match manifest::load(&self.watch.path.display().to_string(), &sources) {
+        match self.load(&files) {
             Ok(Accepted { desired, warnings }) => {
                 let known = self.sender.borrow().as_ref().map(|desired| desired.revision.clone());
                 let recovered = self.told.take().is_some();
@@ -323,7 +348,8 @@ impl Follower {
                     self.accept(desired, &warnings, None);
                 }
                 self.status.update(|status| status.rejected.clear());
-                self.lengths = files.iter().map(|found| (found.path.clone(), found.length())).collect();
+                self.lengths = lengths_of(&files);
+                self.before = None;
                 match saved(files) {
                     Ok(files) => self.unsaved = Some(files),
                     Err(error) => self.complain("the last good revision could not be kept", error),
@@ -437,6 +463,10 @@ impl Follower {
             self.trouble = Some(error);
         }
     }
+}
+
+fn lengths_of(files: &[Found]) -> BTreeMap<String, usize> {
+    files.iter().map(|found| (found.path.clone(), found.length())).collect()
 }
 
 /// What is kept of the files.
