@@ -4,9 +4,9 @@
 //! What happens is drawn from the seed; when exactly it happens is up to the machine, so a second run of a seed draws the
 //! same and may still come by another way. Judged are the world, whom it denied access, and the record of requests.
 
-mod child;
-mod cloud;
-mod fate;
+pub(crate) mod child;
+pub(crate) mod cloud;
+pub(crate) mod fate;
 mod record;
 mod world;
 

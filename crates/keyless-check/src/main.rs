@@ -5,6 +5,7 @@ mod conformance;
 mod dst;
 mod kills;
 mod model;
+mod soak;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -86,11 +87,32 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "55m", value_parser = humantime::parse_duration)]
         limit: Duration,
         /// How many times faster than life the clouds are.
-        #[arg(long, value_name = "FACTOR", default_value_t = 2400.0)]
+        #[arg(long, value_name = "FACTOR", default_value_t = 600.0)]
         speed: f64,
         /// How many workspaces a cloud has.
         #[arg(long, value_name = "N", default_value_t = 4)]
         workspaces: usize,
+    },
+    /// Let the shipped binary run for long under faults and drift, and watch its memory, files and threads. Linux only.
+    Soak {
+        /// The binary.
+        #[arg(long, value_name = "PATH")]
+        binary: PathBuf,
+        /// How many days pass in the cloud.
+        #[arg(long, value_name = "DAYS", default_value_t = 24.0)]
+        days: f64,
+        /// How many times faster than life the cloud is: 3456 makes 24 days of ten minutes.
+        #[arg(long, value_name = "FACTOR", default_value_t = 3456.0)]
+        speed: f64,
+        /// How many workspaces it has.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        workspaces: usize,
+        /// Decides what goes wrong.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        seed: u64,
+        /// How many MiB more it may take after each of the machine's own hours, once it has warmed up.
+        #[arg(long, value_name = "MIB", default_value_t = 2.0)]
+        most_per_hour: f64,
     },
     /// Hold the simulator against the model's Azure.
     Conformance {
@@ -137,6 +159,9 @@ fn main() -> ExitCode {
             }),
         Command::Kills { binary, deaths, seed, from, shard, limit, speed, workspaces } => {
             kills::run(&kills::Options { binary, deaths, seed, from, shard, limit, speed, workspaces })
+        }
+        Command::Soak { binary, days, speed, workspaces, seed, most_per_hour } => {
+            soak::run(&soak::Options { binary, days, speed, workspaces, seed, most_per_hour })
         }
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
         Command::Fuzz { target, executions, from, seed, keep } => {

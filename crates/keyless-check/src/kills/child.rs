@@ -126,6 +126,11 @@ pub(crate) struct Daemon {
 }
 
 impl Daemon {
+    /// What the system calls it.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// Its end, if it has come.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
         Ok(self.child.try_wait()?)

@@ -56,16 +56,14 @@ pub(crate) struct Cloud {
 }
 
 impl Cloud {
-    /// Brings up a cloud with this many workspaces. `late` has some writes land when nobody expects them any more.
+    /// Brings up a cloud with this many workspaces. `faults` go wrong in it.
     ///
     /// # Errors
     /// If it cannot be served.
-    pub(crate) fn start(workspaces: usize, seed: u64, speed: f64, late: bool) -> anyhow::Result<Self> {
+    pub(crate) fn start(workspaces: usize, seed: u64, speed: f64, faults: Faults) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
         let mut options = SimOptions { speed, seed, ..SimOptions::default() };
-        if late {
-            options.knobs.faults = late_writes().seed(seed);
-        }
+        options.knobs.faults = faults.seed(seed);
         let (empty, _) = World::from_resources(Vec::new());
         // By the clock that it will have.
         let now = Simulator::new(empty, &options)?.now();
@@ -217,7 +215,7 @@ impl Cloud {
 }
 
 /// Answers that never come, and writes that land when four fifths of `lateWrite` are over.
-fn late_writes() -> Faults {
+pub(crate) fn late_writes() -> Faults {
     let by = LATE_WRITE.mul_f64(0.8);
     let faults = [
         Fault::Late { by, then: Meanwhile::Reset },

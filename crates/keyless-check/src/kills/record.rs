@@ -259,3 +259,54 @@ impl Judged {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ACCOUNT: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.Storage/storageAccounts/a";
+    const LATE_WRITE: Duration = Duration::from_secs(5);
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_800_000_000 + second).unwrap()
+    }
+
+    /// What is broken where these writes, answered a second later, came from one process that began at 0.
+    fn broken(life: Life, writes: &[(i64, &str, u16, Value)]) -> String {
+        let record = Record::default();
+        let mut sink = record.sink();
+        for (second, outcome, status, body) in writes {
+            let line = json!({
+                "at": at(*second).to_string(), "answeredAt": at(second + 1).to_string(), "method": "PATCH",
+                "url": format!("http://127.0.0.1:1{ACCOUNT}?api-version=1"), "caller": "me", "requestBody": body,
+                "status": status, "outcome": outcome, "responseHeaders": {}, "responseBody": {},
+            });
+            let line = format!("{line}\n");
+            let (one, other) = line.as_bytes().split_at(20);
+            sink.write_all(one).unwrap();
+            sink.write_all(other).unwrap();
+        }
+        record.judge(&[life], &BTreeMap::new(), LATE_WRITE).broken.join("\n")
+    }
+
+    #[test]
+    fn a_record_in_which_a_rule_is_broken_is_recognized() {
+        let life = |settled| Life { from: at(0), settled, asked: None };
+        let body = || json!({"properties": {"allowSharedKeyAccess": false}});
+        let good = |second| (second, "answered", 200, body());
+        assert_eq!(broken(life(false), &[good(5), good(6)]), "");
+        assert_eq!(broken(life(true), &[good(1)]), "");
+        assert!(broken(life(false), &[good(4)]).starts_with("S6: "));
+        assert!(broken(life(false), &[good(-1)]).starts_with("a write before the first start"));
+        let lost = |second| (second, "reset", 0, body());
+        assert_eq!(broken(life(false), &[lost(5), good(11)]), "");
+        assert!(broken(life(false), &[lost(5), good(10)]).starts_with("S5: "));
+        assert!(broken(life(false), &[good(6), good(6)]).starts_with("S5: "));
+        let asked = Life { asked: Some(at(7)), ..life(false) };
+        assert!(broken(asked, &[good(6), good(8)]).starts_with("S8: "));
+        let wide = json!({"properties": {"allowSharedKeyAccess": false, "minimumTlsVersion": "TLS1_2"}});
+        assert!(broken(life(false), &[(5, "answered", 200, wide)]).starts_with("S7: "));
+    }
+}

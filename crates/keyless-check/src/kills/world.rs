@@ -6,11 +6,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use keyless_sim::Faults;
 use serde_json::Value;
 
 use super::Options;
 use super::child::{Daemon, Program};
-use super::cloud::{Cloud, INTERVAL, Way};
+use super::cloud::{Cloud, INTERVAL, Way, late_writes};
 use super::fate::{End, Fate, Log, Moment, State};
 use super::record::{Life, text_in};
 use crate::dst::dice::Dice;
@@ -79,7 +80,8 @@ struct Run {
 pub(crate) fn live(options: &Options, number: u64, deaths: u64) -> anyhow::Result<Lived> {
     let seed = options.seed.wrapping_mul(1_000_003).wrapping_add(number);
     // In every other cloud writes land late.
-    let cloud = Cloud::start(options.workspaces, seed, options.speed, number % 2 == 1)?;
+    let faults = if number % 2 == 1 { late_writes() } else { Faults::default() };
+    let cloud = Cloud::start(options.workspaces, seed, options.speed, faults)?;
     let mut run = Run {
         cloud,
         binary: options.binary.clone(),
