@@ -110,9 +110,9 @@ enum Command {
         /// Decides what goes wrong.
         #[arg(long, value_name = "SEED", default_value_t = 1)]
         seed: u64,
-        /// How many MiB more it may take after each of the machine's own hours, once it has warmed up.
-        #[arg(long, value_name = "MIB", default_value_t = 2.0)]
-        most_per_hour: f64,
+        /// How many MiB more it may take after each day of the cloud, once it has warmed up.
+        #[arg(long, value_name = "MIB", default_value_t = 1.0)]
+        most_per_day: f64,
     },
     /// Hold the simulator against the model's Azure.
     Conformance {
@@ -160,8 +160,8 @@ fn main() -> ExitCode {
         Command::Kills { binary, deaths, seed, from, shard, limit, speed, workspaces } => {
             kills::run(&kills::Options { binary, deaths, seed, from, shard, limit, speed, workspaces })
         }
-        Command::Soak { binary, days, speed, workspaces, seed, most_per_hour } => {
-            soak::run(&soak::Options { binary, days, speed, workspaces, seed, most_per_hour })
+        Command::Soak { binary, days, speed, workspaces, seed, most_per_day } => {
+            soak::run(&soak::Options { binary, days, speed, workspaces, seed, most_per_day })
         }
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
         Command::Fuzz { target, executions, from, seed, keep } => {

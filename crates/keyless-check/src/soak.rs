@@ -35,8 +35,8 @@ pub(crate) struct Options {
     pub(crate) workspaces: usize,
     /// Decides what goes wrong.
     pub(crate) seed: u64,
-    /// How many MiB an hour of the machine may cost.
-    pub(crate) most_per_hour: f64,
+    /// How many MiB a day of the cloud may cost.
+    pub(crate) most_per_day: f64,
 }
 
 /// What a process has at one moment.
@@ -96,7 +96,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         denied.entitled + denied.key_users,
         cloud.is_reached(Way::Forward)
     );
-    judge(&samples, options.most_per_hour)?;
+    judge(&samples, options.speed, options.most_per_day)?;
     ensure!(denied.entitled + denied.key_users == 0, "S1: {:?}", cloud.sim.oracle().events.first());
     Ok(())
 }
@@ -121,19 +121,20 @@ fn sample(daemon: &Daemon, at: Duration) -> anyhow::Result<Sample> {
 }
 
 /// The first third is for warming up; what comes after has to be even.
-fn judge(samples: &[Sample], most_per_hour: f64) -> anyhow::Result<()> {
+fn judge(samples: &[Sample], speed: f64, most_per_day: f64) -> anyhow::Result<()> {
     let third = samples.len() / 3;
     let warm = samples.get(third..).unwrap_or_default();
     let (Some(first), Some(last)) = (warm.first(), warm.last()) else { bail!("it was too short to measure") };
-    let slope = slope(warm) * 3600.0 / 1024.0;
+    let per_hour = slope(warm) * 3600.0 / 1024.0;
+    let per_day = per_hour * 24.0 / speed;
     let most = |samples: &[Sample], of: fn(&Sample) -> usize| samples.iter().map(of).max().unwrap_or_default();
     let (middle, end) = warm.split_at(warm.len() / 2);
     let files = (most(middle, |sample| sample.files), most(end, |sample| sample.files));
     let threads = (most(middle, |sample| sample.threads), most(end, |sample| sample.threads));
     let peak = samples.iter().map(|sample| sample.memory).max().unwrap_or_default();
     println!(
-        "memory {} KiB after {:.0} s, {} KiB after {:.0} s, {peak} KiB at most, {slope:+.2} MiB for each hour of the machine; \
-         most files {} and {}, most threads {} and {} in the second and last third",
+        "memory {} KiB after {:.0} s, {} KiB after {:.0} s, {peak} KiB at most, {per_day:+.2} MiB for each day of the cloud and \
+         {per_hour:+.2} MiB for each hour of the machine; most files {} and {}, most threads {} and {} in the second and last third",
         first.memory,
         first.at.as_secs_f64(),
         last.memory,
@@ -143,7 +144,7 @@ fn judge(samples: &[Sample], most_per_hour: f64) -> anyhow::Result<()> {
         threads.0,
         threads.1
     );
-    ensure!(slope <= most_per_hour, "memory grows by {slope:.2} MiB for each hour of the machine");
+    ensure!(per_day <= most_per_day, "memory grows by {per_day:.2} MiB for each day of the cloud");
     ensure!(files.1 <= files.0 + CONNECTIONS, "open files grow");
     ensure!(threads.1 <= threads.0 + 1, "threads grow");
     Ok(())
@@ -178,9 +179,9 @@ mod tests {
 
     #[test]
     fn what_grows_is_noticed_and_what_warms_up_or_comes_and_goes_is_not() {
-        judge(&samples(|n| 20_000 + n.min(100) * 50 + n % 7, |n| 20 + n % 5), 2.0).unwrap();
-        assert!(judge(&samples(|n| 20_000 + n, |_| 20), 2.0).unwrap_err().to_string().contains("memory"));
-        assert!(judge(&samples(|_| 20_000, |n| 20 + n / 20), 2.0).unwrap_err().to_string().contains("files"));
-        assert!(judge(&[], 2.0).is_err());
+        judge(&samples(|n| 20_000 + n.min(100) * 50 + n % 7, |n| 20 + n % 5), 1.0, 1.0).unwrap();
+        assert!(judge(&samples(|n| 20_000 + n, |_| 20), 1.0, 1.0).unwrap_err().to_string().contains("memory"));
+        assert!(judge(&samples(|_| 20_000, |n| 20 + n / 20), 1.0, 1.0).unwrap_err().to_string().contains("files"));
+        assert!(judge(&[], 1.0, 1.0).is_err());
     }
 }
