@@ -265,14 +265,17 @@ impl Follower {
             // There is nothing that these could take away.
             None if self.sender.borrow().is_none() && !self.is_other(&files) => return self.judge(files),
             before => {
-                let changing = before.is_some();
+                let changing = before.as_ref().map(|(known, _)| {
+                    let other = files.iter().find(|file| !known.contains(file));
+                    other.map_or_else(|| self.watch.path.display().to_string(), |file| file.path.clone())
+                });
                 if self.is_loss(&files) {
                     let stand = self.watch.quiet.loss;
                     tracing::info!(?stand, "the desired files became less; they count once they have stood");
                 }
                 self.pending = Some((files, begun));
-                if changing {
-                    self.wait_for(begun, format!("`{}` keeps changing", self.watch.path.display()));
+                if let Some(path) = changing {
+                    self.wait_for(begun, format!("`{path}` keeps changing"));
                 }
                 return;
             }
