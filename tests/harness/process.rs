@@ -104,12 +104,23 @@ impl Process {
         Self { child, stdout: Lines::default(), stderr: Lines::default(), readers: Vec::new() }
     }
 
+    /// With a log that goes to a file or device.
+    pub fn start_logging_to(mut command: Command, log: std::fs::File) -> Self {
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the binary starts");
+        Self { child, stdout: Lines::default(), stderr: Lines::default(), readers: Vec::new() }
+    }
+
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().expect("a child can be waited for")
     }
 
     pub fn terminate(&self) {
-        let status = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status();
+        self.signal("TERM");
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status();
         assert!(status.expect("`kill` is there").success());
     }
 
@@ -174,6 +185,11 @@ impl Daemon {
     /// One whose log reader hangs.
     pub fn start_stuck(command: Command) -> Self {
         Self { process: Process::start_stuck(command) }
+    }
+
+    /// One whose log goes to a file or device.
+    pub fn start_logging_to(command: Command, log: std::fs::File) -> Self {
+        Self { process: Process::start_logging_to(command, log) }
     }
 
     pub fn log(&self) -> Vec<String> {
@@ -256,6 +272,11 @@ impl Daemon {
     pub fn kill(mut self) -> Vec<String> {
         self.process.kill();
         self.process.stderr.all()
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        self.process.signal(name);
     }
 
     /// SIGTERM, without waiting for what comes of it.

@@ -7,13 +7,13 @@
 //!
 //! Each seed runs twice, and both runs have to be the same to the last byte and millisecond.
 
-mod dice;
+pub(crate) mod dice;
 mod draw;
 mod fleet;
 mod incidents;
 mod judge;
 mod life;
-mod record;
+pub(crate) mod record;
 mod run;
 mod truth;
 mod wire;

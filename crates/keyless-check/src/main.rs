@@ -3,7 +3,9 @@
 mod ablation;
 mod conformance;
 mod dst;
+mod kills;
 mod model;
+mod soak;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -64,6 +66,54 @@ enum Command {
         #[arg(long)]
         quiet: bool,
     },
+    /// Kill the shipped binary again and again, at moments drawn from a seed.
+    Kills {
+        /// The binary.
+        #[arg(long, value_name = "PATH")]
+        binary: PathBuf,
+        /// How many processes are killed, 50 against each cloud.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        deaths: u64,
+        /// Decides what happens to whom.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        seed: u64,
+        /// The number of the first cloud.
+        #[arg(long, value_name = "CLOUD", default_value_t = 1)]
+        from: u64,
+        /// A part of the clouds, such as `2/5`.
+        #[arg(long, value_name = "PART/OF", default_value = "1/1")]
+        shard: dst::Shard,
+        /// After how long no further cloud is begun.
+        #[arg(long, value_name = "DURATION", default_value = "55m", value_parser = humantime::parse_duration)]
+        limit: Duration,
+        /// How many times faster than life the clouds are.
+        #[arg(long, value_name = "FACTOR", default_value_t = 600.0)]
+        speed: f64,
+        /// How many workspaces a cloud has.
+        #[arg(long, value_name = "N", default_value_t = 4)]
+        workspaces: usize,
+    },
+    /// Let the shipped binary run for long under faults and drift, and watch its memory, files and threads. Linux only.
+    Soak {
+        /// The binary.
+        #[arg(long, value_name = "PATH")]
+        binary: PathBuf,
+        /// How many days pass in the cloud.
+        #[arg(long, value_name = "DAYS", default_value_t = 24.0)]
+        days: f64,
+        /// How many times faster than life the cloud is: 3456 makes 24 days of ten minutes.
+        #[arg(long, value_name = "FACTOR", default_value_t = 3456.0)]
+        speed: f64,
+        /// How many workspaces it has.
+        #[arg(long, value_name = "N", default_value_t = 50)]
+        workspaces: usize,
+        /// Decides what goes wrong.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        seed: u64,
+        /// How many MiB more it may take after each day of the cloud, once it has warmed up.
+        #[arg(long, value_name = "MIB", default_value_t = 1.0)]
+        most_per_day: f64,
+    },
     /// Hold the simulator against the model's Azure.
     Conformance {
         /// How many sequences of changes are made.
@@ -107,6 +157,12 @@ fn main() -> ExitCode {
                 let options = dst::Options { from, seeds, shard, limit, gone, told: seed.is_some(), quiet };
                 if ablations { dst::ablations(&options) } else { dst::run(&options) }
             }),
+        Command::Kills { binary, deaths, seed, from, shard, limit, speed, workspaces } => {
+            kills::run(&kills::Options { binary, deaths, seed, from, shard, limit, speed, workspaces })
+        }
+        Command::Soak { binary, days, speed, workspaces, seed, most_per_day } => {
+            soak::run(&soak::Options { binary, days, speed, workspaces, seed, most_per_day })
+        }
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
         Command::Fuzz { target, executions, from, seed, keep } => {
             let targets = if target.is_empty() { Target::ALL.to_vec() } else { target };

@@ -287,7 +287,10 @@ impl Follower {
             }
             _ => {}
         }
-        let changing = self.pending.is_some();
+        let changing = self.pending.as_ref().map(|Standing { files: known, .. }| {
+            let other = files.iter().find(|file| !known.contains(file));
+            other.map_or_else(|| self.watch.path.display().to_string(), |file| file.path.clone())
+        });
         let Quiet { change, loss } = self.watch.quiet;
         let long = if self.is_loss(&files) {
             tracing::info!(stand = ?loss, "the desired files ask for less; they count once they have stood");
@@ -295,12 +298,12 @@ impl Follower {
         } else {
             change
         };
-        if long.is_zero() && self.last.is_none() && !changing {
+        if long.is_zero() && self.last.is_none() && changing.is_none() {
             return self.judge(files);
         }
         self.pending = Some(Standing { files, since: begun, long });
-        if changing {
-            self.wait_for(begun, format!("`{}` keeps changing", self.watch.path.display()));
+        if let Some(path) = changing {
+            self.wait_for(begun, format!("`{path}` keeps changing"));
         }
     }
 
@@ -442,7 +445,7 @@ impl Follower {
         // What cannot be read is told where it has to be put in force. Whoever may not read it may not read either that the last
         // process left nothing behind, and waits before the first write.
         let kept = self.kept().ok().flatten()?;
-        let lengths = kept.iter().map(|file| (file.path.clone(), file.text.len())).collect();
+        let lengths = lengths_of(&kept);
         let revision = |files: &[SourceFile]| manifest::load(&self.watch.path.display().to_string(), files).ok();
         let (before, now) = (revision(&sources(kept))?.desired, revision(now)?.desired);
         (before.revision != now.revision).then(|| Before { desired: Arc::new(before), lengths })
@@ -456,17 +459,19 @@ impl Follower {
         let kept = self.kept();
         self.unrestored = matches!(kept, Err((_, true)));
         let files = match kept {
-            Ok(Some(files)) => sources(files),
+            Ok(Some(files)) => files,
             Ok(None) => return false,
             Err((why, _)) => {
                 self.complain("the last good revision could not be read", why);
                 return false;
             }
         };
-        match manifest::load(&self.watch.path.display().to_string(), &files) {
+        let lengths = lengths_of(&files);
+        match manifest::load(&self.watch.path.display().to_string(), &sources(files)) {
             Ok(Accepted { desired, warnings }) => {
                 self.trouble = None;
                 self.accept(desired, &warnings, Some("the last good revision, because the files are rejected"));
+                self.before = self.sender.borrow().clone().map(|desired| Before { desired, lengths });
                 true
             }
             Err(rejected) => {
@@ -484,6 +489,10 @@ impl Follower {
             self.trouble = Some(error);
         }
     }
+}
+
+fn lengths_of(kept: &[SavedFile]) -> BTreeMap<String, usize> {
+    kept.iter().map(|SavedFile { path, text }| (path.clone(), text.len())).collect()
 }
 
 fn sources(kept: Vec<SavedFile>) -> Vec<SourceFile> {

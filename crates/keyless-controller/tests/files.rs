@@ -193,6 +193,45 @@ async fn files_that_ask_for_less_count_only_after_they_have_stood_at_a_start_too
     assert_eq!(followed.told(Name::ConfigRejected).len(), 0);
 }
 
+/// The writer may have died with the last process, or still be at it.
+#[tokio::test]
+async fn a_start_with_files_that_lost_much_since_the_last_process_waits_until_they_have_stood() {
+    let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("fleet.yaml");
+    let whole = |owner: &str| {
+        format!("{}  defaults: {{enforcement: observe}}\n  # nothing is taken off keys here\n", fleet(owner))
+    };
+    let quiet = Quiet { loss: Duration::from_secs(3600), ..NONE };
+    let starts = async || follow_quiet(dir.path(), Some(state_dir(state.path()).await), quiet).await;
+    fs::write(&file, whole("one")).unwrap();
+    let mut followed = starts().await;
+    followed.owned_by("one").await;
+    let kept = async {
+        while !state.path().join("desired.last-good.json").exists() {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), kept).await.expect("the revision was not kept");
+    drop(followed);
+
+    for (half, owner) in [(fleet("two"), "six"), (fleet("three"), "ten")] {
+        fs::write(&file, half).unwrap();
+        let mut followed = starts().await;
+        tokio::time::timeout(Duration::from_millis(300), followed.feed.changed()).await.unwrap_err();
+        assert_eq!(followed.owner(), None, "half of a file is in force");
+        fs::write(&file, whole(owner)).unwrap();
+        followed.owned_by(owner).await;
+        drop(followed);
+    }
+    // Half that is no document leaves the last good files in force, and no less of them counts any sooner.
+    fs::write(&file, "apiVersion: keyless.dev/v1\nkind: Fl").unwrap();
+    let mut followed = starts().await;
+    followed.owned_by("ten").await;
+    fs::write(&file, fleet("two")).unwrap();
+    tokio::time::timeout(Duration::from_millis(300), followed.feed.changed()).await.unwrap_err();
+    assert_eq!(followed.owner().as_deref(), Some("ten"));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_swap_of_links_is_noticed_as_one_whole_revision() {

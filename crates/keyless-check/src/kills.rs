@@ -1,0 +1,102 @@
+//! The shipped binary under death, pause and bad machines: daemons that are killed at drawn moments against a simulated
+//! cloud on loopback, over files that go there and back, so that there is always work.
+//!
+//! What happens is drawn from the seed; when exactly it happens is up to the machine, so a second run of a seed draws the
+//! same and may still come by another way. Judged are the world, whom it denied access, and the record of requests.
+
+pub(crate) mod child;
+pub(crate) mod cloud;
+pub(crate) mod fate;
+mod record;
+mod world;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
+
+use crate::dst::Shard;
+use world::Lived;
+
+/// How many deaths one cloud sees.
+const DEATHS: u64 = 50;
+
+/// What is run.
+pub(crate) struct Options {
+    /// The daemon's binary.
+    pub(crate) binary: PathBuf,
+    /// How many deaths.
+    pub(crate) deaths: u64,
+    /// Decides everything that is drawn.
+    pub(crate) seed: u64,
+    /// The number of the first cloud.
+    pub(crate) from: u64,
+    /// Every so-manieth cloud, and which.
+    pub(crate) shard: Shard,
+    /// After how long no further cloud is begun.
+    pub(crate) limit: Duration,
+    /// How many times faster than life the cloud is.
+    pub(crate) speed: f64,
+    /// How many workspaces it has.
+    pub(crate) workspaces: usize,
+}
+
+/// Kills, and tells how often and what came of it.
+///
+/// # Errors
+/// If something could not be run, or a rule is broken.
+pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut all = Lived::default();
+    let mut broken: BTreeMap<u64, String> = BTreeMap::new();
+    let clouds = options.deaths.div_ceil(DEATHS);
+    let Shard { part, of } = options.shard;
+    let (mut left, mut done) = (options.deaths, 0);
+    for number in options.from..options.from.saturating_add(clouds) {
+        let deaths = left.min(DEATHS);
+        left -= deaths;
+        if number % of != part - 1 {
+            continue;
+        }
+        if began.elapsed() > options.limit {
+            println!("the time is over; go on with --from {number}");
+            break;
+        }
+        let again = format!(
+            "again: keyless-check kills --binary {} --seed {} --from {number} --deaths {deaths} --speed {} --workspaces {}",
+            options.binary.display(),
+            options.seed,
+            options.speed,
+            options.workspaces
+        );
+        let lived = match world::live(options, number, deaths) {
+            Ok(lived) => lived,
+            Err(error) => Lived { broken: vec![format!("{error:#}")], ..Lived::default() },
+        };
+        done += 1;
+        for (n, what) in lived.broken.iter().enumerate() {
+            println!("cloud {number}: {what}");
+            if n == 0 {
+                broken.insert(number, what.lines().next().unwrap_or_default().to_owned());
+            }
+        }
+        if !lived.broken.is_empty() {
+            println!("{again}");
+        }
+        all.add(lived);
+    }
+    let took = began.elapsed();
+    println!("{done} clouds, {} deaths in {:.0} s, {:.2} a second", all.deaths(), took.as_secs_f64(), {
+        all.deaths() as f64 / took.as_secs_f64().max(0.001)
+    });
+    println!("{:.1} virtual hours, {} requests, {} writes", all.virtual_hours, all.requests, all.writes);
+    for (what, count) in &all.counts {
+        println!("{count:>9} {what}");
+    }
+    println!("denied {}, orphans {}", all.denied, all.orphans);
+    if !broken.is_empty() {
+        bail!("{} of {done} clouds fail: {broken:#?}", broken.len());
+    }
+    Ok(())
+}
