@@ -237,6 +237,11 @@ const ABLATIONS: [&[&str]; 12] = [
     &["revision"],
 ];
 
+/// Rules with a seed that notices their absence where the second judge is gone too: those that are noticed only by a
+/// change in the very moment.
+#[cfg(test)]
+const NOTICED: [(&str, u64); 3] = [("confirm", 343), ("revision", 308), ("no_stored_keys", 320)];
+
 /// How many seeds break something without these rules, and what the first of them breaks.
 fn noticed(options: &Options, gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64, String)> {
     let (mut count, mut first) = (0, String::new());
@@ -335,6 +340,18 @@ mod tests {
         for seed in lines.filter(|line| !line.is_empty()) {
             let tally = explore(&options(seed.parse().unwrap(), 1)).unwrap();
             assert_eq!(tally.failed, BTreeMap::new());
+        }
+    }
+
+    #[test]
+    fn the_absence_of_a_rule_is_noticed_by_its_seed_and_by_nothing_else() {
+        for (rule, seed) in NOTICED {
+            let draw = Draw::new(seed);
+            let names = [rule.to_owned(), "lint".to_owned()];
+            let without = once(&draw, &crate::ablation::named(&names).unwrap()).unwrap();
+            assert_ne!(without.broken, Vec::<String>::new(), "{rule}");
+            let with = once(&draw, &BTreeSet::new()).unwrap();
+            assert_eq!(with.broken, Vec::<String>::new(), "{rule}");
         }
     }
 
