@@ -240,7 +240,8 @@ const ABLATIONS: [&[&str]; 12] = [
 /// Rules with a seed that notices their absence where the second judge is gone too: those that are noticed only by a
 /// change in the very moment.
 #[cfg(test)]
-const NOTICED: [(&str, u64); 3] = [("confirm", 343), ("revision", 308), ("no_stored_keys", 320)];
+const NOTICED: [(&str, u64); 4] =
+    [("confirm", 343), ("revision", 308), ("no_stored_keys", 320), ("all_on_identity", 420)];
 
 /// How many seeds break something without these rules, and what the first of them breaks.
 fn noticed(options: &Options, gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64, String)> {
