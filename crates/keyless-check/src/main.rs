@@ -65,6 +65,9 @@ enum Command {
         /// Let nothing go wrong.
         #[arg(long)]
         quiet: bool,
+        /// Run every so-manieth seed twice, to the same hash; a seed that is named always is.
+        #[arg(long, value_name = "N", default_value_t = 8)]
+        again: u64,
     },
     /// Kill the shipped binary again and again, at moments drawn from a seed.
     Kills {
@@ -151,10 +154,11 @@ fn main() -> ExitCode {
         Command::Model { tier, limit, without, safety } => {
             ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone, safety))
         }
-        Command::Dst { seed, seeds, from, shard, limit, without, ablations, quiet } => ablation::named(&without)
+        Command::Dst { seed, seeds, from, shard, limit, without, ablations, quiet, again } => ablation::named(&without)
             .and_then(|gone| {
                 let (from, seeds) = seed.map_or((from, seeds), |seed| (seed, 1));
-                let options = dst::Options { from, seeds, shard, limit, gone, told: seed.is_some(), quiet };
+                let again = if seed.is_some() { 1 } else { again };
+                let options = dst::Options { from, seeds, shard, limit, gone, told: seed.is_some(), quiet, again };
                 if ablations { dst::ablations(&options) } else { dst::run(&options) }
             }),
         Command::Kills { binary, deaths, seed, from, shard, limit, speed, workspaces } => {

@@ -48,12 +48,14 @@ pub use forced::without;
 
 /// Whether a rule is taken away.
 #[cfg(feature = "ablate")]
-pub(crate) fn is_gone(ablation: Ablation) -> bool {
+#[must_use]
+pub fn is_gone(ablation: Ablation) -> bool {
     forced::is_forced(ablation)
 }
 
 /// Whether a rule is taken away: never.
 #[cfg(not(feature = "ablate"))]
-pub(crate) const fn is_gone(_: Ablation) -> bool {
+#[must_use]
+pub const fn is_gone(_: Ablation) -> bool {
     false
 }

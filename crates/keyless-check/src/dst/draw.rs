@@ -48,6 +48,8 @@ pub(crate) struct Draw {
     pub(crate) wire: WireRates,
     /// How often in an hour something happens.
     pub(crate) incidents: Incidents,
+    /// The chance of each kind of change that is aimed at a moment.
+    pub(crate) aimed: f64,
 }
 
 /// What only the wire can do.
@@ -167,6 +169,7 @@ impl Draw {
             stop: dice.rate(4.0),
             flip: dice.rate(10.0),
         };
+        draw.aimed = 0.35;
         draw.storm = dice.seconds(10 * MINUTE, 50 * MINUTE);
         // What has come to rest is met by other things than what is on its way.
         let before = dice.seconds(30 * MINUTE, 60 * MINUTE);
@@ -224,7 +227,8 @@ impl Draw {
             workspaces: usize::try_from(dice.between(1, 8).min(dice.between(1, 8))).unwrap_or(3),
             undeclared_percent: if dice.chance(0.3) { 15 } else { 0 },
             key_users: (if dice.chance(0.4) { 40 } else { 0 }, dice.seconds(5 * MINUTE, 60 * MINUTE)),
-            interval: dice.seconds(30, 300),
+            // What a pass does is worth more than how often the same is looked at.
+            interval: dice.seconds(60, 600),
             in_flight: usize::try_from(dice.between(1, 6)).unwrap_or(4),
             headroom: if dice.chance(0.5) { 0.2 } else { 0.0 },
             waits,
@@ -254,6 +258,7 @@ impl Draw {
                 late_by: Duration::ZERO,
             },
             incidents: Incidents { drift: 0.0, crash: 0.0, stop: 0.0, flip: 0.0 },
+            aimed: 0.0,
         }
     }
 

@@ -16,14 +16,19 @@ use keyless_core::observed::PrincipalType;
 use keyless_sim::{Drift, DriftChange, Simulator};
 use serde_json::{Value, json};
 
+use super::aims::{Aimed, Hit};
 use super::dice::Dice;
 use super::draw::Draw;
-use super::judge::KeyUse;
+use super::judge::{Foreign, Judge, KeyUse};
 use super::wire::Road;
 
 /// Something that happens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Incident {
+    /// Requests begin to go wrong.
+    Trouble,
+    /// Somebody changes what was aimed at.
+    Aimed(Hit),
     Drift,
     Flip,
     Crash,
@@ -36,7 +41,7 @@ pub(crate) enum Incident {
 
 /// When what happens, while things go wrong.
 pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
-    let mut all = BTreeMap::new();
+    let mut all = BTreeMap::from([((draw.before, 0), Incident::Trouble)]);
     let mut number = 0;
     let hours = draw.storm.as_secs_f64() / 3600.0;
     let kinds = [
@@ -52,7 +57,17 @@ pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
         for _ in 0..count {
             let at = dice.millis(0, u64::try_from(draw.storm.as_millis()).unwrap_or_default());
             number += 1;
-            all.insert((draw.before + at, number), kind);
+            all.insert((draw.before + at, number), kind.clone());
+        }
+    }
+    // What stands for long before a key may go, so that nobody can say that it came too late to be seen.
+    for (name, what) in [("newcomer", Aimed::Newcomer), ("store elsewhere", Aimed::StoreElsewhere)] {
+        let mut dice = Dice::of(draw.seed, name);
+        let at = dice.millis(10_000, 240_000);
+        if dice.chance(draw.aimed / 4.0) {
+            number += 1;
+            let hit = Hit { what, account: String::new(), after: Duration::ZERO };
+            all.insert((at, number), Incident::Aimed(hit));
         }
     }
     all
@@ -146,20 +161,7 @@ impl Others {
                 }
                 back => {
                     self.added.extend(back);
-                    self.made += 1;
-                    let group = account.split("/providers/").next().unwrap_or_default();
-                    let name = format!("late-{}", self.made);
-                    let id = format!("{group}/providers/Microsoft.MachineLearningServices/workspaces/{name}");
-                    let value = json!({
-                        "location": "westeurope", "kind": "Default", "sku": {"name": "Basic", "tier": "Basic"}, "tags": {},
-                        "identity": {"type": "SystemAssigned", "principalId": self.drift.uuid().to_string(),
-                            "tenantId": keyless_sim::TENANT_ID},
-                        "properties": {"workspaceId": self.drift.uuid().to_string(), "provisioningState": "Succeeded",
-                            "storageAccount": account, "publicNetworkAccess": "Enabled"},
-                    });
-                    self.added.push(id.to_ascii_lowercase());
-                    // A list may show what was.
-                    self.change(road, DriftChange::WorkspaceAdded, &id, value, Some(account), minute * 2)
+                    self.adds_workspace(road, account)
                 }
             },
             9 => {
@@ -177,19 +179,7 @@ impl Others {
                 self.locks.push(target.clone());
                 self.change(road, DriftChange::LockAdded, &target, json!("ReadOnly"), None, none)
             }
-            11 => {
-                let name = format!("late{}", self.made);
-                self.made += 1;
-                let of = account.rsplit('/').next().unwrap_or_default();
-                let value = json!({"properties": {"datastoreType": "AzureBlob", "accountName": of, "containerName": name,
-                    "credentials": {"credentialsType": "AccountKey"}, "endpoint": "core.windows.net", "protocol": "https"}});
-                let target = format!("{workspace}/datastores/{name}");
-                // Datastores elsewhere may be as old as five minutes.
-                let hidden = minute * 5;
-                let said = self.change(road, DriftChange::DatastoreAdded, &target, value, Some(account), hidden);
-                self.stores.push(target);
-                said
-            }
+            11 => self.stores_key(road, &workspace, account, on.as_deref()),
             12 => match self.stores.pop() {
                 Some(gone) => self.change(road, DriftChange::ResourceRemoved, &gone, Value::Null, None, none),
                 None => "nothing".to_owned(),
@@ -217,6 +207,111 @@ impl Others {
         }
     }
 
+    /// A workspace on keys that no file declares comes to the account.
+    fn adds_workspace(&mut self, road: &Road, account: String) -> String {
+        self.made += 1;
+        let group = account.split("/providers/").next().unwrap_or_default();
+        let name = format!("late-{}", self.made);
+        let id = format!("{group}/providers/Microsoft.MachineLearningServices/workspaces/{name}");
+        let value = json!({
+            "location": "westeurope", "kind": "Default", "sku": {"name": "Basic", "tier": "Basic"}, "tags": {},
+            "identity": {"type": "SystemAssigned", "principalId": self.drift.uuid().to_string(),
+                "tenantId": keyless_sim::TENANT_ID},
+            "properties": {"workspaceId": self.drift.uuid().to_string(), "provisioningState": "Succeeded",
+                "storageAccount": account, "publicNetworkAccess": "Enabled"},
+        });
+        self.added.push(id.to_ascii_lowercase());
+        // A list may show what was.
+        self.change(road, DriftChange::WorkspaceAdded, &id, value, Some(account), Duration::from_secs(120))
+    }
+
+    /// A datastore of the workspace, which is `on` an account, begins to store the key of an account.
+    fn stores_key(&mut self, road: &Road, workspace: &str, account: String, on: Option<&str>) -> String {
+        let name = format!("late{}", self.made);
+        self.made += 1;
+        let of = account.rsplit('/').next().unwrap_or_default();
+        let value = json!({"properties": {"datastoreType": "AzureBlob", "accountName": of, "containerName": name,
+            "credentials": {"credentialsType": "AccountKey"}, "endpoint": "core.windows.net", "protocol": "https"}});
+        let target = format!("{workspace}/datastores/{name}");
+        // Datastores elsewhere may be as old as five minutes.
+        let hidden = if on == Some(&*account) { Duration::ZERO } else { Duration::from_secs(300) };
+        let said = self.change(road, DriftChange::DatastoreAdded, &target, value, Some(account), hidden);
+        self.stores.push(target);
+        said
+    }
+
+    /// Somebody changes what was aimed at. What, in words.
+    pub(crate) fn aimed(&mut self, road: &Road, hit: &Hit) -> String {
+        let (account, on, elsewhere, assignments) = {
+            let judge = road.judge();
+            let shall_go = |account: &str| {
+                let mut declared = judge.truth.on(account).filter_map(|(id, _)| judge.declared(id)).peekable();
+                let on = judge.truth.keys.get(account) == Some(&true);
+                on && declared.peek().is_some() && declared.all(|one| one.auth_mode == AuthMode::Identity)
+            };
+            let mut all = judge.truth.keys.keys().filter(|account| shall_go(account));
+            let account = if hit.account.is_empty() { all.next().cloned() } else { Some(hit.account.clone()) };
+            let Some(account) = account else { return "nothing".to_owned() };
+            let on: Vec<String> = judge.truth.on(&account).map(|(id, _)| id.clone()).collect();
+            let elsewhere: Vec<String> = judge.truth.workspaces.keys().filter(|id| !on.contains(id)).cloned().collect();
+            let needs = on.iter().filter_map(|id| Some((id, judge.declared(id)?)));
+            let people: Vec<String> = needs
+                .flat_map(|(id, one)| one.needs.iter().flat_map(|need| judge.truth.principals(id, need)))
+                .collect();
+            let assignments: Vec<String> = judge
+                .truth
+                .assignments
+                .iter()
+                .filter(|(_, one)| one.scope == account && people.contains(&one.principal))
+                .map(|(id, _)| id.clone())
+                .collect();
+            (account, on, elsewhere, assignments)
+        };
+        let Some(workspace) = self.drift.pick(&on).cloned() else { return "nothing".to_owned() };
+        let said = match hit.what {
+            Aimed::Mode => {
+                let of = Some(account);
+                self.change(road, DriftChange::AuthMode, &workspace, json!("accesskey"), of, Duration::ZERO)
+            }
+            Aimed::Store => self.stores_key(road, &workspace, account.clone(), Some(&account)),
+            Aimed::Grant => match self.drift.pick(&assignments).cloned() {
+                Some(id) => {
+                    let of = Some(account);
+                    self.change(road, DriftChange::GrantRemoved, &id, Value::Null, of, Duration::ZERO)
+                }
+                None => return "nothing".to_owned(),
+            },
+            Aimed::Key => {
+                let hidden = self.draw.knobs.metric_lag + Duration::from_secs(120);
+                self.change(road, DriftChange::SharedKey, &account, json!(true), Some(account.clone()), hidden)
+            }
+            Aimed::Files => {
+                let modes = on.iter().filter_map(|id| Some(road.judge().declared(id)?.auth_mode));
+                let Some(mode) = modes.min() else { return "nothing".to_owned() };
+                self.turns(&on, mode);
+                self.speaks_of_keys(road);
+                format!("files: {account} to {}", other(mode))
+            }
+            Aimed::Newcomer => self.adds_workspace(road, account),
+            Aimed::StoreElsewhere => {
+                let at = self.drift.pick(&elsewhere).cloned().unwrap_or(workspace);
+                let on = road.judge().account_of(&at);
+                self.stores_key(road, &at, account, on.as_deref())
+            }
+        };
+        road.judge().count(&format!("aimed: {:?}", hit.what));
+        said
+    }
+
+    /// The files ask for the mode that is not this one, for all of these.
+    fn turns(&mut self, ids: &[String], mode: AuthMode) {
+        for (id, one) in &mut self.desired.workspaces {
+            if ids.contains(&id.as_str().to_ascii_lowercase()) {
+                one.auth_mode = other(mode);
+            }
+        }
+    }
+
     fn change(
         &self,
         road: &Road,
@@ -229,13 +324,18 @@ impl Others {
         let kind = format!("{change:?}");
         let words = format!("{kind} {target} {value}");
         let harmless = matches!(change, DriftChange::LockAdded | DriftChange::LockRemoved);
+        let shown = shown_by(&road.judge(), change, target, account.as_deref());
         let drift = Drift { change, target: target.to_owned(), value, by: "somebody".to_owned() };
         match road.sim.drift(drift) {
             Ok(()) => {
                 let mut judge = road.judge();
                 judge.count(&format!("drift: {kind}"));
                 if !harmless {
-                    judge.foreign(&road.sim, account, words.clone(), hidden);
+                    let (at, since) = (road.sim.now(), road.since());
+                    judge.foreign(
+                        &road.sim,
+                        Foreign { at, since, shown_by: shown, account, what: words.clone(), hidden },
+                    );
                 }
                 words
             }
@@ -250,7 +350,6 @@ impl Others {
         let Some(id) = self.flip.pick(&ids).cloned() else { return "nothing".to_owned() };
         let span = self.flip.seconds(30, 1200);
         let resumes = self.flip.chance(0.5);
-        let other = |mode| if mode == AuthMode::Identity { AuthMode::AccessKey } else { AuthMode::Identity };
         let now = road.sim.now();
         let suspend = Suspend {
             reason: "a pause".to_owned(),
@@ -260,14 +359,12 @@ impl Others {
         let mode = self.desired.workspaces.get(&id).map_or(AuthMode::Identity, |one| one.auth_mode);
         let said = match kind {
             0..=3 => {
-                let account = road.judge().account_of(&id.as_str().to_ascii_lowercase());
-                for one in
-                    ids.iter().filter(|one| road.judge().account_of(&one.as_str().to_ascii_lowercase()) == account)
-                {
-                    if let Some(one) = self.desired.workspaces.get_mut(one) {
-                        one.auth_mode = other(mode);
-                    }
-                }
+                let all: Vec<String> = {
+                    let judge = road.judge();
+                    let account = judge.account_of(&id.as_str().to_ascii_lowercase());
+                    account.iter().flat_map(|account| judge.truth.on(account)).map(|(id, _)| id.clone()).collect()
+                };
+                self.turns(&all, mode);
                 format!("account to {}", other(mode))
             }
             4..=5 => {
@@ -382,7 +479,15 @@ impl Others {
         let _ = road.sim.drift(Drift { change: put, target: works.clone(), value, by: String::new() });
         let account = road.judge().account_of(&id.as_str().to_ascii_lowercase());
         // Who works before the files of the moment have come into force could not be looked after.
-        road.judge().foreign(&road.sim, account, "declared somebody".to_owned(), Duration::ZERO);
+        let foreign = Foreign {
+            at: road.sim.now(),
+            since: road.since(),
+            shown_by: None,
+            account,
+            what: "declared somebody".to_owned(),
+            hidden: Duration::ZERO,
+        };
+        road.judge().foreign(&road.sim, foreign);
         self.needs.push((id.clone(), need, works));
         "principal added".to_owned()
     }
@@ -434,6 +539,27 @@ pub(crate) fn key_uses(sim: &Simulator) -> Vec<KeyUse> {
             }
         })
         .collect()
+}
+
+fn other(mode: AuthMode) -> AuthMode {
+    if mode == AuthMode::Identity { AuthMode::AccessKey } else { AuthMode::Identity }
+}
+
+/// The path of the read that shows a change at once, and that nobody makes but passes of the account.
+fn shown_by(judge: &Judge, change: DriftChange, target: &str, account: Option<&str>) -> Option<String> {
+    let target = target.to_ascii_lowercase();
+    match change {
+        DriftChange::AuthMode => Some(target),
+        DriftChange::GrantRemoved => {
+            let (scope, _) = target.rsplit_once('/')?;
+            (scope.starts_with(account?)).then(|| scope.to_owned())
+        }
+        DriftChange::DatastoreAdded => {
+            let (stores, _) = target.rsplit_once('/')?;
+            (judge.account_of(stores).as_deref() == account).then(|| stores.to_owned())
+        }
+        _ => None,
+    }
 }
 
 fn signed(span: Duration) -> SignedDuration {

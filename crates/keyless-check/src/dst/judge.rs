@@ -36,6 +36,10 @@ const GRAIN: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone)]
 pub(crate) struct Foreign {
     pub(crate) at: Timestamp,
+    /// Virtual time since the run began.
+    pub(crate) since: Duration,
+    /// The path of the read that shows it at once, if there is one that only passes of its account make.
+    pub(crate) shown_by: Option<String>,
     /// The account that it bears on; every account if it is of none.
     pub(crate) account: Option<String>,
     pub(crate) what: String,
@@ -51,6 +55,17 @@ pub(crate) struct KeyUse {
     pub(crate) until: Timestamp,
 }
 
+/// What the files ask of an account that is still to be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing that is told apart here.
+    Nothing,
+    /// Workspaces are to change their mode.
+    Modes,
+    /// All of them are on identity, and the key is to go.
+    KeyOff,
+}
+
 /// Holds the rules of a run.
 pub(crate) struct Judge {
     pub(crate) record: Record,
@@ -62,11 +77,11 @@ pub(crate) struct Judge {
     /// What happened how often.
     pub(crate) counts: BTreeMap<String, u64>,
     /// What the files ask, and since when.
-    files: (Arc<Desired>, Timestamp),
+    files: (Arc<Desired>, Duration),
     /// The process that was asked to stop, and when.
-    stopping: Option<(u32, Timestamp)>,
+    stopping: Option<(u32, Duration)>,
     /// The process that runs, when it began, and whether the last one left nothing that may still land.
-    begun: (u32, Timestamp, bool),
+    begun: (u32, Duration, bool),
     /// When each workspace was seen on keys that were accepted.
     signed: BTreeMap<String, Timestamp>,
     draw: Draw,
@@ -81,9 +96,9 @@ impl Judge {
             key_uses: Vec::new(),
             broken: Vec::new(),
             counts: BTreeMap::new(),
-            files: (files, sim.now()),
+            files: (files, Duration::ZERO),
             stopping: None,
-            begun: (0, Timestamp::MIN, false),
+            begun: (0, Duration::ZERO, false),
             signed: BTreeMap::new(),
             draw: draw.clone(),
         };
@@ -97,23 +112,23 @@ impl Judge {
     }
 
     /// Other files are in force.
-    pub(crate) fn files(&mut self, files: Arc<Desired>, at: Timestamp) {
+    pub(crate) fn files(&mut self, files: Arc<Desired>, at: Duration) {
         self.files = (files, at);
     }
 
     /// A process was asked to stop.
-    pub(crate) fn stops(&mut self, life: u32, at: Timestamp) {
+    pub(crate) fn stops(&mut self, life: u32, at: Duration) {
         self.stopping = Some((life, at));
     }
 
     /// A process begins.
-    pub(crate) fn begins(&mut self, life: u32, at: Timestamp, settled: bool) {
+    pub(crate) fn begins(&mut self, life: u32, at: Duration, settled: bool) {
         self.begun = (life, at, settled);
     }
 
     /// Somebody else changed something.
-    pub(crate) fn foreign(&mut self, sim: &Simulator, account: Option<String>, what: String, hidden: Duration) {
-        self.foreign.push(Foreign { at: sim.now(), account, what, hidden });
+    pub(crate) fn foreign(&mut self, sim: &Simulator, foreign: Foreign) {
+        self.foreign.push(foreign);
         self.look(sim);
     }
 
@@ -159,6 +174,18 @@ impl Judge {
         self.look(sim);
     }
 
+    /// A request was answered: whether a read of what somebody else has just changed may be believed.
+    pub(crate) fn answered(&mut self, number: usize, sim: &Simulator) {
+        let Some(entry) = self.record.entries.get(number) else { return };
+        let of_late =
+            self.foreign.iter().rev().take_while(|foreign| entry.since < foreign.since + CONFIRMED_WITHIN * 2);
+        let shown = of_late.filter_map(|foreign| foreign.shown_by.as_ref()).any(|path| *path == entry.path);
+        if shown && entry.what.is_none() {
+            let fault = sim.recorded(1).first().and_then(|last| last.fault);
+            self.record.struck(number, fault, None);
+        }
+    }
+
     /// The account that a path is about.
     pub(crate) fn account_of(&self, path: &str) -> Option<String> {
         upto(path, ACCOUNTS).or_else(|| {
@@ -167,17 +194,49 @@ impl Judge {
         })
     }
 
-    fn declared(&self, workspace: &str) -> Option<&DesiredWorkspace> {
+    pub(crate) fn declared(&self, workspace: &str) -> Option<&DesiredWorkspace> {
         let id = WorkspaceId::parse(workspace).ok()?;
         self.files.0.workspaces.get(&id)
     }
 
-    /// What somebody else did to the account in the time in which it cannot have been seen.
-    fn raced(&self, account: &str, from: Timestamp, to: Timestamp) -> Option<&Foreign> {
+    /// What is still to be written to an account, as the world is.
+    pub(crate) fn due(&self, account: &str) -> Due {
+        let mut declared = false;
+        for (id, workspace) in self.truth.on(account) {
+            let Some(asked) = self.declared(id) else { continue };
+            declared = true;
+            if (asked.auth_mode == AuthMode::Identity) != workspace.on_identity {
+                return Due::Modes;
+            }
+        }
+        let off = declared && self.truth.on(account).all(|(_, workspace)| workspace.on_identity);
+        if off && self.truth.keys.get(account) == Some(&true) { Due::KeyOff } else { Due::Nothing }
+    }
+
+    /// What somebody else did to the account in the time in which it cannot have been seen: shortly before the write or
+    /// after it, and not shown by a read whose answer the process had.
+    fn raced(&self, account: &str, write: &Entry, to: Timestamp) -> Option<&Foreign> {
         self.foreign.iter().find(|foreign| {
-            let seen = before(from, CONFIRMED_WITHIN + foreign.hidden);
-            foreign.account.as_deref().is_none_or(|of| of == account) && foreign.at >= seen && foreign.at <= to
+            let unseen = before(write.left, CONFIRMED_WITHIN + foreign.hidden);
+            foreign.account.as_deref().is_none_or(|of| of == account)
+                && foreign.at >= unseen
+                && foreign.at <= to
+                && !self.was_shown(foreign, write)
         })
+    }
+
+    /// Whether a read that left after somebody's change brought it before the write left.
+    fn was_shown(&self, foreign: &Foreign, write: &Entry) -> bool {
+        let Some(path) = &foreign.shown_by else { return false };
+        let mut reads = self.record.known_to(write, foreign.since).filter(|read| read.path == *path).peekable();
+        let whole = reads.peek().is_some();
+        let mut first = false;
+        whole
+            && reads.all(|read| {
+                first |= !read.goes_on;
+                read.status == 200 && read.fault.is_none()
+            })
+            && first
     }
 
     /// The rules that a write breaks by leaving now.
@@ -186,12 +245,12 @@ impl Judge {
         let mut broken = Vec::new();
         if let Some((life, at)) = self.stopping
             && life == entry.life
-            && age(now, at) > ON_THE_WAY
+            && entry.since.saturating_sub(at) > ON_THE_WAY
         {
             broken.push("S8: a write left a process that was asked to stop".to_owned());
         }
         let (life, began, settled) = self.begun;
-        if life == entry.life && !settled && age(now, began) < self.draw.waits.late_write {
+        if life == entry.life && !settled && entry.since.saturating_sub(began) < self.draw.waits.late_write {
             broken.push("S6: a write before those of the last process must have landed".to_owned());
         }
         let Some(account) = self.account_of(&entry.path) else {
@@ -200,7 +259,7 @@ impl Judge {
         };
         broken.extend(self.is_small(entry, what));
         broken.extend(self.is_fresh(entry, what, &account));
-        if age(now, self.files.1) > ON_THE_WAY {
+        if self.knows_the_files(entry, what) {
             broken.extend(self.is_asked(entry, what, &account));
         }
         let mut facts = match what {
@@ -212,7 +271,7 @@ impl Judge {
             _ => Vec::new(),
         };
         if !facts.is_empty()
-            && let Some(foreign) = self.raced(&account, now, now)
+            && let Some(foreign) = self.raced(&account, entry, now)
         {
             let what = format!("raced: {}", foreign.what.split(' ').next().unwrap_or_default());
             self.count(&what);
@@ -220,6 +279,18 @@ impl Judge {
         }
         broken.extend(facts);
         broken
+    }
+
+    /// Whether the files of now were in force when the process had its last look at what it writes to.
+    fn knows_the_files(&self, entry: &Entry, what: &What) -> bool {
+        let since = self.files.1;
+        let looked = || match what {
+            What::Mode { workspace: target, .. } | What::Key { account: target, .. } => {
+                self.record.known_to(entry, since).any(|read| read.path == *target)
+            }
+            _ => false,
+        };
+        entry.since.saturating_sub(since) > ON_THE_WAY || looked()
     }
 
     /// S4: the target was read a moment before, and before a key goes off every workspace that may use it.
@@ -240,7 +311,7 @@ impl Judge {
         }
         if let What::Key { allowed: false, .. } = what {
             for (id, _) in self.truth.on(account) {
-                let raced = self.raced(account, now, now).is_some();
+                let raced = self.raced(account, entry, now).is_some();
                 if !read_within(id, CONFIRMED_WITHIN) && !raced {
                     stale.push(format!("S4: `{id}` was not read before the key goes off"));
                 }
@@ -369,13 +440,13 @@ impl Judge {
     pub(crate) fn unsettled(&mut self) {
         let late = self.draw.waits.late_write;
         let polls = self.record.last_polls();
-        let mut last: BTreeMap<String, (Timestamp, bool, &Entry)> = BTreeMap::new();
+        let mut last: BTreeMap<String, (Duration, bool, &Entry)> = BTreeMap::new();
         let (mut broken, mut unknown) = (Vec::new(), 0);
         for (entry, _) in self.record.writes() {
             let Some(account) = self.account_of(&entry.path) else { continue };
             if let Some((settled, known, before)) = last.get(&account) {
                 let wait = if *known { Duration::ZERO } else { late };
-                if entry.left.duration_since(*settled) < SignedDuration::try_from(wait).unwrap_or_default() {
+                if entry.since < *settled + wait {
                     let (one, other) = (before.line(), entry.line());
                     broken.push(format!("S5: a write followed too soon\n    {one}\n    {other}"));
                 }
@@ -396,10 +467,10 @@ impl Judge {
             match self.cause_of(event, at) {
                 Some(number) => {
                     let Some(entry) = self.record.entries.get(number) else { continue };
-                    let (left, line) = (entry.left, entry.line());
+                    let line = entry.line();
                     if self.draw.breaker {
                         self.count("losses to roles that are slower than they may be");
-                    } else if let Some(foreign) = self.raced(&account, left, at) {
+                    } else if let Some(foreign) = self.raced(&account, entry, at) {
                         let what = format!("raced losses: {}", foreign.what.split(' ').next().unwrap_or_default());
                         self.count(&what);
                     } else {

@@ -67,7 +67,8 @@ pub(crate) struct Entry {
     pub(crate) since: Duration,
     pub(crate) left: Timestamp,
     pub(crate) arrived: Option<Timestamp>,
-    pub(crate) ended: Option<Timestamp>,
+    /// Virtual time since the run began.
+    pub(crate) ended: Option<Duration>,
     pub(crate) method: Method,
     /// In lower case, without the query.
     pub(crate) path: String,
@@ -81,7 +82,9 @@ pub(crate) struct Entry {
     pub(crate) poll: Option<String>,
     /// The status of an operation, in lower case.
     pub(crate) word: String,
-    /// What struck a write.
+    /// Whether it asks for a page behind the first.
+    pub(crate) goes_on: bool,
+    /// What struck a write, or a read of what somebody else has just changed.
     pub(crate) fault: Option<&'static str>,
     /// When a write that is late arrives or takes effect.
     pub(crate) lands: Option<Timestamp>,
@@ -148,6 +151,7 @@ impl Record {
             is_json: false,
             poll: None,
             word: String::new(),
+            goes_on: request.uri().query().is_some_and(|query| query.to_ascii_lowercase().contains("skiptoken")),
             fault: None,
             lands: None,
         });
@@ -171,18 +175,11 @@ impl Record {
     }
 
     /// It ends for its sender.
-    pub(crate) fn ends(
-        &mut self,
-        number: usize,
-        since: Duration,
-        at: Timestamp,
-        end: End,
-        answer: Option<&Response<Bytes>>,
-    ) {
+    pub(crate) fn ends(&mut self, number: usize, since: Duration, end: End, answer: Option<&Response<Bytes>>) {
         let status = answer.map_or(0, |answer| answer.status().as_u16());
         self.hash(since, &(3_u8, number, status, answer.map(|answer| answer.body())));
         let Some(entry) = self.entries.get_mut(number) else { return };
-        entry.ended = Some(at);
+        entry.ended = Some(since);
         entry.end = end;
         entry.status = status;
         let Some(answer) = answer else { return };
@@ -223,21 +220,38 @@ impl Record {
         self.hash.finish()
     }
 
+    /// The reads that the process had answers of when it let a write leave, the latest first, from those on that left at
+    /// `from` in virtual time.
+    pub(crate) fn known_to<'a>(&'a self, write: &'a Entry, from: Duration) -> impl Iterator<Item = &'a Entry> {
+        let upto = self.entries.partition_point(|entry| entry.since <= write.since);
+        let before = self.entries.get(..upto).unwrap_or_default().iter().rev();
+        before.take_while(move |read| read.since >= from).filter(move |read| {
+            let told = read.end == End::Answered && read.ended.is_some_and(|ended| ended <= write.since);
+            read.life == write.life && read.what.is_none() && told
+        })
+    }
+
+    /// Whether a write of this process left.
+    pub(crate) fn wrote(&self, life: u32) -> bool {
+        self.writes().any(|(entry, _)| entry.life == life)
+    }
+
     /// The writes.
     pub(crate) fn writes(&self) -> impl Iterator<Item = (&Entry, &What)> {
         self.entries.iter().filter_map(|entry| Some((entry, entry.what.as_ref()?)))
     }
 
-    /// When the client had the last word about a write, and whether that word told what became of it.
-    pub(crate) fn end_of(&self, write: &Entry, polls: &BTreeMap<&str, &Entry>) -> (Timestamp, bool) {
-        let ended = write.ended.unwrap_or(write.left);
+    /// When the client had the last word about a write, in virtual time (the server's clock may jump), and whether that
+    /// word told what became of it.
+    pub(crate) fn end_of(&self, write: &Entry, polls: &BTreeMap<&str, &Entry>) -> (Duration, bool) {
+        let ended = write.ended.unwrap_or(write.since);
         if !write.tells() {
             return (ended, false);
         }
         let Some(poll) = write.poll.as_deref().filter(|_| write.status == 202) else { return (ended, true) };
         polls
             .get(poll)
-            .map_or((ended, false), |last| (last.ended.unwrap_or(last.left), last.tells() && last.word == "succeeded"))
+            .map_or((ended, false), |last| (last.ended.unwrap_or(last.since), last.tells() && last.word == "succeeded"))
     }
 
     /// The last poll at each path.

@@ -13,6 +13,7 @@ use keyless_core::id::WorkspaceId;
 use keyless_core::plan::Standing;
 use keyless_sim::Faults;
 
+use super::aims::{Aimed, Aims};
 use super::dice::Dice;
 use super::draw::Draw;
 use super::fleet::{self, Made};
@@ -33,8 +34,17 @@ const LOOK: Duration = Duration::from_secs(60);
 /// How many intervals have to pass without a write.
 const IDLE: u32 = 10;
 
+/// The same in most seeds: what writes again does so at once, and a pass at rest is like the one before it.
+const SHORT_IDLE: u32 = 3;
+
+/// Every so-manieth seed is looked at longer.
+const LONG: u64 = 8;
+
 /// How many of the last requests are told.
 const LAST: usize = 20;
+
+/// What counts of requests begin with.
+const REQUESTS: &str = "requests ";
 
 /// What came of a run.
 #[derive(Default)]
@@ -72,13 +82,23 @@ async fn live(draw: &Draw) -> anyhow::Result<Outcome> {
     let files = others.files();
     let mut judge = Judge::new(draw, &sim, Arc::clone(&files));
     judge.key_uses = key_uses(&sim);
-    let road = Road::new(Arc::clone(&sim), judge, draw.seed, draw.wire);
+    let road = Road::new(Arc::clone(&sim), judge, Aims::new(draw), draw.seed, draw.wire);
     let place = Place { road: Arc::clone(&road), draw: draw.clone(), state: folder.path().join("state") };
-    let mut run =
-        Run { place, others, files, lives: 0, life: None, settled: false, dice: Dice::of(draw.seed, "deaths") };
+    let mut run = Run {
+        place,
+        others,
+        files,
+        lives: 0,
+        life: None,
+        settled: false,
+        began_settled: false,
+        dice: Dice::of(draw.seed, "deaths"),
+    };
     run.start(false).await?;
     run.goes_wrong().await?;
+    run.tells_requests("while things go wrong");
     run.goes_well().await?;
+    run.tells_requests("at rest");
     run.end().await
 }
 
@@ -89,14 +109,25 @@ struct Run {
     files: Arc<Desired>,
     lives: u32,
     life: Option<Life>,
-    /// Whether the last process said that nothing of it can land any more.
+    /// Whether the last process said that nothing of it can land any more, or sent nothing after one that said so.
     settled: bool,
+    /// The same of the process before the one that runs.
+    began_settled: bool,
     dice: Dice,
 }
 
 impl Run {
     fn road(&self) -> &Road {
         &self.place.road
+    }
+
+    /// Counts the requests of a part.
+    fn tells_requests(&self, part: &str) {
+        let mut judge = self.road().judge();
+        let before: u64 =
+            judge.counts.iter().filter(|(what, _)| what.starts_with(REQUESTS)).map(|(_, count)| *count).sum();
+        let all = u64::try_from(judge.record.entries.len()).unwrap_or_default();
+        judge.counts.insert(format!("{REQUESTS}{part}"), all - before);
     }
 
     fn note(&self, what: String) {
@@ -110,9 +141,10 @@ impl Run {
             let _ = std::fs::remove_dir_all(&self.place.state);
         }
         self.lives += 1;
-        let (now, settled) = (self.road().sim.now(), self.settled && !forgetful);
+        let (now, settled) = (self.road().since(), self.settled && !forgetful);
         self.road().judge().begins(self.lives, now, settled);
         self.settled = false;
+        self.began_settled = settled;
         self.life = Some(self.place.start(self.lives, Arc::clone(&self.files)).await?);
         Ok(())
     }
@@ -122,10 +154,36 @@ impl Run {
         let draw = self.place.draw.clone();
         let mut incidents = drawn(&draw);
         let began = self.road().began;
-        tokio::time::sleep(draw.before).await;
-        self.road().trouble(draw.wire);
-        while let Some(((at, number), incident)) = incidents.pop_first() {
-            tokio::time::sleep_until(began + at).await;
+        let over = draw.before + draw.storm;
+        // Numbers behind those of what was drawn beforehand.
+        let mut hits = u32::MAX / 2;
+        loop {
+            let next = incidents.first_key_value().map_or(over, |((at, _), _)| *at);
+            tokio::select! {
+                biased;
+                hit = self.place.road.aimed() => {
+                    hits += 1;
+                    incidents.insert((self.road().since() + hit.after, hits), Incident::Aimed(hit));
+                    continue;
+                }
+                () = tokio::time::sleep_until(began + next) => {}
+            }
+            let Some(((at, number), incident)) = incidents.pop_first() else { return Ok(()) };
+            match incident {
+                Incident::Trouble => {
+                    self.road().trouble(draw.wire);
+                    continue;
+                }
+                Incident::Aimed(hit) => {
+                    let what = self.others.aimed(&self.place.road, &hit);
+                    self.note(what);
+                    if hit.what == Aimed::Files {
+                        self.put_in_force();
+                    }
+                    continue;
+                }
+                _ => {}
+            }
             let down = self.dice.millis(0, 120_000);
             let forgetful = self.dice.chance(0.25);
             match incident {
@@ -143,6 +201,8 @@ impl Run {
                         self.note("crash".to_owned());
                         self.road().judge().count("crashes");
                         self.told(&life);
+                        // The mark goes with the first write, so that of before still stands without one.
+                        self.settled = self.began_settled && !self.road().judge().record.wrote(life.number);
                         life.crash().await;
                         incidents.insert((at + down, number), Incident::Start { forgetful });
                     }
@@ -161,15 +221,14 @@ impl Run {
                     self.road().judge().count(word);
                     self.start(forgetful).await?;
                 }
+                Incident::Trouble | Incident::Aimed(_) => {}
             }
         }
-        tokio::time::sleep_until(began + draw.before + draw.storm).await;
-        Ok(())
     }
 
     fn put_in_force(&mut self) {
         self.files = self.others.files();
-        let now = self.road().sim.now();
+        let now = self.road().since();
         self.road().judge().files(Arc::clone(&self.files), now);
         if let Some(life) = &self.life {
             life.files(Arc::clone(&self.files));
@@ -178,7 +237,7 @@ impl Run {
 
     async fn stop(&mut self, life: Life) -> anyhow::Result<()> {
         self.told(&life);
-        let now = self.road().sim.now();
+        let now = self.road().since();
         self.road().judge().stops(life.number, now);
         match life.stop().await {
             Ok(stopped) => {
@@ -218,19 +277,21 @@ impl Run {
         // Who has lifted what only a person can lift says so by new files.
         self.put_in_force();
         let began = tokio::time::Instant::now();
-        let mut missing = self.missing();
+        let mut missing = self.awake().or_else(|| self.missing());
         let mut steady = 0;
         while began.elapsed() < BOUND {
             tokio::time::sleep(LOOK).await;
             let before = missing;
-            missing = self.missing();
+            // To look at the whole world costs more than to ask the process.
+            missing = self.awake().or_else(|| self.missing());
             // What has only just come is looked at once more.
             steady = if missing.is_none() && before.is_none() { steady + 1 } else { 0 };
             if steady > 1 {
+                self.tells_requests("until at rest");
                 return self.idles().await;
             }
         }
-        let why = missing.unwrap_or_default();
+        let why = self.missing().or(missing).unwrap_or_default();
         let gates = self.gates().join("\n    ");
         let said = format!("L1: not at rest {BOUND:?} after everything went well: {why}\n    {gates}");
         self.road().judge().broken.push(said);
@@ -241,7 +302,8 @@ impl Run {
     async fn idles(&mut self) -> anyhow::Result<()> {
         let before = self.road().judge().record.writes().count();
         let denied = self.road().sim.oracle().denied.entitled;
-        tokio::time::sleep(self.place.draw.interval.mul_f64(1.1) * IDLE).await;
+        let idle = if self.place.draw.seed.is_multiple_of(LONG) { IDLE } else { SHORT_IDLE };
+        tokio::time::sleep(self.place.draw.interval.mul_f64(1.1) * idle).await;
         let mut judge = self.road().judge();
         if judge.record.writes().count() != before {
             let last = judge.record.writes().last().map(|(entry, _)| entry.line()).unwrap_or_default();
@@ -281,6 +343,17 @@ impl Run {
             last: judge.record.entries.iter().rev().take(LAST).rev().map(Entry::line).collect(),
             lines,
         })
+    }
+
+    /// Which account the process has not come to rest with.
+    fn awake(&self) -> Option<String> {
+        let Some(life) = &self.life else { return Some("there is no process".to_owned()) };
+        let snapshot = life.status.snapshot();
+        let awake = snapshot.accounts.iter().find(|(_, account)| {
+            !matches!(account.standing(), Some(Standing::Converged | Standing::Blocked))
+                || account.plan.as_ref().is_none_or(|plan| plan.revision != self.files.revision)
+        });
+        awake.map(|(id, account)| format!("{} is {:?}", id.name(), account.standing()))
     }
 
     /// What the world lacks of what the files ask, as far as nothing that is not keyless's holds it.
@@ -326,13 +399,7 @@ impl Run {
                 return Some(format!("the key of {account} is in use"));
             }
         }
-        let Some(life) = &self.life else { return Some("there is no process".to_owned()) };
-        let snapshot = life.status.snapshot();
-        let awake = snapshot.accounts.iter().find(|(_, account)| {
-            !matches!(account.standing(), Some(Standing::Converged | Standing::Blocked))
-                || account.plan.as_ref().is_none_or(|plan| plan.revision != self.files.revision)
-        });
-        awake.map(|(id, account)| format!("{} is {:?}", id.name(), account.standing()))
+        None
     }
 
     /// The gates that are shut, by the plans of the process.

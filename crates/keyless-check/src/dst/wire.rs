@@ -11,8 +11,10 @@ use http::{Method, Request, Response};
 use jiff::Timestamp;
 use keyless_arm::wire::{Wire, WireError};
 use keyless_sim::Simulator;
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::aims::{Aims, Hit};
 use super::dice::Dice;
 use super::draw::WireRates;
 use super::judge::Judge;
@@ -24,6 +26,8 @@ pub(crate) struct Road {
     pub(crate) began: Instant,
     judge: Mutex<Judge>,
     chance: Mutex<Chance>,
+    aims: Mutex<Aims>,
+    hit: Notify,
 }
 
 struct Chance {
@@ -45,7 +49,7 @@ struct Fate {
 }
 
 impl Road {
-    pub(crate) fn new(sim: Arc<Simulator>, judge: Judge, seed: u64, rates: WireRates) -> Arc<Self> {
+    pub(crate) fn new(sim: Arc<Simulator>, judge: Judge, aims: Aims, seed: u64, rates: WireRates) -> Arc<Self> {
         let chance = Chance {
             rates: rates.calm(),
             latency: Dice::of(seed, "latency"),
@@ -54,7 +58,14 @@ impl Road {
             answer_lost: Dice::of(seed, "answer lost"),
             late: Dice::of(seed, "late"),
         };
-        Arc::new(Self { sim, began: Instant::now(), judge: Mutex::new(judge), chance: Mutex::new(chance) })
+        Arc::new(Self {
+            sim,
+            began: Instant::now(),
+            judge: Mutex::new(judge),
+            chance: Mutex::new(chance),
+            aims: Mutex::new(aims),
+            hit: Notify::new(),
+        })
     }
 
     pub(crate) fn judge(&self) -> MutexGuard<'_, Judge> {
@@ -120,8 +131,8 @@ impl Under<'_> {
     }
 
     fn end(&self, end: End, answer: Option<&Response<Bytes>>) {
-        let (since, at) = (self.road.since(), self.road.sim.now());
-        self.road.judge().record.ends(self.number, since, at, end, answer);
+        let since = self.road.since();
+        self.road.judge().record.ends(self.number, since, end, answer);
     }
 }
 
@@ -138,6 +149,7 @@ impl Wire for SimWire {
     async fn send(&self, request: Request<Bytes>) -> Result<Response<Bytes>, WireError> {
         let road = &*self.road;
         let number = road.judge().leaves(self.life, road.since(), &road.sim, &request);
+        road.aims(number);
         let under = Under { road, number, open: true };
         let writes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::POST);
         let fate = road.fate(writes);
@@ -200,6 +212,27 @@ impl Road {
         })
         .await
         .ok()
+        .inspect(|_| self.judge().answered(number, &self.sim))
+    }
+
+    /// Something may be meant to happen at this request.
+    fn aims(&self, number: usize) {
+        let judge = self.judge();
+        let Some(entry) = judge.record.entries.get(number) else { return };
+        let mut aims = self.aims.lock().unwrap_or_else(PoisonError::into_inner);
+        if aims.meant(&judge, entry) {
+            self.hit.notify_one();
+        }
+    }
+
+    /// The next change that is meant for this moment.
+    pub(crate) async fn aimed(&self) -> Hit {
+        loop {
+            if let Some(hit) = self.aims.lock().unwrap_or_else(PoisonError::into_inner).hits.pop_front() {
+                return hit;
+            }
+            self.hit.notified().await;
+        }
     }
 }
 
