@@ -7,16 +7,16 @@
 //!
 //! Each seed runs twice, and both runs have to be the same to the last byte and millisecond.
 
-mod dice;
-mod draw;
-mod fleet;
+pub(crate) mod dice;
+pub(crate) mod draw;
+pub(crate) mod fleet;
 mod incidents;
-mod judge;
-mod life;
-mod record;
+pub(crate) mod judge;
+pub(crate) mod life;
+pub(crate) mod record;
 mod run;
 mod truth;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
