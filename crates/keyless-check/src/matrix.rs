@@ -194,3 +194,38 @@ fn told(workload: &Workload, name: &str, reference: &Outcome, gone: &BTreeSet<Ab
     }
     Ok(usize::from(!wrong.is_empty()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workload(name: &str) -> Workload {
+        workload::all().into_iter().find(|workload| workload.name == name).unwrap()
+    }
+
+    /// What is wrong with one plan of a workload without some rules.
+    fn wrong(name: &str, plan: &str, rules: &[&str]) -> Vec<String> {
+        let workload = workload(name);
+        let reference = reference(&workload).unwrap();
+        let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
+        let gone = crate::ablation::named(&rules).unwrap();
+        let plan = plan.parse().unwrap();
+        let outcome = play(&workload, &plan, Some(&reference), &gone).unwrap();
+        oracle::against(&workload, &plan, &reference, &outcome)
+    }
+
+    #[test]
+    fn a_process_that_does_not_wait_after_its_start_is_noticed() {
+        assert!(wrong("migrate", "crash.1.unanswered", &["booted", "lint"]).iter().any(|why| why.starts_with("S6")));
+    }
+
+    #[test]
+    fn a_switch_before_roles_work_is_noticed() {
+        assert!(wrong("migrate", "none", &["needs_aged", "lint"]).iter().any(|why| why.starts_with("S3")));
+    }
+
+    #[test]
+    fn a_key_that_goes_off_under_an_undeclared_workspace_is_noticed() {
+        assert!(wrong("undeclared", "none", &["all_on_identity", "lint"]).iter().any(|why| why.starts_with("S2")));
+    }
+}

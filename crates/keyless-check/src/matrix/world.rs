@@ -57,7 +57,7 @@ pub(crate) fn account() -> String {
 
 /// The id of a workspace.
 pub(crate) fn workspace(name: &str) -> String {
-    format!("{}/providers/Microsoft.MachineLearningServices/workspaces/{name}", group())
+    format!("{}/providers/Microsoft.MachineLearningServices/workspaces/mlw-{name}", group())
 }
 
 /// The id of the assignment that somebody else made for a person, by the place of the role among [`ROLES`].
@@ -79,7 +79,7 @@ pub(crate) fn resources(key_on: bool, places: &[Place], granted: &[usize]) -> Ve
     for place in places {
         let id = workspace(place.name);
         all.push(json!({
-            "id": id, "name": place.name, "type": "Microsoft.MachineLearningServices/workspaces",
+            "id": id, "name": format!("mlw-{}", place.name), "type": "Microsoft.MachineLearningServices/workspaces",
             "kind": "Default", "location": "westeurope",
             "identity": {"type": "SystemAssigned", "tenantId": TENANT_ID, "principalId": own(place.name)},
             "properties": {"storageAccount": account(), "provisioningState": "Succeeded",
@@ -126,7 +126,7 @@ pub(crate) fn desired(asks: &[Asks], key: Option<&str>, number: usize) -> anyhow
         let mode = if one.identity { "identity" } else { "accesskey" };
         let _ = write!(
             text,
-            "---\napiVersion: keyless.dev/v1\nkind: Workspace\nmetadata: {{name: {}}}\nspec:\n  resourceId: {}\n  \
+            "---\napiVersion: keyless.dev/v1\nkind: Workspace\nmetadata: {{name: mlw-{}}}\nspec:\n  resourceId: {}\n  \
              authMode: {mode}\n  access:\n",
             one.name,
             workspace(one.name)
