@@ -228,4 +228,25 @@ mod tests {
     fn a_key_that_goes_off_under_an_undeclared_workspace_is_noticed() {
         assert!(wrong("undeclared", "none", &["all_on_identity", "lint"]).iter().any(|why| why.starts_with("S2")));
     }
+
+    #[test]
+    fn whatever_goes_wrong_once_two_small_stories_end_as_if_nothing_had() {
+        for name in ["drift-mode", "drift-role"] {
+            let workload = workload(name);
+            let reference = reference(&workload).unwrap();
+            let generated = made(&workload, Plans::Singles, &reference);
+            assert!(generated.plans.len() > 10, "{name}: {}", generated.plans.len());
+            let options = Options {
+                workloads: Vec::new(),
+                plans: Plans::Singles,
+                shard: Shard { part: 1, of: 4 },
+                from: 0,
+                limit: Duration::MAX,
+                plan: None,
+                gone: BTreeSet::new(),
+            };
+            let tally = explore(&workload, &reference, &generated, &options, Duration::MAX).unwrap();
+            assert_eq!(tally.failed, Vec::new(), "{name}");
+        }
+    }
 }

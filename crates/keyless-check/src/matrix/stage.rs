@@ -76,6 +76,9 @@ pub(crate) fn play(
     ablate::without(gone, || runtime.block_on(live(workload, plan, reference)))
 }
 
+/// When what happens, and the place in the plan and the span for which it is not seen at first.
+type Scene = (Duration, Event, Option<(usize, Duration)>);
+
 struct Stage<'a> {
     workload: &'a Workload,
     plan: &'a Plan,
@@ -191,7 +194,7 @@ impl Stage<'_> {
     }
 
     /// What happens when, with what is not seen at first.
-    fn script(&self) -> Vec<(Duration, Event, Option<(usize, Duration)>)> {
+    fn script(&self) -> Vec<Scene> {
         let mut script = Vec::new();
         for (number, event) in self.workload.events.iter().enumerate() {
             let next = self.workload.events.get(number + 1);

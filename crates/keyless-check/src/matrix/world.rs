@@ -91,6 +91,7 @@ pub(crate) fn resources(key_on: bool, places: &[Place], granted: &[usize]) -> Ve
         for (role, definition) in ROLES.iter().enumerate() {
             all.push(json!({
                 "id": assignment(person, role), "type": "Microsoft.Authorization/roleAssignments",
+                "name": assignment(person, role).rsplit('/').next(),
                 "properties": {"principalId": principal, "principalType": "User", "scope": account(),
                     "roleDefinitionId": format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{definition}"),
                     "createdOn": long_ago.to_string(), "updatedOn": long_ago.to_string()},
