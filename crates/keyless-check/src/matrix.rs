@@ -215,8 +215,8 @@ mod tests {
     }
 
     #[test]
-    fn a_process_that_does_not_wait_after_its_start_is_noticed() {
-        assert!(wrong("migrate", "crash.1.unanswered", &["booted", "lint"]).iter().any(|why| why.starts_with("S6")));
+    fn a_workspace_that_goes_back_before_the_key_works_is_noticed() {
+        assert!(wrong("back", "none", &["key_effective", "lint"]).iter().any(|why| why.starts_with("S1")));
     }
 
     #[test]
@@ -225,8 +225,8 @@ mod tests {
     }
 
     #[test]
-    fn a_key_that_goes_off_under_an_undeclared_workspace_is_noticed() {
-        assert!(wrong("undeclared", "none", &["all_on_identity", "lint"]).iter().any(|why| why.starts_with("S2")));
+    fn a_key_that_goes_off_while_it_is_in_use_is_noticed() {
+        assert!(wrong("migrate", "none", &["key_idle", "lint"]).iter().any(|why| why.starts_with("S2")));
     }
 
     #[test]

@@ -73,7 +73,8 @@ pub(crate) fn resources(key_on: bool, places: &[Place], granted: &[usize]) -> Ve
     let long_ago = fleet::start().checked_sub(SignedDuration::from_hours(24 * 90)).unwrap_or(Timestamp::MIN);
     let mut all = vec![json!({
         "id": account(), "name": "stmlprod", "type": "Microsoft.Storage/storageAccounts", "location": "westeurope",
-        "kind": "StorageV2", "properties": {"provisioningState": "Succeeded", "allowSharedKeyAccess": key_on},
+        "kind": "StorageV2", "properties": {"provisioningState": "Succeeded", "allowSharedKeyAccess": key_on,
+            "keyCreationTime": {"key1": long_ago.to_string(), "key2": long_ago.to_string()}},
     })];
     all.extend(PEOPLE.map(|person| json!({"id": person, "type": "Microsoft.Graph/users", "displayName": person})));
     for place in places {
