@@ -222,7 +222,7 @@ impl Names {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
                 entry.datastores = Reading::known(Vec::new(), now);
             }
-            if reads.computes.contains(id) {
+            if reads.computes.contains(id) || reads.computes_lately.contains(id) {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
                 entry.computes = Reading::known(Vec::new(), now);
             }
