@@ -7,17 +7,17 @@
 //!
 //! Seeds run twice (all of few, some of many), and both runs have to be the same to the last byte and millisecond.
 
-mod aims;
+pub(crate) mod aims;
 pub(crate) mod dice;
-mod draw;
-mod fleet;
+pub(crate) mod draw;
+pub(crate) mod fleet;
 mod incidents;
-mod judge;
-mod life;
+pub(crate) mod judge;
+pub(crate) mod life;
 pub(crate) mod record;
 mod run;
 mod truth;
-mod wire;
+pub(crate) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};

@@ -4,6 +4,7 @@ mod ablation;
 mod conformance;
 mod dst;
 mod kills;
+mod matrix;
 mod model;
 mod soak;
 
@@ -117,6 +118,30 @@ enum Command {
         #[arg(long, value_name = "MIB", default_value_t = 1.0)]
         most_per_day: f64,
     },
+    /// Run small stories with everything that can go wrong at every place of them.
+    Matrix {
+        /// Which stories; all of them if none is named.
+        #[arg(long, value_name = "NAME")]
+        workload: Vec<String>,
+        /// How many things go wrong in one run.
+        #[arg(long, value_enum, default_value = "singles")]
+        plans: matrix::Plans,
+        /// A part of the plans, such as `2/5`.
+        #[arg(long, value_name = "PART/OF", default_value = "1/1")]
+        shard: dst::Shard,
+        /// The number of the first plan of each story.
+        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+        from: usize,
+        /// After how long no further plan is begun.
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+        limit: Duration,
+        /// One plan by its name, and everything that happens in it; `none` for the undisturbed run.
+        #[arg(long, value_name = "PLAN", requires = "workload")]
+        plan: Option<String>,
+        /// Rules to take away, as for `model`: some plan has to notice.
+        #[arg(long, value_name = "RULE")]
+        without: Vec<String>,
+    },
     /// Hold the simulator against the model's Azure.
     Conformance {
         /// How many sequences of changes are made.
@@ -166,6 +191,12 @@ fn main() -> ExitCode {
         }
         Command::Soak { binary, days, speed, workspaces, seed, most_per_day } => {
             soak::run(&soak::Options { binary, days, speed, workspaces, seed, most_per_day })
+        }
+        Command::Matrix { workload, plans, shard, from, limit, plan, without } => {
+            ablation::named(&without).and_then(|gone| {
+                let options = matrix::Options { workloads: workload, plans, shard, from, limit, plan, gone };
+                matrix::run(&options)
+            })
         }
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
         Command::Fuzz { target, executions, from, seed, keep } => {

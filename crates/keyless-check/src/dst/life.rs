@@ -57,7 +57,12 @@ pub(crate) struct Place {
     pub(crate) road: Arc<Road>,
     pub(crate) draw: Draw,
     pub(crate) state: PathBuf,
+    /// What stands between the client and its wire, if anything does.
+    pub(crate) through: Option<Through>,
 }
+
+/// Puts something between the client and its wire.
+pub(crate) type Through = Arc<dyn Fn(Arc<dyn Wire>) -> Arc<dyn Wire>>;
 
 impl Place {
     /// Starts the process of this number.
@@ -86,6 +91,7 @@ impl Place {
     fn client(&self, number: u32) -> anyhow::Result<Client> {
         let cloud = Cloud::public()?;
         let wire: Arc<dyn Wire> = Arc::new(SimWire { road: Arc::clone(&self.road), life: number });
+        let wire = self.through.as_ref().map_or(Arc::clone(&wire), |through| through(wire));
         let off = SignedDuration::from_secs(self.draw.clock_off);
         let clock: Arc<dyn Clock> = Arc::new(OffClock { sim: Arc::clone(&self.road.sim), off });
         let dice = Mutex::new(Dice::of(self.draw.seed, &format!("ids of {number}")));

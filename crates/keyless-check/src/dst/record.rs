@@ -279,7 +279,7 @@ pub(crate) const ACCOUNTS: &str = "/providers/microsoft.storage/storageaccounts/
 pub(crate) const WORKSPACES: &str = "/providers/microsoft.machinelearningservices/workspaces/";
 
 /// What a request changes; `None` for one that only asks.
-fn what_of(method: &Method, path: &str, body: &Bytes) -> Option<What> {
+pub(crate) fn what_of(method: &Method, path: &str, body: &Bytes) -> Option<What> {
     let asks = ["/oauth2/v2.0/token", "/oauth2/token", "/providers/microsoft.resourcegraph/resources", "/query"];
     if matches!(*method, Method::GET | Method::HEAD)
         || (*method == Method::POST && asks.iter().any(|tail| path.ends_with(tail)))

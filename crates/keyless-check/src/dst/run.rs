@@ -83,7 +83,8 @@ async fn live(draw: &Draw) -> anyhow::Result<Outcome> {
     let mut judge = Judge::new(draw, &sim, Arc::clone(&files));
     judge.key_uses = key_uses(&sim);
     let road = Road::new(Arc::clone(&sim), judge, Aims::new(draw), draw.seed, draw.wire);
-    let place = Place { road: Arc::clone(&road), draw: draw.clone(), state: folder.path().join("state") };
+    let place =
+        Place { road: Arc::clone(&road), draw: draw.clone(), state: folder.path().join("state"), through: None };
     let mut run = Run {
         place,
         others,
