@@ -1,9 +1,12 @@
 //! Tries to break keyless. For its makers; never shipped.
 
 mod ablation;
+mod ablations;
 mod conformance;
 mod dst;
 mod model;
+mod shut;
+mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,7 +31,7 @@ enum Command {
         #[arg(long, value_enum, default_value = "pr")]
         tier: model::Tier,
         /// How many seconds one configuration may take.
-        #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 2400)]
         limit: u64,
         /// Rules to take away: `lint`, `revision`, `same_step`, `confirm`, or a gate by its name in events.
         #[arg(long, value_name = "RULE")]
@@ -64,6 +67,8 @@ enum Command {
         #[arg(long)]
         quiet: bool,
     },
+    /// Tell which layer notices the loss of which rule.
+    Ablations,
     /// Hold the simulator against the model's Azure.
     Conformance {
         /// How many sequences of changes are made.
@@ -107,6 +112,7 @@ fn main() -> ExitCode {
                 let options = dst::Options { from, seeds, shard, limit, gone, told: seed.is_some(), quiet };
                 if ablations { dst::ablations(&options) } else { dst::run(&options) }
             }),
+        Command::Ablations => ablations::run(),
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
         Command::Fuzz { target, executions, from, seed, keep } => {
             let targets = if target.is_empty() { Target::ALL.to_vec() } else { target };
