@@ -143,3 +143,28 @@ fn a_compute_that_is_new_gets_its_grants_on_the_next_pass() {
     daemon.stop();
     sim.assert_nobody_was_denied();
 }
+
+#[test]
+fn a_cluster_that_no_file_names_and_that_may_not_read_is_told_on_the_next_pass() {
+    let (sim, mut daemon) = taken_off_keys(WORKSPACES);
+    let computes = sim.resources(&format!("{ML}/computes"));
+    let model = computes.iter().find(|compute| compute["identity"]["principalId"].is_string()).expect("a cluster");
+    let (workspace, _) = id_of(model).rsplit_once("/computes/").expect("a compute is in a workspace");
+    let writes = sim.requests().writes();
+    let compute = format!("{workspace}/computes/stray");
+    let mut stray = model.clone();
+    stray["id"] = json!(compute);
+    stray["name"] = json!("stray");
+    stray["identity"] = json!({"type": "SystemAssigned", "principalId": "5a11c0de-0000-4000-8000-000000000006"});
+    let at = sim.drift("resourcePut", &compute, stray);
+    let told = told_soon(&mut daemon, "incompatibility_found", &at, |event| {
+        same_id(text_at(event, "/workspace"), workspace) //
+    });
+    let why = text_at(&told, "/why");
+    assert!(why.contains("computeIdentityWithoutRole: ") && why.contains("(stray)"), "{told:#}");
+    assert_eq!(told["level"], "WARN");
+    daemon.full_cycles(sim.accounts().len(), 2);
+    assert_eq!(sim.requests().writes(), writes, "what no document names is not touched");
+    assert_eq!(daemon.events("incompatibility_found").iter().filter(|event| **event == told).count(), 1);
+    daemon.stop();
+}

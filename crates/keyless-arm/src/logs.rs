@@ -70,7 +70,7 @@ fn question(account: &str) -> String {
          | where AuthenticationType !~ \"OAuth\" or StatusCode in (\"401\", \"403\") \
          | extend Address = extract(@\"{ADDRESS}\", 1, CallerIpAddress), \
          MadeFrom = case(AuthenticationHash startswith \"key1(\", \"key1\", \
-         AuthenticationHash startswith \"key2(\", \"key2\", \"\") \
+         AuthenticationHash startswith \"key2(\", \"key2\", AuthenticationHash startswith \"SasSignature(\", \"noKey\", \"\") \
          | summarize Requests = count(), First = min(TimeGenerated), Last = max(TimeGenerated) \
          by Type, AuthenticationType, MadeFrom, OperationName, StatusCode, StatusText, Address, UserAgentHeader, \
          RequesterObjectId, RequesterAppId \

@@ -149,7 +149,9 @@ impl Book {
                     Topic::Gate(None, _, _) => !complete,
                     // The computes are read by a gate, so the same holds for them.
                     Topic::Incompatible(workspace, ..) => {
-                        (moving || !complete) && plan.steps.iter().any(|step| step.workspaces.contains(workspace))
+                        still_unread(&Unseen::Computes(workspace.clone()).to_string(), &current)
+                            || ((moving || !complete)
+                                && plan.steps.iter().any(|step| step.workspaces.contains(workspace)))
                     }
                     Topic::Incomplete(what, _) => still_unread(what, &current),
                     // Another stage of it is told in its place.

@@ -57,6 +57,8 @@ pub struct Observer {
     roles: Mutex<BTreeMap<RoleId, Arc<tokio::sync::Mutex<RoleSlot>>>>,
     evidence: Evidence,
     endpoints: Kept<SubscriptionId, Arc<Vec<Endpoint>>>,
+    /// Of workspaces that have been switched.
+    computes: Kept<WorkspaceId, Vec<Compute>>,
     /// What was at work lately, for switches that wait.
     jobs: Kept<WorkspaceId, Vec<ObservedJob>>,
     /// As assignments at an account show them.
@@ -149,6 +151,7 @@ impl Observer {
             roles: Mutex::default(),
             evidence: Evidence::default(),
             endpoints: Kept::for_as_long_as(ONE_LOOK),
+            computes: Kept::for_as_long_as(ONE_LOOK),
             jobs: Kept::for_as_long_as(ONE_LOOK),
             groups: Kept::for_as_long_as(membership::KEPT_FOR),
             sweep: tokio::sync::Mutex::default(),
@@ -162,6 +165,7 @@ impl Observer {
     pub fn looking_every(self, interval: Duration) -> Self {
         Self {
             endpoints: Kept::for_as_long_as(interval / 2),
+            computes: Kept::for_as_long_as(interval / 2),
             jobs: Kept::for_as_long_as(interval.saturating_mul(JOBS_FOR)),
             barriers: BarrierReader::new(interval),
             ..self
@@ -216,6 +220,7 @@ impl Observer {
             datastores,
             elsewhere,
             computes,
+            computes_lately,
             jobs,
             glimpses,
             assignments,
@@ -256,6 +261,12 @@ impl Observer {
         for id in computes {
             first.push(Box::pin(async move {
                 Piece::Computes(id.clone(), self.reading(self.read.computes(id).await)) //
+            }));
+        }
+        for id in computes_lately.difference(computes) {
+            first.push(Box::pin(async move {
+                let read = async { self.reading(self.read.computes(id).await) };
+                Piece::Computes(id.clone(), self.computes.lately(id, read).await)
             }));
         }
         for id in jobs {

@@ -15,7 +15,7 @@ use keyless_controller::event::Name;
 use keyless_controller::mark::StateDir;
 use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey};
 use keyless_core::id::LogAnalyticsId;
-use keyless_core::observed::{KeyCaller, Signed, StorageService, hour};
+use keyless_core::observed::{KeyCaller, MadeFrom, Signed, StorageService, hour};
 use rig::Rig;
 
 fn settled_state() -> tempfile::TempDir {
@@ -185,7 +185,7 @@ fn logged(cloud: &Cloud, refused: bool, at: jiff::Timestamp) {
     let caller = KeyCaller {
         service: StorageService::File,
         signed: Signed::AccountKey,
-        made_from: None,
+        made_from: MadeFrom::Untold,
         operation: "GetFile".to_owned(),
         refused,
         outcome: "Success".to_owned(),

@@ -230,6 +230,8 @@ pub struct ReadSet {
     pub elsewhere: bool,
     /// The computes of these workspaces.
     pub computes: BTreeSet<WorkspaceId>,
+    /// The same for warnings alone: a read of the same interval will do.
+    pub computes_lately: BTreeSet<WorkspaceId>,
     /// The jobs of these workspaces.
     pub jobs: BTreeSet<WorkspaceId>,
     /// One page of the jobs of these workspaces.
@@ -282,6 +284,7 @@ impl ReadSet {
             datastores,
             elsewhere,
             computes,
+            computes_lately,
             jobs,
             glimpses,
             assignments,
@@ -306,6 +309,7 @@ impl ReadSet {
         self.datastores.extend(datastores);
         self.elsewhere |= elsewhere;
         self.computes.extend(computes);
+        self.computes_lately.extend(computes_lately);
         self.jobs.extend(jobs);
         self.glimpses.extend(glimpses);
         self.assignments |= assignments;

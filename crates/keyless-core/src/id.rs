@@ -181,8 +181,9 @@ fn shorten(text: &str) -> String {
     text.chars().take(LONGEST - 3).chain("...".chars()).collect()
 }
 
-/// The first segment in which an id is not that of a `provider/type` directly below a resource group.
-fn first_difference(id: &ArmId, provider_and_type: &str) -> String {
+/// The first segment in which an id is not that of a `provider/type` directly below a resource group. `names` is the rule
+/// of its last one.
+fn first_difference(id: &ArmId, provider_and_type: &str, names: &str) -> String {
     let (provider, kind) = provider_and_type.split_once('/').unwrap_or_default();
     let form = ["subscriptions", "", "resourceGroups", "", "providers", provider, kind, ""];
     let mut segments = id.as_str().split('/').skip(1);
@@ -206,7 +207,7 @@ fn first_difference(id: &ArmId, provider_and_type: &str) -> String {
     }
     match segments.next() {
         Some(more) => format!("it goes on with `{}` after the resource's name", shorten(more)),
-        None => format!("`{}` is not a name that one can have", shorten(id.name())),
+        None => format!("`{}` is no name of one: {names}", shorten(id.name())),
     }
 }
 
@@ -249,7 +250,7 @@ impl FromStr for ArmId {
 }
 
 macro_rules! resource_id {
-    ($(#[$doc:meta])* $name:ident, $type:literal, $expected:literal, $valid_name:expr) => {
+    ($(#[$doc:meta])* $name:ident, $type:literal, $expected:literal, $names:literal, $valid_name:expr) => {
         $(#[$doc])*
         #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
         pub struct $name(ArmId);
@@ -310,7 +311,7 @@ macro_rules! resource_id {
                 if id.is_resource($type) && valid(id.name()) {
                     Ok(Self(id))
                 } else {
-                    let why = first_difference(&id, $type);
+                    let why = first_difference(&id, $type, $names);
                     Err(IdError::WrongType { text: shorten(id.as_str()), expected: $expected, why })
                 }
             }
@@ -344,6 +345,7 @@ resource_id!(
     StorageAccountId,
     "Microsoft.Storage/storageAccounts",
     "storage account",
+    "3 to 24 letters and digits",
     |name| (3..=24).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric())
 );
 resource_id!(
@@ -354,6 +356,7 @@ resource_id!(
     WorkspaceId,
     "Microsoft.MachineLearningServices/workspaces",
     "workspace",
+    "3 to 33 letters, digits, `-` and `_`, the first a letter or a digit",
     |name| {
         (3..=33).contains(&name.len())
             && name.starts_with(|c: char| c.is_ascii_alphanumeric())
@@ -365,6 +368,7 @@ resource_id!(
     ManagedIdentityId,
     "Microsoft.ManagedIdentity/userAssignedIdentities",
     "user-assigned managed identity",
+    "it is empty",
     |name| !name.is_empty()
 );
 
@@ -376,6 +380,7 @@ resource_id!(
     LogAnalyticsId,
     "Microsoft.OperationalInsights/workspaces",
     "Log Analytics workspace",
+    "4 to 63 letters, digits and `-`, no `-` at either end",
     |name| {
         (4..=63).contains(&name.len())
             && !name.starts_with('-')
@@ -465,7 +470,7 @@ mod tests {
             ("Storage/", "KeyVault/", "segment 6 is `Microsoft.KeyVault`, not Microsoft.Storage"),
             ("/stmlprod", "", "it ends where segment 8, the name, should be"),
             ("stmlprod", "stmlprod/blobServices", "it goes on with `blobServices` after the resource's name"),
-            ("stmlprod", "st-ml", "`st-ml` is not a name that one can have"),
+            ("stmlprod", "st-ml", "`st-ml` is no name of one: 3 to 24 letters and digits"),
             ("rg-ml", "rg ml", "segment 4, `rg ml`, has ' ', which ids do not have"),
             ("rg-ml", "", "segment 4 is empty"),
             ("rg-ml", "..", "segment 4 is the relative `..`"),

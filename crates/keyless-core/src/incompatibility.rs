@@ -114,7 +114,7 @@ pub const ALL: &[Incompatibility] = &[
         Severity::Warn,
         Where::Everywhere,
         Shown::ComputeWithoutRole,
-        "jobs that work by the identity of a training compute need at least Storage Blob Data Reader for it: name it in `needs`",
+        "jobs that work by the identity of a training compute need at least Storage Blob Data Reader for it: name it in `access`",
         IDENTITIES,
     ),
     row(
@@ -148,6 +148,14 @@ pub const ALL: &[Incompatibility] = &[
         Shown::Not,
         "parallel run step and batch endpoints need queue and table roles too: scenario `parallelRunStep`",
         ARTICLE,
+    ),
+    row(
+        "designer",
+        Severity::Advice,
+        Where::Workspaces,
+        Shown::Not,
+        "the designer deploys a trained model only where the default datastore takes the managed identity of the workspace",
+        "https://learn.microsoft.com/azure/machine-learning/how-to-enable-studio-virtual-network",
     ),
     row("modelPackage", Severity::Advice, Where::Workspaces, Shown::Not, "model packages are not supported", ARTICLE),
     row(
@@ -220,6 +228,12 @@ pub enum Detected {
 }
 
 impl Incompatibility {
+    /// Whether it is a compute that shows it. Computes come and go after a workspace was switched, too.
+    #[must_use]
+    pub fn is_of_computes(&self) -> bool {
+        matches!(self.shown, Shown::SystemInstance | Shown::ComputeWithoutRole)
+    }
+
     /// Whether the workspace is such a one. `location` is the account's; a region that is not told is no other.
     #[must_use]
     pub fn detect(&self, own: &Workspace, computes: Option<&[Compute]>, location: &str) -> Detected {
@@ -269,7 +283,7 @@ mod tests {
     #[test]
     fn hubs_and_workspaces_get_advice_of_their_own() {
         let ids = |kind: WorkspaceKind| advice(&kind).map(|row| row.id).collect::<Vec<_>>();
-        for own in ["modelPackage", "automatedMl", "otherDatastores"] {
+        for own in ["modelPackage", "automatedMl", "designer", "otherDatastores"] {
             assert!(ids(WorkspaceKind::Default).contains(&own), "{own}");
             assert!(!ids(WorkspaceKind::Hub).contains(&own), "{own}");
         }

@@ -38,7 +38,7 @@ pub use account::{Account, SharedKeyAccess};
 pub use agreement::{Agreement, Shown};
 pub use assignment::{PrincipalType, RoleAssignment};
 pub use barriers::{BarrierReads, Barriers, OwnRight};
-pub use callers::{KeyCaller, KeyCallers};
+pub use callers::{KeyCaller, KeyCallers, MadeFrom};
 pub use change::{Caller, CallerKind, Change, ChangedTo, ChangesOf};
 pub use compute::{Compute, Identity};
 pub use datastore::{Datastore, DatastoreCredentials, DatastoreForm, is_system_name};
@@ -224,6 +224,7 @@ impl Observed {
             datastores,
             elsewhere,
             computes,
+            computes_lately,
             jobs,
             glimpses,
             assignments,
@@ -255,7 +256,7 @@ impl Observed {
             if datastores.contains(id) {
                 entry.datastores = Reading::NotRead;
             }
-            if computes.contains(id) {
+            if computes.contains(id) || computes_lately.contains(id) {
                 entry.computes = Reading::NotRead;
             }
             if jobs.contains(id) {

@@ -29,6 +29,7 @@ use crate::setting::Setting;
 
 use finding::{Accepted, Denied, KeyUse, Suspended, TurnedOn, Unseen};
 
+pub use callers::NAMED_BY_LOGS;
 pub use fight::Fight;
 pub use reads::{base_reads, confirm_reads, target_reads};
 

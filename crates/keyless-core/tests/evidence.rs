@@ -225,7 +225,7 @@ fn whoever_holds_the_key_on_is_named_by_the_resource_logs() {
     let mut world = World::new();
     let desired = logged(&mut world);
     world.key_user_until = Some(world.now - SignedDuration::from_secs(DAY));
-    world.callers = vec![caller(StorageService::File, Signed::AccountKey, Some("key2"), start())];
+    world.callers = vec![caller(StorageService::File, Signed::AccountKey, MadeFrom::Key("key2".to_owned()), start())];
     let text = show(&look(&world, &desired));
     let named =
         "; the resource logs name 10.1.0.4 (nightly-mount/2): file GetFile 7 times, last at 2026-11-23T09:00:00Z";
@@ -261,10 +261,12 @@ fn the_logs_of_an_account_outrank_those_of_the_fleet() {
 }
 
 #[test]
-fn a_sas_is_told_by_what_is_certain_of_it_and_opens_nothing() {
-    for (made_from, words) in
-        [(Some("key1"), "with a SAS made from key1"), (None, "with a SAS of which the logs do not tell what signed it")]
-    {
+fn a_sas_is_told_by_what_its_hash_tells_and_opens_nothing() {
+    for (made_from, words) in [
+        (MadeFrom::Key("key1".to_owned()), "with a SAS made from key1"),
+        (MadeFrom::NoKey, "with a SAS whose hash names no key, most likely a user delegation"),
+        (MadeFrom::Untold, "with a SAS of which the logs do not tell what signed it"),
+    ] {
         let mut world = World::new();
         let mut desired = logged(&mut world);
         world.sas_by_service.insert(StorageService::Blob, 7);
@@ -314,12 +316,12 @@ fn whoever_is_refused_is_named_by_the_rows_of_that_hour() {
         traffic,
     }];
     let refused = |last: Timestamp, address: &str| {
-        let one = caller(StorageService::File, Signed::AccountKey, None, last);
+        let one = caller(StorageService::File, Signed::AccountKey, MadeFrom::Untold, last);
         let outcome = "KeyBasedAuthenticationNotPermitted".to_owned();
         KeyCaller { refused: true, outcome, address: address.to_owned(), ..one }
     };
     let within = hour(at) + SignedDuration::from_secs(120);
-    let served = caller(StorageService::File, Signed::AccountKey, None, within);
+    let served = caller(StorageService::File, Signed::AccountKey, MadeFrom::Untold, within);
     world.callers = vec![
         refused(within, "10.1.0.5"),
         refused(hour(at) - SignedDuration::from_secs(1), "10.1.0.6"),

@@ -80,7 +80,7 @@ impl<'a> Shell<'a> {
             if reads.datastores.contains(&id) {
                 known.datastores = entry.datastores;
             }
-            if reads.computes.contains(&id) {
+            if reads.computes.contains(&id) || reads.computes_lately.contains(&id) {
                 known.computes = entry.computes;
             }
             if reads.jobs.contains(&id) {
@@ -253,8 +253,14 @@ fn a_converged_pass_reads_only_what_tells_drift() {
     let mut shell = Shell::new(&world, &wanted);
     let report = shell.run();
     assert_eq!(report.requeue(), Requeue::Interval);
-    let only =
-        ReadSet { account: true, assignments: true, endpoints: true, workspaces: [a].into(), ..ReadSet::default() };
+    let only = ReadSet {
+        account: true,
+        assignments: true,
+        endpoints: true,
+        workspaces: [a.clone()].into(),
+        computes_lately: [a].into(),
+        ..ReadSet::default()
+    };
     assert_eq!(shell.reads, [(only, false)]);
 }
 

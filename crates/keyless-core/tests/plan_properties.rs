@@ -465,7 +465,7 @@ prop_compose! {
         if let Some((service, key, made, refused)) = logged {
             wanted.fleet.log_analytics = Some(logs());
             let signed = if key { Signed::AccountKey } else { Signed::Sas };
-            let one = caller(StorageService::ALL[service], signed, made.then_some("key1"), world.now);
+            let one = caller(StorageService::ALL[service], signed, if made { MadeFrom::Key("key1".to_owned()) } else { MadeFrom::NoKey }, world.now);
             world.callers.push(KeyCaller { refused, ..one });
         }
         wanted.fleet.waits.key_idle = Duration::from_secs(idle);

@@ -450,28 +450,6 @@ fn the_customers_identity_that_acts_for_a_workspace_needs_the_role_before_the_sw
 }
 
 #[test]
-fn a_training_compute_that_no_need_names_and_that_may_not_read_is_told() {
-    let mut world = World::new();
-    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
-    let cluster = |name: &str, who: u128| Compute {
-        name: name.to_owned(),
-        compute_type: "AmlCompute".to_owned(),
-        identity: Identity { system: Some(person(who)), ..Identity::default() },
-        state: None,
-    };
-    world.workspaces.get_mut(&a).unwrap().computes = vec![cluster("cpu", 8), cluster("gpu", 9)];
-    world.assign(person(9), BLOB_READER, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
-    let told = |world: &World, desired: &KeyDesired| show(&look(world, desired));
-    let alone = desired(&[(&a, AuthMode::Identity, vec![])]);
-    let shown = told(&world, &alone);
-    assert!(shown.contains("! fraud-train: computeIdentityWithoutRole: ") && shown.contains(" (cpu)"), "{shown}");
-    let named = desired(&[(&a, AuthMode::Identity, vec![need(PrincipalRef::Compute("cpu".to_owned()), BLOB_READER)])]);
-    assert!(!told(&world, &named).contains("computeIdentityWithoutRole"), "its grant is made, as the need says");
-    world.assign(person(8), BLOB_READER, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
-    assert!(!told(&world, &alone).contains("computeIdentityWithoutRole"));
-}
-
-#[test]
 fn key_use_holds_the_key_on_until_it_has_been_idle_for_the_whole_window() {
     let mut world = World::new();
     let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
@@ -762,72 +740,6 @@ fn what_is_fought_over_is_held_in_both_directions_and_nothing_else_is() {
     let limits = Limits { fights: [(Setting::SharedKey, fight)].into(), ..Limits::default() };
     let held = held(&limits, &world.observe(&back), &back);
     assert!(held.iter().any(|action| action.contains("SetSharedKeyAccess enabled")), "{held:?}");
-}
-
-/// A hub in another region than its account, with an identity of the customer's and an instance that does not work.
-fn doubtful() -> (World, WorkspaceId) {
-    let mut world = World::new();
-    let a = world.workspace("fraud-hub", ObservedAuthMode::AccessKey);
-    let truth = world.workspaces.get_mut(&a).unwrap();
-    truth.kind = WorkspaceKind::Hub;
-    truth.location = "Sweden Central".to_owned();
-    truth.computes.push(Compute {
-        name: "dev".to_owned(),
-        compute_type: "computeinstance".to_owned(),
-        identity: Identity { system: Some(person(99)), ..Identity::default() },
-        state: Some("Stopped".to_owned()),
-    });
-    (world, a)
-}
-
-#[test]
-fn what_is_known_not_to_work_is_told_and_holds_the_switch_until_somebody_accepts_it() {
-    let (mut world, a) = doubtful();
-    let mut wanted = desired(&[(&a, AuthMode::Identity, vec![])]);
-    assert_snapshot!(show(&look(&world, &wanted)), @r"
-    blocked
-    - SetAuthMode identity on fraud-hub
-        compatible: a compute instance with a system-assigned identity is not supported; a user-assigned identity with Storage File Data Privileged Contributor is (dev)
-    - SetSharedKeyAccess disabled on stml
-        all_on_identity: hub fraud-hub is on accesskey
-    ! fraud-hub: computeInstanceSystemIdentity: a compute instance with a system-assigned identity is not supported; a user-assigned identity with Storage File Data Privileged Contributor is (dev)
-    ! fraud-hub: crossRegionAccount: jobs failed on data in another region, where keys had worked (reported 2023) (westeurope, not swedencentral)
-    ");
-    let until = world.now + SignedDuration::from_secs(DAY);
-    let accepted = Acceptance { reason: "nobody uses it".to_owned(), owner: "ops".to_owned(), until };
-    wanted.workspaces.get_mut(&a).unwrap().accept_incompatible.insert("computeInstanceSystemIdentity", accepted);
-    let plan = look(&world, &wanted);
-    assert!(matches!(plan.next().unwrap().action, Action::SetAuthMode { .. }), "{}", show(&plan));
-    let shown = show(&plan);
-    assert!(shown.contains("(dev); accepted by ops until 2026-11-24T09:00:00Z: nobody uses it"), "{shown}");
-    world.advance(until);
-    let shown = show(&look(&world, &wanted));
-    assert!(shown.contains("compatible: ") && shown.contains("; what ops accepted ended at 2026-11-24"), "{shown}");
-    assert_eq!(look(&world, &wanted).switches, BTreeSet::from([WorkspaceKind::Hub]));
-}
-
-#[test]
-fn a_warning_holds_nothing_and_a_region_that_is_not_told_is_no_other() {
-    let (mut world, a) = doubtful();
-    world.workspaces.get_mut(&a).unwrap().computes.clear();
-    let wanted = desired(&[(&a, AuthMode::Identity, vec![])]);
-    assert!(matches!(look(&world, &wanted).next().unwrap().action, Action::SetAuthMode { .. }));
-    for location in ["", "West Europe"] {
-        world.workspaces.get_mut(&a).unwrap().location = location.to_owned();
-        assert!(look(&world, &wanted).findings.is_empty(), "{location}");
-    }
-    // A hub that a user-assigned identity acts for.
-    let mut observed = world.observe(&wanted);
-    let Reading::Known { value: Some(own), .. } = &mut observed.workspaces.get_mut(&a).unwrap().workspace else {
-        panic!("it is known")
-    };
-    let id = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.ManagedIdentity/\
-              userAssignedIdentities/own";
-    own.primary_identity = Some(id.parse().unwrap());
-    let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
-    let compatible = plan.steps.iter().flat_map(|step| &step.gates).find(|check| check.gate == Gate::Compatible);
-    assert!(compatible.unwrap().state.is_open(), "{}", show(&plan));
-    assert!(show(&plan).contains("! fraud-hub: hubUserAssignedIdentity: "), "{}", show(&plan));
 }
 
 #[test]

@@ -30,8 +30,8 @@ impl Footprint {
         Self { address: format!("{}:{port}", address.unwrap_or(&made)), agent, object: String::new(), signs }
     }
 
-    /// `AuthenticationHash`. Of a key it names which one, and of a SAS made from a key too. What it is for a SAS that
-    /// Entra signed, or for a key that does not fit, no public source tells: design decision.
+    /// `AuthenticationHash`. Of a key it names which one, and of a SAS made from a key too. That a SAS that Entra
+    /// signed has the signature alone follows from there; that a key that does not fit has none is a design decision.
     pub(crate) fn hash(&self, look: Look) -> String {
         let hash = |of: &str| {
             let bytes: [u8; 32] = Sha256::digest(format!("{of} {}", self.address).as_bytes()).into();

@@ -1,5 +1,6 @@
 //! The command line: words, flags and their help.
 
+mod variables;
 mod ways_in;
 
 use std::num::IntErrorKind;
@@ -12,6 +13,7 @@ use crate::render::Output;
 use crate::render::why::WhyOutput;
 use crate::settings::{Overrides, parse_duration};
 
+pub(crate) use self::variables::unknown_variables;
 pub(crate) use self::ways_in::{AdoptArgs, ImportArgs, Summary};
 
 /// Takes cloud ML platforms off storage keys, without an outage.
@@ -39,7 +41,7 @@ pub(crate) enum Command {
     /// Reconcile for ever: the daemon
     #[command(long_about = "Reconcile for ever: reads the desired state, observes Azure, takes one safe step at a \
         time, and announces drift. Stops within 10 seconds of SIGTERM or SIGINT. \
-        Changed files of desired state are noticed; settings are read at the start alone. SIGHUP reads nothing again: it ends \
+        Changed files of desired state are noticed, best replaced whole by a rename; settings are read at the start alone. SIGHUP reads nothing again: it ends \
         the process at once, as a crash would, and the next start waits.\n\n\
         It changes only workspaces whose files say `enforcement: enforce`.\n\nExample:\n\n  \
         keyless run --config config/keyless.yaml")]

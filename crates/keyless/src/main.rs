@@ -30,6 +30,11 @@ fn main() -> ExitCode {
             return if help.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
         }
     };
+    for name in cli::unknown_variables(std::env::vars_os().map(|(name, _)| name)) {
+        output::remark(&format!(
+            "warning: keyless knows no environment variable `{name}`; `keyless run --help` names all"
+        ));
+    }
     if rustls::crypto::ring::default_provider().install_default().is_err() {
         output::error("a TLS provider is installed already");
         return ExitCode::FAILURE;

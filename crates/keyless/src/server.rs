@@ -22,6 +22,7 @@ use keyless_arm::counts::Count;
 use keyless_controller::status::Snapshot;
 use keyless_core::gate::GateState;
 use keyless_core::plan::Plan;
+use keyless_core::plan::finding::plural;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -176,11 +177,11 @@ fn render(snapshot: &Snapshot) -> String {
     format!(
         "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><meta http-equiv=\"refresh\" content=\"5\">\
          <title>keyless</title><style>{STYLE}</style></head><body><h1>keyless</h1><p>Revision <code>{}</code>; \
-         {} accounts.</p>{rejected}{unplaced}{missing}<table><thead><tr><th>account</th><th>standing</th><th>steps</th>\
+         {}.</p>{rejected}{unplaced}{missing}<table><thead><tr><th>account</th><th>standing</th><th>steps</th>\
          <th>next</th><th>waits for</th><th>changed by</th><th>read completely</th></tr></thead><tbody>{rows}</tbody></table>\
          <p><a href=\"/metrics\">metrics</a></p></body></html>\n",
         escape(snapshot.revision.as_deref().unwrap_or("none")),
-        snapshot.accounts.len(),
+        plural(snapshot.accounts.len(), "account"),
     )
 }
 

@@ -4,7 +4,7 @@
 //! `error` beside `tables`, with status 200.
 
 use jiff::Timestamp;
-use keyless_core::observed::{KeyCaller, Signed, StorageService};
+use keyless_core::observed::{KeyCaller, MadeFrom, Signed, StorageService};
 
 use super::node::{Node, Result, parse_time};
 
@@ -39,14 +39,18 @@ pub(crate) fn callers(node: &Node<'_>, most: usize) -> Result<(Vec<KeyCaller>, b
 
 /// One row; nothing where it is signed in a way that has nothing to do with keys, or is not known to.
 fn caller(row: &Row<'_, '_>) -> Result<Option<KeyCaller>> {
-    let made_from = Some(row.text("MadeFrom")?).filter(|key| !key.is_empty());
+    let made_from = match row.text("MadeFrom")?.as_str() {
+        "" => MadeFrom::Untold,
+        "noKey" => MadeFrom::NoKey,
+        key => MadeFrom::Key(key.to_owned()),
+    };
     // Azure writes `SAS`, and its documentation `SAS Key`.
     let kind = row.text("AuthenticationType")?.to_ascii_lowercase().replace(' ', "");
     let signed = match kind.as_str() {
         "accountkey" => Signed::AccountKey,
         "oauth" => Signed::OAuth,
         sas if sas.contains("sas") => Signed::Sas,
-        _ if made_from.is_some() => Signed::AccountKey,
+        _ if matches!(made_from, MadeFrom::Key(_)) => Signed::AccountKey,
         _ => return Ok(None),
     };
     let service = match row.text("Type")?.to_ascii_lowercase().as_str() {
@@ -182,7 +186,7 @@ mod tests {
         let (callers, cut) = check(&body(&[row("AccountKey", "key1")])).unwrap();
         let [one] = callers.as_slice() else { panic!("{callers:?}") };
         assert_eq!(
-            (one.service, one.signed, one.made_from.as_deref()),
+            (one.service, one.signed, one.made_from.as_str()),
             (StorageService::File, Signed::AccountKey, Some("key1"))
         );
         assert_eq!((one.address.as_str(), one.agent.as_str()), ("10.1.0.4", "rclone/1.6?[31m"));
@@ -194,18 +198,21 @@ mod tests {
     }
 
     #[test]
-    fn only_a_key_in_the_hash_makes_a_sas_key_made_for_certain() {
+    fn the_hash_tells_a_sas_made_from_a_key_from_one_that_no_key_made() {
         let signed = |kind: &str, made_from: &str| {
             let found = check(&body(&[row(kind, made_from)])).unwrap().0;
             found.into_iter().next().map(|one| (one.signed, one.made_from))
         };
-        assert_eq!(signed("SAS", "key2"), Some((Signed::Sas, Some("key2".to_owned()))));
+        assert_eq!(signed("SAS", "key2"), Some((Signed::Sas, MadeFrom::Key("key2".to_owned()))));
+        assert_eq!(signed("SAS", "noKey"), Some((Signed::Sas, MadeFrom::NoKey)));
         for kind in ["SAS", "SAS Key", "DelegationSas"] {
-            assert_eq!(signed(kind, ""), Some((Signed::Sas, None)), "{kind}");
+            assert_eq!(signed(kind, ""), Some((Signed::Sas, MadeFrom::Untold)), "{kind}");
         }
-        assert_eq!(signed("Account Key", ""), Some((Signed::AccountKey, None)));
-        assert_eq!(signed("NewKind", "key1"), Some((Signed::AccountKey, Some("key1".to_owned()))));
-        assert_eq!(signed("NewKind", ""), None);
+        assert_eq!(signed("Account Key", ""), Some((Signed::AccountKey, MadeFrom::Untold)));
+        assert_eq!(signed("NewKind", "key1"), Some((Signed::AccountKey, MadeFrom::Key("key1".to_owned()))));
+        for none in ["", "noKey"] {
+            assert_eq!(signed("NewKind", none), None, "{none}");
+        }
     }
 
     #[test]

@@ -229,7 +229,7 @@ impl Names {
                 let own = if place == 0 { early.around.datastores(&self.account) } else { Vec::new() };
                 entry.datastores = Reading::known(own, now);
             }
-            if reads.computes.contains(id) {
+            if reads.computes.contains(id) || reads.computes_lately.contains(id) {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
                 entry.computes = Reading::known(Vec::new(), now);
             }

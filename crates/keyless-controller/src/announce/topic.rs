@@ -10,7 +10,7 @@ use keyless_core::id::WorkspaceId;
 use keyless_core::incompatibility;
 use keyless_core::observed::{Cause, ObservedAuthMode, Signed, StorageService};
 use keyless_core::plan::finding::{Denied, SuspendStage, Suspended};
-use keyless_core::plan::{Drift, Fight, Finding, Plan, Step};
+use keyless_core::plan::{Drift, Fight, Finding, NAMED_BY_LOGS, Plan, Step};
 use keyless_core::setting::Setting;
 
 use super::about;
@@ -298,7 +298,7 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
         Gate::Drained => why.split(':').next().unwrap_or_default().to_owned(),
         // Who uses the key is read again and again, and one after the other comes and goes: that they are named is news.
         Gate::KeyIdle => {
-            let named = if why.contains(NAMES) { NAMED } else { "" };
+            let named = if why.contains(NAMED_BY_LOGS) { NAMED } else { "" };
             format!("{}{named}", without_digits(before_names(why)))
         }
         _ => without_digits(why),
@@ -312,9 +312,6 @@ fn held(plan: &Plan, step: &Step) -> Option<(Topic, Event)> {
     };
     Some((Topic::Gate(Some(step.action.clone()), Some(check.gate), format!("{kind} {news}")), event))
 }
-
-/// Where the names of callers begin.
-const NAMES: &str = "; the resource logs name";
 
 /// How it is noted that the resource logs name callers.
 const NAMED: &str = "; named";
@@ -331,7 +328,7 @@ pub(super) fn with_names(topic: &Topic) -> Option<Topic> {
 
 /// What the gate on the key says but for the services, calls and callers behind it.
 fn before_names(why: &str) -> &str {
-    let ends = [" (", NAMES].map(|names| why.find(names));
+    let ends = [" (", NAMED_BY_LOGS].map(|names| why.find(names));
     let end = ends.into_iter().flatten().min();
     end.and_then(|end| why.get(..end)).unwrap_or(why)
 }

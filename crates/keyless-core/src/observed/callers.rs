@@ -1,9 +1,9 @@
 //! Who called, as the storage resource logs tell it.
 //!
 //! The logs name people and programs; nothing is decided by them. Azure promises no completeness (requests are logged as
-//! best it can), a service is logged only where a diagnostic setting says so, and of a SAS they tell for certain only that
-//! it was made from a key: `AuthenticationHash` then begins with `key1(` or `key2(`. What it says of a SAS that Entra
-//! signed is told by no public source.
+//! best it can), and a service is logged only where a diagnostic setting says so. Of a SAS that was made from a key,
+//! `AuthenticationHash` begins with `key1(` or `key2(`: that is certain. A hash of a SAS that names no key therefore stands
+//! for one that Entra signed; that is what follows from the form that is documented, and no source says it in so many words.
 //! Sources: MicrosoftDocs/azure-docs `includes/azure-storage-logs-properties-authentication.md` and
 //! `articles/storage/blobs/blob-storage-monitoring-scenarios.md`;
 //! <https://learn.microsoft.com/rest/api/storageservices/about-storage-analytics-logging>.
@@ -35,8 +35,8 @@ pub struct KeyCaller {
     pub service: StorageService,
     /// How they were signed.
     pub signed: Signed,
-    /// `key1` or `key2`, where a key stands behind the signature for certain.
-    pub made_from: Option<String>,
+    /// Which key stands behind the signature.
+    pub made_from: MadeFrom,
     /// Azure's name of the call, such as `GetFile`.
     pub operation: String,
     /// Whether they were refused for lack of rights (401 or 403).
@@ -57,6 +57,29 @@ pub struct KeyCaller {
     pub first: Timestamp,
     /// The last of them.
     pub last: Timestamp,
+}
+
+/// The key behind a signature, by the form of its hash.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum MadeFrom {
+    /// This one, `key1` or `key2`, for certain.
+    Key(String),
+    /// The hash is one of a SAS and names no key: most likely a user delegation, which works without the key.
+    NoKey,
+    /// There is no hash, or one of another form.
+    Untold,
+}
+
+impl MadeFrom {
+    /// The key, or `noKey`; nothing where it is not told.
+    #[must_use]
+    pub fn as_str(&self) -> Option<&str> {
+        match self {
+            Self::Key(key) => Some(key),
+            Self::NoKey => Some("noKey"),
+            Self::Untold => None,
+        }
+    }
 }
 
 impl KeyCallers {

@@ -6,9 +6,12 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::desired::KeyDesired;
 use crate::gate::ReadSet;
-use crate::observed::{KeyCaller, KeyCallers, Observed, Reading, ServiceUse, Signed, StorageService};
+use crate::observed::{KeyCaller, KeyCallers, MadeFrom, Observed, Reading, ServiceUse, Signed, StorageService};
 
 use super::gates::listed;
+
+/// Where the names begin in the reason of a gate.
+pub const NAMED_BY_LOGS: &str = "; the resource logs name ";
 
 /// Asks for the names, where the files say where they are and nobody has asked.
 pub(super) fn wanted(observed: &Observed, desired: &KeyDesired) -> ReadSet {
@@ -23,7 +26,7 @@ pub(super) fn named(observed: &Observed, signed: Signed) -> String {
         let how = if signed == Signed::Sas { format!(" with {}", sas(one)) } else { String::new() };
         format!("{one}: {} {}{how}", one.service, one.operation)
     });
-    if names.is_empty() { String::new() } else { format!("; the resource logs name {}", listed(&names)) }
+    if names.is_empty() { String::new() } else { format!("{NAMED_BY_LOGS}{}", listed(&names)) }
 }
 
 /// Who was refused in the hour from `hour` as the metric counts it.
@@ -53,11 +56,12 @@ pub(super) fn unlogged(observed: &Observed, known: &KeyCallers) -> Option<BTreeS
     (busy && logged.is_empty()).then(BTreeSet::new)
 }
 
-/// What is certain of the SAS of a caller.
+/// What the logs tell of the SAS of a caller.
 pub(super) fn sas(one: &KeyCaller) -> String {
     match &one.made_from {
-        Some(key) => format!("a SAS made from {key}"),
-        None => "a SAS of which the logs do not tell what signed it".to_owned(),
+        MadeFrom::Key(key) => format!("a SAS made from {key}"),
+        MadeFrom::NoKey => "a SAS whose hash names no key, most likely a user delegation".to_owned(),
+        MadeFrom::Untold => "a SAS of which the logs do not tell what signed it".to_owned(),
     }
 }
 

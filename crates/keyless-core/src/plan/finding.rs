@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::id::{ArmId, LogAnalyticsId, SubscriptionId, WorkspaceId};
-use crate::observed::{KeyCaller, Signed, StorageService, WatchCause};
+use crate::observed::{KeyCaller, MadeFrom, Signed, StorageService, WatchCause};
 
 /// Requests of one kind to one service that hold the key on, or a SAS nobody can tell about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,8 +44,8 @@ pub(super) fn caller(one: &KeyCaller, f: &mut fmt::Formatter<'_>) -> fmt::Result
     let how = match signed {
         Signed::Sas => super::callers::sas(one),
         Signed::AccountKey | Signed::OAuth => match made_from {
-            Some(key) => format!("{signed} ({key})"),
-            None => signed.to_string(),
+            MadeFrom::Key(key) => format!("{signed} ({key})"),
+            MadeFrom::NoKey | MadeFrom::Untold => signed.to_string(),
         },
     };
     let refused = if *refused { format!(", refused as {outcome}") } else { String::new() };
@@ -224,8 +224,9 @@ impl fmt::Display for Suspended {
     }
 }
 
-/// A count with its noun.
-pub(super) fn plural(count: usize, noun: &str) -> String {
+/// A count with its noun, in the plural unless it is one.
+#[must_use]
+pub fn plural(count: usize, noun: &str) -> String {
     if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
 }
 
@@ -252,6 +253,8 @@ pub enum Unseen {
     AssignmentCount(SubscriptionId),
     /// The jobs of a workspace whose switch does not wait for them.
     Jobs(WorkspaceId),
+    /// The computes of a workspace that has been switched.
+    Computes(WorkspaceId),
 }
 
 impl fmt::Display for Unseen {
@@ -264,6 +267,7 @@ impl fmt::Display for Unseen {
             Self::Policies(scope) => write!(f, "policies at {scope}"),
             Self::OwnRights(scope) => write!(f, "the controller's own rights at {scope}"),
             Self::Jobs(id) => write!(f, "the jobs of {}", id.name()),
+            Self::Computes(id) => write!(f, "the computes of {}", id.name()),
             Self::AssignmentCount(id) => write!(f, "the count of role assignments of subscription {id}"),
         }
     }

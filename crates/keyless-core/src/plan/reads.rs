@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::action::Action;
-use crate::desired::{CreateKind, DesiredWorkspace, KeyDesired, PrincipalRef};
+use crate::desired::{AuthMode, CreateKind, DesiredWorkspace, KeyDesired, PrincipalRef};
 use crate::gate::{Gate, ReadSet};
 use crate::id::{PrincipalId, WorkspaceId};
 use crate::observed::Observed;
@@ -18,8 +18,10 @@ pub fn base_reads(desired: &KeyDesired) -> ReadSet {
     // A missing grant of an endpoint is told on the pass after the endpoint came.
     let endpoints = desired.workspaces.values().any(DesiredWorkspace::cares_for_service_grants);
     let mut reads = ReadSet { account: true, assignments: true, endpoints, ..ReadSet::default() };
-    for id in desired.workspaces.keys() {
+    for (id, workspace) in &desired.workspaces {
         reads.add(principal_reads(desired, id));
+        // So is a compute that came after the switch and will not work.
+        reads.computes_lately.extend((workspace.auth_mode == AuthMode::Identity).then(|| id.clone()));
     }
     reads
 }
@@ -73,7 +75,7 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
         }
         Action::SetAuthMode { workspace, mode } => {
             reads.workspaces.insert(workspace.clone());
-            if *mode == crate::desired::AuthMode::Identity {
+            if *mode == AuthMode::Identity {
                 reads.assignments = true;
                 reads.groups.extend(groups_rested_on(desired, observed, workspace));
                 reads.computes.insert(workspace.clone());

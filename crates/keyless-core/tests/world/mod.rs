@@ -618,11 +618,11 @@ pub fn logs() -> LogAnalyticsId {
 }
 
 /// A program that called before `now`, signed so.
-pub fn caller(service: StorageService, signed: Signed, made_from: Option<&str>, last: Timestamp) -> KeyCaller {
+pub fn caller(service: StorageService, signed: Signed, made_from: MadeFrom, last: Timestamp) -> KeyCaller {
     KeyCaller {
         service,
         signed,
-        made_from: made_from.map(str::to_owned),
+        made_from,
         operation: "GetFile".to_owned(),
         refused: false,
         outcome: "Success".to_owned(),

@@ -130,12 +130,13 @@ async fn a_table_is_there_once_a_setting_sends_to_it_and_a_union_of_none_is_refu
 
 #[tokio::test]
 async fn what_signed_shows_in_the_hash_for_keys_and_sas_made_from_them() {
-    let kinds = "| extend Key = case(AuthenticationHash startswith \"key1(\", \"key1\", \"none\") \
+    let kinds = "| extend Key = case(AuthenticationHash startswith \"key1(\", \"key1\", \
+                 AuthenticationHash startswith \"SasSignature(\", \"signature\", \"none\") \
                  | summarize N = count() by AuthenticationType, Key";
     for (signs, expected) in [
         ("key", "AccountKey key1 60"),
         ("keySas", "SAS key1 60"),
-        ("delegationSas", "SAS none 60"),
+        ("delegationSas", "SAS signature 60"),
         ("wrongKey", "AccountKey none 60"),
     ] {
         let cloud = Cloud::new(world(vec![setting("blob", &everything())]), Knobs::immediate());

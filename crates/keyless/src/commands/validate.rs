@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use keyless_controller::source;
 use keyless_core::manifest;
+use keyless_core::plan::finding::plural;
 
 use crate::cli::ValidateArgs;
 use crate::output;
@@ -15,7 +16,9 @@ pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
         Ok(accepted) => {
             let (workspaces, accounts) = (accepted.desired.workspaces.len(), accepted.desired.accounts.len());
             let summary = format!(
-                "valid: {workspaces} workspaces and {accounts} accounts, revision {}",
+                "valid: {} and {}, revision {}",
+                plural(workspaces, "workspace"),
+                plural(accounts, "account"),
                 accepted.desired.revision
             );
             (Vec::new(), accepted.warnings, summary)

@@ -219,7 +219,7 @@ pub(super) struct CalledBy {
     pub object_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub app_id: Option<String>,
-    /// `key1` or `key2`, where a key stands behind the signature for certain.
+    /// `key1` or `key2`, where a key stands behind the signature for certain; `noKey` where its hash names none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub made_from: Option<String>,
     pub refused: bool,
@@ -518,7 +518,7 @@ impl CalledBy {
             user_agent: caller.agent.clone(),
             object_id: caller.object.clone(),
             app_id: caller.app.clone(),
-            made_from: caller.made_from.clone(),
+            made_from: caller.made_from.as_str().map(str::to_owned),
             refused: caller.refused,
             outcome: caller.outcome.clone(),
         })

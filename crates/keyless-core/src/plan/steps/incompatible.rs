@@ -1,18 +1,47 @@
-//! What is known not to work in workspaces that go forward, told before they are switched.
+//! What is known not to work in workspaces that go forward, told before they are switched; of computes after it, too.
+
+use std::collections::BTreeSet;
 
 use crate::access::{self, Cover, Question};
 use crate::catalog;
 use crate::desired::{DesiredWorkspace, PrincipalRef};
-use crate::incompatibility::{self, Detected};
-use crate::observed::{Compute, PrincipalType, Workspace};
-use crate::plan::{Finding, gates};
+use crate::gate::ReadSet;
+use crate::incompatibility::{self, Detected, Incompatibility};
+use crate::observed::{Compute, PrincipalType, Reading, Workspace};
+use crate::plan::{Finding, Unseen, gates};
 
 use super::Planner;
 
 impl Planner<'_> {
     pub(super) fn incompatible(&mut self, workspace: &DesiredWorkspace, own: &Workspace) {
         self.switches.insert(own.kind.clone());
-        for row in incompatibility::ALL {
+        self.look_for(incompatibility::ALL.iter(), workspace, own);
+    }
+
+    /// Computes that came into a workspace after its switch. It costs a read of each once an interval, and holds nothing.
+    pub(super) fn late_computes(&mut self, workspace: &DesiredWorkspace, own: &Workspace) {
+        match self.observed.workspaces.get(&workspace.id).map(|entry| &entry.computes) {
+            None | Some(Reading::NotRead) => {
+                let computes_lately = BTreeSet::from([workspace.id.clone()]);
+                self.wants.add(ReadSet { computes_lately, ..ReadSet::default() });
+            }
+            Some(Reading::Unknown { why, cause }) => {
+                let what = Unseen::Computes(workspace.id.clone());
+                self.findings.insert(Finding::Unseen { what, why: why.clone(), cause: cause.clone() });
+            }
+            Some(Reading::Known { .. }) => {
+                self.look_for(incompatibility::ALL.iter().filter(|row| row.is_of_computes()), workspace, own);
+            }
+        }
+    }
+
+    fn look_for<'a>(
+        &mut self,
+        rows: impl Iterator<Item = &'a Incompatibility>,
+        workspace: &DesiredWorkspace,
+        own: &Workspace,
+    ) {
+        for row in rows {
             let found = match gates::detect(row, workspace, own, self.observed) {
                 Ok(Detected::Yes(found)) => found,
                 Ok(Detected::NeedsRoles) => self.computes_without_role(workspace),

@@ -34,6 +34,7 @@ impl Planner<'_> {
             self.findings.insert(Finding::ServiceGrantMissing { workspace: workspace.id.clone(), principal });
         }
         if own.auth_mode == ObservedAuthMode::Identity {
+            self.late_computes(workspace, own);
             return;
         }
         self.mode_drift(workspace, own);

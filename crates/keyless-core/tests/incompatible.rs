@@ -1,0 +1,138 @@
+//! What is known not to work with identity-based access, before a switch and after it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod world;
+
+use std::collections::BTreeSet;
+
+use insta::assert_snapshot;
+use jiff::SignedDuration;
+use keyless_core::action::Action;
+use keyless_core::catalog::BLOB_READER;
+use keyless_core::desired::*;
+use keyless_core::gate::Gate;
+use keyless_core::id::*;
+use keyless_core::observed::*;
+use keyless_core::plan::finding::Unseen;
+use keyless_core::plan::{Finding, Limits, Look};
+use world::*;
+
+fn compute(compute_type: &str, name: &str, who: u128) -> Compute {
+    Compute {
+        name: name.to_owned(),
+        compute_type: compute_type.to_owned(),
+        identity: Identity { system: Some(person(who)), ..Identity::default() },
+        state: Some("Stopped".to_owned()),
+    }
+}
+
+/// A hub in another region than its account, with an identity of the customer's and an instance that does not work.
+fn doubtful() -> (World, WorkspaceId) {
+    let mut world = World::new();
+    let a = world.workspace("fraud-hub", ObservedAuthMode::AccessKey);
+    let truth = world.workspaces.get_mut(&a).unwrap();
+    truth.kind = WorkspaceKind::Hub;
+    truth.location = "Sweden Central".to_owned();
+    truth.computes.push(compute("computeinstance", "dev", 99));
+    (world, a)
+}
+
+#[test]
+fn what_is_known_not_to_work_is_told_and_holds_the_switch_until_somebody_accepts_it() {
+    let (mut world, a) = doubtful();
+    let mut wanted = desired(&[(&a, AuthMode::Identity, vec![])]);
+    assert_snapshot!(show(&look(&world, &wanted)), @r"
+    blocked
+    - SetAuthMode identity on fraud-hub
+        compatible: a compute instance with a system-assigned identity is not supported; a user-assigned identity with Storage File Data Privileged Contributor is (dev)
+    - SetSharedKeyAccess disabled on stml
+        all_on_identity: hub fraud-hub is on accesskey
+    ! fraud-hub: computeInstanceSystemIdentity: a compute instance with a system-assigned identity is not supported; a user-assigned identity with Storage File Data Privileged Contributor is (dev)
+    ! fraud-hub: crossRegionAccount: jobs failed on data in another region, where keys had worked (reported 2023) (westeurope, not swedencentral)
+    ");
+    let until = world.now + SignedDuration::from_secs(DAY);
+    let accepted = Acceptance { reason: "nobody uses it".to_owned(), owner: "ops".to_owned(), until };
+    wanted.workspaces.get_mut(&a).unwrap().accept_incompatible.insert("computeInstanceSystemIdentity", accepted);
+    let plan = look(&world, &wanted);
+    assert!(matches!(plan.next().unwrap().action, Action::SetAuthMode { .. }), "{}", show(&plan));
+    let shown = show(&plan);
+    assert!(shown.contains("(dev); accepted by ops until 2026-11-24T09:00:00Z: nobody uses it"), "{shown}");
+    world.advance(until);
+    let shown = show(&look(&world, &wanted));
+    assert!(shown.contains("compatible: ") && shown.contains("; what ops accepted ended at 2026-11-24"), "{shown}");
+    assert_eq!(look(&world, &wanted).switches, BTreeSet::from([WorkspaceKind::Hub]));
+}
+
+#[test]
+fn a_warning_holds_nothing_and_a_region_that_is_not_told_is_no_other() {
+    let (mut world, a) = doubtful();
+    world.workspaces.get_mut(&a).unwrap().computes.clear();
+    let wanted = desired(&[(&a, AuthMode::Identity, vec![])]);
+    assert!(matches!(look(&world, &wanted).next().unwrap().action, Action::SetAuthMode { .. }));
+    for location in ["", "West Europe"] {
+        world.workspaces.get_mut(&a).unwrap().location = location.to_owned();
+        assert!(look(&world, &wanted).findings.is_empty(), "{location}");
+    }
+    // A hub that a user-assigned identity acts for.
+    let mut observed = world.observe(&wanted);
+    let Reading::Known { value: Some(own), .. } = &mut observed.workspaces.get_mut(&a).unwrap().workspace else {
+        panic!("it is known")
+    };
+    let id = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.ManagedIdentity/\
+              userAssignedIdentities/own";
+    own.primary_identity = Some(id.parse().unwrap());
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+    let compatible = plan.steps.iter().flat_map(|step| &step.gates).find(|check| check.gate == Gate::Compatible);
+    assert!(compatible.unwrap().state.is_open(), "{}", show(&plan));
+    assert!(show(&plan).contains("! fraud-hub: hubUserAssignedIdentity: "), "{}", show(&plan));
+}
+
+#[test]
+fn a_training_compute_that_no_need_names_and_that_may_not_read_is_told() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.workspaces.get_mut(&a).unwrap().computes =
+        vec![compute("AmlCompute", "cpu", 8), compute("AmlCompute", "gpu", 9)];
+    world.assign(person(9), BLOB_READER, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
+    let told = |world: &World, desired: &KeyDesired| show(&look(world, desired));
+    let alone = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let shown = told(&world, &alone);
+    assert!(shown.contains("! fraud-train: computeIdentityWithoutRole: ") && shown.contains(" (cpu)"), "{shown}");
+    let named = desired(&[(&a, AuthMode::Identity, vec![need(PrincipalRef::Compute("cpu".to_owned()), BLOB_READER)])]);
+    assert!(!told(&world, &named).contains("computeIdentityWithoutRole"), "its grant is made, as the need says");
+    world.assign(person(8), BLOB_READER, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
+    assert!(!told(&world, &alone).contains("computeIdentityWithoutRole"));
+}
+
+/// A look for warnings alone asks for nothing that a switch would rest on, and nothing is held.
+#[test]
+fn computes_that_came_after_the_switch_are_looked_for_and_told_and_hold_nothing() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let wanted = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let mut observed = world.observe(&wanted);
+    let entry = observed.workspaces.get_mut(&a).unwrap();
+    entry.computes = Reading::NotRead;
+    let wants = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters).wants;
+    let lately = BTreeSet::from([a.clone()]);
+    assert_eq!((wants.computes, wants.computes_lately), (BTreeSet::new(), lately));
+    assert!(look(&world, &wanted).findings.is_empty());
+
+    let truth = world.workspaces.get_mut(&a).unwrap();
+    truth.computes = vec![compute("AmlCompute", "cpu", 8), compute("ComputeInstance", "dev", 9)];
+    // Where it stands is known since before the switch.
+    truth.location = "Sweden Central".to_owned();
+    let plan = look(&world, &wanted);
+    let told: Vec<_> = plan.findings.iter().map(ToString::to_string).collect();
+    let [cluster, instance] = told.as_slice() else { panic!("{told:?}") };
+    assert!(instance.contains("computeInstanceSystemIdentity: ") && instance.contains("(dev)"), "{told:?}");
+    assert!(cluster.contains("computeIdentityWithoutRole: ") && cluster.contains("(cpu)"), "{told:?}");
+    assert_eq!(plan.next().unwrap().action.to_string(), "SetSharedKeyAccess disabled on stml");
+
+    let mut observed = world.observe(&wanted);
+    observed.workspaces.get_mut(&a).unwrap().computes = Reading::unknown("503");
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+    let unseen = |finding: &Finding| matches!(finding, Finding::Unseen { what: Unseen::Computes(id), .. } if *id == a);
+    assert!(plan.findings.iter().any(unseen), "{}", show(&plan));
+    assert!(plan.next().is_some(), "{}", show(&plan));
+}
