@@ -204,7 +204,14 @@ impl Abstract {
     fn new() -> Self {
         let mut modes = [Some(Mode::Key); PLACES];
         modes[UNDECLARED] = None;
-        let azure = Azure { flag: Flag::On, modes, roles: [Role::Absent; PERSONS], key_user: true, quiet: false };
+        let azure = Azure {
+            flag: Flag::On,
+            modes,
+            roles: [Role::Absent; PERSONS],
+            key_user: true,
+            quiet: false,
+            around: Default::default(),
+        };
         Self { azure, key_unsettled: false }
     }
 

@@ -1,12 +1,15 @@
 //! Tries to break keyless. For its makers; never shipped.
 
 mod ablation;
+mod ablations;
 mod conformance;
 mod dst;
 mod kills;
 mod matrix;
 mod model;
+mod shut;
 mod soak;
+mod world;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -31,7 +34,7 @@ enum Command {
         #[arg(long, value_enum, default_value = "pr")]
         tier: model::Tier,
         /// How many seconds one configuration may take.
-        #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+        #[arg(long, value_name = "SECONDS", default_value_t = 2400)]
         limit: u64,
         /// Rules to take away: `lint`, `revision`, `same_step`, `confirm`, or a gate by its name in events.
         #[arg(long, value_name = "RULE")]
@@ -142,6 +145,8 @@ enum Command {
         #[arg(long, value_name = "RULE")]
         without: Vec<String>,
     },
+    /// Tell which layer notices the loss of which rule.
+    Ablations,
     /// Hold the simulator against the model's Azure.
     Conformance {
         /// How many sequences of changes are made.
@@ -198,6 +203,7 @@ fn main() -> ExitCode {
                 matrix::run(&options)
             })
         }
+        Command::Ablations => ablations::run(),
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
         Command::Fuzz { target, executions, from, seed, keep } => {
             let targets = if target.is_empty() { Target::ALL.to_vec() } else { target };

@@ -1,5 +1,7 @@
 //! The abstract Azure of the model: one storage account and what hangs on it, without clock or names.
 
+use super::around::Around;
+
 /// `allowSharedKeyAccess`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Flag {
@@ -64,6 +66,8 @@ pub(crate) struct Azure {
     pub(crate) key_user: bool,
     /// Whether nobody has signed with it for a whole `keyIdle`.
     pub(crate) quiet: bool,
+    /// What else stands there.
+    pub(crate) around: Around,
 }
 
 impl Azure {
@@ -88,6 +92,9 @@ impl Azure {
 
     /// The same after `act`.
     pub(crate) fn after(mut self, act: Act) -> Self {
+        if self.around.refuses(act) {
+            return self;
+        }
         match act {
             Act::Grant(person) => {
                 if let Some(role) = self.roles.get_mut(usize::from(person))
@@ -119,6 +126,9 @@ impl Azure {
 
     /// What `act` takes from somebody who has it in `self`, if it takes anything.
     pub(crate) fn loss(&self, act: Act) -> Option<&'static str> {
+        if self.around.refuses(act) {
+            return None;
+        }
         let after = self.after(act);
         for place in 0..UNDECLARED {
             for person in 0..PERSONS {
@@ -130,6 +140,6 @@ impl Azure {
         if act == Act::SetKey(false) && self.flag != Flag::Off && (self.key_is_used() || self.key_is_needed()) {
             return Some("the key is turned off under somebody who uses it");
         }
-        None
+        self.around.breaks(act, self.flag)
     }
 }

@@ -17,7 +17,6 @@ use keyless_core::observed::{
     OwnRight, Permission, PrincipalType, Reading, RoleDefinition, ServiceFlags, SharedKeyAccess, Traffic, Workspace,
     WorkspaceKind,
 };
-use keyless_core::policy::Policies;
 use uuid::Uuid;
 
 use super::azure::{Act, Azure, Flag, Mode, PLACES, Role, UNDECLARED};
@@ -29,6 +28,8 @@ pub(crate) enum Want {
     Forward,
     /// The key on and access keys everywhere.
     Back,
+    /// What `Forward` asks, with the kill switch set.
+    Held,
 }
 
 /// How long the process has seen the key on.
@@ -102,7 +103,7 @@ impl Names {
             })
             .collect();
         let auth_mode = match want {
-            Want::Forward => AuthMode::Identity,
+            Want::Forward | Want::Held => AuthMode::Identity,
             Want::Back => AuthMode::AccessKey,
         };
         let workspace = |id: &WorkspaceId| DesiredWorkspace {
@@ -137,7 +138,12 @@ impl Names {
         });
         KeyDesired {
             revision: Revision(format!("{want:?}")),
-            fleet: Fleet { owner: self.owner.clone(), enforcement: Enforcement::Enforce, ..Fleet::default() },
+            fleet: Fleet {
+                owner: self.owner.clone(),
+                enforcement: Enforcement::Enforce,
+                paused: want == Want::Held,
+                ..Fleet::default()
+            },
             account_id: self.account.clone(),
             account,
             workspaces: self.workspaces.iter().take(declared).map(|id| (id.clone(), workspace(id))).collect(),
@@ -221,7 +227,8 @@ impl Names {
             }
             if reads.datastores.contains(id) {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
-                entry.datastores = Reading::known(Vec::new(), now);
+                let own = if place == 0 { early.around.datastores(&self.account) } else { Vec::new() };
+                entry.datastores = Reading::known(own, now);
             }
             if reads.computes.contains(id) || reads.computes_lately.contains(id) {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
@@ -229,11 +236,11 @@ impl Names {
             }
             if reads.jobs.contains(id) {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
-                entry.jobs = Reading::known(Vec::new(), now);
+                entry.jobs = Reading::known(if place == 0 { early.around.jobs() } else { Vec::new() }, now);
             }
             if reads.glimpses.contains(id) {
                 let entry = part.workspaces.entry(id.clone()).or_insert_with(ObservedWorkspace::unread);
-                entry.glimpse = Reading::known(Vec::new(), now);
+                entry.glimpse = Reading::known(if place == 0 { early.around.jobs() } else { Vec::new() }, now);
             }
         }
         if reads.elsewhere {
@@ -258,7 +265,7 @@ impl Names {
             part.denies = Reading::known(Vec::new(), now);
         }
         if reads.locks {
-            part.locks = Reading::known(Vec::new(), now);
+            part.locks = Reading::known(early.around.locks(&self.account), now);
         }
         if reads.key_usage {
             part.key_usage = Reading::known(self.usage(early.quiet), now);
@@ -281,14 +288,9 @@ impl Names {
         for scope in &barriers.locks {
             part.barriers.locks.insert(scope.clone(), Reading::known(Vec::new(), now));
         }
-        let none = Policies {
-            assignments: Vec::new(),
-            exemptions: Reading::known(Vec::new(), now),
-            sets: BTreeMap::new(),
-            definitions: BTreeMap::new(),
-        };
+        let policies = early.around.policies(now);
         for scope in &barriers.policies {
-            part.barriers.policies.insert(scope.clone(), Reading::known(none.clone(), now));
+            part.barriers.policies.insert(scope.clone(), Reading::known(policies.clone(), now));
         }
         for scope in &barriers.rights {
             let permission = Permission { actions: vec!["*".to_owned()], ..Permission::default() };

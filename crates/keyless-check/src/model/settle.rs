@@ -3,6 +3,7 @@
 //! The checker's own `eventually` misses cycles and paths that join again; a fair run from each state does not.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::sync::{Mutex, PoisonError};
 
 use super::azure::{Azure, Flag, Mode, PERSONS, Role, UNDECLARED};
@@ -12,8 +13,8 @@ use super::system::{Budget, Stage, State, System};
 /// How many rounds a world may take to come to rest: there are at most a dozen writes, and each takes a few.
 const ROUNDS: usize = 80;
 
-/// What was found out, by state.
-pub(crate) type Known = Mutex<HashMap<State, bool>>;
+/// What was found out, by the hash of a state, as the checker itself tells states apart.
+pub(crate) type Known = Mutex<HashMap<u64, bool>>;
 
 /// Whether `state`, left alone, comes to what the files ask, or to where what holds it is none of the controller's, and
 /// then nothing is written any more.
@@ -22,10 +23,10 @@ pub(crate) fn reaches(system: &System, state: &State) -> bool {
     now.budget = Budget { crashes: 0, lost: 0, stale: 0, foreign: 0, flips: 0 };
     now.older = None;
     let known = || system.known().lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(known) = known().get(&now).copied() {
+    let key = BuildHasherDefault::<DefaultHasher>::default().hash_one(&now);
+    if let Some(known) = known().get(&key).copied() {
         return known;
     }
-    let key = now.clone();
     let reached = run(system, &mut now);
     known().insert(key, reached);
     reached
@@ -87,19 +88,30 @@ fn round(system: &System, state: &mut State) {
         }
     }
     azure.quiet |= !azure.key_is_used();
+    azure.around.job = false;
     state.azure = azure;
 }
 
 /// Whether the world is as the files ask, but for what only others can change.
 fn is_right(system: &System, state: &State) -> bool {
-    let Azure { flag, modes, roles, key_user, .. } = state.azure;
+    let Azure { flag, modes, roles, key_user, around, quiet: _ } = state.azure;
     let declared = |mode| modes.iter().take(system.config().workspaces).all(|own| *own == Some(mode));
     match state.want {
         Want::Forward => {
-            let held = key_user || modes.get(UNDECLARED) == Some(&Some(Mode::Key));
             let granted = roles == [Role::Works; PERSONS];
-            granted && declared(Mode::Id) && (flag == Flag::Off) != (held && flag != Flag::Off)
+            let held = key_user
+                || modes.get(UNDECLARED) == Some(&Some(Mode::Key))
+                || around.locked
+                || around.no_key
+                || around.stored;
+            // On an account that is locked nobody can be granted anything, so a workspace may have to stay on the key.
+            let waits = around.locked && !granted && flag != Flag::Off;
+            (granted || around.locked) && (declared(Mode::Id) || waits) && (flag == Flag::Off || held || waits)
         }
+        // While the key is off and nobody can turn it on, there is nothing to go back to.
+        Want::Back if flag == Flag::Off => around.locked || around.no_key,
         Want::Back => flag == Flag::On && declared(Mode::Key),
+        // That nothing leaves then is held of every state.
+        Want::Held => true,
     }
 }

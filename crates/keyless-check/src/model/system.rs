@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use keyless_core::ablate::Ablation;
 use stateright::{Model, Property};
 
+use super::around::Around;
 use super::azure::{Act, Azure, Flag, Mode, PERSONS, Role, UNDECLARED};
 use super::decide::{Decider, Start};
+use super::foreign::Foreign;
 use super::observe::{Seen, Want};
 use super::settle;
 
@@ -21,8 +23,19 @@ pub(crate) struct Config {
     pub(crate) want: Want,
     /// Whether the world begins as it ends on the other way, rather than as Azure makes it.
     pub(crate) from_the_end: bool,
+    /// What a richer world begins with; somebody else may change all of it, and the files may set the kill switch.
+    pub(crate) rich: Option<Rich>,
     /// How often each thing may happen.
     pub(crate) budget: Budget,
+}
+
+/// What a richer world begins with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rich {
+    /// The mode of a workspace that no document declares, if there is one.
+    pub(crate) undeclared: Option<Mode>,
+    /// What else stands there.
+    pub(crate) around: Around,
 }
 
 /// What is left of each thing that may happen.
@@ -159,25 +172,12 @@ pub(crate) enum Step {
     GoQuiet,
     /// A workspace signs with the key.
     UseKey,
-    /// The files ask for the other thing.
-    Flip,
+    /// The files ask for another thing.
+    Flip(Want),
+    /// The job comes to its end.
+    JobEnds,
     /// Somebody else changes something.
     Foreign(Foreign),
-}
-
-/// What somebody else does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Foreign {
-    /// Sets the mode of a workspace.
-    Mode(u8, Mode),
-    /// Sets the flag.
-    Key(bool),
-    /// Takes a role away.
-    Role(u8),
-    /// Begins to sign with the key, or ends it.
-    KeyUser(bool),
-    /// Makes a workspace on the account that no document declares.
-    Appear(Mode),
 }
 
 /// The property that safety is.
@@ -241,7 +241,7 @@ impl System {
 
     fn azure(&self) -> Azure {
         let (mode, flag) = match (self.config.want, self.config.from_the_end) {
-            (Want::Forward, _) => (Mode::Key, Flag::On),
+            (Want::Forward | Want::Held, _) => (Mode::Key, Flag::On),
             (Want::Back, false) => (Mode::Id, Flag::On),
             (Want::Back, true) => (Mode::Id, Flag::Off),
         };
@@ -256,27 +256,20 @@ impl System {
                 *role = Role::Absent;
             }
         }
-        Azure { flag, modes, roles, key_user: false, quiet: true }.settled()
+        let mut around = Around::default();
+        if let Some(rich) = self.config.rich {
+            modes[UNDECLARED] = rich.undeclared;
+            around = rich.around;
+        }
+        Azure { flag, modes, roles, key_user: false, quiet: true, around }.settled()
     }
 
-    fn foreign(&self, state: &State, steps: &mut Vec<Step>) {
-        let mut add = |what| steps.push(Step::Foreign(what));
-        for place in 0..self.config.workspaces {
-            for mode in [Mode::Key, Mode::Id] {
-                if state.azure.modes.get(place) != Some(&Some(mode)) {
-                    add(Foreign::Mode(u8::try_from(place).unwrap_or_default(), mode));
-                }
-            }
-        }
-        add(Foreign::Key(state.azure.flag == Flag::Off));
-        for person in 0..self.config.persons {
-            if state.azure.roles.get(usize::from(person)) != Some(&Role::Absent) {
-                add(Foreign::Role(person));
-            }
-        }
-        add(Foreign::KeyUser(!state.azure.key_user));
-        if state.azure.modes.get(UNDECLARED) == Some(&None) {
-            add(Foreign::Appear(Mode::Key));
+    /// What the files may ask next.
+    fn other_wants(&self, want: Want) -> &'static [Want] {
+        match (want, self.config.rich.is_some()) {
+            (Want::Forward, true) => &[Want::Back, Want::Held],
+            (Want::Forward, false) => &[Want::Back],
+            (Want::Back | Want::Held, _) => &[Want::Forward],
         }
     }
 }
@@ -350,6 +343,9 @@ impl State {
         let Some(act) = system.decider.send(start, &seen, &early, &self.azure, self.want) else { return };
         if want != self.want {
             self.broken.get_or_insert("a write leaves that the files no longer ask for");
+        }
+        if self.want == Want::Held {
+            self.broken.get_or_insert("a write leaves although the kill switch is set");
         }
         if !raced && self.azure.after(act) == self.azure {
             self.broken.get_or_insert("a write leaves that changes nothing");
@@ -468,11 +464,14 @@ impl Model for System {
         if state.azure.quiet && state.azure.flag != Flag::Off && state.azure.key_is_needed() {
             steps.push(Step::UseKey);
         }
+        if state.azure.around.job {
+            steps.push(Step::JobEnds);
+        }
         if state.budget.flips > 0 {
-            steps.push(Step::Flip);
+            steps.extend(self.other_wants(state.want).iter().map(|want| Step::Flip(*want)));
         }
         if state.budget.foreign > 0 {
-            self.foreign(state, steps);
+            steps.extend(Foreign::all(&self.config, &state.azure).into_iter().map(Step::Foreign));
         }
     }
 
@@ -539,27 +538,21 @@ impl Model for System {
             }
             Step::GoQuiet => state.change(Azure { quiet: true, ..state.azure }),
             Step::UseKey => state.change(Azure { quiet: false, ..state.azure }),
-            Step::Flip => {
+            Step::Flip(want) => {
                 state.budget.flips = state.budget.flips.checked_sub(1)?;
-                state.want = match state.want {
-                    Want::Forward => Want::Back,
-                    Want::Back => Want::Forward,
-                };
+                state.want = want;
+            }
+            Step::JobEnds => {
+                let around = Around { job: false, ..state.azure.around };
+                state.change(Azure { around, ..state.azure });
             }
             Step::Foreign(what) => {
                 state.budget.foreign = state.budget.foreign.checked_sub(1)?;
-                let mut azure = state.azure;
-                match what {
-                    Foreign::Mode(place, mode) => *azure.modes.get_mut(usize::from(place))? = Some(mode),
-                    Foreign::Key(on) => {
-                        azure.flag = if on { Flag::Fresh } else { Flag::Off };
-                        state.fresh_by_other = on;
-                    }
-                    Foreign::Role(person) => *azure.roles.get_mut(usize::from(person))? = Role::Absent,
-                    Foreign::KeyUser(active) => azure.key_user = active,
-                    Foreign::Appear(mode) => *azure.modes.get_mut(UNDECLARED)? = Some(mode),
+                if let Foreign::Key(on) = what {
+                    state.fresh_by_other = on;
                 }
-                state.change(azure.settled());
+                let azure = what.done(state.azure)?;
+                state.change(azure);
                 state.race();
             }
         }
