@@ -82,6 +82,8 @@ pub(crate) struct Judge {
     stopping: Option<(u32, Duration)>,
     /// The process that runs, when it began, and whether the last one left nothing that may still land.
     begun: (u32, Duration, bool),
+    /// When the last process began that found nothing of what the ones before it had noted.
+    pub(crate) forgot: Option<Timestamp>,
     /// When each workspace was seen on keys that were accepted.
     signed: BTreeMap<String, Timestamp>,
     draw: Draw,
@@ -99,6 +101,7 @@ impl Judge {
             files: (files, Duration::ZERO),
             stopping: None,
             begun: (0, Duration::ZERO, false),
+            forgot: None,
             signed: BTreeMap::new(),
             draw: draw.clone(),
         };
@@ -393,7 +396,11 @@ impl Judge {
                 foreign.account.as_deref() == Some(account) && foreign.what.starts_with("KeyRegenerated")
             });
             let idle = self.signed.get(id).filter(|_| !made_anew).map(|at| age(now, *at));
-            if workspace.on_identity && idle.is_some_and(|idle| idle + GRAIN < self.draw.waits.key_idle) {
+            // Which switches were made before it began, a process without notes cannot know, nor do metrics tell of them yet.
+            let unknown = self.signed.get(id).is_some_and(|at| {
+                self.forgot.is_some_and(|forgot| *at <= forgot) && age(now, *at) <= self.draw.waits.metrics_lag
+            });
+            if workspace.on_identity && !unknown && idle.is_some_and(|idle| idle + GRAIN < self.draw.waits.key_idle) {
                 broken.push(format!("S2: the key goes off {idle:?} after `{id}` used it"));
             }
         }

@@ -144,6 +144,10 @@ impl Run {
         self.lives += 1;
         let (now, settled) = (self.road().since(), self.settled && !forgetful);
         self.road().judge().begins(self.lives, now, settled);
+        if forgetful {
+            let at = self.road().sim.now();
+            self.road().judge().forgot = Some(at);
+        }
         self.settled = false;
         self.began_settled = settled;
         self.life = Some(self.place.start(self.lives, Arc::clone(&self.files)).await?);
