@@ -19,10 +19,14 @@ const READER: &str = "Storage Blob Data Reader";
 const FILE: &str = "Storage File Data Privileged Contributor";
 const TABLE: &str = "Storage Table Data Contributor";
 const QUEUE: &str = "Storage Queue Data Contributor";
+/// What the containers of every workspace begin with.
+const GUID: &str = "5c0e0000-1111-4222-8333-000000000001";
+
 /// A condition as the service sets it.
 /// Source: MicrosoftDocs/azure-ai-docs `articles/machine-learning/concept-hub-workspace.md`.
-const CONTAINERS: &str =
-    "@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringStartsWith '5c0e0000-'";
+fn containers() -> String {
+    format!("@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringStartsWith '{GUID}-'")
+}
 
 /// Whose identity a row is about.
 #[derive(Clone, Copy, PartialEq)]
@@ -227,6 +231,7 @@ impl Fixture {
             Who::Own => {}
         }
         let own = &mut resources[1];
+        own["properties"]["workspaceId"] = json!(GUID);
         if self.form == Form::Isolated {
             own["properties"]["enableDataIsolation"] = json!(true);
         }
@@ -275,7 +280,7 @@ impl Fixture {
         for (n, role) in roles.iter().enumerate().filter(|(_, role)| held(role)) {
             let mut grant = self.grant(&format!("2{n}"), &self.principal(), kind, role);
             if self.form != Form::Whole {
-                grant["properties"]["condition"] = json!(CONTAINERS);
+                grant["properties"]["condition"] = json!(containers());
                 grant["properties"]["conditionVersion"] = json!("2.0");
             }
             resources.push(grant);

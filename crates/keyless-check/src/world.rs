@@ -248,6 +248,7 @@ fn workspace_at(
         identity: Identity { system: Some(PrincipalId(Uuid::from_u128(0xB001))), ..Identity::default() },
         primary_identity: None,
         data_isolation: None,
+        guid: None,
         managed_network: false,
         provisioning_state: Some("Succeeded".to_owned()),
         created_at: Some(now.checked_sub(400 * DAY)?),

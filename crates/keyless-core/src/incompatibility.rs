@@ -250,7 +250,12 @@ impl Incompatibility {
                 .filter(|compute| compute.identity.system.is_some())
                 .map(|compute| compute.name.clone())
                 .collect(),
-            (Shown::UserAssigned, _) => own.primary_identity.iter().map(|id| id.name().to_owned()).collect(),
+            (Shown::UserAssigned, _) => own
+                .primary_identity
+                .iter()
+                .chain(own.identity.user_assigned.keys())
+                .map(|id| id.name().to_owned())
+                .collect(),
             (Shown::OtherRegion, _) => {
                 let plain = |name: &str| name.replace(' ', "").to_ascii_lowercase();
                 let (here, there) = (plain(&own.location), plain(location));
@@ -310,6 +315,7 @@ mod tests {
                 identity: Default::default(),
                 primary_identity: primary.map(|id| id.parse().unwrap()),
                 data_isolation: None,
+                guid: None,
                 managed_network: false,
                 provisioning_state: None,
                 created_at: None,

@@ -392,7 +392,7 @@ fn the_services_missing_grant_blocks_unless_the_file_says_otherwise() {
 fn on_a_project_and_in_data_isolation_the_services_conditioned_grant_is_the_right_form() {
     let mut world = World::new();
     let a = world.workspace("project", ObservedAuthMode::AccessKey);
-    world.assignments[0].condition = Some("limited to its containers".to_owned());
+    world.assignments[0].condition = Some(own_containers());
     let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
     for (isolated, standing) in
         [(None, Standing::Blocked), (Some(false), Standing::Blocked), (Some(true), Standing::Ready)]
@@ -403,6 +403,11 @@ fn on_a_project_and_in_data_isolation_the_services_conditioned_grant_is_the_righ
     let truth = world.workspaces.get_mut(&a).unwrap();
     (truth.kind, truth.data_isolation) = (WorkspaceKind::Project, None);
     assert_eq!(look(&world, &desired).standing(), Standing::Ready);
+    // What else a condition lets at is somebody else's word.
+    let mut other = world.clone();
+    other.assignments[0].condition =
+        Some("@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'foo'".to_owned());
+    assert_eq!(look(&other, &desired).standing(), Standing::Blocked);
     // Azure takes no second one beside it.
     desired.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Grant;
     assert_eq!(look(&world, &desired).next().unwrap().action.kind(), "SetAuthMode");
@@ -417,9 +422,7 @@ fn by_itself(world: &World, desired: &KeyDesired) -> GateState {
 
 #[test]
 fn a_grant_that_the_service_has_just_made_is_waited_for_as_any_other() {
-    for (kind, condition) in
-        [(WorkspaceKind::Default, None), (WorkspaceKind::Project, Some("its containers".to_owned()))]
-    {
+    for (kind, condition) in [(WorkspaceKind::Default, None), (WorkspaceKind::Project, Some(own_containers()))] {
         let mut world = World::new();
         let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
         world.workspaces.get_mut(&a).unwrap().kind = kind;

@@ -24,6 +24,8 @@ pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
         identity: identity(node)?,
         primary_identity: properties.opt_parse("primaryUserAssignedIdentity")?,
         data_isolation: properties.opt_bool("enableDataIsolation")?,
+        // One that is not understood makes no condition the service's own.
+        guid: properties.opt_text("workspaceId")?.and_then(|guid| guid.parse().ok()),
         managed_network: managed_network(&properties)?,
         provisioning_state: properties.opt_text("provisioningState")?.map(str::to_owned),
         // Not understood is not told: keys then count as made after it.

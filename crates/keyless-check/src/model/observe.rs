@@ -322,6 +322,7 @@ impl Names {
             identity: Identity::default(),
             primary_identity: None,
             data_isolation: None,
+            guid: None,
             managed_network: false,
             provisioning_state: Some("Succeeded".to_owned()),
             created_at: Some(self.ago(400 * DAY)),

@@ -460,6 +460,7 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
         identity: Identity::default(),
         primary_identity: None,
         data_isolation: None,
+        guid: None,
         managed_network: false,
         provisioning_state: None,
         created_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),

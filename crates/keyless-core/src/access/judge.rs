@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use uuid::Uuid;
+
 use crate::desired::Waits;
 use crate::gate::ReadSet;
 use crate::id::PrincipalId;
@@ -35,11 +37,20 @@ pub fn direct_cover(question: &Question<'_>, observed: &Observed, waits: &Waits)
     granted(question, observed, waits, Reach::DIRECT).cover
 }
 
-/// As [`effective_cover`], and only grants to the principal itself count, under whatever condition if `any_condition`: that
-/// is how the service grants to identities of its own.
+/// As [`effective_cover`], and only grants to the principal itself count, those to the containers of `own` too: that is how
+/// the service grants to identities of its own.
 #[must_use]
-pub fn service_cover(question: &Question<'_>, any_condition: bool, observed: &Observed, waits: &Waits) -> Cover {
-    less_denials(question, observed, granted(question, observed, waits, Reach { groups: false, any_condition })).cover
+pub fn service_cover(question: &Question<'_>, own: Option<Uuid>, observed: &Observed, waits: &Waits) -> Cover {
+    less_denials(question, observed, granted(question, observed, waits, Reach { groups: false, own })).cover
+}
+
+/// Whether a condition lets at the containers of a workspace: its GUID is in it. Its text no public source tells, but that it
+/// names containers which begin with the GUID.
+/// Source: MicrosoftDocs/azure-ai-docs `articles/machine-learning/concept-hub-workspace.md`.
+fn names_containers_of(own: Uuid, condition: Option<&str>) -> bool {
+    let condition = condition.unwrap_or_default().to_ascii_lowercase();
+    condition.contains("containers:name")
+        && (condition.contains(&own.hyphenated().to_string()) || condition.contains(&own.simple().to_string()))
 }
 
 /// As [`cover`], and deny assignments count too.
@@ -84,13 +95,13 @@ fn less_denials<'a>(question: &Question<'_>, observed: &Observed, mut answer: An
 struct Reach {
     /// Those to groups of the principal.
     groups: bool,
-    /// Those under a condition that the question does not name.
-    any_condition: bool,
+    /// Those under a condition that names the containers of this workspace.
+    own: Option<Uuid>,
 }
 
 impl Reach {
-    const ALL: Self = Self { groups: true, any_condition: false };
-    const DIRECT: Self = Self { groups: false, any_condition: false };
+    const ALL: Self = Self { groups: true, own: None };
+    const DIRECT: Self = Self { groups: false, own: None };
 }
 
 fn groups<'a>(question: &Question<'_>, observed: &'a Observed) -> Groups<'a> {
@@ -146,7 +157,8 @@ fn granted<'a>(question: &Question<'_>, observed: &'a Observed, waits: &Waits, r
             .copied()
             .collect();
         let trust = Trust::of(question, assignment, definition, through, observed, waits);
-        let is_enough = reach.any_condition || question.takes(assignment.condition.as_deref());
+        let condition = assignment.condition.as_deref();
+        let is_enough = question.takes(condition) || reach.own.is_some_and(|own| names_containers_of(own, condition));
         paths.push(Path { assignment, definition, through, gives, is_enough, trust });
     }
 

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
+use uuid::Uuid;
+
 use crate::id::{ManagedIdentityId, StorageAccountId, WorkspaceId};
 
 use super::{Compute, Datastore, Identity, ObservedJob, Reading};
@@ -58,6 +60,8 @@ pub struct Workspace {
     pub primary_identity: Option<ManagedIdentityId>,
     /// `properties.enableDataIsolation`; absent reads as `None`.
     pub data_isolation: Option<bool>,
+    /// The GUID of `properties.workspaceId`, with which its own containers begin.
+    pub guid: Option<Uuid>,
     /// Whether the service runs it in a network of its own: `properties.managedNetwork.isolationMode`.
     pub managed_network: bool,
     /// `properties.provisioningState`; absent means done.

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 
+use uuid::Uuid;
+
 use crate::access::{self, Cover, Evidence, Question};
 use crate::catalog::{self, CatalogRole};
 use crate::desired::{Because, DesiredWorkspace, Need, PrincipalRef, ServiceGrants, Waits};
@@ -67,8 +69,10 @@ fn stands_conditioned(workspace: &DesiredWorkspace, observed: &Observed) -> bool
     };
     let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
     // How old it is plays no part in the answer.
-    let cover = access::direct_cover(&question, observed, &Waits::default());
-    conditioned_is_right(own) && matches!(cover, Cover::Missing { conditional: true, .. })
+    let waits = Waits::default();
+    let plain = access::direct_cover(&question, observed, &waits);
+    let cover = access::service_cover(&question, own_containers(own), observed, &waits);
+    matches!(plain, Cover::Missing { conditional: true, .. }) && !matches!(cover, Cover::Missing { .. })
 }
 
 /// The need that stands for the service's own grant, if the file asks for it to be made.
@@ -227,7 +231,7 @@ pub(super) fn service_grant(workspace: &Workspace, observed: &Observed, waits: &
     let Some(principal) = workspace.identity.system else {
         return ServiceGrant::NoIdentity;
     };
-    granted_by_service(principal, conditioned_is_right(workspace), observed, waits)
+    granted_by_service(principal, own_containers(workspace), observed, waits)
 }
 
 /// Judges the grant that the service makes to the system-assigned identity of a managed online endpoint.
@@ -237,23 +241,19 @@ pub(super) fn endpoint_grant(
     observed: &Observed,
     waits: &Waits,
 ) -> ServiceGrant {
-    granted_by_service(principal, conditioned_is_right(workspace), observed, waits)
+    granted_by_service(principal, own_containers(workspace), observed, waits)
 }
 
-fn conditioned_is_right(workspace: &Workspace) -> bool {
-    workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true)
+/// Where the service grants under a condition: to which workspace's containers.
+fn own_containers(workspace: &Workspace) -> Option<Uuid> {
+    workspace.guid.filter(|_| workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true))
 }
 
-fn granted_by_service(
-    principal: PrincipalId,
-    conditioned_is_right: bool,
-    observed: &Observed,
-    waits: &Waits,
-) -> ServiceGrant {
+fn granted_by_service(principal: PrincipalId, own: Option<Uuid>, observed: &Observed, waits: &Waits) -> ServiceGrant {
     let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else { return without_role() };
     // The service makes it to the identity itself, so groups need not be read.
     let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
-    of_cover(principal, access::service_cover(&question, conditioned_is_right, observed, waits))
+    of_cover(principal, access::service_cover(&question, own, observed, waits))
 }
 
 fn granted_by_customer(

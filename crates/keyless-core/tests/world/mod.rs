@@ -70,6 +70,14 @@ pub fn need(principal: PrincipalRef, role: RoleId) -> Need {
     }
 }
 
+/// The id that Azure gave every workspace.
+pub const GUID: uuid::Uuid = uuid::Uuid::from_u128(0x5c0e_0000_1111_4222_8333_0000_0000_0001);
+
+/// The condition under which the service grants to a project, as far as it is known.
+pub fn own_containers() -> String {
+    format!("@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringStartsWith '{GUID}-'")
+}
+
 /// One workspace of the truth.
 #[derive(Debug, Clone)]
 pub struct Truth {
@@ -295,6 +303,7 @@ impl World {
                 },
                 primary_identity: truth.primary.as_ref().map(|(id, _)| id.clone()),
                 data_isolation: truth.data_isolation,
+                guid: Some(GUID),
                 managed_network: false,
                 provisioning_state: Some("Succeeded".to_owned()),
                 created_at: truth.created_at,

@@ -106,6 +106,7 @@ impl Case {
             identity: Identity::default(),
             primary_identity: None,
             data_isolation: None,
+            guid: None,
             provisioning_state: None,
             created_at: None,
             managed_network: false,
