@@ -43,6 +43,9 @@ fn a_hidden_key_user_of_file_shares_holds_the_key_and_is_named_by_service_call_a
     let named = uses.map(|finding| &finding["requests"]).find(|requests| requests["service"] == "file").expect("named");
     assert_eq!((&named["api"], &named["authentication"]), (&json!("GetFile"), &json!("AccountKey")), "{plan:#}");
     assert!(named["count"].as_u64() > Some(0) && named["hours"].as_u64() > Some(0), "{plan:#}");
+    let hours = named["inHours"].as_array().expect("the hours");
+    assert_eq!(Some(hours.len() as u64), named["hours"].as_u64(), "{plan:#}");
+    assert!(hours.iter().all(|hour| hour.as_str().is_some_and(|hour| hour.ends_with(":00:00Z"))), "{plan:#}");
     assert!(sim.key_is_on(&account));
     sim.drift("keyUserStopped", &account, Value::Null);
     daemon.until_converged(sim.accounts().len(), patience(WORKSPACES));

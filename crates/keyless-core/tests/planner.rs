@@ -48,7 +48,7 @@ fn forward_grants_waits_switches_waits_and_turns_the_key_off() {
     - SetSharedKeyAccess disabled on stml
         all_on_identity: workspace fraud-train is on accesskey
         key_idle: waits until 2026-11-30T09:00:00Z for 7 requests signed with the key succeeded within 7d, in 1 hour, the last of them before 2026-11-23T08:45:00Z (file GetFile 7 in 1 hour)
-    ! file: GetFile with the account key: 7 requests in 1 hour, the last before 2026-11-23T08:45:00Z
+    ! file: GetFile with the account key: 7 requests in 1 hour (from 2026-11-23T08:00:00Z), the last before 2026-11-23T08:45:00Z
     ");
     let began = world.now;
     let taken = converge(&mut world, &desired, |_, _| {});

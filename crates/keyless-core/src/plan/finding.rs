@@ -19,21 +19,27 @@ pub struct KeyUse {
     pub signed: Signed,
     /// How many requests.
     pub requests: u64,
-    /// In how many hours there were any.
-    pub hours: usize,
+    /// The hours in which there were any, by their start.
+    pub hours: BTreeSet<Timestamp>,
     /// The end of the last hour with any.
     pub last: Option<Timestamp>,
 }
 
 impl fmt::Display for KeyUse {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 3;
         let Self { service, api, signed, requests, hours, last } = self;
         write!(
             f,
             "{}: {api} with {signed}: {requests} requests in {}",
             service_word(*service),
-            plural(*hours, "hour")
+            plural(hours.len(), "hour")
         )?;
+        let latest: Vec<String> = hours.iter().rev().take(SHOWN).map(Timestamp::to_string).collect();
+        if !latest.is_empty() {
+            let more = if hours.len() > SHOWN { " and before" } else { "" };
+            write!(f, " (from {}{more})", latest.join(", "))?;
+        }
         last.map_or(Ok(()), |last| write!(f, ", the last before {last}"))
     }
 }

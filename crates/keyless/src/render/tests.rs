@@ -192,7 +192,7 @@ fn evidence_of_key_use_has_fields_of_its_own_and_one_line_in_every_form() {
         api: "GetFile".to_owned(),
         signed: Signed::AccountKey,
         requests: 118,
-        hours: 3,
+        hours: [1, 2, 5, 7].map(|hour| at(&format!("2026-11-01T0{hour}:00:00Z"))).into(),
         last: Some(at("2026-11-01T08:00:00Z")),
     }));
     plan.findings.insert(Finding::KeyRefused { requests: 2, hours: 1, off: vec![StorageService::Queue] });
@@ -208,7 +208,8 @@ fn evidence_of_key_use_has_fields_of_its_own_and_one_line_in_every_form() {
     let text = without_color(&fleet(vec![plan.clone()]).render(Output::Text));
     let markdown = fleet(vec![plan.clone()]).render(Output::Markdown);
     for line in [
-        "file: GetFile with the account key: 118 requests in 3 hours, the last before 2026-11-01T08:00:00Z",
+        "file: GetFile with the account key: 118 requests in 4 hours (from 2026-11-01T07:00:00Z, 2026-11-01T05:00:00Z, \
+         2026-11-01T02:00:00Z and before), the last before 2026-11-01T08:00:00Z",
         "2 requests signed with the key were refused in 1 hour: they may be anybody's; the key is off for queue already",
         "for blob of ada, until 2026-12-01T00:00:00Z: exports",
         "shared key access by service: blob off; the account as a whole is on",
@@ -221,8 +222,8 @@ fn evidence_of_key_use_has_fields_of_its_own_and_one_line_in_every_form() {
     let of = |kind: &str| findings.iter().find(|finding| finding["kind"] == kind).unwrap();
     assert_eq!(
         of("keyUse")["requests"],
-        serde_json::json!({"service": "file", "api": "GetFile", "authentication": "AccountKey", "count": 118, "hours": 3,
-            "last": "2026-11-01T08:00:00Z"})
+        serde_json::json!({"service": "file", "api": "GetFile", "authentication": "AccountKey", "count": 118, "hours": 4,
+            "inHours": ["2026-11-01T01:00:00Z", "2026-11-01T02:00:00Z", "2026-11-01T05:00:00Z", "2026-11-01T07:00:00Z"], "last": "2026-11-01T08:00:00Z"})
     );
     assert_eq!(of("keyRefused")["requests"]["count"], 2);
     assert_eq!(of("accepted")["accepted"]["owner"], "ada");

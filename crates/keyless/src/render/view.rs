@@ -201,6 +201,9 @@ pub(super) struct Requests {
     /// In how many hours.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hours: Option<usize>,
+    /// Those, by their start.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub in_hours: Vec<String>,
     /// The end of the last hour with any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<String>,
@@ -475,7 +478,8 @@ impl Requests {
                 api: Some(api.clone()),
                 authentication: signed.as_str(),
                 count: *requests,
-                hours: Some(*hours),
+                hours: Some(hours.len()),
+                in_hours: hours.iter().copied().map(moment).collect(),
                 last: last.map(moment),
                 hour: None,
             }),
@@ -485,6 +489,7 @@ impl Requests {
                 authentication: signed.as_str(),
                 count: *requests,
                 hours: None,
+                in_hours: Vec::new(),
                 last: Some(moment(*last)),
                 hour: None,
             }),
@@ -494,6 +499,7 @@ impl Requests {
                 authentication: Signed::AccountKey.as_str(),
                 count: *requests,
                 hours: Some(*hours),
+                in_hours: Vec::new(),
                 last: None,
                 hour: None,
             }),
@@ -503,6 +509,7 @@ impl Requests {
                 authentication: signed.as_str(),
                 count: *requests,
                 hours: None,
+                in_hours: Vec::new(),
                 last: None,
                 hour: Some(moment(*hour)),
             }),

@@ -53,7 +53,7 @@ impl Planner<'_> {
                     api: one.api.clone(),
                     signed: one.signed,
                     requests: one.traffic.count,
-                    hours: one.traffic.hours().len(),
+                    hours: one.traffic.hours().into_keys().collect(),
                     last: one.traffic.last,
                 })
             }));
