@@ -21,6 +21,8 @@ fn find(name: &str) -> Option<Ablation> {
         "revision" => Some(Ablation::Revision),
         "same_step" => Some(Ablation::SameStep),
         "confirm" => Some(Ablation::Confirm),
+        "off_last" => Some(Ablation::OffLast),
+        "on_first" => Some(Ablation::OnFirst),
         _ => Gate::ALL.into_iter().find(|gate| gate.as_str() == name).map(Ablation::Gate),
     }
 }

@@ -8,7 +8,7 @@ use keyless_core::ablate::Ablation;
 use keyless_core::gate::Gate;
 
 use crate::model::{self, Held, Tier};
-use crate::shut;
+use crate::{dst, shut};
 
 /// Gates whose facts the model's worlds have.
 const IN_MODEL: [Gate; 15] = [
@@ -32,7 +32,6 @@ const IN_MODEL: [Gate; 15] = [
 /// Gates that are noticed in fewer than two layers, and why that has to do.
 fn excused(gate: Gate) -> Option<&'static str> {
     match gate {
-        Gate::PrincipalKnown => shut::never_alone(gate),
         Gate::Permitted | Gate::BelowCeiling => Some("Azure refuses what it stands for, and nothing is lost by that"),
         _ => None,
     }
@@ -60,7 +59,52 @@ fn word(noticed: Option<bool>) -> &'static str {
     match noticed {
         Some(true) => "yes",
         Some(false) => "no",
-        None => "does not know it",
+        None => "not asked",
+    }
+}
+
+/// One line of the table: what each layer says, none of it written down beforehand.
+struct Row {
+    name: &'static str,
+    /// Whether a world in which the rule alone holds a step lets the step go without it.
+    unit: Option<bool>,
+    /// Whether the second judge rejects the plan that is made without it.
+    judge: Option<bool>,
+    model: Option<bool>,
+    /// Whether the seed that is kept for it breaks.
+    simulation: Option<bool>,
+    remarks: Vec<String>,
+}
+
+impl Row {
+    fn of(
+        name: &'static str,
+        worlds: &[shut::Held],
+        model: Option<bool>,
+        gone: &BTreeSet<Ablation>,
+    ) -> anyhow::Result<Self> {
+        let remarks: Vec<String> = worlds.iter().filter_map(shut::Held::objection).collect();
+        let told = !worlds.is_empty();
+        Ok(Self {
+            name,
+            unit: told.then_some(remarks.is_empty()),
+            judge: told.then(|| worlds.iter().all(shut::Held::is_rejected)),
+            model,
+            simulation: dst::is_noticed(gone)?,
+            remarks,
+        })
+    }
+
+    /// Tells it, and whether at least two layers notice.
+    fn told(&self) -> bool {
+        let Self { name, unit, judge, model, simulation, remarks } = self;
+        let layers = [*unit, *judge, *model, *simulation];
+        let [unit, judge, model, simulation] = layers.map(word);
+        println!("{name:<18} {unit:<10} {judge:<13} {model:<10} {simulation}");
+        for remark in remarks {
+            println!("    {remark}");
+        }
+        layers.iter().filter(|noticed| **noticed == Some(true)).count() > 1 && remarks.is_empty()
     }
 }
 
@@ -69,35 +113,38 @@ fn word(noticed: Option<bool>) -> &'static str {
 /// # Errors
 /// If a layer cannot be asked, or if fewer than two notice a row that nothing excuses.
 pub(crate) fn run() -> anyhow::Result<()> {
-    println!("{:<18} {:<17} {:<17} model", "rule", "unit", "second judge");
+    println!("{:<18} {:<10} {:<13} {:<10} simulation", "rule", "unit", "second judge", "model");
     let mut thin = Vec::new();
     for gate in Gate::ALL {
-        let held = shut::held(gate)?;
-        let objection = held.as_ref().and_then(shut::Held::objection);
-        let unit = held.as_ref().map(|_| objection.is_none());
-        let judge = held.as_ref().map(shut::Held::is_rejected);
-        let model = if IN_MODEL.contains(&gate) { Some(breaks_model(taken(gate))?) } else { None };
-        println!("{:<18} {:<17} {:<17} {}", gate.as_str(), word(unit), word(judge), word(model));
-        if let Some(why) = objection {
-            println!("    {why}");
-        }
-        let yes = [unit, judge, model].into_iter().filter(|noticed| *noticed == Some(true)).count();
-        if yes < 2 {
-            match excused(gate) {
+        let gone = taken(gate);
+        let model = if IN_MODEL.contains(&gate) { Some(breaks_model(gone.clone())?) } else { None };
+        let row = Row::of(gate.as_str(), &shut::held(gate)?, model, &gone)?;
+        if !row.told() {
+            match excused(gate).filter(|_| row.remarks.is_empty()) {
                 Some(why) => println!("    {why}"),
-                None => thin.push(gate.as_str()),
+                None => thin.push(row.name),
             }
         }
     }
     for (name, rule) in
         [("confirm", Ablation::Confirm), ("revision", Ablation::Revision), ("same_step", Ablation::SameStep)]
     {
-        let model = breaks_model(BTreeSet::from([rule]))?;
-        println!("{name:<18} {:<17} {:<17} {}", "not asked", "not asked", word(Some(model)));
-        if !model {
+        let gone = BTreeSet::from([rule]);
+        let row = Row::of(name, &[], Some(breaks_model(gone.clone())?), &gone)?;
+        if !row.told() {
             thin.push(name);
         }
     }
-    println!("the simulation and the matrix are not asked by this table");
+    for (name, rule) in [("off_last", Ablation::OffLast), ("on_first", Ablation::OnFirst)] {
+        let held = shut::misordered(rule)?;
+        let gone = held.gone().clone();
+        let row = Row::of(name, &[held], Some(breaks_model(gone.clone())?), &gone)?;
+        if !row.told() {
+            thin.push(name);
+        }
+    }
+    println!(
+        "not asked: the layer does not have what the rule is about, or no seed is kept; the matrix is not asked at all"
+    );
     if thin.is_empty() { Ok(()) } else { bail!("noticed by fewer than two layers: {}", thin.join(", ")) }
 }

@@ -36,7 +36,8 @@ enum Command {
         /// How many seconds one configuration may take.
         #[arg(long, value_name = "SECONDS", default_value_t = 2400)]
         limit: u64,
-        /// Rules to take away: `lint`, `revision`, `same_step`, `confirm`, or a gate by its name in events.
+        /// Rules to take away: `lint`, `revision`, `same_step`, `confirm`, `off_last`, `on_first`, or a gate by its name in
+        /// events.
         #[arg(long, value_name = "RULE")]
         without: Vec<String>,
         /// Ask only whether nothing is that must not be, not whether everything comes to what the files ask.

@@ -32,22 +32,12 @@ pub(crate) struct Held {
     gone: BTreeSet<Ablation>,
 }
 
-/// Why no world has this gate alone hold a step.
-pub(crate) fn never_alone(gate: Gate) -> Option<&'static str> {
-    match gate {
-        Gate::NeedsCovered => Some("needs_aged is not open where it is shut, so both are taken away"),
-        Gate::PrincipalKnown => Some("no step carries it: a need that no step can serve is a finding"),
-        _ => None,
-    }
-}
-
-/// The world of a gate; `None` for one that no step carries.
+/// The worlds of a gate, one for each thing that it looks at and no other gate does.
 ///
 /// # Errors
-/// If the world cannot be made.
-pub(crate) fn held(gate: Gate) -> anyhow::Result<Option<Held>> {
-    let (world, step) = match gate {
-        Gate::PrincipalKnown => return Ok(None),
+/// If one cannot be made.
+pub(crate) fn held(gate: Gate) -> anyhow::Result<Vec<Held>> {
+    let mut worlds = vec![match gate {
         Gate::HubThere => hub_missing()?,
         Gate::NeedsCovered | Gate::NeedsAged | Gate::ServiceGrant | Gate::Compatible | Gate::ModeKnown => {
             forward(gate)?
@@ -58,18 +48,50 @@ pub(crate) fn held(gate: Gate) -> anyhow::Result<Option<Held>> {
         Gate::OnIdentity | Gate::OneWayAccepted | Gate::AccessJudged => convert(gate)?,
         Gate::BelowCeiling => crowded()?,
         _ => key_off(gate)?,
-    };
+    }];
+    if matches!(gate, Gate::AllOnIdentity | Gate::WentBack) {
+        worlds.push(under_way(gate)?);
+    }
     let mut gone = BTreeSet::from([Ablation::Gate(gate)]);
+    // It is not open where the other is shut.
     if gate == Gate::NeedsCovered {
         gone.insert(Ablation::Gate(Gate::NeedsAged));
     }
-    Ok(Some(Held { world, step, gone }))
+    Ok(worlds.into_iter().map(|(world, step)| Held { world, step, gone: gone.clone() }).collect())
+}
+
+/// The world in which a documented order does harm: the step that comes too early, and the gates that hold it.
+///
+/// # Errors
+/// If it cannot be made.
+pub(crate) fn misordered(order: Ablation) -> anyhow::Result<Held> {
+    let (world, step, gates) = match order {
+        Ablation::OffLast => {
+            let world = World::new(ObservedAuthMode::AccessKey, AuthMode::Identity)?;
+            let step = world.key(false);
+            (world, step, vec![Gate::AllOnIdentity])
+        }
+        _ => {
+            let mut world = World::new(ObservedAuthMode::Identity, AuthMode::AccessKey)?;
+            world.declare(DesiredSharedKey::Enabled);
+            world.account().context("no account")?.shared_key = SharedKeyAccess::Disallowed;
+            let step = world.mode(AuthMode::AccessKey);
+            (world, step, vec![Gate::KeyOn, Gate::KeyEffective])
+        }
+    };
+    let gone = gates.into_iter().map(Ablation::Gate).chain([order]).collect();
+    Ok(Held { world, step, gone })
 }
 
 impl Held {
     fn plan(&self, gone: &BTreeSet<Ablation>) -> Plan {
         let World { desired, observed, limits, .. } = &self.world;
         ablate::without(gone, || plan::plan(desired, observed, limits, Look::Everything))
+    }
+
+    /// What is taken away in it.
+    pub(crate) fn gone(&self) -> &BTreeSet<Ablation> {
+        &self.gone
     }
 
     /// What differs from this: the gates alone hold the step, and without them it is the next one.
@@ -80,8 +102,15 @@ impl Held {
         };
         let shut: BTreeSet<Ablation> =
             step.gates.iter().filter(|check| !check.state.is_open()).map(|check| Ablation::Gate(check.gate)).collect();
-        if shut != self.gone {
+        let gates: BTreeSet<Ablation> =
+            self.gone.iter().filter(|rule| matches!(rule, Ablation::Gate(_))).copied().collect();
+        if shut != gates {
             return Some(format!("`{}` is held by {shut:?}", self.step));
+        }
+        let orders = self.gone.difference(&gates).next().is_some();
+        let in_order = self.plan(&gates).next().map(|step| step.action.clone());
+        if orders && in_order.as_ref() == Some(&self.step) {
+            return Some(format!("`{}` is the next step in the right order too", self.step));
         }
         let next = self.plan(&self.gone).next().map(|step| step.action.clone());
         (next.as_ref() != Some(&self.step)).then(|| format!("the next step without it is {next:?}"))
@@ -254,15 +283,35 @@ fn convert(gate: Gate) -> anyhow::Result<(World, Action)> {
     Ok((world, step))
 }
 
+/// An operation that another process began runs on the workspace, and may end with another mode.
+fn under_way(gate: Gate) -> anyhow::Result<(World, Action)> {
+    let (mut world, step) = if gate == Gate::AllOnIdentity {
+        let world = World::new(ObservedAuthMode::Identity, AuthMode::Identity)?;
+        let step = world.key(false);
+        (world, step)
+    } else {
+        let mut world = World::new(ObservedAuthMode::AccessKey, AuthMode::AccessKey)?;
+        let step = revoke(&mut world)?;
+        (world, step)
+    };
+    world.own().context("no workspace")?.provisioning_state = Some("Updating".to_owned());
+    Ok((world, step))
+}
+
+/// Has the person leave the files.
+fn revoke(world: &mut World) -> anyhow::Result<Action> {
+    world.desired.fleet.prune = true;
+    world.document().context("no document")?.needs.clear();
+    let Action::GrantRole(grant) = crowd_grant(world) else { anyhow::bail!("no grant") };
+    Ok(Action::RevokeRole { assignment: grant.id(), principal: grant.principal, role: grant.role })
+}
+
 /// Whoever leaves the files with the mode, while the way back is held.
 fn leaver() -> anyhow::Result<(World, Action)> {
     let mut world = World::new(ObservedAuthMode::Identity, AuthMode::AccessKey)?;
-    world.desired.fleet.prune = true;
-    world.document().context("no document")?.needs.clear();
     let mode = world.mode(AuthMode::AccessKey);
     refuse(&mut world, mode)?;
-    let Action::GrantRole(grant) = crowd_grant(&world) else { anyhow::bail!("no grant") };
-    let step = Action::RevokeRole { assignment: grant.id(), principal: grant.principal, role: grant.role };
+    let step = revoke(&mut world)?;
     Ok((world, step))
 }
 
@@ -312,11 +361,22 @@ mod tests {
     fn every_gate_alone_holds_a_step_that_is_the_next_one_without_it() {
         let mut wrong = Vec::new();
         for gate in Gate::ALL {
-            match held(gate).unwrap() {
-                Some(held) => wrong.extend(held.objection().map(|why| format!("{gate}: {why}"))),
-                None => assert!(never_alone(gate).is_some(), "{gate} has no world and no reason"),
-            }
+            let worlds = held(gate).unwrap();
+            assert!(!worlds.is_empty(), "{gate} has no world");
+            wrong.extend(worlds.iter().filter_map(Held::objection).map(|why| format!("{gate}: {why}")));
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn an_order_that_others_have_published_is_one_that_the_second_judge_rejects() {
+        for order in [Ablation::OffLast, Ablation::OnFirst] {
+            let held = misordered(order).unwrap();
+            assert_eq!(held.objection(), None, "{order:?}");
+            assert!(held.is_rejected(), "{order:?}");
+            // By the order as well as by the facts.
+            let alone = Held { gone: BTreeSet::from([order]), ..held };
+            assert!(alone.is_rejected(), "{order:?} alone");
+        }
     }
 }

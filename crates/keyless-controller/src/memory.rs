@@ -398,7 +398,7 @@ impl KeyMemory {
             Action::ResyncWorkspaceKeys { workspace } => {
                 let before = self.keys_taken.get(workspace).map(|taken| taken.again);
                 let again = if before == Some(Again::Due) { Again::Done } else { Again::NotYet };
-                self.keys_taken.insert(workspace.clone(), KeysTaken { keys: self.key_times, again });
+                self.keys_taken.insert(workspace.clone(), KeysTaken { keys: Some(self.key_times), again });
             }
             Action::SetAuthMode { workspace, mode: AuthMode::AccessKey } => {
                 if let Some(taken) = self.keys_taken.get_mut(workspace) {

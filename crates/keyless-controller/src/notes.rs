@@ -269,7 +269,7 @@ mod tests {
 
     use keyless_core::desired::Waits;
     use keyless_core::id::PrincipalId;
-    use keyless_core::observed::WatchCause;
+    use keyless_core::observed::{Again, KeyTimes, WatchCause};
 
     use super::*;
     use crate::agreements::{Agreements, Moment};
@@ -354,6 +354,32 @@ mod tests {
         noted.get_mut(&account("stone")).unwrap().watch = watched(7)[&account("stone")].watch;
         assert!(desk.write(noted.clone()).is_none());
         assert_eq!(desk.read(), noted);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn keys_whose_age_is_not_told_are_forgotten_and_that_they_are_owed_is_not() {
+        let told = KeyTimes { key1: Some(at(-9)), key2: Some(at(-8)) };
+        let half = KeyTimes { key2: None, ..told };
+        for (keys, again, read) in [
+            (Some(told), Again::NotYet, Some(Some(told))),
+            (Some(told), Again::Due, Some(Some(told))),
+            (Some(told), Again::Done, Some(Some(told))),
+            (Some(half), Again::NotYet, Some(None)),
+            (Some(KeyTimes::default()), Again::Due, Some(None)),
+            (None, Again::Due, Some(None)),
+            (Some(half), Again::Done, None),
+        ] {
+            let id = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers\
+                      /Microsoft.MachineLearningServices/workspaces/w";
+            let keys_taken = BTreeMap::from([(WorkspaceId::parse(id).unwrap(), KeysTaken { keys, again })]);
+            let desk = Desk::new();
+            let noted = Noted { keys_taken, looked_for_switches: true, ..Noted::default() };
+            desk.write(BTreeMap::from([(account("stone"), noted)]));
+            let known = desk.read().remove(&account("stone")).unwrap().keys_taken;
+            let known: Vec<KeysTaken> = known.into_values().collect();
+            let expected: Vec<KeysTaken> = read.map(|keys| KeysTaken { keys, again }).into_iter().collect();
+            assert_eq!(known, expected, "{keys:?} {again:?}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

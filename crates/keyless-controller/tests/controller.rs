@@ -336,6 +336,31 @@ async fn an_undeclared_workspace_and_a_key_user_hold_the_key_on() {
     assert!(gap(user_stops, off) >= waits().key_idle, "the key user was not waited for");
 }
 
+/// A process before this one may have begun it, and what it ends with shows only then.
+#[tokio::test(start_paused = true)]
+async fn an_operation_on_a_workspace_holds_the_key_on_until_it_has_ended() {
+    let (cloud, dir) = (two(), settled_state());
+    let set = |mode: ObservedAuthMode, state: &str| {
+        let mut cloud = cloud.lock();
+        let own = cloud.workspaces.get_mut(&workspace_id("ml-b")).unwrap();
+        (own.auth_mode, own.provisioning_state) = (mode, Some(state.to_owned()));
+    };
+    set(ObservedAuthMode::Identity, "Updating");
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a"]));
+    rig.until("one step left", |snapshot| snapshot.accounts.values().any(|account| account.steps_left() == 1)).await;
+    rig.passes(10).await;
+    assert_eq!(cloud.calls(), FORWARD[..2]);
+    let held = rig.told(Name::GateUnmet).into_iter().find(|event| event.gate.as_deref() == Some("all_on_identity"));
+    let why = held.unwrap().why.unwrap();
+    assert!(why.contains("another operation runs on workspace ml-b (undeclared) (`Updating`)"), "{why}");
+    set(ObservedAuthMode::AccessKey, "Succeeded");
+    rig.passes(10).await;
+    assert_eq!(cloud.calls(), FORWARD[..2], "it put the workspace on the key");
+    set(ObservedAuthMode::Identity, "Failed");
+    rig.converged("1").await;
+    assert!(!cloud.key_on("stone"));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_foreign_hand_is_noticed_within_an_interval_announced_once_and_undone() {
     let (cloud, dir) = (two(), settled_state());

@@ -17,6 +17,13 @@ pub enum Ablation {
     SameStep,
     /// What a gate rests on is not forgotten before it is read again, and not read again.
     Confirm,
+    /// The key goes off last: without, the order is that of a published script, which turns it off first of all.
+    /// Source: <https://github.com/shpengmsft/aml_tools>.
+    OffLast,
+    /// The key goes on before a workspace goes back to it: without, the order is that of the articles.
+    /// Source: <https://learn.microsoft.com/azure/machine-learning/how-to-disable-local-auth-storage>, "Revert to use shared
+    /// keys".
+    OnFirst,
 }
 
 #[cfg(feature = "ablate")]

@@ -61,8 +61,6 @@ pub enum Gate {
     WayBack,
     /// All grants that are due fit below the subscription's ceiling.
     BelowCeiling,
-    /// A principal that the files name exists; told of needs that no step can serve.
-    PrincipalKnown,
     /// The documents say `enforce`, nothing is suspended, the kill switch is off.
     Active,
     /// A change window is open.
@@ -83,7 +81,7 @@ pub enum Gate {
 
 impl Gate {
     /// All of them.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 32] = [
         Self::HubThere,
         Self::NeedsCovered,
         Self::NeedsAged,
@@ -108,7 +106,6 @@ impl Gate {
         Self::PolicyAllows,
         Self::WayBack,
         Self::BelowCeiling,
-        Self::PrincipalKnown,
         Self::Active,
         Self::Window,
         Self::Settled,
@@ -147,7 +144,6 @@ impl Gate {
             Self::PolicyAllows => "policy_allows",
             Self::WayBack => "way_back",
             Self::BelowCeiling => "below_ceiling",
-            Self::PrincipalKnown => "principal_known",
             Self::Active => "active",
             Self::Window => "window",
             Self::Settled => "settled",

@@ -4,8 +4,8 @@
 //! judgement with the planner: it reads the same files and the same observation, and knows nothing of how gates are judged
 //! or access is reckoned. Its rules say what must be true of a plan at the least, so that a plan of a planner without
 //! mistakes is never rejected. A gate that is lost is always seen; one that is forced open or judged wrongly, where what it
-//! rests on is simple enough to be looked at twice. Of incompatibilities, networks, rights, policies, the way
-//! back, the ceiling of grants and keys taken anew it judges only that the gate is there.
+//! rests on is simple enough to be looked at twice. Of rights, policies, the way back and the ceiling of
+//! grants it judges only that the gate is there.
 //!
 //! **Invariant:** nothing here uses `crate::access`, `crate::plan::gates`, `crate::plan::needs` or `crate::plan::steps`.
 
@@ -15,6 +15,10 @@ mod drained;
 mod facts;
 mod frame;
 mod grant;
+mod instance;
+mod keys;
+mod network;
+mod operation;
 mod order;
 mod probed;
 mod user;

@@ -68,6 +68,17 @@ fn back(since: i64) -> (Scene, WorkspaceId) {
     (scene, id)
 }
 
+/// The same after its account's keys were made anew.
+fn rotated() -> (Scene, WorkspaceId) {
+    let (mut scene, id) = back(DAY);
+    scene.world.key_times.key2 = Some(scene.world.now - SignedDuration::from_secs(DAY));
+    (scene, id)
+}
+
+fn under_way(scene: &mut Scene, id: &WorkspaceId, state: &str) {
+    scene.world.workspaces.get_mut(id).unwrap().state = Some(state.to_owned());
+}
+
 /// A workspace on identity with a stored key that may go.
 fn stores() -> (Scene, WorkspaceId) {
     let (mut scene, id) = switched();
@@ -329,6 +340,29 @@ const SHUT: &[Shut] = &[
     ("SetAuthMode", Gate::ModeKnown, ready, |scene, id| {
         scene.world.workspaces.get_mut(id).unwrap().mode = ObservedAuthMode::Other("UserDelegationSAS".to_owned());
     }),
+    ("SetAuthMode", Gate::ModeKnown, ready, |scene, id| under_way(scene, id, "Updating")),
+    ("SetAuthMode", Gate::ModeKnown, || back(DAY), |scene, id| under_way(scene, id, "Mending")),
+    ("SetAuthMode", Gate::ModeKnown, ready, |scene, id| {
+        let second = account_id().as_str().replace("stml", "stmltwo").parse().unwrap();
+        scene.world.workspaces.get_mut(id).unwrap().more_accounts.insert(second);
+    }),
+    ("ResyncWorkspaceKeys", Gate::ModeKnown, rotated, |scene, id| under_way(scene, id, "Updating")),
+    ("SetDatastoreCredential", Gate::ModeKnown, stores, |scene, id| under_way(scene, id, "Deleting")),
+    ("SetAuthMode", Gate::Compatible, ready, |scene, id| {
+        let mut instance = instance("ci", Some("Stopped"));
+        instance.identity.system = Some(person(99));
+        scene.world.workspaces.get_mut(id).unwrap().computes.push(instance);
+    }),
+    ("SetAuthMode", Gate::Reachable, ready, |scene, _| scene.world.network.public = PublicAccess::Disabled),
+    ("SetAuthMode", Gate::Reachable, ready, |scene, _| {
+        scene.world.network.default_deny = true;
+        scene.world.network.instances.insert(workspace_id("another").to_string());
+    }),
+    ("SetAuthMode", Gate::KeysTaken, rotated, |_, _| {}),
+    ("SetDatastoreCredential", Gate::AccessJudged, stores, |scene, id| {
+        let store = &mut scene.world.workspaces.get_mut(id).unwrap().datastores[0];
+        store.account_name = Some("elsewhere".to_owned());
+    }),
     ("SetAuthMode", Gate::KeyOn, || back(DAY), |scene, _| scene.world.key = SharedKeyAccess::Disallowed),
     ("SetAuthMode", Gate::KeyEffective, || back(60), |_, _| {}),
     ("SetSharedKeyAccess", Gate::AllOnIdentity, switched, |scene, _| {
@@ -336,6 +370,11 @@ const SHUT: &[Shut] = &[
     }),
     ("SetSharedKeyAccess", Gate::AllOnIdentity, switched, |scene, _| {
         scene.desired.unplaced.insert(workspace_id("somewhere"));
+    }),
+    ("SetSharedKeyAccess", Gate::AllOnIdentity, switched, |scene, id| under_way(scene, id, "Updating")),
+    ("SetSharedKeyAccess", Gate::AllOnIdentity, switched, |scene, _| {
+        let other = scene.world.workspace("not-declared", ObservedAuthMode::Identity);
+        under_way(scene, &other, "Creating");
     }),
     ("SetSharedKeyAccess", Gate::Agreed, switched, |scene, _| {
         let id = scene.world.workspace("stays", ObservedAuthMode::Identity);
@@ -360,6 +399,12 @@ const SHUT: &[Shut] = &[
     }),
     ("SetDatastoreCredential", Gate::OnIdentity, stores, |scene, id| {
         scene.world.workspaces.get_mut(id).unwrap().mode = ObservedAuthMode::AccessKey;
+    }),
+    ("RevokeRole", Gate::WentBack, leaver, |scene, _| {
+        let id = scene.world.workspace("returned", ObservedAuthMode::AccessKey);
+        under_way(scene, &id, "Updating");
+        let more = desired(&[(&id, AuthMode::AccessKey, vec![])]);
+        scene.desired.workspaces.extend(more.workspaces);
     }),
     ("RevokeRole", Gate::WentBack, leaver, |scene, _| {
         let id = scene.world.workspace("returns", ObservedAuthMode::Identity);

@@ -253,7 +253,7 @@ prop_compose! {
         stored_key in proptest::bool::weighted(0.1),
         bad_instance in proptest::bool::weighted(0.05),
         born in proptest::option::weighted(0.9, 1_i64..800),
-        at_work in proptest::option::weighted(0.4, (0_u8..7, 1_i64..3 * DAY)),
+        at_work in proptest::option::weighted(0.4, (0_u8..10, 1_i64..3 * DAY)),
         undrained in proptest::bool::weighted(0.2),
     ) -> (ObservedAuthMode, bool, bool, bool, bool, Vec<(u128, usize)>, bool, bool, Option<i64>, Option<(u8, i64)>, bool) {
         (mode, declared, identity, observe, service, needs, stored_key, bad_instance, born, at_work, undrained)
@@ -355,9 +355,12 @@ prop_compose! {
                     3 => truth.jobs.push((job("done", "Completed"), None)),
                     4 => truth.computes.push(instance("dev", Some("Running"))),
                     5 => truth.computes.push(instance("dev", None)),
+                    7 => truth.state = Some("Updating".to_owned()),
+                    8 => truth.state = Some("Mending".to_owned()),
+                    9 => truth.state = Some("failed".to_owned()),
                     _ => truth.computes.push(instance("dev", Some("Stopped"))),
                 }
-                barred |= matches!(what, 2 | 4 | 5) && !undrained;
+                barred |= matches!(what, 2 | 4 | 5) && !undrained || matches!(what, 7 | 8);
             }
             if declared {
                 let unique: BTreeSet<(u128, usize)> = needs.into_iter().collect();
@@ -505,6 +508,11 @@ prop_compose! {
     }
 }
 
+/// Whether nothing that runs there may still change it.
+fn is_at_rest(truth: &Truth) -> bool {
+    truth.state.as_deref().is_none_or(|state| matches!(state, "Succeeded" | "failed"))
+}
+
 /// The invariants, checked around one write.
 fn check(case: &Case, before: &World, action: &Action) {
     let mut after = before.clone();
@@ -570,6 +578,7 @@ fn check(case: &Case, before: &World, action: &Action) {
         Action::SetSharedKeyAccess { allowed: false, .. } => {
             for (id, truth) in &before.workspaces {
                 assert_eq!(truth.mode, ObservedAuthMode::Identity, "key off under {}", id.name());
+                assert!(is_at_rest(truth), "key off while {} is changed", id.name());
                 let keyed = truth.datastores.iter().any(|store| store.credentials.may_need_key());
                 assert!(!keyed, "key off under a stored key");
             }
@@ -596,6 +605,7 @@ fn check(case: &Case, before: &World, action: &Action) {
             assert_eq!(case.desired.workspaces[workspace].auth_mode, *mode);
             assert!(enforced(workspace));
             assert!(!matches!(before.workspaces[workspace].mode, ObservedAuthMode::Other(_)));
+            assert!(is_at_rest(&before.workspaces[workspace]), "{action} beside another change");
             if *mode == AuthMode::AccessKey {
                 let since = before.key_on_since;
                 let long = before.key == SharedKeyAccess::Absent
@@ -624,6 +634,7 @@ fn check(case: &Case, before: &World, action: &Action) {
         Action::ResyncWorkspaceKeys { workspace } => {
             assert_eq!(case.desired.workspaces[workspace].auth_mode, AuthMode::AccessKey);
             assert!(enforced(workspace) && before.key.is_on());
+            assert!(is_at_rest(&before.workspaces[workspace]), "{action} beside another change");
             let again = before.keys_taken.get(workspace).is_some_and(|taken| taken.again == Again::Due);
             assert!(again || before.workspaces[workspace].mode == ObservedAuthMode::Identity, "keys taken for nothing");
         }
@@ -678,7 +689,8 @@ fn check(case: &Case, before: &World, action: &Action) {
             for (id, declared) in case.desired.workspaces.iter().filter(|(id, _)| before.workspaces.contains_key(id)) {
                 let on_key =
                     matches!(before.workspaces[id].mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset);
-                assert!(on_key || declared.auth_mode == AuthMode::Identity, "revoked on the way back of {}", id.name());
+                let back = on_key && is_at_rest(&before.workspaces[id]);
+                assert!(back || declared.auth_mode == AuthMode::Identity, "revoked on the way back of {}", id.name());
             }
         }
     }

@@ -152,6 +152,40 @@ fn an_undeclared_workspace_on_identity_does_not_hold_the_key_open() {
     fixed(&world, &desired);
 }
 
+/// What a process before this one began may end long after it, and put the workspace back on the key.
+#[test]
+fn a_workspace_on_which_an_operation_runs_holds_the_key_open_until_it_ends() {
+    for (state, holds) in [
+        (None, false),
+        (Some("Succeeded"), false),
+        (Some("FAILED"), false),
+        (Some("Canceled"), false),
+        (Some("Updating"), true),
+        (Some("Creating"), true),
+        (Some("Deleting"), true),
+        (Some("Unknown"), true),
+        (Some("Mending"), true),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+        let other = world.workspace("somebody-elses", ObservedAuthMode::Identity);
+        world.workspaces.get_mut(&other).unwrap().state = state.map(str::to_owned);
+        let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+        let taken = converge(&mut world, &desired, |_, _| {});
+        let plan = look(&world, &desired);
+        assert_eq!(taken.is_empty(), holds, "{state:?}: {}", show(&plan));
+        if holds {
+            let state = state.unwrap();
+            let named =
+                format!("all_on_identity: another operation runs on workspace somebody-elses (undeclared) (`{state}`)");
+            assert!(show(&plan).contains(&named), "{}", show(&plan));
+            world.workspaces.get_mut(&other).unwrap().state = Some("Succeeded".to_owned());
+            assert_eq!(converge(&mut world, &desired, |_, _| {}).len(), 1);
+        }
+        fixed(&world, &desired);
+    }
+}
+
 #[test]
 fn an_unset_mode_does_not_count_as_identity_and_may_be_set() {
     let mut world = World::new();

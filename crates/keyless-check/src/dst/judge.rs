@@ -391,6 +391,9 @@ impl Judge {
             if !workspace.on_identity {
                 broken.push(format!("S2: the key goes off while `{id}` uses it"));
             }
+            if workspace.changing {
+                broken.push(format!("S2: the key goes off while an operation may switch `{id}`"));
+            }
             // Who holds an old key has nothing to lose any more.
             let made_anew = self.foreign.iter().any(|foreign| {
                 foreign.account.as_deref() == Some(account) && foreign.what.starts_with("KeyRegenerated")

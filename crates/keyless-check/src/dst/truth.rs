@@ -28,6 +28,8 @@ pub(crate) struct Truth {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Workspace {
     pub(crate) on_identity: bool,
+    /// Whether an operation on it has not come to its end.
+    pub(crate) changing: bool,
     /// Its account, or its hub's.
     pub(crate) account: Option<String>,
     principal: Option<String>,
@@ -86,6 +88,7 @@ impl Truth {
                         id,
                         Workspace {
                             on_identity: mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("accesskey")),
+                            changing: text(entry, "/properties/provisioningState") == Some("Updating"),
                             account: text(entry, "/properties/storageAccount").map(str::to_ascii_lowercase),
                             principal: text(entry, "/identity/principalId").map(str::to_ascii_lowercase),
                             assigned: principals(assigned.map(|all| all.values())),

@@ -203,9 +203,9 @@ pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
             },
         ),
         Finding::PrincipalMissing { workspace, principal, .. } => (
-            Topic::Gate(None, Some(Gate::PrincipalKnown), format!("{workspace} {principal}")),
+            Topic::Gate(None, Some(Gate::NeedsCovered), format!("{workspace} {principal}")),
             Event {
-                gate: Some(Gate::PrincipalKnown.to_string()),
+                gate: Some(Gate::NeedsCovered.to_string()),
                 workspace: Some(workspace.to_string()),
                 principal: Some(principal.clone()),
                 why,

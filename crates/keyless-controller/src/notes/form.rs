@@ -146,7 +146,8 @@ fn row_form(shown: Shown, Row { agreement: Agreement { first, last, reads }, see
     RowForm { what, first, last, reads, seen }
 }
 
-fn taken_form(workspace: &WorkspaceId, KeysTaken { keys: KeyTimes { key1, key2 }, again }: KeysTaken) -> TakenForm {
+fn taken_form(workspace: &WorkspaceId, KeysTaken { keys, again }: KeysTaken) -> TakenForm {
+    let KeyTimes { key1, key2 } = keys.unwrap_or_default();
     let again = match again {
         Again::NotYet => AgainForm::NotYet,
         Again::Due => AgainForm::Due,
@@ -217,9 +218,9 @@ fn noted(form: AccountForm, at: Timestamp) -> Noted {
             AgainForm::Due => Again::Due,
             AgainForm::Done => Again::Done,
         };
-        let keys = KeyTimes { key1, key2 };
-        // Where Azure does not tell when keys were made, a rotation since would not show.
-        keys.newest()?;
+        let keys = Some(KeyTimes { key1, key2 }).filter(|keys| keys.newest().is_some());
+        // What is still owed is owed whatever keys those were; nothing else rests on ones that are not told.
+        (keys.is_some() || again != Again::Done).then_some(())?;
         Some((WorkspaceId::parse(&workspace).ok()?, KeysTaken { keys, again }))
     };
     let bout = |BoutForm { setting, words, set, right, mut reversals, names, held_until }: BoutForm| {

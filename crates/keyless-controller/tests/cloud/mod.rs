@@ -77,6 +77,8 @@ pub(crate) struct State {
     pub(crate) workspaces: BTreeMap<WorkspaceId, Workspace>,
     /// When the keys of these accounts were made, where it was not long before everything else.
     pub(crate) made: BTreeMap<StorageAccountId, Timestamp>,
+    /// Whether Azure does not tell when keys were made.
+    pub(crate) untold: bool,
     /// The workspaces that have not taken the keys of their account since.
     pub(crate) stale: BTreeSet<WorkspaceId>,
     pub(crate) assignments: BTreeMap<StorageAccountId, Vec<RoleAssignment>>,
@@ -526,7 +528,7 @@ impl ReadArm for Cloud {
                 key_times: {
                     let made = state.made.get(id).copied();
                     let made = Some(made.unwrap_or_else(|| "2024-01-01T00:00:00Z".parse().unwrap()));
-                    KeyTimes { key1: made, key2: made }
+                    if state.untold { KeyTimes::default() } else { KeyTimes { key1: made, key2: made } }
                 },
                 provisioning_state: Some("Succeeded".to_owned()),
                 blob_endpoint: Some(blob_endpoint(id)),

@@ -8,8 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 use crate::action::{Action, Effort};
 use crate::catalog::{BLOB_CONTRIBUTOR, find_role};
 use crate::desired::{
-    AuthMode, ChangeWindow, Create, CreateKind, DesiredWorkspace, Enforcement, KeyDesired, PrincipalRef, ServiceGrants,
-    Suspend,
+    AuthMode, ChangeWindow, Create, CreateKind, DesiredDatastores, DesiredWorkspace, Enforcement, KeyDesired,
+    PrincipalRef, ServiceGrants, Suspend,
 };
 use crate::id::WorkspaceId;
 use crate::observed::{
@@ -20,8 +20,9 @@ use crate::plan::{Limits, Step};
 
 use super::carried::is_here;
 use super::grant::{Under, objection};
+use super::operation::is_changing;
 use super::user::{principal_of, users, workspace_read};
-use super::{Rule, Verdict, workspace_of};
+use super::{Rule, Verdict, instance, keys, network, operation, workspace_of};
 
 pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, step: &Step, found: &mut Verdict) {
     let facts = Facts { desired, observed };
@@ -51,6 +52,9 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, 
             found.demand(facts.key_is_on() == Some(true), Rule::Facts, "the key is not known to be on");
         }
         Action::GrantRole(_) | Action::SetSharedKeyAccess { allowed: true, .. } | Action::CreateDatastore { .. } => {}
+    }
+    if let Some(workspace) = workspace_of(step).filter(|_| !matches!(step.action, Action::CreateWorkspace { .. })) {
+        operation::judge(workspace, observed, found);
     }
 }
 
@@ -118,15 +122,26 @@ impl Facts<'_> {
             Some(false) => {}
             Some(true) => {
                 found.demand(step.effort == Effort::Tighten, Rule::Facts, "it tightens, for the key is on");
-                self.needs_work(workspace, |_| true, found);
+                self.needs_work(workspace, |_| true, self.observed, found);
                 self.acts_by_itself(workspace, own, found);
+                instance::judge(workspace, self.desired, self.observed, found);
+                if let Some(account) = self.account() {
+                    network::judge(own, account, found);
+                }
                 super::drained::judge(workspace, self.desired, self.observed, found);
             }
         }
     }
 
-    /// That everybody whom the document names, of whom `counts` says so, has had what it asks for long enough.
-    fn needs_work(&self, workspace: &WorkspaceId, counts: impl Fn(&PrincipalRef) -> bool, found: &mut Verdict) {
+    /// That everybody whom the document names, of whom `counts` says so, has had what it asks for long enough at the
+    /// account of `seen`.
+    fn needs_work(
+        &self,
+        workspace: &WorkspaceId,
+        counts: impl Fn(&PrincipalRef) -> bool,
+        seen: &Observed,
+        found: &mut Verdict,
+    ) {
         let Some(document) = self.desired.workspaces.get(workspace) else { return };
         let age = self.least_age();
         for need in document.needs.iter().filter(|need| counts(&need.principal)) {
@@ -135,7 +150,7 @@ impl Facts<'_> {
                 continue;
             };
             for user in users {
-                if let Some(why) = objection(user, role, Under::Just(need.condition.as_deref()), age, self.observed) {
+                if let Some(why) = objection(user, role, Under::Just(need.condition.as_deref()), age, seen) {
                     found.reject(Rule::Facts, why);
                 }
             }
@@ -179,6 +194,9 @@ impl Facts<'_> {
         let works = account.shared_key == SharedKeyAccess::Absent || works.is_some_and(|at| at <= self.observed.now);
         let at_once = self.desired.fleet.waits.key_effect.is_zero();
         found.demand(works || at_once, Rule::Facts, "the key has not been on for long enough");
+        if let Some(own) = own {
+            keys::judge(own, account, self.desired, self.observed, found);
+        }
     }
 
     fn key_off(&self, found: &mut Verdict) {
@@ -204,6 +222,7 @@ impl Facts<'_> {
                 Rule::Facts,
                 format!("{} is on {}", id.name(), own.auth_mode),
             );
+            found.demand(!is_changing(own), Rule::Facts, format!("{} is being changed", id.name()));
             match entry.datastores.value() {
                 None => found.reject(Rule::Facts, format!("datastores of {} were not read", id.name())),
                 Some(stores) => {
@@ -252,8 +271,36 @@ impl Facts<'_> {
         let same = stores.into_iter().flatten().any(|store| store.name == name && store.credentials == *from);
         found.demand(same, Rule::Facts, "the datastore was not seen to hold that");
         if is_here(workspace, name, self.desired, self.observed) {
-            self.needs_work(workspace, |_| true, found);
+            self.needs_work(workspace, |_| true, self.observed, found);
+        } else {
+            self.readable_elsewhere(workspace, name, found);
         }
+    }
+
+    /// That who reads a datastore on another account works there, or a named person vouches for that.
+    fn readable_elsewhere(&self, workspace: &WorkspaceId, name: &str, found: &mut Verdict) {
+        let listed = self.desired.workspaces.get(workspace).and_then(|own| match &own.datastores {
+            DesiredDatastores::Listed(listed) => listed.values().find(|asked| asked.name.eq_ignore_ascii_case(name)),
+            DesiredDatastores::Unmanaged | DesiredDatastores::ConvertAll => None,
+        });
+        let vouched = listed.and_then(|asked| asked.accept_access.as_ref());
+        if vouched.is_some_and(|accepted| self.observed.now < accepted.until) {
+            return;
+        }
+        let mut stores =
+            self.observed.workspaces.get(workspace).and_then(|e| e.datastores.value()).into_iter().flatten();
+        let account = stores.find(|store| store.name == name).and_then(|store| store.account_name.as_ref());
+        // No two accounts have one name.
+        let read =
+            self.observed.access_at.iter().find(|(id, _)| account.is_some_and(|a| a.eq_ignore_ascii_case(id.name())));
+        let Some((id, there)) = read else {
+            return found.reject(Rule::Facts, "who has access where the datastore stands was not read");
+        };
+        let mut seen = Observed::unread(id.clone(), self.observed.now);
+        seen.assignments = there.assignments.clone();
+        seen.roles = there.roles.clone();
+        seen.denies = there.denies.clone();
+        self.needs_work(workspace, |_| true, &seen, found);
     }
 
     fn all_are_listed(&self) -> bool {
@@ -268,7 +315,7 @@ impl Facts<'_> {
             let entry = self.observed.workspaces.get(&document.id).and_then(|entry| entry.workspace.value());
             let over = entry.is_some_and(|own| {
                 own.as_ref().is_none_or(|own| {
-                    matches!(own.auth_mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset) //
+                    matches!(own.auth_mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset) && !is_changing(own)
                 })
             });
             found.demand(over, Rule::Facts, format!("{} is not back on the key", document.name));
@@ -284,7 +331,7 @@ impl Facts<'_> {
             found.demand(lends, Rule::Facts, "its hub is not known to be one on this account");
         }
         let exists = |who: &PrincipalRef| matches!(who, PrincipalRef::Object { .. } | PrincipalRef::ManagedIdentity(_));
-        self.needs_work(workspace, exists, found);
+        self.needs_work(workspace, exists, self.observed, found);
     }
 }
 

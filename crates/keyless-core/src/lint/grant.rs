@@ -90,7 +90,7 @@ fn gives(block: &Permission, action: &str) -> bool {
 }
 
 /// Whether a pattern of Azure, in which `*` stands for anything, matches; letters of either case are the same.
-fn matches(pattern: &str, text: &str) -> bool {
+pub(super) fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text) = (pattern.to_ascii_lowercase(), text.to_ascii_lowercase());
     let mut parts = pattern.split('*');
     let Some(mut rest) = parts.next().and_then(|head| text.strip_prefix(head)) else { return false };

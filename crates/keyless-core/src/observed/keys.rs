@@ -21,11 +21,12 @@ impl KeyTimes {
     }
 }
 
-/// That this process had a workspace take the account's keys anew.
+/// That this process, or one whose notes it has, had a workspace take the account's keys anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct KeysTaken {
-    /// The keys that the account had right before.
-    pub keys: KeyTimes,
+    /// The keys that the account had right before; nothing where that was before this process and Azure does not tell when
+    /// keys were made, for then a rotation since would not show.
+    pub keys: Option<KeyTimes>,
     /// Whether they are to be taken once more.
     pub again: Again,
 }

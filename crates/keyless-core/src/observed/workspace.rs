@@ -72,6 +72,20 @@ pub struct Workspace {
     pub location: String,
 }
 
+impl Workspace {
+    /// The word for an operation that has not come to an end, and may change the mode until it has.
+    ///
+    /// Absent, `Succeeded`, `Failed` and `Canceled` say that the last one is over, whatever came of it; any other word, and
+    /// one that nobody knows yet, that it runs. Source: MicrosoftDocs/azure-docs
+    /// `articles/azure-resource-manager/management/async-operations.md`, "provisioningState values".
+    #[must_use]
+    pub fn running(&self) -> Option<&str> {
+        let over =
+            |state: &str| ["Succeeded", "Failed", "Canceled"].iter().any(|word| state.eq_ignore_ascii_case(word));
+        self.provisioning_state.as_deref().filter(|state| !over(state))
+    }
+}
+
 /// `kind` of a workspace. Compared without case; absent means `Default`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum WorkspaceKind {

@@ -108,7 +108,7 @@ impl<'a> Planner<'a> {
             revision: self.desired.revision.clone(),
             at: self.observed.now,
             drift: self.drift,
-            steps: self.steps,
+            steps: misordered(self.steps),
             findings: self.findings,
             switches: self.switches,
             wants: self.wants,
@@ -173,6 +173,22 @@ impl<'a> Planner<'a> {
         self.wants.add(checks.wants);
         self.steps.push(Step { action, effort, workspaces, reasons: BTreeSet::new(), gates: checks.gates });
     }
+}
+
+/// Puts the steps in an order that others have published, where the rule against it is taken away.
+fn misordered(mut steps: Vec<Step>) -> Vec<Step> {
+    if ablate::is_gone(Ablation::OffLast) {
+        steps.sort_by_key(|step| match step.action {
+            Action::SetSharedKeyAccess { allowed: false, .. } => 0,
+            Action::GrantRole(_) => 1,
+            Action::SetDatastoreCredential { .. } => 2,
+            _ => 3,
+        });
+    }
+    if ablate::is_gone(Ablation::OnFirst) {
+        steps.sort_by_key(|step| matches!(step.action, Action::SetSharedKeyAccess { allowed: true, .. }));
+    }
+    steps
 }
 
 /// The gates of one step, looked at in order.

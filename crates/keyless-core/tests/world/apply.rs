@@ -46,7 +46,7 @@ impl World {
                     truth.holds = self.key_times;
                 }
                 let again = if on_key { Again::Done } else { Again::NotYet };
-                self.keys_taken.insert(workspace.clone(), KeysTaken { keys, again });
+                self.keys_taken.insert(workspace.clone(), KeysTaken { keys: Some(keys), again });
             }
             Action::SetSharedKeyAccess { allowed, .. } => {
                 self.key = if *allowed { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed };

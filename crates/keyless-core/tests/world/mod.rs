@@ -93,6 +93,8 @@ pub struct Truth {
     pub datastores: Vec<Datastore>,
     pub more_accounts: BTreeSet<StorageAccountId>,
     pub location: String,
+    /// `provisioningState`.
+    pub state: Option<String>,
     pub created_at: Option<Timestamp>,
     /// The keys it holds.
     pub holds: KeyTimes,
@@ -221,6 +223,7 @@ impl World {
             datastores: Vec::new(),
             more_accounts: BTreeSet::new(),
             location: "westeurope".to_owned(),
+            state: Some("Succeeded".to_owned()),
             created_at: Some(start() - SignedDuration::from_secs(400 * DAY)),
             holds: self.key_times,
         };
@@ -305,7 +308,7 @@ impl World {
                 data_isolation: truth.data_isolation,
                 guid: Some(GUID),
                 managed_network: false,
-                provisioning_state: Some("Succeeded".to_owned()),
+                provisioning_state: truth.state.clone(),
                 created_at: truth.created_at,
                 location: truth.location.clone(),
             };

@@ -70,7 +70,7 @@ fn busy() -> Plan {
             effort: Effort::Repair,
             workspaces: [workspace("fraud-train")].into(),
             reasons: ["group data-scientists: level readWrite".to_owned()].into(),
-            gates: vec![open(Gate::PrincipalKnown), open(Gate::Active)],
+            gates: vec![open(Gate::NeedsCovered), open(Gate::Active)],
         },
         Step {
             action: Action::SetAuthMode { workspace: workspace("fraud-train"), mode: AuthMode::Identity },

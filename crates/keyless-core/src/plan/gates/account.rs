@@ -44,6 +44,9 @@ pub(in crate::plan) fn all_on_identity(observed: &Observed, desired: &KeyDesired
             Reading::Known { value: Some(own), .. } => {
                 if own.auth_mode != ObservedAuthMode::Identity {
                     unmet.push(format!("{} {}{undeclared} is on {}", own.kind, id.name(), own.auth_mode));
+                } else if let Some(state) = own.running() {
+                    // One that a process before this one began may put it back on the key when it ends.
+                    unmet.push(format!("another operation runs on {} {}{undeclared} (`{state}`)", own.kind, id.name()));
                 }
             }
         }
@@ -52,7 +55,10 @@ pub(in crate::plan) fn all_on_identity(observed: &Observed, desired: &KeyDesired
         unmet.push(format!("{} may stand on this account: its own could not be found out", id.name()));
     }
     if !unmet.is_empty() {
-        return told(GateState::unmet(listed(&unmet), "every workspace on the account on identity, by a direct read"));
+        return told(GateState::unmet(
+            listed(&unmet),
+            "every workspace on the account on identity and at rest, by a direct read",
+        ));
     }
     if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }
 }

@@ -29,7 +29,11 @@ pub(in crate::plan) fn went_back(observed: &Observed, desired: &KeyDesired) -> J
                 ObservedAuthMode::AccessKey | ObservedAuthMode::Unset if is_owed(id, observed) => {
                     under_way.push(format!("{} is to take its keys once more", id.name()));
                 }
-                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => {}
+                ObservedAuthMode::AccessKey | ObservedAuthMode::Unset => {
+                    under_way.extend(own.running().map(|state| {
+                        format!("another operation runs on {} (`{state}`)", id.name()) //
+                    }));
+                }
                 ObservedAuthMode::Identity | ObservedAuthMode::Other(_) => {
                     under_way.push(format!("{} is on {}", id.name(), own.auth_mode));
                 }

@@ -13,7 +13,7 @@ use super::{Judged, lacks, told};
 /// was born with. Others are taken anew by keyless, whose memory is all that tells that they were: where it is lost they
 /// are taken once more, which harms nothing.
 pub(in crate::plan) fn staleness(own: &Workspace, keys: KeyTimes, observed: &Observed) -> Option<String> {
-    if observed.history.keys_taken.get(&own.id).is_some_and(|taken| taken.keys == keys) {
+    if observed.history.keys_taken.get(&own.id).is_some_and(|taken| taken.keys == Some(keys)) {
         return None;
     }
     match (keys.newest(), own.created_at) {

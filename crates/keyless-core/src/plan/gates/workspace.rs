@@ -146,12 +146,11 @@ pub(in crate::plan) fn mode_known(id: &WorkspaceId, observed: &Observed) -> Judg
         let why = "it stands on several storage accounts, and which of its data lies where is not told";
         return told(GateState::unmet(why, "a person sets its mode, once all of its accounts are ready"));
     }
-    let busy = ["creating", "updating", "deleting"];
-    match own.provisioning_state.as_deref().map(str::to_ascii_lowercase) {
-        Some(state) if busy.contains(&state.as_str()) => {
+    match own.running() {
+        Some(state) => {
             told(GateState::unmet(format!("another operation runs on it (`{state}`)"), "the end of that operation"))
         }
-        _ => told(GateState::Open),
+        None => told(GateState::Open),
     }
 }
 
