@@ -370,7 +370,7 @@ mod tests {
             (Some(half), Again::Done, None),
         ] {
             let id = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers\
-                      /Microsoft.MachineLearningServices/workspaces/w";
+                      /Microsoft.MachineLearningServices/workspaces/fraud";
             let keys_taken = BTreeMap::from([(WorkspaceId::parse(id).unwrap(), KeysTaken { keys, again })]);
             let desk = Desk::new();
             let noted = Noted { keys_taken, looked_for_switches: true, ..Noted::default() };
