@@ -150,7 +150,7 @@ fn row(
     (done, all): (&'static [&'static str], &'static [&'static str]),
 ) {
     let plot = Plot { name, number: 200 + rows.len(), way, apart: true };
-    let (more, document): (fn(&Plot) -> Vec<Value>, fn(&Plot) -> String) = (|_| Vec::new(), |_| String::new());
+    let (more, document) = (|_: &Plot| Vec::new(), |_: &Plot| String::new());
     rows.push(Row { plot, without, effect, words, done, all, more, document: ("\0", document) });
 }
 
