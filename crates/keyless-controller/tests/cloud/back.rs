@@ -136,7 +136,7 @@ async fn keys_are_taken_once_more_after_a_switch_whose_answer_was_lost_also_by_t
 #[tokio::test(start_paused = true)]
 async fn a_death_between_the_switch_and_the_keys_leaves_them_owed_though_their_age_is_not_told() {
     // The keys of both, the mode of the first: each done when the process dies, but for what it remembers.
-    for (writes, again) in [(3, 2), (4, 1), (5, 1)] {
+    for writes in 3..=5 {
         let (cloud, dir, rig) = rotated().await;
         cloud.lock().untold = true;
         rig.files.send_replace(Some(Arc::new(back("2"))));
@@ -149,14 +149,16 @@ async fn a_death_between_the_switch_and_the_keys_leaves_them_owed_though_their_a
         let next = Rig::start(&cloud, dir.path(), back("2"));
         next.converged("2").await;
         next.passes(3).await;
-        let calls = cloud.calls();
+        let mut calls = cloud.calls();
+        // It was sent and never landed.
+        calls.remove(writes);
         for name in NAMES {
             let taken = format!("{name} takes keys");
             let switched = calls.iter().rposition(|call| *call == format!("{name} accesskey")).unwrap();
             let after = calls[switched..].iter().filter(|call| **call == taken).count();
             assert_eq!(after, 1, "{name}, died after {writes}: {calls:?}");
             let before = calls[..switched].iter().filter(|call| **call == taken).count();
-            assert!((1..=again).contains(&before), "{name}, died after {writes}: {calls:?}");
+            assert!((1..=2).contains(&before), "{name}, died after {writes}: {calls:?}");
         }
     }
 }
