@@ -72,8 +72,16 @@ fn managed_network(properties: &Node<'_>) -> Result<bool> {
     Ok(network.opt_text("isolationMode")?.is_some_and(|mode| !mode.eq_ignore_ascii_case("Disabled")))
 }
 
-/// One compute. Its type and its identity decide whether it goes on working: neither may be guessed.
+/// One compute. Its type and its identity decide whether it goes on working: neither may be guessed. What is not understood
+/// of one is not known of the whole list, so the error names the one to look at.
 pub(crate) fn compute(node: &Node<'_>) -> Result<Compute> {
+    understood(node).map_err(|error| match node.opt_text("name") {
+        Ok(Some(name)) => error.of(format_args!("compute `{name}`")),
+        Ok(None) | Err(_) => error,
+    })
+}
+
+fn understood(node: &Node<'_>) -> Result<Compute> {
     let properties = node.object("properties")?;
     let compute_type = properties.text("computeType")?.to_owned();
     // Of an instance: what it does now. Where it is missing it counts as at work.
@@ -220,6 +228,27 @@ mod tests {
         let body = json!({"name": "cpu", "properties": {"computeType": "AmlCompute"},
             "identity": {"userAssignedIdentities": {"garbage": {}}}});
         assert!(compute(&Node::root(&body)).is_err());
+    }
+
+    #[test]
+    fn what_is_odd_of_a_compute_is_told_with_its_name_and_the_field() {
+        let why = |identity: Value| {
+            let body = json!({"value": [
+                {"name": "cpu", "properties": {"computeType": "AmlCompute"}},
+                {"name": "gpu-2", "properties": {"computeType": "AmlCompute"}, "identity": identity},
+            ]});
+            let all = Node::root(&body).items("value").unwrap();
+            all.iter().map(compute).collect::<Result<Vec<_>>>().unwrap_err().to_string()
+        };
+        assert_eq!(
+            why(json!({"type": "SystemAssigned"})),
+            "body.value[1].identity: it is system-assigned and `principalId` is missing (compute `gpu-2`)"
+        );
+        let odd = why(json!({"type": "SystemAssigned", "principalId": 5}));
+        assert!(
+            odd.starts_with("body.value[1].identity.principalId: ") && odd.ends_with(" (compute `gpu-2`)"),
+            "{odd}"
+        );
     }
 
     #[test]
