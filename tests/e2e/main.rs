@@ -27,6 +27,7 @@ mod incompatible;
 mod kills;
 mod late;
 mod logs;
+mod lost;
 mod machines;
 mod odd_worlds;
 mod own_rights;

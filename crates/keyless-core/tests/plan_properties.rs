@@ -715,6 +715,36 @@ proptest! {
         }
     }
 
+    /// The generator denies everybody or nobody the data.
+    #[test]
+    fn whoever_could_work_but_for_a_denial_is_told_or_it_is_said_that_nobody_knows(case in fenced(), unread in proptest::bool::ANY) {
+        let (world, mut free) = (&case.world, case.world.clone());
+        free.denies.clear();
+        let mut observed = world.observe(&case.desired);
+        if unread {
+            observed.denies = Reading::unknown("hidden");
+        }
+        let plan = planned(&case.desired, &observed, &case.world.fences.limits, Look::WhatMatters);
+        let told = |id: &WorkspaceId, who: PrincipalId, role: RoleId| plan.findings.iter().any(|finding| matches!(
+            finding,
+            plan::Finding::AccessLost(lost) if lost.workspace == *id && lost.principal == Some(who) && lost.role == role
+        ));
+        let unknown = plan.findings.iter().any(|finding| matches!(
+            finding, plan::Finding::Unseen { what: plan::finding::Unseen::Denials, .. }
+        ));
+        for (id, declared) in &case.desired.workspaces {
+            if world.workspaces.get(id).is_none_or(|truth| truth.mode != ObservedAuthMode::Identity) {
+                continue;
+            }
+            for need in &declared.needs {
+                let PrincipalRef::Object { id: who, .. } = need.principal else { continue };
+                let loses = free.has(who, need.role, Duration::ZERO) && !world.has(who, need.role, Duration::ZERO);
+                prop_assert_eq!(told(id, who, need.role), loses && !unread, "{}", show(&plan));
+                prop_assert_eq!(unknown, unread, "{}", show(&plan));
+            }
+        }
+    }
+
     #[test]
     fn a_plan_is_a_function_of_its_arguments(case in fenced()) {
         let mut shuffled = case.world.clone();

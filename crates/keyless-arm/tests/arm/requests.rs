@@ -317,6 +317,10 @@ async fn table() -> String {
          carries `tags`, but `set datastore credential`: its body repeats all properties that `get datastore` showed. None \
          lists keys or secrets.\n",
     );
+    text.push_str(
+        "\n`list deny assignments` is sent once in an interval for each account with workspaces that are to be on identity, and \
+         again before each write.\n",
+    );
     text
 }
 

@@ -261,7 +261,7 @@ impl Names {
         for id in &reads.eligibilities {
             part.eligibilities.insert(*id, Reading::known(Vec::new(), now));
         }
-        if reads.denies {
+        if reads.denies || reads.denies_lately {
             part.denies = Reading::known(Vec::new(), now);
         }
         if reads.locks {

@@ -80,6 +80,8 @@ pub(crate) struct State {
     /// The workspaces that have not taken the keys of their account since.
     pub(crate) stale: BTreeSet<WorkspaceId>,
     pub(crate) assignments: BTreeMap<StorageAccountId, Vec<RoleAssignment>>,
+    /// Deny assignments, at every account.
+    pub(crate) denies: Vec<DenyAssignment>,
     /// Who is in which group: the group first.
     pub(crate) members: BTreeSet<(PrincipalId, PrincipalId)>,
     /// Somebody signs with the key of these accounts, until then.
@@ -575,7 +577,7 @@ impl ReadArm for Cloud {
         .await
     }
     async fn deny_assignments(&self, _: &ArmId) -> Read<Vec<DenyAssignment>> {
-        self.read("deny_assignments", |_| Vec::new()).await
+        self.read("deny_assignments", |state| state.denies.clone()).await
     }
     async fn locks(&self, _: &ArmId) -> Read<Vec<Lock>> {
         self.read("locks", |_| Vec::new()).await
