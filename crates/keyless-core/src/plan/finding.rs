@@ -261,6 +261,8 @@ pub enum Unseen {
     Jobs(WorkspaceId),
     /// The computes of a workspace that has been switched.
     Computes(WorkspaceId),
+    /// Whether a workspace and its account, in two subscriptions, are of one tenant.
+    Tenants(WorkspaceId),
 }
 
 impl fmt::Display for Unseen {
@@ -274,6 +276,7 @@ impl fmt::Display for Unseen {
             Self::OwnRights(scope) => write!(f, "the controller's own rights at {scope}"),
             Self::Jobs(id) => write!(f, "the jobs of {}", id.name()),
             Self::Computes(id) => write!(f, "the computes of {}", id.name()),
+            Self::Tenants(id) => write!(f, "whether {} and its account are of one tenant", id.name()),
             Self::AssignmentCount(id) => write!(f, "the count of role assignments of subscription {id}"),
         }
     }
