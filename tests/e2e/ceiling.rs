@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::{Daemon, Plot, Sim, Way, id_of, output_of, patience, same_id, stdout, text_at, wait_until};
 
 /// Each has two grants to make and two that the service made.
-const PLOTS: [&str; 4] = ["first", "second", "third", "fourth"];
+const PLOTS: [&str; 4] = ["a-plot", "b-plot", "c-plot", "d-plot"];
 
 /// Five places are left of 4,000: each wave fits alone, two of them fit together.
 const ELSEWHERE: usize = 3_987;
