@@ -119,6 +119,11 @@ fn denied_data(plot: &Plot) -> Vec<Value> {
     vec![extension(&plot.account(), "denyAssignments", &plot.guid(96), properties), plot.grant_to_the_first()]
 }
 
+/// The same denial to somebody who has not the role yet either.
+fn denied_data_and_no_role(plot: &Plot) -> Vec<Value> {
+    denied_data(plot).into_iter().take(1).collect()
+}
+
 /// Network rules with this way in beside a shut front door.
 fn shut(more: &Value) -> Value {
     let mut rules = json!({"bypass": "None", "defaultAction": "Deny", "ipRules": [], "virtualNetworkRules": []});
@@ -128,11 +133,22 @@ fn shut(more: &Value) -> Value {
     json!({"publicNetworkAccess": "Enabled", "networkAcls": rules})
 }
 
+/// A case whose account and document are as they always are.
+fn case(
+    number: usize,
+    (name, way, effect): (&'static str, Way, Effect),
+    words: &'static [&'static str],
+    done: &'static [&'static str],
+    barrier: fn(&Plot) -> Vec<Value>,
+) -> Case {
+    let plot = Plot { name, number, way, apart: false };
+    Case { plot, effect, words, done, barrier, account: json!({}), document: "" }
+}
+
 fn cases() -> Vec<Case> {
     let mut cases: Vec<Case> = Vec::new();
     let mut add = |name, way, effect, words, done, barrier: fn(&Plot) -> Vec<Value>| {
-        let plot = Plot { name, number: cases.len() + 1, way, apart: false };
-        cases.push(Case { plot, effect, words, done, barrier, account: json!({}), document: "" });
+        cases.push(case(cases.len() + 1, (name, way, effect), words, done, barrier));
     };
     let grants = &FORWARD[..2];
     let modes = &FORWARD[..4];
@@ -259,6 +275,9 @@ fn cases() -> Vec<Case> {
     add("d-account", Way::Forward, Holds("SetSharedKeyAccess", "permitted"), &["`stack`"], modes, denied);
     // By keys its work goes on; without them the denial would end it, whatever role is granted.
     add("d-data", Way::Forward, Holds("alpha", "needs_covered"), &["no-data"], &["GrantRole", "bravo"], denied_data);
+    let both: &[&str] = &["lacks Storage Blob Data Contributor and is denied by `no-data`"];
+    let all_but_alpha = &["GrantRole", "GrantRole", "bravo"];
+    add("d-both", Way::Forward, Holds("alpha", "needs_covered"), both, all_but_alpha, denied_data_and_no_role);
     add("b-denied", Way::Back, Holds("SetSharedKeyAccess", "permitted"), &["`stack`"], none, denied);
     add("d-spared", Way::Forward, Told("denial"), &["`stack`", "may deny SetSharedKeyAccess"], &FORWARD, |plot| {
         denied_but(plot, &json!([{"id": keyless_sim::MANAGED_OBJECT_ID, "type": "ServicePrincipal"}]))
@@ -414,12 +433,11 @@ fn cloud(cases: &[Case]) -> Sim {
     sim
 }
 
-#[test]
-fn each_barrier_holds_what_it_bars_and_nothing_else() {
-    let cases = cases();
-    let sim = cloud(&cases);
+/// Holds what is barred and does the rest, and all of it once the barriers are gone.
+fn run(cases: &[Case]) -> (Sim, Daemon) {
+    let sim = cloud(cases);
     let planned = plan(&sim);
-    for case in &cases {
+    for case in cases {
         check_named(case, &planned[&case.plot.account().to_lowercase()]);
     }
     assert_eq!(sim.requests().writes(), 0, "every barrier is named before anything is written");
@@ -427,15 +445,15 @@ fn each_barrier_holds_what_it_bars_and_nothing_else() {
     let mut daemon = Daemon::start(&sim);
     let expected: BTreeMap<&str, Vec<String>> = cases.iter().map(|case| (case.plot.name, sorted(case.done))).collect();
     let done = wait_until("all that is not barred is done", patience(2 * cases.len()), || {
-        let done = applied(&daemon, &cases);
+        let done = applied(&daemon, cases);
         let enough = expected.iter().all(|(name, words)| words.iter().all(|word| done[name].contains(word)));
         enough.then_some(done)
     });
     assert_eq!(done, expected);
     daemon.full_cycles(cases.len(), 3);
-    assert_eq!(applied(&daemon, &cases), expected, "what is barred stays as it is");
+    assert_eq!(applied(&daemon, cases), expected, "what is barred stays as it is");
     assert_eq!(daemon.events("action_failed"), Vec::<Value>::new(), "nothing is tried that Azure would refuse");
-    for Case { plot, effect, .. } in &cases {
+    for Case { plot, effect, .. } in cases {
         if let Holds(_, gate) = effect {
             let account = plot.account();
             daemon.event("gate_unmet", |event| {
@@ -445,7 +463,7 @@ fn each_barrier_holds_what_it_bars_and_nothing_else() {
     }
     sim.assert_nobody_was_denied();
 
-    for Case { plot, effect, barrier, .. } in &cases {
+    for Case { plot, effect, barrier, .. } in cases {
         if let Holds(_, "reachable") = effect {
             let open = plot.account_with(&json!({}));
             sim.drift("resourcePut", id_of(&open), open.clone());
@@ -464,13 +482,59 @@ fn each_barrier_holds_what_it_bars_and_nothing_else() {
             (*name, sorted(&[all, keys].concat()))
         })
         .collect();
-    assert_eq!(applied(&daemon, &cases), all);
+    assert_eq!(applied(&daemon, cases), all);
+    (sim, daemon)
+}
+
+#[test]
+fn each_barrier_holds_what_it_bars_and_nothing_else() {
+    let cases = cases();
+    let (sim, daemon) = run(&cases);
     let accepted = cases.iter().find(|case| case.plot.name == "p-accepted").unwrap().plot.account();
     let on = json!({"properties": {"allowSharedKeyAccess": true}});
     assert_eq!(sim.arm("PATCH", &accepted, "2023-05-01", &on).status, 403, "as the plan said, there is no way back");
     let strangers = cases.iter().find(|case| case.plot.name == "h-stranger").unwrap().plot.stranger();
     let held = sim.resources("Microsoft.Authorization/roleAssignments");
     assert!(held.iter().any(|grant| text_at(grant, "/properties/principalId") == strangers), "it is told, not touched");
+    daemon.stop();
+    sim.assert_nobody_was_denied();
+}
+
+const MANAGEMENT_GROUP: &str = "/providers/Microsoft.Management/managementGroups/corp";
+
+/// A policy against identity on workspaces, made and assigned for the whole company but the group of one plot.
+fn of_the_company() -> Vec<Value> {
+    let spared = left_out().plot.group_of_workspaces();
+    let kind = "Microsoft.MachineLearningServices/workspaces";
+    let then = json!({"effect": "deny"});
+    let mut all = policy(MANAGEMENT_GROUP, MANAGEMENT_GROUP, "keys-only", kind, MODE, &json!("identity"), then);
+    all[0]["properties"]["notScopes"] = json!([spared]);
+    all
+}
+
+fn left_out() -> Case {
+    case(400, ("m-left-out", Way::Forward, Told("policy")), &[], &FORWARD, nothing)
+}
+
+/// What is assigned above the subscription is named, and holds those that are neither left out nor exempted.
+#[test]
+fn a_policy_of_a_management_group_holds_whom_it_covers() {
+    let words = &["managementGroups/corp", "keys-only", "refuses `systemDatastoresAuthMode` = `Identity`"];
+    let covered: fn(&Plot) -> Vec<Value> = |_| of_the_company();
+    let exempted: fn(&Plot) -> Vec<Value> = |plot| {
+        let assigned = of_the_company();
+        let properties = json!({"policyAssignmentId": id_of(&assigned[0]), "exemptionCategory": "Waiver"});
+        vec![extension(&plot.group_of_workspaces(), "policyExemptions", "spared", properties)]
+    };
+    let exempt = &["managementGroups/corp", "spared spares it"];
+    let cases = [
+        left_out(),
+        case(401, ("m-covered", Way::Forward, Holds("alpha", "policy_allows")), words, &FORWARD[..2], covered),
+        case(402, ("m-exempt", Way::Forward, Told("policy")), exempt, &FORWARD, exempted),
+        // On the way back nothing is put on identity.
+        case(403, ("m-back", Way::Back, Told("policy")), &[], &BACK, nothing),
+    ];
+    let (sim, daemon) = run(&cases);
     daemon.stop();
     sim.assert_nobody_was_denied();
 }

@@ -12,6 +12,7 @@ use keyless_core::desired::*;
 use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::*;
 use keyless_core::observed::*;
+use keyless_core::plan::finding::Unseen;
 use keyless_core::plan::{Barrier, Finding, Limits, Look, Plan};
 use world::*;
 
@@ -242,6 +243,58 @@ fn what_may_not_be_read_is_a_warning_and_any_other_failure_bars() {
     }
 }
 
+const ENDPOINTS: &str = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read";
+
+#[test]
+fn endpoints_that_the_controller_may_not_read_are_not_no_endpoints() {
+    let (mut world, wanted) = case();
+    let named = |world: &World| {
+        let plan = look(world, &wanted);
+        assert!(plan.next().is_some(), "only a warning rests on them: {}", show(&plan));
+        let unseen = plan.findings.iter().filter_map(|finding| match finding {
+            Finding::Unseen { what: Unseen::Endpoints, why, cause } => Some((why.clone(), cause.lift.clone().unwrap())),
+            _ => None,
+        });
+        unseen.collect::<Vec<_>>()
+    };
+    assert_eq!(named(&world), []);
+    world.barriers.no_right = BTreeSet::from([ENDPOINTS]);
+    let unseen = named(&world);
+    let words: Vec<bool> =
+        unseen.iter().map(|(why, lift)| why.contains(ENDPOINTS) && lift.contains(ENDPOINTS)).collect();
+    assert_eq!(words, [true, true], "one for each workspace: {unseen:?}");
+}
+
+#[test]
+fn whoever_lacks_the_role_and_is_denied_is_named_with_both_and_whoever_only_lacks_it_with_that() {
+    let (mut world, wanted) = case();
+    world.denies = vec![DenyAssignment {
+        name: "no-data".to_owned(),
+        scope: account_id().arm().clone(),
+        permissions: vec![Permission { data_actions: vec!["*/read".to_owned()], ..Permission::default() }],
+        exact_scope_only: false,
+        principals: vec![DeniedPrincipal::One(person(1))],
+        excluded: BTreeSet::new(),
+        conditional: false,
+    }];
+    let plan = look(&world, &wanted);
+    let why = |workspace: &str| {
+        let step = plan.steps.iter().find(|step| {
+            step.action.kind() == "SetAuthMode" && step.workspaces.contains(&workspace_id(workspace)) //
+        });
+        let check = step.unwrap().gates.iter().find(|check| check.gate == Gate::NeedsCovered).unwrap();
+        match &check.state {
+            GateState::Unmet { why, .. } => why.clone(),
+            state => panic!("{state:?}"),
+        }
+    };
+    let (alpha, bravo) = (why("alpha"), why("bravo"));
+    assert!(alpha.contains("lacks Storage Blob Data Contributor and is denied by `no-data`"), "{alpha}");
+    assert!(bravo.ends_with("lacks Storage Blob Data Contributor"), "{bravo}");
+    let grants = plan.steps.iter().filter(|step| step.action.kind() == "GrantRole").count();
+    assert_eq!(grants, 2, "the role is needed all the same once the denial is gone");
+}
+
 #[test]
 fn a_lock_against_deletion_bars_revokes_and_nothing_else() {
     let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg");
@@ -397,6 +450,8 @@ fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_
     assert_eq!(told(&with_endpoint), [], "the service grants to its endpoints");
     with_endpoint.endpoints = Reading::unknown("no");
     assert_eq!(told(&with_endpoint), [], "it may be an endpoint that could not be read");
+    world.barriers.no_right = BTreeSet::from([ENDPOINTS]);
+    assert_eq!(told(&world.observe(&wanted)), [], "it may be an endpoint that is not shown");
     observed.workspaces.get_mut(&workspace_id("bravo")).unwrap().computes = Reading::unknown("no");
     assert_eq!(told(&observed), [], "it may be one of the computes that could not be read");
 }

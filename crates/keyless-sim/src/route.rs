@@ -192,7 +192,9 @@ impl Azure {
             (&Method::GET, ["datastores", store]) => self.get_datastore(caller, call, workspace, store),
             (&Method::PUT, ["datastores", store]) => self.put_datastore(caller, call, workspace, store),
             (&Method::DELETE, ["datastores", store]) => self.delete_datastore(caller, call, workspace, store),
+            // That the whole list is refused, as the single entry is, and not left empty, is a design decision.
             (&Method::GET, ["computes"]) => {
+                self.authorize(caller, &action("computes/read"), workspace)?;
                 self.existing_workspace(workspace, name)?;
                 self.list(caller, call, COMPUTE, &action("computes/read"))
             }
@@ -207,6 +209,7 @@ impl Azure {
             }
             (&Method::GET, ["jobs", _]) => self.get_plain(caller, call, JOB, &action("jobs/read")),
             (&Method::GET, ["onlineendpoints"]) => {
+                self.authorize(caller, &action("onlineEndpoints/read"), workspace)?;
                 self.existing_workspace(workspace, name)?;
                 self.list(caller, call, ENDPOINT, &action("onlineEndpoints/read"))
             }

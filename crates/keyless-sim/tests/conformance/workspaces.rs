@@ -3,7 +3,7 @@
 use keyless_sim::{Casing, Knobs, PollHeaders, SimOptions, WorkspaceWrite};
 use serde_json::{Value, json};
 
-use crate::cloud::{Cloud, RG, SUB, account, grant_entry, small_world, workspace};
+use crate::cloud::{Cloud, DANA, RG, SUB, account, grant_entry, small_world, workspace};
 
 fn path(version: &str) -> String {
     format!("{}?api-version={version}", workspace("churn"))
@@ -354,13 +354,19 @@ async fn computes_and_endpoints_are_listed_below_their_workspace() {
     world.push(
         json!({"id": format!("{}/onlineEndpoints/score", workspace("churn")), "properties": {"authMode": "Key"}}),
     );
-    let cloud = Cloud::new(world, Knobs::immediate());
+    let mut cloud = Cloud::new(world, Knobs::immediate());
     for (kind, count) in [("computes", 1), ("onlineEndpoints", 1), ("datastores", 4)] {
         let reply = cloud.get(&format!("{}/{kind}?api-version=2024-04-01", workspace("churn"))).await;
         assert_eq!((reply.status, reply.body["value"].as_array().unwrap().len()), (200, count), "{kind}");
     }
     let resync = cloud.ask("POST", &format!("{}/resyncKeys?api-version=2025-09-01", workspace("churn")), None).await;
     assert_eq!(resync.status, 200);
+    // Who may see something in the subscription, and not these, is told so: nobody takes it for an empty list.
+    cloud.act_as(DANA);
+    for kind in ["computes", "onlineEndpoints", "datastores"] {
+        let refused = cloud.get(&format!("{}/{kind}?api-version=2024-04-01", workspace("churn"))).await;
+        assert_eq!((refused.status, refused.code()), (403, "AuthorizationFailed"), "{kind}");
+    }
 }
 
 #[tokio::test]

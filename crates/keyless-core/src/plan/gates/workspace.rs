@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::access::{self, Cover};
+use crate::access::{self, Answer, Cover, Denial};
 use crate::catalog;
 use crate::desired::{DesiredWorkspace, KeyDesired, ServiceGrants};
 use crate::gate::{GateState, ReadSet};
@@ -25,7 +25,8 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
             Resolved::Known(holders) => {
                 for (principal, kind) in holders {
                     let question = view.question(*principal, *kind);
-                    match access::effective_cover(&question, observed, &desired.fleet.waits) {
+                    let Answer { cover, denials, .. } = access::judge(&question, observed, &desired.fleet.waits);
+                    match cover {
                         Cover::Covered { .. } => {}
                         Cover::NotRead(reads) => {
                             wants.add(*reads);
@@ -33,15 +34,14 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
                             wants.denies |= matches!(observed.denies, Reading::NotRead);
                         }
                         Cover::Missing { conditional, .. } => unmet.push(format!(
-                            "{} lacks {}{}",
+                            "{} lacks {}{}{}",
                             view.need.principal,
                             view.role.name,
-                            if conditional { " (a conditional grant does not count)" } else { "" }
+                            if conditional { " (a conditional grant does not count)" } else { "" },
+                            // The grant alone will not do, and whoever reads the plan should know before it is made.
+                            denials.first().map(|by| format!(" and {}", denied(by))).unwrap_or_default()
                         )),
-                        Cover::Denied { by } => {
-                            let word = if by.certain { "is" } else { "is, or may be," };
-                            unmet.push(format!("{} {word} denied by `{}`", view.need.principal, by.name));
-                        }
+                        Cover::Denied { by } => unmet.push(format!("{} {}", view.need.principal, denied(&by))),
                         Cover::Unknown { why, .. } => unmet.push(format!("{}: {why}", view.need.principal)),
                     }
                 }
@@ -52,6 +52,11 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
         return told(GateState::unmet(listed(&unmet), "grants for all declared needs, unconditional and not denied"));
     }
     if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }
+}
+
+fn denied(by: &Denial) -> String {
+    let word = if by.certain { "is" } else { "is, or may be," };
+    format!("{word} denied by `{}`", by.name)
 }
 
 /// [`crate::gate::Gate::NeedsAged`]. Looked at only when the needs are covered.

@@ -96,6 +96,7 @@ impl Planner<'_> {
                 known.extend(value.iter().filter_map(|endpoint| endpoint.system));
                 // Endpoints are read for declared workspaces alone.
                 complete &= observed.workspaces.keys().all(|id| self.desired.workspaces.contains_key(id));
+                complete &= !self.desired.workspaces.keys().any(|id| self.hides_endpoints(id));
             }
             Reading::NotRead => {
                 wants.endpoints = true;

@@ -4,14 +4,19 @@
 
 use std::collections::BTreeSet;
 
+use crate::access::allows_control;
 use crate::catalog::ScenarioKind;
 use crate::gate::ReadSet;
-use crate::observed::{Reading, WorkspaceKind};
+use crate::id::WorkspaceId;
+use crate::observed::{Cause, Reading, WorkspaceKind};
 use crate::plan::finding::Unseen;
 use crate::plan::needs::{self, ServiceGrant};
 use crate::plan::{Finding, Look};
 
 use super::Planner;
+
+/// What the controller needs to see the endpoints of a workspace.
+const READ: &str = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read";
 
 impl Planner<'_> {
     pub(super) fn neighbours(&mut self) {
@@ -75,6 +80,7 @@ impl Planner<'_> {
             Reading::Known { value, .. } => value,
         };
         for (workspace, own) in asking {
+            self.note_hidden_endpoints(&workspace.id);
             for endpoint in endpoints.iter().filter(|endpoint| endpoint.workspace == workspace.id) {
                 let Some(principal) = endpoint.system else { continue };
                 let granted = needs::endpoint_grant(principal, own, self.observed, &self.desired.fleet.waits);
@@ -87,6 +93,24 @@ impl Planner<'_> {
                 }
             }
         }
+    }
+
+    fn note_hidden_endpoints(&mut self, workspace: &WorkspaceId) {
+        if !self.hides_endpoints(workspace) {
+            return;
+        }
+        let why = format!("Azure leaves those of {} out, for the controller lacks `{READ}` there", workspace.name());
+        let lift = Some(format!("grant the controller `{READ}` at {workspace}"));
+        let cause = Cause { class: Some("refused"), lift };
+        self.findings.insert(Finding::Unseen { what: Unseen::Endpoints, why, cause });
+    }
+
+    /// Whether the list of endpoints is known to be without those of a workspace: what the controller may not read, it leaves
+    /// out without a word. Its own rights tell, where they have been read.
+    /// Source: azure-mgmt-resource 26.0.0, `ResourcesOperations.list`.
+    pub(super) fn hides_endpoints(&self, workspace: &WorkspaceId) -> bool {
+        let rights = self.observed.barriers.rights.get(workspace.arm()).and_then(Reading::value);
+        rights.is_some_and(|rights| !rights.iter().any(|right| allows_control(&right.permission, READ)))
     }
 
     /// Scenarios of the hub article on workspaces, and the other way round.
