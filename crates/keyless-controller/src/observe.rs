@@ -673,7 +673,12 @@ impl Observer {
                 Piece::Identity(id, reading) => {
                     part.identities.insert(id, reading);
                 }
-                Piece::Barriers(read) => {
+                Piece::Barriers(mut read) => {
+                    for (subscription, count) in &mut read.assignment_counts {
+                        if let Reading::Known { value, at } = count {
+                            *value = value.saturating_add(self.memory.ledger().made_since(*subscription, *at));
+                        }
+                    }
                     part.barriers = read;
                 }
                 Piece::Endpoints(reading) => {

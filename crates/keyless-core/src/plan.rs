@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use crate::action::{Action, Effort};
 use crate::desired::{AuthMode, KeyDesired, Location, Revision};
-use crate::gate::{GateCheck, GateState, ReadSet};
+use crate::gate::{Gate, GateCheck, GateState, ReadSet};
 use crate::id::{ArmId, AssignmentName, LogAnalyticsId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{
     Cause, DatastoreCredentials, KeyCaller, Observed, ObservedAuthMode, ServiceFlags, SharedKeyAccess, StorageService,
@@ -566,6 +566,17 @@ impl Plan {
     #[must_use]
     pub fn next(&self) -> Option<&Step> {
         self.steps.iter().find(|step| step.is_open())
+    }
+
+    /// How many grants are due that nothing but the ceiling of their subscription or time may hold: what other accounts of
+    /// the subscription have to leave places for.
+    #[must_use]
+    pub fn grants_due(&self) -> u32 {
+        let barred = |check: &GateCheck| {
+            check.gate != Gate::BelowCeiling && matches!(check.state, GateState::Unmet { .. }) //
+        };
+        let due = self.steps.iter().filter(|step| matches!(step.action, Action::GrantRole(_)));
+        u32::try_from(due.filter(|step| !step.gates.iter().any(barred)).count()).unwrap_or(u32::MAX)
     }
 
     /// How the plan stands.

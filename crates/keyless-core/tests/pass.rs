@@ -116,13 +116,14 @@ impl<'a> Shell<'a> {
         if reads.locks {
             left.locks = full.locks;
         }
-        let BarrierReads { locks, policies, rights, assignment_counts } = &*reads.barriers;
+        let BarrierReads { locks, policies, rights, assignment_counts, tenants } = &*reads.barriers;
         let all = full.barriers;
         left.barriers.locks = all.locks.into_iter().filter(|(scope, _)| locks.contains(scope)).collect();
         left.barriers.policies = all.policies.into_iter().filter(|(scope, _)| policies.contains(scope)).collect();
         left.barriers.rights = all.rights.into_iter().filter(|(scope, _)| rights.contains(scope)).collect();
         let counts = all.assignment_counts.into_iter();
         left.barriers.assignment_counts = counts.filter(|(id, _)| assignment_counts.contains(id)).collect();
+        left.barriers.tenants = all.tenants.into_iter().filter(|(id, _)| tenants.contains(id)).collect();
         if reads.endpoints {
             left.endpoints = full.endpoints;
         }

@@ -6,6 +6,7 @@ use keyless_core::id::{ManagedIdentityId, StorageAccountId};
 use keyless_core::observed::{
     Compute, Datastore, DatastoreCredentials, DatastoreForm, Identity, ObservedAuthMode, Workspace, WorkspaceKind,
 };
+use uuid::Uuid;
 
 use super::node::{Node, Result};
 use crate::stored::StoredDatastore;
@@ -31,7 +32,14 @@ pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
         // Not understood is not told: keys then count as made after it.
         created_at: node.opt_object("systemData").ok().flatten().and_then(|data| data.opt_time("createdAt").ok()?),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
+        tenant: tenant(node, &properties),
     })
+}
+
+/// The tenant of a workspace, or of its identities, which are made in it; one that is not understood is not told.
+fn tenant(node: &Node<'_>, properties: &Node<'_>) -> Option<Uuid> {
+    let told = |node: &Node<'_>| node.opt_text("tenantId").ok().flatten()?.parse().ok();
+    told(properties).or_else(|| told(&node.opt_object("identity").ok().flatten()?))
 }
 
 /// Every account that a workspace names, each once: `storageAccount`, `storageAccounts`, in which some versions name those
@@ -165,6 +173,22 @@ mod tests {
 
     fn account(name: &str) -> String {
         format!("{GROUP}/providers/Microsoft.Storage/storageAccounts/{name}")
+    }
+
+    #[test]
+    fn the_tenant_is_the_workspaces_own_word_or_that_of_its_identities() {
+        const ONE: &str = "6b1f0f52-3c9e-4a5c-9a0d-2f7f2f6f4e11";
+        const OTHER: &str = "a602cbf4-21c3-4761-b54e-acf397842b82";
+        let told = |properties: Value, identity: Value| {
+            let id = format!("{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/churn");
+            let body = json!({"id": id, "properties": properties, "identity": identity});
+            workspace(&Node::root(&body)).unwrap().tenant.map(|tenant| tenant.to_string())
+        };
+        let identity = json!({"type": "SystemAssigned", "principalId": OTHER, "tenantId": OTHER});
+        assert_eq!(told(json!({"tenantId": ONE}), identity.clone()).as_deref(), Some(ONE));
+        assert_eq!(told(json!({}), identity).as_deref(), Some(OTHER));
+        assert_eq!(told(json!({"tenantId": "contoso"}), Value::Null), None);
+        assert_eq!(told(json!({}), json!({"type": "None"})), None);
     }
 
     #[test]

@@ -54,6 +54,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
     }
     match operation {
         Operation::ListSubscriptions => read!(client.subscriptions()),
+        Operation::GetSubscription => read!(client.tenant(SUBSCRIPTION.parse().unwrap())),
         Operation::ListWorkspaces => read!(client.workspaces(SUBSCRIPTION.parse().unwrap())),
         Operation::GetWorkspace => read!(client.workspace(&workspace)),
         Operation::ListDatastores => read!(client.datastores(&workspace)),
@@ -182,6 +183,7 @@ fn answer(operation: Operation) -> Value {
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
         Operation::ProbeData => json!(crate::probe::LIST),
+        Operation::GetSubscription => json!({"subscriptionId": SUBSCRIPTION, "tenantId": GUID}),
         Operation::QueryCallers => json!({"tables": [{"name": "PrimaryResult", "columns": [], "rows": []}]}),
         Operation::GetDatastore => json!({"name": "raw", "properties": {
             "datastoreType": "AzureBlob", "accountName": "stmlprod", "credentials": {"credentialsType": "AccountKey"},

@@ -327,6 +327,7 @@ impl Names {
             provisioning_state: Some("Succeeded".to_owned()),
             created_at: Some(self.ago(400 * DAY)),
             location: "westeurope".to_owned(),
+            tenant: None,
         }
     }
 

@@ -347,6 +347,8 @@ pub enum Unseen {
         /// Who, in words.
         who: String,
     },
+    /// Whether a workspace and its account, in two subscriptions, are of one tenant.
+    Tenants(WorkspaceId),
 }
 
 impl fmt::Display for Unseen {
@@ -362,6 +364,7 @@ impl fmt::Display for Unseen {
             Self::Computes(id) => write!(f, "the computes of {}", id.name()),
             Self::Denials => f.write_str("deny assignments against those who work in switched workspaces"),
             Self::Access { workspace, who } => write!(f, "the access of {who} of {}", workspace.name()),
+            Self::Tenants(id) => write!(f, "whether {} and its account are of one tenant", id.name()),
             Self::AssignmentCount(id) => write!(f, "the count of role assignments of subscription {id}"),
         }
     }

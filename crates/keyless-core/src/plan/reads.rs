@@ -85,6 +85,8 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
                 reads.assignments = true;
                 reads.groups.extend(groups_rested_on(desired, observed, workspace));
                 reads.computes.insert(workspace.clone());
+                // That the account is of the same tenant, where that was asked.
+                reads.barriers.tenants.extend(observed.barriers.tenants.keys());
                 reads.identities.extend(identities_told_apart(observed, workspace));
                 let (identities, principals) = needs::acting(workspace, observed);
                 reads.identities.extend(identities.into_iter().filter(|id| observed.identities.contains_key(id)));
