@@ -75,7 +75,7 @@ fn what_azure_does_not_show_is_advised_for_the_kinds_that_are_switched() {
         .iter()
         .map(|row| (text_at(row, "/workspaceKind"), text_at(row, "/id")))
         .collect();
-    for id in ["gitClone", "modelPackage", "automatedMl", "crossTenantAccount", "otherDatastores"] {
+    for id in ["gitClone", "modelPackage", "automatedMl", "otherDatastores"] {
         assert!(advised.contains(&("workspace", id)), "{id}: {advised:?}");
     }
     for row in plan["advice"].as_array().unwrap() {

@@ -17,6 +17,7 @@ use keyless_core::observed::{
     KeyUsage, Lock, ObservedJob, OwnRight, PrincipalType, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
+use uuid::Uuid;
 
 use crate::error::{ArmError, WriteError};
 use crate::governor::Place;
@@ -41,6 +42,9 @@ pub type Read<T> = Result<Answer<T>, ArmError>;
 pub trait ReadArm: Send + Sync {
     /// The subscriptions the controller's identity can see.
     async fn subscriptions(&self) -> Read<Vec<SubscriptionId>>;
+    /// The tenant that a subscription trusts. To whoever is of another one Azure names it in its refusal
+    /// ([`ArmError::tenant_named`]).
+    async fn tenant(&self, subscription: SubscriptionId) -> Read<Option<Uuid>>;
     /// All workspaces, hubs and projects of a subscription. Never the last word before a write.
     async fn workspaces(&self, subscription: SubscriptionId) -> Read<Vec<Workspace>>;
     /// One workspace by a direct read.

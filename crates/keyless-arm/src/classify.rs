@@ -6,7 +6,7 @@
 use http::StatusCode;
 
 use crate::envelope::Fault;
-use crate::error::{ErrorClass, Landed};
+use crate::error::{ErrorClass, Landed, WRONG_TENANT};
 
 /// What kind of request was answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub(crate) fn classify(kind: Kind, status: StatusCode, fault: &Fault) -> Verdict
         204 if kind == Kind::Revoke => Verdict::AlreadySo,
         200 if kind == Kind::Grant => Verdict::AlreadySo,
         200..=299 => Verdict::Done,
+        // Another token of the same identity is of the same tenant.
+        401 if is(&[WRONG_TENANT]) => no(Refused),
         401 => Verdict::Unauthorized,
         404 if kind == Kind::Get && says_it_is_absent(outer, fault) => Verdict::Absent,
         404 if kind == Kind::Revoke && says_it_is_absent(outer, fault) => Verdict::AlreadySo,
@@ -248,6 +250,11 @@ mod tests {
             (Patch, 429, "RetryableError", NO(Transient)),
         ]);
         // No interface used here has ETags, so a failed precondition is somebody else's business in between.
+        check("a token of another tenant: azure-sdk-for-net issue 49391, LogicAppsUX issue 9068", &[
+            (Get, 401, "InvalidAuthenticationTokenTenant", NO(Refused)),
+            (Grant, 401, "invalidAuthenticationTokenTenant", NO(Refused)),
+            (Get, 401, "InvalidAuthenticationToken", Unauthorized),
+        ]);
         check("concurrency", &[(Patch, 412, "PreconditionFailed", NO(Transient))]);
         check("locks: lock-resources.md; one row for each operation that a lock blocks", &[
             (Patch, 409, "ScopeLocked", NO(Refused)), // account and workspace

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use crate::token::TokenClass;
 
 /// What to do about a failed call.
@@ -66,14 +68,28 @@ pub struct ArmError {
     pub retry_after: Option<Duration>,
 }
 
+/// The code of a refusal of a token that is of another tenant than the subscription.
+///
+/// Source: <https://github.com/Azure/azure-sdk-for-net/issues/49391>, <https://github.com/Azure/azure-sdk-for-python/issues/38382>.
+pub(crate) const WRONG_TENANT: &str = "InvalidAuthenticationTokenTenant";
+
 impl ArmError {
+    /// The tenant that the subscription belongs to, if the call was refused because the caller is of another one, and Azure
+    /// names exactly one; it may name several where the subscription was delegated.
+    #[must_use]
+    pub fn tenant_named(&self) -> Option<Uuid> {
+        self.code.as_deref().filter(|code| code.eq_ignore_ascii_case(WRONG_TENANT))?;
+        tenant_in(&self.message)
+    }
+
     /// Whether asking again soon cannot help: the caller lacks rights, or the request is wrong. A missing resource is not
     /// among these, for it may be made at any time.
     #[must_use]
     pub fn waits_for_person(&self) -> bool {
         let hidden = self.code.as_deref().is_some_and(|code| code.to_ascii_lowercase().starts_with("subscription"));
+        let foreign = self.code.as_deref().is_some_and(|code| code.eq_ignore_ascii_case(WRONG_TENANT));
         match self.class {
-            ErrorClass::Refused => self.status == Some(403) || hidden,
+            ErrorClass::Refused => self.status == Some(403) || hidden || foreign,
             ErrorClass::Bug => true,
             ErrorClass::Throttled
             | ErrorClass::Transient
@@ -83,6 +99,15 @@ impl ArmError {
             | ErrorClass::Unreadable => false,
         }
     }
+}
+
+/// The tenant in the words of such a refusal: "It must match the tenant 'https://sts.windows.net/…/' associated with this
+/// subscription." Source: the same.
+pub(crate) fn tenant_in(message: &str) -> Option<Uuid> {
+    let (named, _) = message.split_once("must match ")?.1.split_once(" associated with")?;
+    let mut tenants = named.split(['/', ',', '\'']).filter_map(|part| part.trim().parse().ok());
+    let one = tenants.next()?;
+    tenants.all(|other: Uuid| other == one).then_some(one)
 }
 
 /// Whether a failed write may have had, or may still have, an effect.
@@ -123,4 +148,40 @@ pub enum SetupError {
     /// The limits.
     #[error("limits: {0}")]
     Limits(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_tenant_is_taken_from_a_refusal_that_names_just_one() {
+        const OWN: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+        const OTHER: &str = "a602cbf4-21c3-4761-b54e-acf397842b82";
+        let refused = |code: &str, tenants: &str| ArmError {
+            operation: "get subscription",
+            resource: "/subscriptions/s".to_owned(),
+            class: ErrorClass::Refused,
+            status: Some(401),
+            code: Some(code.to_owned()),
+            message: format!(
+                "The access token is from the wrong issuer 'https://sts.windows.net/{OWN}/'. It must match {tenants} \
+                 associated with this subscription. Please use the authority (URL) 'https://login.windows.net/{OTHER}' to \
+                 get the token."
+            ),
+            lift: None,
+            request_id: None,
+            retry_after: None,
+        };
+        let one = format!("the tenant 'https://sts.windows.net/{OTHER}/'");
+        let named = refused("InvalidAuthenticationTokenTenant", &one);
+        assert_eq!(named.tenant_named(), OTHER.parse().ok());
+        assert!(named.waits_for_person());
+        assert_eq!(refused("InvalidAuthenticationToken", &one).tenant_named(), None);
+        let several = format!("one of the tenants 'https://sts.windows.net/{OTHER}/,https://sts.windows.net/{OWN}/'");
+        assert_eq!(refused("InvalidAuthenticationTokenTenant", &several).tenant_named(), None);
+        for odd in ["the tenant", "the tenant 'https://sts.windows.net/", "the tenant 'contoso'", "''"] {
+            assert_eq!(refused("InvalidAuthenticationTokenTenant", odd).tenant_named(), None, "{odd}");
+        }
+    }
 }

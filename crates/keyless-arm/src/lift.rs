@@ -7,7 +7,7 @@ use http::StatusCode;
 use serde_json::Value;
 
 use crate::envelope::{Fault, field, shorten};
-use crate::error::ErrorClass;
+use crate::error::{ErrorClass, tenant_in};
 use crate::operation::Operation;
 
 /// What was asked, and of what.
@@ -71,6 +71,7 @@ pub(crate) fn lift(asked: &Asked<'_>, class: ErrorClass, status: StatusCode, fau
             ErrorClass::Refused,
             "subscriptiondisabled" | "readonlydisabledsubscription" | "subscriptionstateforbidden",
         ) => "the subscription enabled again".to_owned(),
+        (ErrorClass::Refused, "invalidauthenticationtokentenant") => foreign(asked, fault),
         (ErrorClass::Refused, "subscriptionnotfound") => {
             "the right of the controller to see the subscription, in the tenant it signs in to".to_owned()
         }
@@ -112,6 +113,16 @@ fn linked(asked: &Asked<'_>, fault: &Fault) -> String {
     let action = between(rest, "'", "'").map_or_else(|| "the action".to_owned(), part);
     let scope = between(rest, "scope(s) '", "'").map_or_else(|| "the linked resource".to_owned(), part);
     format!("grant the controller `{action}` at {scope}")
+}
+
+/// An account that stands in another tenant than its workspace is no use to that whatever the credential.
+fn foreign(asked: &Asked<'_>, fault: &Fault) -> String {
+    let tenant = tenant_in(&fault.message).map(|tenant| format!("tenant {tenant}, ")).unwrap_or_default();
+    let own = format!("a credential of {tenant}the one that the subscription belongs to");
+    if !asked.resource.to_ascii_lowercase().contains("/microsoft.storage/storageaccounts/") {
+        return own;
+    }
+    format!("{own}; a workspace of another tenant cannot use this account on identity (`crossTenantAccount`)")
 }
 
 fn denied(asked: &Asked<'_>, fault: &Fault) -> String {
@@ -327,6 +338,13 @@ mod tests {
             (Operation::GetStorageAccount, 403, "AuthorizationPermissionMismatch", "data role"),
             (Operation::GetStorageAccount, 403, "KeyBasedAuthenticationNotPermitted", "identity"),
             (Operation::GetWorkspace, 401, "InvalidAuthenticationToken", "tenant"),
+            (Operation::GetStorageAccount, 401, "InvalidAuthenticationTokenTenant", "`crossTenantAccount`"),
+            (
+                Operation::GetWorkspace,
+                401,
+                "InvalidAuthenticationTokenTenant",
+                "the one that the subscription belongs to",
+            ),
         ] {
             let body = format!(r#"{{"error":{{"code":"{code}","message":"m"}}}}"#);
             let text = lifted(operation, status, &body).unwrap_or_default();

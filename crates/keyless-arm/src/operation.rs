@@ -58,6 +58,8 @@ macro_rules! operations {
 operations! {
     /// The subscriptions that can be seen.
     ListSubscriptions = "list subscriptions", Subscriptions, &[200], &["Microsoft.Resources/subscriptions/read"];
+    /// The tenant of a subscription; asked where a workspace and its account are in two.
+    GetSubscription = "get subscription", Subscriptions, &[200], &["Microsoft.Resources/subscriptions/read"];
     /// The workspaces of a subscription.
     ListWorkspaces = "list workspaces", Workspaces, &[200], &["Microsoft.MachineLearningServices/workspaces/read"];
     /// One workspace.

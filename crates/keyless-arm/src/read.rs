@@ -12,6 +12,7 @@ use keyless_core::observed::{
     KeyUsage, Lock, ObservedJob, OwnRight, RoleAssignment, RoleDefinition, StorageService, Workspace,
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
+use uuid::Uuid;
 
 use crate::api::{Answer, Read, ReadArm};
 use crate::client::Client;
@@ -43,6 +44,12 @@ impl ReadArm for Client {
     async fn subscriptions(&self) -> Read<Vec<SubscriptionId>> {
         let call = self.list(Operation::ListSubscriptions, Provider::Resources, &tenant()?, "/subscriptions", &[]);
         self.all(call, access::subscription).await
+    }
+
+    async fn tenant(&self, subscription: SubscriptionId) -> Read<Option<Uuid>> {
+        let scope = subscription.arm();
+        let call = self.get(Operation::GetSubscription, Provider::Resources, &scope, scope.as_str());
+        self.one(call, access::tenant).await
     }
 
     async fn workspaces(&self, subscription: SubscriptionId) -> Read<Vec<Workspace>> {

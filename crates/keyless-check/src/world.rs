@@ -253,6 +253,7 @@ fn workspace_at(
         provisioning_state: Some("Succeeded".to_owned()),
         created_at: Some(now.checked_sub(400 * DAY)?),
         location: "westeurope".to_owned(),
+        tenant: None,
     })
 }
 

@@ -142,6 +142,10 @@ impl Book {
                     Topic::Undeclared(id, _) => {
                         !complete || still_unread(&Unseen::Undeclared(id.clone()).to_string(), &current)
                     }
+                    // A step may be open before everything is read that they rest on.
+                    Topic::Lost(workspace, ..) => {
+                        moving || !complete || !plan.wants.is_empty() || still_unseen(workspace, plan)
+                    }
                     // Gates are not looked at while a step is open; as long as the step is there, they are not news.
                     Topic::Gate(Some(action), _, _) => {
                         (moving || !complete) && plan.steps.iter().any(|step| step.action == *action)
@@ -174,7 +178,7 @@ impl Book {
                 Topic::Drift(drift, _) => {
                     !current.keys().any(|other| matches!(other, Topic::Drift(same, _) if same == drift))
                 }
-                Topic::Differs(..) => true,
+                Topic::Differs(..) | Topic::Lost(..) => true,
                 _ => false,
             };
             if is_cleared && !keep {
@@ -308,7 +312,7 @@ impl Book {
                 return true;
             }
             book.topics.retain(|topic, told| {
-                if matches!(topic, Topic::Drift(..) | Topic::Differs(..)) {
+                if matches!(topic, Topic::Drift(..) | Topic::Differs(..) | Topic::Lost(..)) {
                     let why = Some("no document asks about the account any more".to_owned());
                     let (event, level) = (Name::DriftCleared, Level::Info);
                     events.push(Event { event, level, why, ..told.event.clone() });
@@ -338,6 +342,18 @@ fn goes_on(id: &Option<WorkspaceId>, name: &str, current: &BTreeMap<Topic, Event
 /// Whether this still cannot be read, for whichever reason: a failure that changes back and forth is told once for each.
 fn still_unread(what: &str, current: &BTreeMap<Topic, Event>) -> bool {
     current.keys().any(|topic| matches!(topic, Topic::Incomplete(same, _) if same == what))
+}
+
+/// Whether it could not be seen who in a workspace has lost access.
+fn still_unseen(workspace: &WorkspaceId, plan: &Plan) -> bool {
+    plan.findings.iter().any(|finding| match finding {
+        Finding::Unseen { what, .. } => match what {
+            Unseen::Denials | Unseen::Endpoints => true,
+            Unseen::Access { workspace: of, who: _ } => of == workspace,
+            _ => false,
+        },
+        _ => false,
+    })
 }
 
 /// Whether something that stays as it is is to be told now, and then whether as a reminder.
@@ -401,6 +417,7 @@ mod tests {
     use keyless_core::gate::{Gate, GateCheck, GateState, ReadSet};
     use keyless_core::lint::{Rule, Violation};
     use keyless_core::plan::Step;
+    use keyless_core::plan::finding::{Loss, Lost};
 
     use super::*;
 
@@ -470,6 +487,54 @@ mod tests {
         assert_eq!(told(&mut book, vec![endpoint()]), 1);
         assert_eq!(told(&mut book, vec![unseen(Unseen::Endpoints)]), 0);
         assert_eq!(told(&mut book, vec![endpoint()]), 0);
+    }
+
+    fn lost() -> Finding {
+        let workspace = format!("{GROUP}/Microsoft.MachineLearningServices/workspaces/mlw");
+        Finding::AccessLost(Lost {
+            workspace: WorkspaceId::parse(&workspace).unwrap(),
+            who: "user ada".to_owned(),
+            principal: Some("9c1d2f63-4b0a-4d57-8f3e-1a2b3c4d5e6f".parse().unwrap()),
+            role: keyless_core::catalog::BLOB_READER,
+            how: Loss::Denied {
+                by: "stack".to_owned(),
+                scope: keyless_core::id::ArmId::parse("/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90").unwrap(),
+                certain: true,
+            },
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn access_that_is_lost_is_told_once_and_ends_only_when_it_is_seen_to() {
+        let mut book = Book::new(Duration::from_secs(24 * 3600));
+        let mut told = |plan: &Plan| -> Vec<(Name, Level)> {
+            let events = book.planned(plan, Instant::now()).into_iter();
+            let ours = events.filter(|event| event.drift.is_some());
+            ours.inspect(|event| {
+                assert_eq!(
+                    event.drift.as_deref(),
+                    Some("mlw: a deny assignment stands against Storage Blob Data Reader of user ada")
+                );
+                assert!(event.workspace.is_some() && event.principal.is_some() && event.role.is_some());
+            })
+            .map(|event| (event.event, event.level))
+            .collect()
+        };
+        let (begins, ends) = ([(Name::DriftDetected, Level::Warn)], [(Name::DriftCleared, Level::Info)]);
+        assert_eq!(told(&plan([lost()])), begins);
+        assert_eq!(told(&plan([lost()])), []);
+        let failed = Finding::Incomplete { what: "x".to_owned(), why: "503".to_owned(), cause: Cause::default() };
+        for unseen in [unseen(Unseen::Denials), unseen(Unseen::Endpoints), failed] {
+            assert_eq!(told(&plan([unseen.clone()])), [], "{unseen}");
+        }
+        // Groups that were to be asked yet, and a pass that went on to a write before it asked.
+        assert_eq!(told(&Plan { wants: ReadSet { denies_lately: true, ..ReadSet::default() }, ..plan([]) }), []);
+        let mut ready = held("");
+        ready.steps[0].gates.clear();
+        assert_eq!(told(&ready), []);
+        assert_eq!(told(&plan([lost()])), [], "it is still the same");
+        assert_eq!(told(&plan([])), ends);
+        assert_eq!(told(&plan([lost()])), begins, "and again");
     }
 
     fn held(why: &str) -> Plan {

@@ -1,4 +1,4 @@
-//! Reads what may bar writes: locks of workspaces, policies, own rights, the count of role assignments.
+//! Reads what may bar writes: locks of workspaces, policies, own rights, the count of role assignments, tenants.
 //!
 //! Whatever these bar, Azure refuses anyway, so for most writes they may be as old as one interval and are shared by the
 //! passes in it. For the one write that they could make irrevocable, the key going off, they are read anew. What a policy
@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use keyless_arm::api::{Answer, Read, ReadArm};
+use keyless_arm::error::ArmError;
 use keyless_core::id::{ArmId, SubscriptionId};
 use keyless_core::observed::{BarrierReads, Barriers, OwnRight, Reading};
 use keyless_core::policy::{Policies, PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet, is_set};
+use uuid::Uuid;
 
 use crate::clock::ServerClock;
 use crate::failed::failed;
@@ -19,6 +21,9 @@ use crate::kept::Kept;
 
 /// How long a definition is kept. Large tenants have hundreds assigned, and they hardly ever change.
 const DEFINITIONS_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// How long the tenant of a subscription is kept: only a transfer of the whole subscription changes it.
+const TENANTS_FOR: Duration = Duration::from_secs(60 * 60);
 
 /// What was read of barriers lately.
 pub(crate) struct BarrierReader {
@@ -30,6 +35,7 @@ pub(crate) struct BarrierReader {
     sets: Kept<ArmId, Arc<PolicySet>>,
     rights: Kept<ArmId, Vec<OwnRight>>,
     counts: Kept<SubscriptionId, u32>,
+    tenants: Kept<SubscriptionId, Uuid>,
 }
 
 impl BarrierReader {
@@ -43,6 +49,7 @@ impl BarrierReader {
             sets: Kept::for_as_long_as(DEFINITIONS_FOR),
             rights: Kept::for_as_long_as(fresh_for),
             counts: Kept::for_as_long_as(fresh_for),
+            tenants: Kept::for_as_long_as(TENANTS_FOR),
         }
     }
 
@@ -67,6 +74,10 @@ impl BarrierReader {
             let count = async { reading(read.role_assignment_count(*subscription).await, clock) };
             let count = self.counts.get(subscription, within, count);
             barriers.assignment_counts.insert(*subscription, count.await);
+        }
+        for subscription in &reads.tenants {
+            let tenant = self.tenants.lately(subscription, async { tenant(read, *subscription, clock).await });
+            barriers.tenants.insert(*subscription, tenant.await);
         }
         for scope in &reads.policies {
             barriers.policies.insert(scope.clone(), self.policies(scope, within, read, clock).await);
@@ -105,6 +116,20 @@ impl BarrierReader {
             .get_all(ids, |id| async move { there(reading(read.policy_definition(&id).await, clock)) })
             .await;
         Reading::known(Policies { assignments, exemptions, sets, definitions }, at)
+    }
+}
+
+/// The tenant of a subscription. A refusal that names it tells it as well as an answer would.
+async fn tenant(read: &dyn ReadArm, subscription: SubscriptionId, clock: &ServerClock) -> Reading<Uuid> {
+    let answer = read.tenant(subscription).await;
+    if let (Some(tenant), Some(at)) = (answer.as_ref().err().and_then(ArmError::tenant_named), clock.last()) {
+        return Reading::known(tenant, at);
+    }
+    match reading(answer, clock) {
+        Reading::Known { value: Some(tenant), at } => Reading::known(tenant, at),
+        Reading::Known { value: None, .. } => Reading::unknown("Azure says that the subscription does not exist"),
+        Reading::Unknown { why, cause } => Reading::Unknown { why, cause },
+        Reading::NotRead => Reading::NotRead,
     }
 }
 

@@ -15,7 +15,7 @@ use keyless_core::desired::Revision;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{SubscriptionId, WorkspaceId};
 use keyless_core::observed::{Cause, Observed};
-use keyless_core::pass::{Effect, Event, Job, Outcome, Refused, RefusedBy, Report, SEND_WITHIN, State, step};
+use keyless_core::pass::{Effect, Ended, Event, Job, Outcome, Refused, RefusedBy, Report, SEND_WITHIN, State, step};
 use keyless_core::plan::{self, Plan};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -96,6 +96,10 @@ pub async fn run_pass(job: Job, observed: Observed, around: &Surroundings<'_>) -
             Effect::Unmark => Event::Unmarked(pass.unmark()),
             Effect::Send(action) => pass.send(&job, &action).await,
             Effect::Finish(report) => {
+                // What was sent was planned before that, and is in the ledger.
+                if report.write.is_none() && report.ended != Ended::Stopped {
+                    pass.note_due(&report.plan);
+                }
                 let passed = match pass.deferred {
                     Some((plan, why, retry_after)) => Passed::Deferred { plan, why, retry_after },
                     None => Passed::Finished(report),
@@ -119,6 +123,7 @@ impl Pass<'_> {
     async fn read(&mut self, job: &Job, reads: ReadSet, confirming: Option<Action>) -> Event {
         if let Some(action) = &confirming {
             let plan = plan::plan(&job.desired, &self.seen, &job.limits, job.look);
+            self.note_due(&plan);
             let rests = self.around.rests_until.map(|until| until.saturating_duration_since(Instant::now()));
             if let Some(left) = rests.filter(|left| !left.is_zero()) {
                 self.deferred = Some((Box::new(plan), "a write of earlier may still land".to_owned(), Some(left)));
@@ -152,6 +157,11 @@ impl Pass<'_> {
             target_age: target_began.elapsed(),
             revision: (self.around.revision)(),
         }
+    }
+
+    /// Tells the accounts of the same subscription how many grants are due here, before any of them is sent.
+    fn note_due(&self, plan: &Plan) {
+        self.around.observer.memory().ledger().planned(&plan.account_id, plan.grants_due());
     }
 
     /// Takes a place in the write quota before the gates are read again, so that nothing waits between them and the write.
@@ -207,11 +217,21 @@ impl Pass<'_> {
             self.around.cancel.cancelled().await;
             tokio::time::sleep(STOP_GRACE).await;
         };
-        tokio::select! {
+        let (memory, clock) = (self.around.observer.memory(), self.around.observer.clock());
+        let granting = matches!(action, Action::GrantRole(_)).then(|| memory.ledger().sending(&job.desired.account_id));
+        let event = tokio::select! {
             biased;
             written = carry_out(self.around.observer.reader(), hands.write, permit, owner, action) => Event::Sent(outcome(written)),
             () = abandoned => Event::Stop,
+        };
+        if let Some(granting) = granting {
+            let not_made = matches!(
+                event,
+                Event::Sent(Outcome::Refused(_) | Outcome::NotSent { .. } | Outcome::Done { changed: false, .. })
+            );
+            memory.ledger().sent(granting, !not_made, clock.now());
         }
+        event
     }
 }
 

@@ -121,7 +121,7 @@ pub(crate) async fn look_over(
         rests_until: None,
         cancel,
     };
-    let accounts = stream::iter(view.keys())
+    let mut accounts: Vec<AccountPlan> = stream::iter(view.keys())
         .map(|key| {
             let job = Job {
                 desired: view.desired_for(&key),
@@ -143,5 +143,14 @@ pub(crate) async fn look_over(
         .buffered(at_a_time.max(1))
         .collect()
         .await;
+    // Only now it is known what all the others have still to write.
+    for AccountPlan { plan, observed } in &mut accounts {
+        let due_elsewhere = observer.memory().ledger().elsewhere(&plan.account_id);
+        if plan.grants_due() > 0 && due_elsewhere != observed.history.due_elsewhere {
+            observed.history.due_elsewhere = due_elsewhere;
+            let (desired, limits) = (view.desired_for(&plan.account_id), limits(&plan.account_id));
+            *plan = keyless_core::plan::plan(&desired, observed, &limits, Look::Everything);
+        }
+    }
     FleetPlan { index: (*index).clone(), accounts }
 }

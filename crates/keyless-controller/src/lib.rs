@@ -14,6 +14,7 @@ mod fights;
 pub mod fleet;
 pub mod index;
 mod kept;
+mod ledger;
 pub mod mark;
 mod membership;
 pub mod memory;

@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use crate::agreements::Agreements;
 use crate::clock::{DATE_GRAIN, end_of, later};
+use crate::ledger::Ledger;
 use crate::notes::Noted;
 
 /// How the waits between tries of a refused action grow: doubling from the first to the last.
@@ -64,6 +65,8 @@ const LAGS: u32 = 5;
 pub struct Memory {
     person: Growth,
     keys: Mutex<BTreeMap<StorageAccountId, KeyMemory>>,
+    /// What accounts of one subscription share.
+    ledger: Mutex<Ledger>,
 }
 
 #[derive(Debug, Default)]
@@ -107,11 +110,16 @@ impl Memory {
     /// An empty memory in which refusals by persons grow as `person` says.
     #[must_use]
     pub fn new(person: Growth) -> Self {
-        Self { person, keys: Mutex::default() }
+        Self { person, keys: Mutex::default(), ledger: Mutex::default() }
     }
 
     fn keys(&self) -> MutexGuard<'_, BTreeMap<StorageAccountId, KeyMemory>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What accounts of one subscription share; never held over a wait, nor when anything else of the memory is asked for.
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes in a read of the account and returns the history that goes with it. `now` is the server's time by estimate.
@@ -158,6 +166,7 @@ impl Memory {
             agreements: memory.agreements.told(),
             watch: memory.watch,
             back_on: memory.back_on,
+            due_elsewhere: self.ledger().elsewhere(key),
         }
     }
 
@@ -221,6 +230,7 @@ impl Memory {
     /// are all that there are, by a complete look.
     pub(crate) fn keep_only(&self, keys: &BTreeSet<StorageAccountId>) {
         self.keys().retain(|key, memory| keys.contains(key) || memory.unsettled.is_some());
+        self.ledger().keep_only(keys);
     }
 
     /// Since when the account is watched for people who lost access.

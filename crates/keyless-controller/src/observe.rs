@@ -66,6 +66,8 @@ pub struct Observer {
     endpoints: Kept<SubscriptionId, Arc<Vec<Endpoint>>>,
     /// Of workspaces that have been switched.
     computes: Kept<WorkspaceId, Vec<Compute>>,
+    /// Against those who work in switched workspaces, by account.
+    denies: Kept<StorageAccountId, Vec<DenyAssignment>>,
     /// What was at work lately, for switches that wait.
     jobs: Kept<WorkspaceId, Vec<ObservedJob>>,
     /// As assignments at an account show them.
@@ -159,6 +161,7 @@ impl Observer {
             evidence: Evidence::default(),
             endpoints: Kept::for_as_long_as(ONE_LOOK),
             computes: Kept::for_as_long_as(ONE_LOOK),
+            denies: Kept::for_as_long_as(ONE_LOOK),
             jobs: Kept::for_as_long_as(ONE_LOOK),
             groups: Kept::for_as_long_as(membership::KEPT_FOR),
             sweep: tokio::sync::Mutex::default(),
@@ -173,6 +176,7 @@ impl Observer {
         Self {
             endpoints: Kept::for_as_long_as(interval / 2),
             computes: Kept::for_as_long_as(interval / 2),
+            denies: Kept::for_as_long_as(interval / 2),
             jobs: Kept::for_as_long_as(interval.saturating_mul(JOBS_FOR)),
             barriers: BarrierReader::new(interval),
             ..self
@@ -263,6 +267,7 @@ impl Observer {
             groups,
             eligibilities,
             denies,
+            denies_lately,
             locks,
             key_usage,
             key_details,
@@ -327,10 +332,8 @@ impl Observer {
                 Piece::Eligibilities(*id, self.reading(self.read.eligibilities(key.arm(), *id).await))
             }));
         }
-        if *denies {
-            near.push(Box::pin(async move {
-                Piece::Denies(self.reading(self.read.deny_assignments(key.arm()).await)) //
-            }));
+        if *denies || *denies_lately {
+            near.push(Box::pin(self.denies(ask)));
         }
         if *locks {
             near.push(Box::pin(async move { Piece::Locks(self.reading(self.read.locks(key.arm()).await)) }));
@@ -445,6 +448,18 @@ impl Observer {
             found.extend(listed.iter().filter(|endpoint| workspaces.contains_key(&endpoint.workspace)).cloned());
         }
         Reading::known(found, oldest)
+    }
+
+    /// Deny assignments at the account: of the same interval where nothing but warnings rests on them. What was read anew
+    /// takes the place of what was kept, so that no warning rests on less than a write did.
+    async fn denies(&self, Ask { desired, reads, .. }: Ask<'_>) -> Piece {
+        let key = &desired.account_id;
+        let read = async { self.reading(self.read.deny_assignments(key.arm()).await) };
+        Piece::Denies(if reads.denies {
+            self.denies.get(key, Duration::ZERO, read).await
+        } else {
+            self.denies.lately(key, read).await
+        })
     }
 
     /// The jobs of a workspace that are not over; read anew for a write, whatever was read before.
@@ -658,7 +673,12 @@ impl Observer {
                 Piece::Identity(id, reading) => {
                     part.identities.insert(id, reading);
                 }
-                Piece::Barriers(read) => {
+                Piece::Barriers(mut read) => {
+                    for (subscription, count) in &mut read.assignment_counts {
+                        if let Reading::Known { value, at } = count {
+                            *value = value.saturating_add(self.memory.ledger().made_since(*subscription, *at));
+                        }
+                    }
                     part.barriers = read;
                 }
                 Piece::Endpoints(reading) => {

@@ -24,6 +24,7 @@ use keyless_core::observed::{
 };
 use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::memory::Growth;
 
@@ -120,6 +121,9 @@ impl ReadArm for Sparing {
         self.refusals.ask("subscriptions", "", self.read.subscriptions()).await
     }
 
+    async fn tenant(&self, subscription: SubscriptionId) -> Read<Option<Uuid>> {
+        self.refusals.ask("tenant", subscription, self.read.tenant(subscription)).await
+    }
     async fn workspaces(&self, subscription: SubscriptionId) -> Read<Vec<Workspace>> {
         self.refusals.ask("workspaces", subscription, self.read.workspaces(subscription)).await
     }

@@ -12,8 +12,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use cloud::*;
 use keyless_controller::event::Name;
 use keyless_controller::mark::StateDir;
-use keyless_core::desired::AuthMode;
-use keyless_core::id::ArmId;
+use keyless_core::desired::{AuthMode, Desired};
+use keyless_core::id::{ArmId, WorkspaceId};
+use keyless_core::observed::ObservedAuthMode;
 use keyless_core::plan::Standing;
 use keyless_core::policy::{PolicyAssignment, PolicyCondition, PolicyDefinition, PolicyTest, PolicyValue};
 use rig::Rig;
@@ -150,4 +151,126 @@ async fn a_right_that_is_missing_is_named_and_nothing_is_tried() {
     assert!(told.iter().any(|event| event.gate.as_deref() == Some("permitted")), "{told:#?}");
     cloud.lock().no_right.clear();
     rig.converged("1").await;
+}
+
+/// Three accounts with one grant due each, and places for two.
+fn crowded() -> (std::sync::Arc<Cloud>, Desired) {
+    let cloud = Cloud::with("sta", &["ml-a"]);
+    cloud.add("stb", &["ml-b"]);
+    cloud.add("stc", &["ml-c"]);
+    cloud.lock().other_assignments = 3_998;
+    (cloud, desired("1", AuthMode::Identity, &["ml-a", "ml-b", "ml-c"]))
+}
+
+fn grants(cloud: &Cloud) -> Vec<String> {
+    let mut grants: Vec<String> = cloud.calls().into_iter().filter(|call| call.starts_with("grant")).collect();
+    grants.sort();
+    grants
+}
+
+/// Each alone would fit, and so Azure would be asked for one grant too many.
+#[tokio::test(start_paused = true)]
+async fn accounts_of_one_subscription_do_not_overrun_its_ceiling_together() {
+    let ((cloud, files), dir) = (crowded(), tempfile::tempdir().unwrap());
+    let rig = Rig::start(&cloud, dir.path(), files);
+    rig.until("all that fits is done, and one is held", |snapshot| {
+        let converged =
+            |account: &&_| keyless_controller::status::AccountStatus::standing(account) == Some(Standing::Converged);
+        snapshot.accounts.values().filter(converged).count() == 2
+    })
+    .await;
+    rig.passes(9).await;
+    let done = ["grant Storage Blob Data Contributor sta", "grant Storage Blob Data Contributor stb"];
+    assert_eq!(grants(&cloud), done, "those whose ids come first");
+    let told = rig.told(Name::GateUnmet);
+    let held = told.iter().filter(|event| event.gate.as_deref() == Some("below_ceiling"));
+    let held: Vec<_> =
+        held.filter(|event| event.storage_account.as_deref() == Some(account_id("stc").as_str())).collect();
+    let why = held.first().unwrap().why.as_deref().unwrap();
+    assert!(why.contains("1 more are due here, after 2 at 2 accounts of it that go first"), "{held:#?}");
+    cloud.lock().other_assignments = 3_990;
+    rig.converged("1").await;
+    assert_eq!(grants(&cloud).len(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_for_people_names_the_accounts_that_do_not_fit_beside_the_others() {
+    let (cloud, files) = crowded();
+    let plans = keyless_controller::fleet::plan_fleet(std::sync::Arc::new(files), cloud.clone(), 8).await;
+    let held = plans.accounts.iter().map(|account| {
+        let checks = account.plan.steps.iter().flat_map(|step| &step.gates);
+        let mut of_it = checks.filter(|check| check.gate == keyless_core::gate::Gate::BelowCeiling);
+        (account.plan.account_id.name().to_owned(), of_it.any(|check| !check.state.is_open()))
+    });
+    let held: Vec<(String, bool)> = held.collect();
+    assert_eq!(held, [("sta".to_owned(), false), ("stb".to_owned(), false), ("stc".to_owned(), true)]);
+    assert_eq!(cloud.lock().reads["role_assignment_count"], 1);
+}
+
+const OTHER_TENANT: uuid::Uuid = uuid::Uuid::from_u128(0xE002);
+
+/// A workspace of the caller's tenant in another subscription than the account that it stands on.
+fn across() -> (std::sync::Arc<Cloud>, Desired, WorkspaceId) {
+    let cloud = Cloud::with("stone", &[]);
+    let mut own = workspace("ml-a", Some("stone"), ObservedAuthMode::AccessKey);
+    let far = own.id.to_string().replace(SUBSCRIPTION, "5a11c0de-0000-4000-8000-00000000000f");
+    own.id = WorkspaceId::parse(&far).unwrap();
+    own.tenant = Some(TENANT);
+    let mut files = desired("1", AuthMode::Identity, &["ml-a"]);
+    let mut declared = files.workspaces.pop_first().unwrap().1;
+    declared.id = own.id.clone();
+    files.workspaces.insert(own.id.clone(), declared);
+    let id = own.id.clone();
+    cloud.lock().workspaces.insert(id.clone(), own);
+    (cloud, files, id)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_tenant_of_an_account_is_asked_once_an_hour_by_a_switch_that_is_due_and_by_nothing_else() {
+    let ((cloud, files, _), dir) = (across(), settled_state());
+    cloud.lock().tenants.insert(SUBSCRIPTION.parse().unwrap(), OTHER_TENANT);
+    let rig = Rig::start(&cloud, dir.path(), files);
+    rig.until("it is held", |_| {
+        rig.told(Name::GateUnmet).iter().any(|event| event.gate.as_deref() == Some("compatible"))
+    })
+    .await;
+    rig.passes(20).await;
+    assert_eq!(cloud.lock().reads["tenant"], 1);
+    let told = rig.told(Name::IncompatibilityFound);
+    let why = told.first().and_then(|event| event.why.clone()).unwrap();
+    let words = ["crossTenantAccount", &format!("tenant {OTHER_TENANT}, not {TENANT}")];
+    assert!(told.len() == 1 && words.iter().all(|word| why.contains(word)), "{told:#?}");
+    rig.passes(70).await;
+    assert_eq!(cloud.lock().reads["tenant"], 2, "a transfer is seen within the hour");
+    // The subscription has come over: nothing is told, and once it is switched nothing is asked.
+    cloud.lock().tenants.clear();
+    rig.converged("1").await;
+    let asked = cloud.lock().reads["tenant"];
+    rig.passes(200).await;
+    assert_eq!(cloud.lock().reads["tenant"], asked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn in_one_subscription_no_tenant_is_asked() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a"]));
+    rig.converged("1").await;
+    assert_eq!(cloud.lock().reads.get("tenant"), None);
+    assert!(rig.told(Name::IncompatibilityFound).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_refuses_the_tenant_of_the_caller_is_named_as_one_of_another_tenant() {
+    let ((cloud, files, id), dir) = (across(), settled_state());
+    cloud.lock().foreign = Some(OTHER_TENANT);
+    let rig = Rig::start(&cloud, dir.path(), files);
+    rig.until("it is told", |_| !rig.told(Name::IncompatibilityFound).is_empty()).await;
+    rig.passes(10).await;
+    let told = rig.told(Name::IncompatibilityFound);
+    let [event] = told.as_slice() else { panic!("{told:#?}") };
+    assert_eq!(event.workspace.as_deref(), Some(id.as_str()));
+    let why = event.why.as_deref().unwrap();
+    assert!(why.contains("crossTenantAccount") && why.contains(&OTHER_TENANT.to_string()), "{why}");
+    assert_eq!(cloud.calls(), Vec::<String>::new());
+    assert_eq!(cloud.lock().reads["tenant"], 1, "the refusal is an answer, and kept as one");
 }

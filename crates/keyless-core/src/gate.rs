@@ -244,6 +244,8 @@ pub struct ReadSet {
     pub eligibilities: BTreeSet<PrincipalId>,
     /// Deny assignments at the account.
     pub denies: bool,
+    /// The same for warnings alone: a read of the same interval will do.
+    pub denies_lately: bool,
     /// Locks at the account.
     pub locks: bool,
     /// The key-usage metric.
@@ -289,6 +291,7 @@ impl ReadSet {
             groups,
             eligibilities,
             denies,
+            denies_lately,
             locks,
             key_usage,
             key_details,
@@ -314,6 +317,7 @@ impl ReadSet {
         self.groups.extend(groups);
         self.eligibilities.extend(eligibilities);
         self.denies |= denies;
+        self.denies_lately |= denies_lately;
         self.locks |= locks;
         self.key_usage |= key_usage;
         self.key_details |= key_details;

@@ -50,6 +50,8 @@ enum Shown {
     OtherRegion,
     /// A training compute whose identity may not read blobs.
     ComputeWithoutRole,
+    /// A storage account in a subscription of another tenant.
+    OtherTenant,
 }
 
 /// One thing that is known not to work.
@@ -184,9 +186,9 @@ pub const ALL: &[Incompatibility] = &[
     ),
     row(
         "crossTenantAccount",
-        Severity::Advice,
+        Severity::Block,
         Where::Everywhere,
-        Shown::Not,
+        Shown::OtherTenant,
         "a storage account in another tenant is not supported",
         IDENTITIES,
     ),
@@ -225,6 +227,8 @@ pub enum Detected {
     NeedsComputes,
     /// Who holds which role would tell.
     NeedsRoles,
+    /// The tenants of workspace and account would tell.
+    NeedsTenants,
 }
 
 impl Incompatibility {
@@ -243,6 +247,7 @@ impl Incompatibility {
         let found: Vec<String> = match (self.shown, computes) {
             (Shown::Not, _) => Vec::new(),
             (Shown::ComputeWithoutRole, _) => return Detected::NeedsRoles,
+            (Shown::OtherTenant, _) => return Detected::NeedsTenants,
             (Shown::SystemInstance, None) => return Detected::NeedsComputes,
             (Shown::SystemInstance, Some(computes)) => computes
                 .iter()
@@ -292,7 +297,7 @@ mod tests {
             assert!(ids(WorkspaceKind::Default).contains(&own), "{own}");
             assert!(!ids(WorkspaceKind::Hub).contains(&own), "{own}");
         }
-        for everywhere in ["gitClone", "crossTenantAccount"] {
+        for everywhere in ["gitClone", "firstComputeInstance"] {
             for kind in [WorkspaceKind::Default, WorkspaceKind::Hub, WorkspaceKind::Project] {
                 assert!(ids(kind).contains(&everywhere), "{everywhere}");
             }
@@ -320,6 +325,7 @@ mod tests {
                 provisioning_state: None,
                 created_at: None,
                 location: String::new(),
+                tenant: None,
             };
             row.detect(&own, None, "")
         };

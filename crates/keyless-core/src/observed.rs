@@ -233,6 +233,7 @@ impl Observed {
             groups,
             eligibilities,
             denies,
+            denies_lately,
             locks,
             key_usage,
             key_details,
@@ -283,7 +284,7 @@ impl Observed {
         for id in eligibilities {
             self.eligibilities.remove(id);
         }
-        if *denies {
+        if *denies || *denies_lately {
             self.denies = Reading::NotRead;
         }
         if *locks {

@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use crate::action::{Action, Effort};
 use crate::desired::{AuthMode, KeyDesired, Location, Revision};
-use crate::gate::{GateCheck, GateState, ReadSet};
+use crate::gate::{Gate, GateCheck, GateState, ReadSet};
 use crate::id::{ArmId, AssignmentName, LogAnalyticsId, PrincipalId, RoleId, StorageAccountId, WorkspaceId};
 use crate::observed::{
     Cause, DatastoreCredentials, KeyCaller, Observed, ObservedAuthMode, ServiceFlags, SharedKeyAccess, StorageService,
@@ -27,7 +27,7 @@ use crate::observed::{
 };
 use crate::setting::Setting;
 
-use finding::{Accepted, Denied, KeyUse, Suspended, TurnedOn, Unseen};
+use finding::{Accepted, Denied, KeyUse, Lost, Suspended, TurnedOn, Unseen};
 
 pub use callers::NAMED_BY_LOGS;
 pub use fight::Fight;
@@ -398,6 +398,8 @@ pub enum Finding {
     },
     /// Somebody was refused since the key went off or a workspace was switched.
     KeyUserDenied(Denied),
+    /// Somebody entitled has no access any more, or perhaps, in a workspace on identity.
+    AccessLost(Lost),
     /// Somebody turned the key on again that was off.
     TurnedOn(TurnedOn),
     /// A document is suspended.
@@ -442,6 +444,7 @@ impl Finding {
     pub fn lift(&self) -> Option<&'static str> {
         match self {
             Self::AccountMissing { .. } => Some("that account, or files and workspaces that name another one"),
+            Self::AccessLost(lost) => Some(lost.lift()),
             _ => None,
         }
     }
@@ -525,6 +528,7 @@ impl fmt::Display for Finding {
                 write!(f, "shared key access by service: {}; the account as a whole is on", ServiceFlags(flags.clone()))
             }
             Self::KeyUserDenied(denied) => denied.fmt(f),
+            Self::AccessLost(lost) => lost.fmt(f),
             Self::TurnedOn(turned_on) => turned_on.fmt(f),
             Self::Suspended(suspended) => suspended.fmt(f),
         }
@@ -564,6 +568,17 @@ impl Plan {
         self.steps.iter().find(|step| step.is_open())
     }
 
+    /// How many grants are due that nothing but the ceiling of their subscription or time may hold: what other accounts of
+    /// the subscription have to leave places for.
+    #[must_use]
+    pub fn grants_due(&self) -> u32 {
+        let barred = |check: &GateCheck| {
+            check.gate != Gate::BelowCeiling && matches!(check.state, GateState::Unmet { .. }) //
+        };
+        let due = self.steps.iter().filter(|step| matches!(step.action, Action::GrantRole(_)));
+        u32::try_from(due.filter(|step| !step.gates.iter().any(barred)).count()).unwrap_or(u32::MAX)
+    }
+
     /// How the plan stands.
     #[must_use]
     pub fn standing(&self) -> Standing {
@@ -573,6 +588,7 @@ impl Plan {
             | Finding::Incomplete { .. }
             | Finding::Contradiction { .. }
             | Finding::DatastoreDiffers { .. }
+            | Finding::AccessLost(_)
             | Finding::PrincipalMissing { .. } => true,
             Finding::BrokenNow { .. }
             | Finding::ServiceGrantMissing { .. }

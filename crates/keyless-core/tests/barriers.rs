@@ -163,6 +163,41 @@ fn a_wave_of_grants_that_does_not_fit_is_not_begun() {
     assert_eq!(converge(&mut world, &wanted, |_, _| {}).len(), 5, "what fits exactly is made");
 }
 
+/// Accounts whose waves would fit alone and not together: in the order of their ids, each takes what those before it leave.
+#[test]
+fn what_other_accounts_have_still_to_write_counts_and_only_what_does_not_fit_is_held() {
+    let held = |others: u32, due: &[(&str, u32)]| {
+        let (mut world, wanted) = case();
+        world.barriers.other_assignments = others;
+        world.due_elsewhere = due.iter().map(|(name, due)| (neighbour_id(name), *due)).collect();
+        unmet(&look(&world, &wanted), "GrantRole", Gate::BelowCeiling)
+    };
+    // Two service grants stand already and two more are due, so five places are left of 4,000.
+    let places = 3_993;
+    assert_eq!(held(places, &[("sta", 3)]), None, "it fits exactly");
+    let why = held(places, &[("sta", 4)]).unwrap();
+    for word in ["3995 of at most 4000", "2 more are due here", "after 4 at 1 account of it that goes first"] {
+        assert!(why.contains(word), "{word}: {why}");
+    }
+    let why = held(places, &[("sta", 3), ("stb", 1)]).unwrap();
+    assert!(why.contains("after 4 at 2 accounts of it that go first"), "{why}");
+    assert_eq!(held(places, &[("stz", 4)]), None, "that one comes after it");
+    assert_eq!(held(places, &[("sta", 6)]), None, "that one does not fit itself, and takes nothing");
+    assert_eq!(held(places, &[("sta", 6), ("stb", 3)]), None);
+    assert_eq!(held(places, &[("stb", 6), ("sta", 3), ("stc", 0)]), None);
+    assert!(held(3_997, &[]).is_some(), "one place is not enough");
+}
+
+#[test]
+fn grants_that_something_else_holds_keep_no_place_for_themselves() {
+    let (mut world, wanted) = case();
+    assert_eq!(look(&world, &wanted).grants_due(), 2);
+    world.barriers.other_assignments = 4_000;
+    assert_eq!(look(&world, &wanted).grants_due(), 2, "what the ceiling holds is due");
+    world.barriers.no_right = BTreeSet::from(["Microsoft.Authorization/roleAssignments/write"]);
+    assert_eq!(look(&world, &wanted).grants_due(), 0);
+}
+
 #[test]
 fn a_deny_assignment_for_everybody_bars_and_one_that_spares_some_is_told() {
     let (mut world, wanted) = case();

@@ -136,3 +136,97 @@ fn computes_that_came_after_the_switch_are_looked_for_and_told_and_hold_nothing(
     assert!(plan.findings.iter().any(unseen), "{}", show(&plan));
     assert!(plan.next().is_some(), "{}", show(&plan));
 }
+
+/// A workspace in another subscription than its account, and the account's subscription in this tenant.
+fn across(tenant: Option<uuid::Uuid>) -> (World, WorkspaceId, KeyDesired) {
+    let mut world = World::new();
+    let a = world.workspace_of(far_workspace_id("fraud-far"), ObservedAuthMode::AccessKey);
+    world.barriers.tenant = tenant;
+    let wanted = desired(&[(&a, AuthMode::Identity, vec![])]);
+    (world, a, wanted)
+}
+
+const OTHER: uuid::Uuid = uuid::Uuid::from_u128(0xE002);
+
+#[test]
+fn an_account_of_another_tenant_holds_the_switch_until_somebody_accepts_it() {
+    let (world, a, mut wanted) = across(Some(OTHER));
+    let shown = show(&look(&world, &wanted));
+    let why = format!(
+        "crossTenantAccount: a storage account in another tenant is not supported (tenant {OTHER}, not {TENANT})"
+    );
+    assert!(shown.contains("compatible: a storage account in another tenant is not supported"), "{shown}");
+    assert!(shown.contains(&why), "{shown}");
+    assert_eq!(look(&world, &wanted).next(), None, "{shown}");
+    let until = world.now + SignedDuration::from_secs(DAY);
+    let accepted = Acceptance { reason: "Lighthouse".to_owned(), owner: "ops".to_owned(), until };
+    wanted.workspaces.get_mut(&a).unwrap().accept_incompatible.insert("crossTenantAccount", accepted);
+    let plan = look(&world, &wanted);
+    assert!(matches!(plan.next().unwrap().action, Action::SetAuthMode { .. }), "{}", show(&plan));
+    assert!(show(&plan).contains("accepted by ops"), "{}", show(&plan));
+}
+
+#[test]
+fn one_tenant_is_nothing_to_tell_and_one_subscription_is_one_tenant() {
+    let (world, _, wanted) = across(Some(TENANT));
+    let plan = look(&world, &wanted);
+    assert!(matches!(plan.next().unwrap().action, Action::SetAuthMode { .. }), "{}", show(&plan));
+    assert!(plan.findings.is_empty(), "{}", show(&plan));
+
+    // In the account's own subscription nothing is asked, whatever a workspace says of itself.
+    let mut world = World::new();
+    let a = world.workspace("fraud", ObservedAuthMode::AccessKey);
+    world.workspaces.get_mut(&a).unwrap().tenant = Some(OTHER);
+    let wanted = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let plan = look(&world, &wanted);
+    assert!(plan.wants.barriers.tenants.is_empty() && plan.findings.is_empty(), "{}", show(&plan));
+    assert!(plan.next().is_some(), "{}", show(&plan));
+}
+
+#[test]
+fn a_tenant_that_is_not_known_is_never_the_same() {
+    // Not read: it is asked for by the switch, and by nothing else.
+    let (mut world, a, wanted) = across(None);
+    let plan = look(&world, &wanted);
+    assert_eq!(plan.next(), None, "{}", show(&plan));
+    assert_eq!(plan.wants.barriers.tenants, BTreeSet::from([account_id().subscription()]));
+    world.workspaces.get_mut(&a).unwrap().mode = ObservedAuthMode::Identity;
+    assert!(look(&world, &wanted).wants.barriers.tenants.is_empty(), "it is not due any more");
+
+    let unseen = |plan: &keyless_core::plan::Plan| {
+        let tenants = |finding: &Finding| matches!(finding, Finding::Unseen { what: Unseen::Tenants(_), .. });
+        plan.findings.iter().any(tenants)
+    };
+    let (world, a, wanted) = across(Some(OTHER));
+    for (class, goes_on) in [("refused", true), ("transient", false)] {
+        let mut observed = world.observe(&wanted);
+        let cause = Cause { class: Some(class), lift: None };
+        let unread = Reading::Unknown { why: "no".to_owned(), cause };
+        observed.barriers.tenants.insert(account_id().subscription(), unread);
+        let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+        assert_eq!((plan.next().is_some(), unseen(&plan)), (goes_on, goes_on), "{class}: {}", show(&plan));
+    }
+    // A workspace that does not tell its own.
+    let mut observed = world.observe(&wanted);
+    let entry = observed.workspaces.get_mut(&a).unwrap();
+    let Reading::Known { value: Some(own), .. } = &mut entry.workspace else { panic!("it is known") };
+    own.tenant = None;
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+    assert!(unseen(&plan) && plan.next().is_some(), "{}", show(&plan));
+}
+
+/// Nobody who is of the workspace's tenant can read such an account: what bars it then is not left at that.
+#[test]
+fn an_account_that_cannot_be_read_has_its_tenant_looked_for() {
+    let (world, _, wanted) = across(Some(OTHER));
+    let mut observed = world.observe(&wanted);
+    observed.account = Reading::unknown("InvalidAuthenticationTokenTenant");
+    observed.assignments = Reading::unknown("InvalidAuthenticationTokenTenant");
+    let known = std::mem::take(&mut observed.barriers.tenants);
+    let wants = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters).wants;
+    assert_eq!(wants.barriers.tenants, BTreeSet::from([account_id().subscription()]));
+    observed.barriers.tenants = known;
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters);
+    assert!(show(&plan).contains("crossTenantAccount: "), "{}", show(&plan));
+    assert_eq!(plan.next(), None);
+}

@@ -132,8 +132,8 @@ fn every_error_of_every_file_is_named_in_one_run() {
     unknown-field.yaml:4:33: unknown field `namespace` in `metadata` (hint: known here: labels, name)
     unknown-field.yaml:8:3: unknown field `acces` in `spec` (hint: did you mean `access`?)
     unknown-field.yaml:10:75: unknown field `nmae` in `spec.access[0].principal.group` (hint: did you mean `name`?)
-    unknown-incompatibility.yaml:9:12: `spec.acceptIncompatible[0].id` must be one of computeIdentityWithoutRole, computeInstanceSystemIdentity, crossRegionAccount, hubUserAssignedIdentity; found `crossRegion`
-    unknown-incompatibility.yaml:10:12: `spec.acceptIncompatible[1].id` must be one of computeIdentityWithoutRole, computeInstanceSystemIdentity, crossRegionAccount, hubUserAssignedIdentity; found `modelPackage`
+    unknown-incompatibility.yaml:9:12: `spec.acceptIncompatible[0].id` must be one of computeIdentityWithoutRole, computeInstanceSystemIdentity, crossRegionAccount, crossTenantAccount, hubUserAssignedIdentity; found `crossRegion`
+    unknown-incompatibility.yaml:10:12: `spec.acceptIncompatible[1].id` must be one of computeIdentityWithoutRole, computeInstanceSystemIdentity, crossRegionAccount, crossTenantAccount, hubUserAssignedIdentity; found `modelPackage`
     unknown-incompatibility.yaml:12:7: `crossRegionAccount` is accepted twice
     unknown-scenario.yaml:10:19: `spec.access[0].scenarios[0]` must be one of computeInstance, dataLabeling, datastores, fineTuning, modelFromLocalFiles, modelRegistry, monitoring, notebooks, ownData, parallelRunStep, promptFlow, speech, studioDatasets, training; found `trainig` (hint: did you mean `training`?)
     unknown-scenario.yaml:12:14: `spec.access[1].level` must be one of readWrite, readOnly; found `write`

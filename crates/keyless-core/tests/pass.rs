@@ -110,19 +110,20 @@ impl<'a> Shell<'a> {
             let found = full.groups.get(id).cloned().unwrap_or_else(|| Reading::known(BTreeSet::new(), full.now));
             left.groups.insert(*id, found);
         }
-        if reads.denies {
+        if reads.denies || reads.denies_lately {
             left.denies = full.denies;
         }
         if reads.locks {
             left.locks = full.locks;
         }
-        let BarrierReads { locks, policies, rights, assignment_counts } = &*reads.barriers;
+        let BarrierReads { locks, policies, rights, assignment_counts, tenants } = &*reads.barriers;
         let all = full.barriers;
         left.barriers.locks = all.locks.into_iter().filter(|(scope, _)| locks.contains(scope)).collect();
         left.barriers.policies = all.policies.into_iter().filter(|(scope, _)| policies.contains(scope)).collect();
         left.barriers.rights = all.rights.into_iter().filter(|(scope, _)| rights.contains(scope)).collect();
         let counts = all.assignment_counts.into_iter();
         left.barriers.assignment_counts = counts.filter(|(id, _)| assignment_counts.contains(id)).collect();
+        left.barriers.tenants = all.tenants.into_iter().filter(|(id, _)| tenants.contains(id)).collect();
         if reads.endpoints {
             left.endpoints = full.endpoints;
         }
@@ -257,6 +258,7 @@ fn a_converged_pass_reads_only_what_tells_drift() {
         account: true,
         assignments: true,
         endpoints: true,
+        denies_lately: true,
         workspaces: [a.clone()].into(),
         computes_lately: [a].into(),
         ..ReadSet::default()
@@ -279,7 +281,7 @@ fn what_changes_between_plan_and_confirming_read_stops_the_write() {
     }
     type Make = fn() -> (World, KeyDesired, WorkspaceId);
     type Meddle = fn(&mut World, &WorkspaceId);
-    let cases: [(&str, Make, Meddle); 17] = [
+    let cases: [(&str, Make, Meddle); 18] = [
         ("the key is used", key_world, |w, _| w.key_user_until = Some(w.now)),
         ("a workspace goes back", key_world, |w, a| {
             w.workspaces.get_mut(a).unwrap().mode = ObservedAuthMode::AccessKey
@@ -315,6 +317,10 @@ fn what_changes_between_plan_and_confirming_read_stops_the_write() {
         ("the switch is denied to everyone", switch_world, |w, _| w.denies.push(everyone(DENIALS[3]))),
         ("the grant is denied to everyone", grant_world, |w, _| w.denies.push(everyone(DENIALS[0]))),
         ("turning the key off is denied to everyone", key_world, |w, _| w.denies.push(everyone(DENIALS[2]))),
+        ("what the person needs is denied", switch_world, |w, _| {
+            let data = Permission { data_actions: vec!["*".to_owned()], ..Permission::default() };
+            w.denies.push(DenyAssignment { permissions: vec![data], ..everyone(("stack", "")) });
+        }),
         ("the subscription fills up", grant_world, |w, _| w.barriers.other_assignments = 3_999),
     ];
     for (what, make, meddle) in cases {

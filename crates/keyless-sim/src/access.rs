@@ -120,6 +120,9 @@ impl Azure {
 
     /// Whether the caller holds anything at all in a subscription.
     pub(crate) fn may_see_subscription(&self, caller: &str, scope: &str) -> bool {
+        if arm_id::subscription(scope).is_some_and(|id| self.is_foreign(id)) {
+            return false;
+        }
         if self.is_implicit_owner(caller) {
             return true;
         }

@@ -269,6 +269,7 @@ impl Azure {
         if let Some(path) = crate::datastore_v1::resource_path(&call.segments) {
             return self.datastores_v1(caller, call, path);
         }
+        self.check_tenant(call)?;
         check_version(call)?;
         if let Some(subscription) = arm_id::subscription(&call.key())
             && !self.world.subscription_exists(subscription)

@@ -59,6 +59,7 @@ mod service;
 mod simulator;
 mod tags;
 mod template;
+mod tenant;
 mod throttle;
 mod through;
 mod time;

@@ -118,9 +118,13 @@ impl Azure {
         match kind.as_deref() {
             Some(WORKSPACE) => {
                 self.show_mode(call, &mut shown);
+                // Of the subscription, whatever a loaded world says: a workspace is always of the same.
+                let key = shown.get("id").and_then(Value::as_str).map(arm_id::key);
+                let tenant = key.as_deref().and_then(arm_id::subscription).map(|id| self.tenant_of(id));
                 // Always to this host: a loaded world may name the real service, to which no client is to be led.
                 let properties = json::object(&mut shown, "properties");
                 properties.insert("discoveryUrl".to_owned(), json!(format!("{}/discovery", call.origin)));
+                properties.extend(tenant.map(|tenant| ("tenantId".to_owned(), json!(tenant))));
             }
             Some(ASSIGNMENT) => crate::assignment::hide_newer(call, &mut shown),
             _ => {}
@@ -190,9 +194,11 @@ impl Azure {
         let own = self.world.get(&format!("/subscriptions/{subscription}"));
         let name = own.and_then(|value| json::text(value, &["displayName"])).unwrap_or(subscription);
         let tags = own.and_then(|value| json::at(value, &["tags"]).cloned()).unwrap_or_else(|| json!({}));
+        let managed_by =
+            if self.is_delegated(subscription) { json!([{"tenantId": crate::token::TENANT_ID}]) } else { json!([]) };
         json!({
             "id": format!("/subscriptions/{subscription}"), "subscriptionId": subscription,
-            "tenantId": crate::token::TENANT_ID, "displayName": name, "state": "Enabled",
+            "tenantId": self.tenant_of(subscription), "managedByTenants": managed_by, "displayName": name, "state": "Enabled",
             "subscriptionPolicies": {"locationPlacementId": "Public_2014-09-01", "quotaId": "EnterpriseAgreement_2014-09-01",
                 "spendingLimit": "Off"},
             "authorizationSource": "RoleBased", "tags": tags,

@@ -290,11 +290,12 @@ impl Azure {
         own.insert("id".to_owned(), id);
         own.insert("type".to_owned(), json!("Microsoft.MachineLearningServices/workspaces"));
         own.insert("systemData".to_owned(), json!({"createdAt": created, "lastModifiedAt": time::stamp(self.now)}));
+        let tenant = self.tenant_of(arm_id::subscription(&arm_id::key(path)).unwrap_or_default());
         if identity.to_ascii_lowercase().contains("systemassigned") {
             let identity = json::object(&mut body, "identity");
             identity.entry("type").or_insert(json!("SystemAssigned"));
             identity.insert("principalId".to_owned(), json!(principal));
-            identity.insert("tenantId".to_owned(), json!(crate::token::TENANT_ID));
+            identity.insert("tenantId".to_owned(), json!(tenant));
         }
         let properties = json::object(&mut body, "properties");
         if let Some(old) = before.as_ref().and_then(|old| json::at(old, &["properties"])).and_then(Value::as_object) {

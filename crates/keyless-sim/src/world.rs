@@ -26,6 +26,8 @@ pub(crate) const EXEMPTION: &str = "microsoft.authorization/policyexemptions";
 pub(crate) const IDENTITY: &str = "microsoft.managedidentity/userassignedidentities";
 pub(crate) const GROUP: &str = "microsoft.resources/resourcegroups";
 pub(crate) const SUBSCRIPTION: &str = "microsoft.resources/subscriptions";
+/// To which other tenant a subscription belongs.
+pub(crate) const TENANT: &str = "keyless.sim/tenants";
 pub(crate) const WORKLOAD: &str = "keyless.sim/workloads";
 pub(crate) const KEY_USER: &str = "keyless.sim/keyusers";
 pub(crate) const JOB_RUN: &str = "keyless.sim/jobs";
@@ -53,6 +55,7 @@ const KNOWN: &[&str] = &[
     WORKLOAD,
     KEY_USER,
     JOB_RUN,
+    TENANT,
 ];
 
 /// The resources of a simulated cloud, each kept as the JSON it was given as.

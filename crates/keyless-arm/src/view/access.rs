@@ -6,6 +6,7 @@ use keyless_core::id::{ArmId, PrincipalId, RoleId, SubscriptionId};
 use keyless_core::observed::{
     DeniedPrincipal, DenyAssignment, Lock, LockLevel, Permission, PrincipalType, RoleAssignment, RoleDefinition,
 };
+use uuid::Uuid;
 
 use super::node::{Node, Result};
 
@@ -114,6 +115,15 @@ pub(crate) fn identity_principal(node: &Node<'_>) -> Result<PrincipalId> {
 /// Where a role assignment was made.
 pub(crate) fn assignment_scope(node: &Node<'_>) -> Result<ArmId> {
     node.object("properties")?.arm_id("scope")
+}
+
+/// The tenant of a subscription: of one that was delegated to another tenant still its own.
+///
+/// Source: azure-rest-api-specs `resources/resource-manager/Microsoft.Resources/subscriptions` (`tenantId`, beside
+/// `managedByTenants`); that it stays its own is how <https://learn.microsoft.com/cli/azure/account> explains `homeTenantId`,
+/// and is shown by no recording.
+pub(crate) fn tenant(node: &Node<'_>) -> Result<Uuid> {
+    node.parse("tenantId")
 }
 
 /// One subscription.

@@ -16,6 +16,13 @@ pub(crate) struct Unreadable {
 
 pub(crate) type Result<T> = std::result::Result<T, Unreadable>;
 
+impl Unreadable {
+    /// The same, said to be of this part of the body: people know a resource by its name, not by its place in a list.
+    pub(crate) fn of(self, part: impl std::fmt::Display) -> Self {
+        Self { why: format!("{} ({part})", self.why), ..self }
+    }
+}
+
 /// A JSON value and its path from the root of the body.
 #[derive(Debug, Clone)]
 pub(crate) struct Node<'a> {

@@ -6,6 +6,7 @@ use keyless_core::id::{ManagedIdentityId, StorageAccountId};
 use keyless_core::observed::{
     Compute, Datastore, DatastoreCredentials, DatastoreForm, Identity, ObservedAuthMode, Workspace, WorkspaceKind,
 };
+use uuid::Uuid;
 
 use super::node::{Node, Result};
 use crate::stored::StoredDatastore;
@@ -31,7 +32,14 @@ pub(crate) fn workspace(node: &Node<'_>) -> Result<Workspace> {
         // Not understood is not told: keys then count as made after it.
         created_at: node.opt_object("systemData").ok().flatten().and_then(|data| data.opt_time("createdAt").ok()?),
         location: node.opt_text("location")?.unwrap_or_default().to_owned(),
+        tenant: tenant(node, &properties),
     })
+}
+
+/// The tenant of a workspace, or of its identities, which are made in it; one that is not understood is not told.
+fn tenant(node: &Node<'_>, properties: &Node<'_>) -> Option<Uuid> {
+    let told = |node: &Node<'_>| node.opt_text("tenantId").ok().flatten()?.parse().ok();
+    told(properties).or_else(|| told(&node.opt_object("identity").ok().flatten()?))
 }
 
 /// Every account that a workspace names, each once: `storageAccount`, `storageAccounts`, in which some versions name those
@@ -72,8 +80,16 @@ fn managed_network(properties: &Node<'_>) -> Result<bool> {
     Ok(network.opt_text("isolationMode")?.is_some_and(|mode| !mode.eq_ignore_ascii_case("Disabled")))
 }
 
-/// One compute. Its type and its identity decide whether it goes on working: neither may be guessed.
+/// One compute. Its type and its identity decide whether it goes on working: neither may be guessed. What is not understood
+/// of one is not known of the whole list, so the error names the one to look at.
 pub(crate) fn compute(node: &Node<'_>) -> Result<Compute> {
+    understood(node).map_err(|error| match node.opt_text("name") {
+        Ok(Some(name)) => error.of(format_args!("compute `{name}`")),
+        Ok(None) | Err(_) => error,
+    })
+}
+
+fn understood(node: &Node<'_>) -> Result<Compute> {
     let properties = node.object("properties")?;
     let compute_type = properties.text("computeType")?.to_owned();
     // Of an instance: what it does now. Where it is missing it counts as at work.
@@ -160,6 +176,22 @@ mod tests {
     }
 
     #[test]
+    fn the_tenant_is_the_workspaces_own_word_or_that_of_its_identities() {
+        const ONE: &str = "6b1f0f52-3c9e-4a5c-9a0d-2f7f2f6f4e11";
+        const OTHER: &str = "a602cbf4-21c3-4761-b54e-acf397842b82";
+        let told = |properties: Value, identity: Value| {
+            let id = format!("{GROUP}/providers/Microsoft.MachineLearningServices/workspaces/churn");
+            let body = json!({"id": id, "properties": properties, "identity": identity});
+            workspace(&Node::root(&body)).unwrap().tenant.map(|tenant| tenant.to_string())
+        };
+        let identity = json!({"type": "SystemAssigned", "principalId": OTHER, "tenantId": OTHER});
+        assert_eq!(told(json!({"tenantId": ONE}), identity.clone()).as_deref(), Some(ONE));
+        assert_eq!(told(json!({}), identity).as_deref(), Some(OTHER));
+        assert_eq!(told(json!({"tenantId": "contoso"}), Value::Null), None);
+        assert_eq!(told(json!({}), json!({"type": "None"})), None);
+    }
+
+    #[test]
     fn the_mode_is_read_without_case_and_absence_is_unset() {
         let mode = |properties| read(properties).unwrap().auth_mode;
         assert_eq!(mode(json!({"systemDatastoresAuthMode": "identity"})), ObservedAuthMode::Identity);
@@ -220,6 +252,27 @@ mod tests {
         let body = json!({"name": "cpu", "properties": {"computeType": "AmlCompute"},
             "identity": {"userAssignedIdentities": {"garbage": {}}}});
         assert!(compute(&Node::root(&body)).is_err());
+    }
+
+    #[test]
+    fn what_is_odd_of_a_compute_is_told_with_its_name_and_the_field() {
+        let why = |identity: Value| {
+            let body = json!({"value": [
+                {"name": "cpu", "properties": {"computeType": "AmlCompute"}},
+                {"name": "gpu-2", "properties": {"computeType": "AmlCompute"}, "identity": identity},
+            ]});
+            let all = Node::root(&body).items("value").unwrap();
+            all.iter().map(compute).collect::<Result<Vec<_>>>().unwrap_err().to_string()
+        };
+        assert_eq!(
+            why(json!({"type": "SystemAssigned"})),
+            "body.value[1].identity: it is system-assigned and `principalId` is missing (compute `gpu-2`)"
+        );
+        let odd = why(json!({"type": "SystemAssigned", "principalId": 5}));
+        assert!(
+            odd.starts_with("body.value[1].identity.principalId: ") && odd.ends_with(" (compute `gpu-2`)"),
+            "{odd}"
+        );
     }
 
     #[test]

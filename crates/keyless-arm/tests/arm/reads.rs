@@ -445,3 +445,36 @@ async fn links_that_grow_with_each_page_are_not_followed_for_ever() {
     let asked: usize = asks.lock().unwrap().iter().map(|ask| ask.url.len()).sum();
     assert!(asked < 2 * 1024 * 1024 && asks.lock().unwrap().len() > 100, "{asked} bytes of addresses");
 }
+
+/// The answers of Azure to a token of another tenant: the words are those of public reports of it.
+#[tokio::test(start_paused = true)]
+async fn a_subscription_of_another_tenant_is_refused_once_and_its_tenant_named() {
+    const OTHER: &str = "a602cbf4-21c3-4761-b54e-acf397842b82";
+    let message = format!(
+        "The access token is from the wrong issuer 'https://sts.windows.net/{GUID}/'. It must match the tenant \
+         'https://sts.windows.net/{OTHER}/' associated with this subscription. Please use the authority (URL) \
+         'https://login.windows.net/{OTHER}' to get the token. Note, if the subscription is transferred to another tenant \
+         there is no impact to the services, but information about new tenant could take time to propagate (up to an hour). \
+         If you just transferred your subscription and see this error message, please try back later."
+    );
+    let (refusing, asks) = client(move |_, _| {
+        let body = json!({"error": {"code": "InvalidAuthenticationTokenTenant", "message": message}}).to_string();
+        async move { reply(401, &[], body) }
+    });
+    let error = refusing.tenant(SUBSCRIPTION.parse().unwrap()).await.unwrap_err();
+    assert_eq!(error.tenant_named(), OTHER.parse().ok(), "{error}");
+    assert_eq!(asks.lock().unwrap().len(), 1, "no other token of the same identity would do");
+    let error = refusing.account(&StorageAccountId::parse(&account_id()).unwrap()).await.unwrap_err();
+    assert_eq!((error.class, error.waits_for_person()), (ErrorClass::Refused, true));
+    let lift = error.lift.unwrap();
+    assert!(lift.contains(&format!("tenant {OTHER}")) && lift.contains("`crossTenantAccount`"), "{lift}");
+
+    let (telling, asks) =
+        client(|_, _| async { reply(200, &[], json!({"subscriptionId": SUBSCRIPTION, "tenantId": OTHER})) });
+    assert_eq!(telling.tenant(SUBSCRIPTION.parse().unwrap()).await.unwrap().value, OTHER.parse().ok());
+    let url = asks.lock().unwrap()[0].url.clone();
+    assert_eq!(url.strip_prefix(BASE), Some(&*format!("/subscriptions/{SUBSCRIPTION}?api-version=2022-12-01")));
+    let (silent, _) = client(|_, _| async { reply(200, &[], json!({"subscriptionId": SUBSCRIPTION})) });
+    let error = silent.tenant(SUBSCRIPTION.parse().unwrap()).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Unreadable, "no tenant is not no other tenant");
+}

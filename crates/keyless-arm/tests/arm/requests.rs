@@ -54,6 +54,7 @@ async fn drive(operation: Operation, client: &Client) -> Result<(), String> {
     }
     match operation {
         Operation::ListSubscriptions => read!(client.subscriptions()),
+        Operation::GetSubscription => read!(client.tenant(SUBSCRIPTION.parse().unwrap())),
         Operation::ListWorkspaces => read!(client.workspaces(SUBSCRIPTION.parse().unwrap())),
         Operation::GetWorkspace => read!(client.workspace(&workspace)),
         Operation::ListDatastores => read!(client.datastores(&workspace)),
@@ -182,6 +183,7 @@ fn answer(operation: Operation) -> Value {
             "name": {"value": "Transactions"}, "errorCode": "Success", "timeseries": [],
         }]}),
         Operation::ProbeData => json!(crate::probe::LIST),
+        Operation::GetSubscription => json!({"subscriptionId": SUBSCRIPTION, "tenantId": GUID}),
         Operation::QueryCallers => json!({"tables": [{"name": "PrimaryResult", "columns": [], "rows": []}]}),
         Operation::GetDatastore => json!({"name": "raw", "properties": {
             "datastoreType": "AzureBlob", "accountName": "stmlprod", "credentials": {"credentialsType": "AccountKey"},
@@ -316,6 +318,10 @@ async fn table() -> String {
          request carries `authorization`, `accept`, `x-ms-client-request-id` and `x-ms-return-client-request-id`. `probe data plane` carries its version in `x-ms-version`, and a token of its own kind. None \
          carries `tags`, but `set datastore credential`: its body repeats all properties that `get datastore` showed. None \
          lists keys or secrets.\n",
+    );
+    text.push_str(
+        "\n`list deny assignments` is sent once in an interval for each account with workspaces that are to be on identity, and \
+         again before each write.\n",
     );
     text
 }

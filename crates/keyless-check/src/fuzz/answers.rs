@@ -41,7 +41,7 @@ const STATUSES: [u16; 16] = [200, 200, 200, 200, 201, 202, 204, 301, 400, 401, 4
 const MOST_REQUESTS: usize = 2_000;
 
 /// How many kinds of reads there are.
-const READS: u8 = 30;
+const READS: u8 = 31;
 /// How many kinds of writes.
 const WRITES: u8 = 7;
 
@@ -253,6 +253,7 @@ async fn read(asked: u8, client: Client, of: Things) -> Brought {
         26 => list!(service_usage, &of.account, StorageService::Blob, of.from, of.to),
         27 => one!(key_callers, &of.logs, &of.account, of.from, of.to),
         28 => one!(managed_identity, &of.identity),
+        29 => one!(tenant, of.subscription),
         _ => one!(data_probe, &of.account, ENDPOINT),
     }
 }

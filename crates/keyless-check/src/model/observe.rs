@@ -261,7 +261,7 @@ impl Names {
         for id in &reads.eligibilities {
             part.eligibilities.insert(*id, Reading::known(Vec::new(), now));
         }
-        if reads.denies {
+        if reads.denies || reads.denies_lately {
             part.denies = Reading::known(Vec::new(), now);
         }
         if reads.locks {
@@ -327,6 +327,7 @@ impl Names {
             provisioning_state: Some("Succeeded".to_owned()),
             created_at: Some(self.ago(400 * DAY)),
             location: "westeurope".to_owned(),
+            tenant: None,
         }
     }
 

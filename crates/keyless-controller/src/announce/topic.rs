@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use keyless_core::action::Action;
 use keyless_core::catalog;
 use keyless_core::gate::{Gate, GateState};
-use keyless_core::id::WorkspaceId;
+use keyless_core::id::{PrincipalId, WorkspaceId};
 use keyless_core::incompatibility;
 use keyless_core::observed::{Cause, ObservedAuthMode, Signed, StorageService};
 use keyless_core::plan::finding::{Denied, SuspendStage, Suspended};
@@ -32,6 +32,8 @@ pub(super) enum Topic {
     Missing(WorkspaceId),
     /// A datastore that is not as the files describe it, and in which field.
     Differs(WorkspaceId, String, &'static str),
+    /// Whose access to which role is lost, by the difference that is told.
+    Lost(WorkspaceId, Option<PrincipalId>, String),
     /// What is fought over, and with whom: another name is news.
     Fight(Setting, Option<String>),
     /// Somebody was refused in an hour, and whether the resource logs name them: told once for each.
@@ -176,6 +178,18 @@ pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 drift: Some(finding.to_string()),
                 why: Some("keyless never overwrites what a datastore is, only its credentials".to_owned()),
                 lift: Some("the datastore or its entry in the file changed, so that they agree".to_owned()),
+                ..about(Name::DriftDetected, Level::Warn, plan)
+            },
+        ),
+        Finding::AccessLost(lost) => (
+            Topic::Lost(lost.workspace.clone(), lost.principal, lost.difference()),
+            Event {
+                workspace: Some(lost.workspace.to_string()),
+                principal: Some(lost.principal.map_or_else(|| lost.who.clone(), |principal| principal.to_string())),
+                role: Some(catalog::role_name(lost.role)),
+                drift: Some(lost.difference()),
+                why: Some(lost.why()),
+                lift: Some(lost.lift().to_owned()),
                 ..about(Name::DriftDetected, Level::Warn, plan)
             },
         ),

@@ -35,6 +35,12 @@ pub(crate) fn workspace_id(name: &str) -> WorkspaceId {
     .unwrap()
 }
 
+/// The tenant of the caller, and of subscriptions of which nothing else is said.
+pub(crate) const TENANT: uuid::Uuid = uuid::Uuid::from_u128(0xE001);
+
+/// What is read in the subscription of an account.
+const AT_THE_ACCOUNT: [&str; 6] = ["account", "role_assignments", "deny_assignments", "locks", "own_rights", "tenant"];
+
 pub(crate) fn group(n: u8) -> PrincipalId {
     format!("00000000-0000-4000-8000-0000000000{n:02x}").parse().unwrap()
 }
@@ -82,6 +88,8 @@ pub(crate) struct State {
     /// The workspaces that have not taken the keys of their account since.
     pub(crate) stale: BTreeSet<WorkspaceId>,
     pub(crate) assignments: BTreeMap<StorageAccountId, Vec<RoleAssignment>>,
+    /// Deny assignments, at every account.
+    pub(crate) denies: Vec<DenyAssignment>,
     /// Who is in which group: the group first.
     pub(crate) members: BTreeSet<(PrincipalId, PrincipalId)>,
     /// Somebody signs with the key of these accounts, until then.
@@ -96,6 +104,10 @@ pub(crate) struct State {
     pub(crate) jobs: BTreeMap<WorkspaceId, Vec<ObservedJob>>,
     /// Role assignments elsewhere in the subscription.
     pub(crate) other_assignments: u32,
+    /// The tenants of subscriptions, where it is not [`TENANT`].
+    pub(crate) tenants: BTreeMap<SubscriptionId, uuid::Uuid>,
+    /// The account is in a subscription of this tenant, of which the caller is not.
+    pub(crate) foreign: Option<uuid::Uuid>,
     /// Rights that the controller lacks.
     pub(crate) no_right: BTreeSet<&'static str>,
     /// Policies, at every scope.
@@ -346,6 +358,17 @@ impl Cloud {
         if state.down.contains(operation) {
             return Err(error(operation, ErrorClass::Transient));
         }
+        if let Some(tenant) = state.foreign.filter(|_| AT_THE_ACCOUNT.contains(&operation)) {
+            return Err(ArmError {
+                status: Some(401),
+                code: Some("InvalidAuthenticationTokenTenant".to_owned()),
+                message: format!(
+                    "The access token is from the wrong issuer 'https://sts.windows.net/{TENANT}/'. It must match the tenant \
+                     'https://sts.windows.net/{tenant}/' associated with this subscription."
+                ),
+                ..error(operation, ErrorClass::Refused)
+            });
+        }
         if state.forbidden.contains(operation) {
             return Err(ArmError {
                 status: Some(403),
@@ -467,6 +490,7 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
         provisioning_state: None,
         created_at: Some("2025-01-01T00:00:00Z".parse().unwrap()),
         location: "westeurope".to_owned(),
+        tenant: None,
     }
 }
 
@@ -474,6 +498,9 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
 impl ReadArm for Cloud {
     async fn subscriptions(&self) -> Read<Vec<SubscriptionId>> {
         self.read("subscriptions", |_| vec![SUBSCRIPTION.parse().unwrap()]).await
+    }
+    async fn tenant(&self, subscription: SubscriptionId) -> Read<Option<uuid::Uuid>> {
+        self.read("tenant", |state| state.tenants.get(&subscription).copied().or(Some(TENANT))).await
     }
     async fn workspaces(&self, subscription: SubscriptionId) -> Read<Vec<Workspace>> {
         self.read("workspaces", |state| {
@@ -577,7 +604,7 @@ impl ReadArm for Cloud {
         .await
     }
     async fn deny_assignments(&self, _: &ArmId) -> Read<Vec<DenyAssignment>> {
-        self.read("deny_assignments", |_| Vec::new()).await
+        self.read("deny_assignments", |state| state.denies.clone()).await
     }
     async fn locks(&self, _: &ArmId) -> Read<Vec<Lock>> {
         self.read("locks", |_| Vec::new()).await

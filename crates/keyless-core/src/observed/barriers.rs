@@ -5,6 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use uuid::Uuid;
+
 use crate::id::{ArmId, SubscriptionId};
 use crate::policy::Policies;
 
@@ -21,6 +23,8 @@ pub struct Barriers {
     pub rights: BTreeMap<ArmId, Reading<Vec<OwnRight>>>,
     /// How many role assignments lie in a subscription, at it and below.
     pub assignment_counts: BTreeMap<SubscriptionId, Reading<u32>>,
+    /// Which tenant a subscription trusts.
+    pub tenants: BTreeMap<SubscriptionId, Reading<Uuid>>,
 }
 
 /// One block of the controller's own permissions.
@@ -43,36 +47,41 @@ pub struct BarrierReads {
     pub rights: BTreeSet<ArmId>,
     /// The count of role assignments in these subscriptions.
     pub assignment_counts: BTreeSet<SubscriptionId>,
+    /// The tenants of these subscriptions.
+    pub tenants: BTreeSet<SubscriptionId>,
 }
 
 impl BarrierReads {
     /// Adds what `other` asks for.
     pub fn add(&mut self, other: Self) {
-        let Self { locks, policies, rights, assignment_counts } = other;
+        let Self { locks, policies, rights, assignment_counts, tenants } = other;
         self.locks.extend(locks);
         self.policies.extend(policies);
         self.rights.extend(rights);
         self.assignment_counts.extend(assignment_counts);
+        self.tenants.extend(tenants);
     }
 }
 
 impl Barriers {
     /// Takes in what another read brought.
     pub(super) fn absorb(&mut self, part: Self) {
-        let Self { locks, policies, rights, assignment_counts } = part;
+        let Self { locks, policies, rights, assignment_counts, tenants } = part;
         take_in(&mut self.locks, locks);
         take_in(&mut self.policies, policies);
         take_in(&mut self.rights, rights);
         take_in(&mut self.assignment_counts, assignment_counts);
+        take_in(&mut self.tenants, tenants);
     }
 
     /// Forgets what `reads` names.
     pub(super) fn forget(&mut self, reads: &BarrierReads) {
-        let BarrierReads { locks, policies, rights, assignment_counts } = reads;
+        let BarrierReads { locks, policies, rights, assignment_counts, tenants } = reads;
         self.locks.retain(|scope, _| !locks.contains(scope));
         self.policies.retain(|scope, _| !policies.contains(scope));
         self.rights.retain(|scope, _| !rights.contains(scope));
         self.assignment_counts.retain(|id, _| !assignment_counts.contains(id));
+        self.tenants.retain(|id, _| !tenants.contains(id));
     }
 }
 

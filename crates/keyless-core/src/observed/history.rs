@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::id::{PrincipalId, WorkspaceId};
+use crate::id::{PrincipalId, StorageAccountId, WorkspaceId};
 
 use super::{Agreement, KeysTaken, Shown};
 
@@ -24,6 +24,8 @@ pub struct History {
     pub watch: Option<WatchFrom>,
     /// Whether somebody turned the key on again that this process saw off.
     pub back_on: Option<BackOn>,
+    /// How many grants are still to be made at other accounts of the subscription, by the last plan of each.
+    pub due_elsewhere: BTreeMap<StorageAccountId, u32>,
 }
 
 /// A key that was off and is on again, by no write of this process.

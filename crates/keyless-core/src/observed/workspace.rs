@@ -70,6 +70,8 @@ pub struct Workspace {
     pub created_at: Option<Timestamp>,
     /// The region.
     pub location: String,
+    /// The tenant that it and its identities belong to (`properties.tenantId`), where told.
+    pub tenant: Option<Uuid>,
 }
 
 impl Workspace {

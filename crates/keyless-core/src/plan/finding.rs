@@ -5,7 +5,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use crate::id::{ArmId, LogAnalyticsId, SubscriptionId, WorkspaceId};
+use crate::catalog::role_name;
+use crate::id::{ArmId, LogAnalyticsId, PrincipalId, RoleId, SubscriptionId, WorkspaceId};
 use crate::observed::{KeyCaller, MadeFrom, Signed, StorageService, WatchCause};
 
 /// Requests of one kind to one service that hold the key on, or a SAS nobody can tell about.
@@ -175,6 +176,82 @@ impl fmt::Display for TurnedOn {
     }
 }
 
+/// Access that somebody entitled has no more, or perhaps, in a workspace on identity, and that no step brings back.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Lost {
+    /// The workspace.
+    pub workspace: WorkspaceId,
+    /// Who, in the words of the files, or by what part of the workspace it is.
+    pub who: String,
+    /// The object id; `None`: there is no such principal any more.
+    pub principal: Option<PrincipalId>,
+    /// Which role's data actions are lost.
+    pub role: RoleId,
+    /// How.
+    pub how: Loss,
+}
+
+/// How access was lost.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Loss {
+    /// A deny assignment stands against the grant.
+    Denied {
+        /// Its name.
+        by: String,
+        /// Where it was made.
+        scope: ArmId,
+        /// Whether it is known to apply.
+        certain: bool,
+    },
+    /// The customer's to grant, and not granted; why, in words.
+    NotGranted(String),
+}
+
+impl Lost {
+    /// What differs from the files, in words that stay the same as long as it does.
+    #[must_use]
+    pub fn difference(&self) -> String {
+        let Self { workspace, who, principal: _, role, how } = self;
+        match how {
+            Loss::Denied { .. } => {
+                format!("{}: a deny assignment stands against {} of {who}", workspace.name(), role_name(*role))
+            }
+            Loss::NotGranted(why) => format!("{}: {why}", workspace.name()),
+        }
+    }
+
+    /// Why no step mends it.
+    #[must_use]
+    pub fn why(&self) -> String {
+        match &self.how {
+            Loss::Denied { by, scope, certain } => {
+                let word = if *certain { "denies" } else { "may deny" };
+                format!("`{by}` at {scope} {word} it, and no grant outranks a deny assignment")
+            }
+            Loss::NotGranted(_) => {
+                "the identity is the customer's own, and no document asks for a grant to it".to_owned()
+            }
+        }
+    }
+
+    /// What would lift it.
+    #[must_use]
+    pub fn lift(&self) -> &'static str {
+        match self.how {
+            Loss::Denied { .. } => "the deny assignment gone, or the principal among those that it spares",
+            Loss::NotGranted(_) => {
+                "the identity there and the role granted to it, or `serviceGrants: accept` in the file"
+            }
+        }
+    }
+}
+
+impl fmt::Display for Lost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.difference(), self.why())
+    }
+}
+
 /// A document that is suspended.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Suspended {
@@ -261,6 +338,17 @@ pub enum Unseen {
     Jobs(WorkspaceId),
     /// The computes of a workspace that has been switched.
     Computes(WorkspaceId),
+    /// What may take access away in workspaces that have been switched.
+    Denials,
+    /// The role of whoever works by itself in a workspace that has been switched.
+    Access {
+        /// The workspace.
+        workspace: WorkspaceId,
+        /// Who, in words.
+        who: String,
+    },
+    /// Whether a workspace and its account, in two subscriptions, are of one tenant.
+    Tenants(WorkspaceId),
 }
 
 impl fmt::Display for Unseen {
@@ -274,6 +362,9 @@ impl fmt::Display for Unseen {
             Self::OwnRights(scope) => write!(f, "the controller's own rights at {scope}"),
             Self::Jobs(id) => write!(f, "the jobs of {}", id.name()),
             Self::Computes(id) => write!(f, "the computes of {}", id.name()),
+            Self::Denials => f.write_str("deny assignments against those who work in switched workspaces"),
+            Self::Access { workspace, who } => write!(f, "the access of {who} of {}", workspace.name()),
+            Self::Tenants(id) => write!(f, "whether {} and its account are of one tenant", id.name()),
             Self::AssignmentCount(id) => write!(f, "the count of role assignments of subscription {id}"),
         }
     }

@@ -15,6 +15,7 @@ mod key_idle;
 mod keys;
 pub(super) mod network;
 mod probed;
+pub(super) mod tenant;
 mod workspace;
 mod write;
 

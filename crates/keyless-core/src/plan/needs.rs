@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use uuid::Uuid;
 
-use crate::access::{self, Cover, Evidence, Question};
+use crate::access::{self, Cover, Denial, Evidence, Question};
 use crate::catalog::{self, CatalogRole};
 use crate::desired::{Because, DesiredWorkspace, Need, PrincipalRef, ServiceGrants, Waits};
 use crate::gate::ReadSet;
@@ -207,10 +207,10 @@ pub(super) enum ServiceGrant {
     },
     /// Not there.
     Missing(PrincipalId),
-    /// Taken away, or perhaps, by a deny assignment of this name.
-    Denied(PrincipalId, String),
-    /// The customer's own identity acts for the workspace, and has not the role.
-    NotGranted(String),
+    /// Taken away, or perhaps, by this deny assignment.
+    Denied(PrincipalId, Box<Denial>),
+    /// The customer's own identity acts for the workspace, and has not the role, or is not there.
+    NotGranted(Option<PrincipalId>, String),
     /// The workspace has neither a system-assigned nor a primary user-assigned identity.
     NoIdentity,
     /// It could not be read.
@@ -268,14 +268,17 @@ fn granted_by_customer(
             Some((principal, _)) => *principal,
             None => return ServiceGrant::NoIdentity,
         },
-        Resolved::Missing(why) => return ServiceGrant::NotGranted(format!("the identity `{}`: {why}", primary.name())),
+        Resolved::Missing(why) => {
+            return ServiceGrant::NotGranted(None, format!("the identity `{}`: {why}", primary.name()));
+        }
         Resolved::Unknown(why, cause) => return ServiceGrant::Unknown(why, cause),
         Resolved::NotRead(reads) => return ServiceGrant::NotRead(reads),
     };
     let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
     match access::effective_cover(&question, observed, waits) {
         Cover::Missing { .. } => {
-            ServiceGrant::NotGranted(format!("the identity `{}` lacks {}", primary.name(), role.name))
+            let why = format!("the identity `{}` lacks {}", primary.name(), role.name);
+            ServiceGrant::NotGranted(Some(principal), why)
         }
         cover => of_cover(principal, cover),
     }
@@ -289,7 +292,7 @@ fn of_cover(principal: PrincipalId, cover: Cover) -> ServiceGrant {
     match cover {
         Cover::Covered { works_at, evidence } => ServiceGrant::Present { works_at, evidence },
         Cover::Missing { .. } => ServiceGrant::Missing(principal),
-        Cover::Denied { by } => ServiceGrant::Denied(principal, by.name),
+        Cover::Denied { by } => ServiceGrant::Denied(principal, by),
         Cover::Unknown { why, cause } => ServiceGrant::Unknown(why, cause),
         Cover::NotRead(reads) => ServiceGrant::NotRead(reads),
     }

@@ -11,6 +11,7 @@ use crate::observed::Observed;
 use super::Step;
 use super::gates::barriers;
 use super::needs::{self, Resolved};
+use super::steps::lost;
 
 /// What every pass reads first: enough to tell drift.
 #[must_use]
@@ -22,6 +23,8 @@ pub fn base_reads(desired: &KeyDesired) -> ReadSet {
         reads.add(principal_reads(desired, id));
         // So is a compute that came after the switch and will not work.
         reads.computes_lately.extend((workspace.auth_mode == AuthMode::Identity).then(|| id.clone()));
+        // And what deny assignments take after it.
+        reads.denies_lately |= workspace.auth_mode == AuthMode::Identity && lost::may_lose(workspace);
     }
     reads
 }
@@ -82,6 +85,8 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
                 reads.assignments = true;
                 reads.groups.extend(groups_rested_on(desired, observed, workspace));
                 reads.computes.insert(workspace.clone());
+                // That the account is of the same tenant, where that was asked.
+                reads.barriers.tenants.extend(observed.barriers.tenants.keys());
                 reads.identities.extend(identities_told_apart(observed, workspace));
                 let (identities, principals) = needs::acting(workspace, observed);
                 reads.identities.extend(identities.into_iter().filter(|id| observed.identities.contains_key(id)));

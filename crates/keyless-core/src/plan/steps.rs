@@ -13,6 +13,7 @@ mod grants;
 mod holders;
 mod incompatible;
 mod key;
+pub(super) mod lost;
 mod modes;
 mod neighbours;
 mod probed;
@@ -95,6 +96,7 @@ impl<'a> Planner<'a> {
             self.key_off(&target);
             self.revokes(&views);
             self.service_flags();
+            self.lost(&views);
             self.watch();
             self.key_callers();
             self.note_state();

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::policy::*;
+use uuid::Uuid;
 
 use super::{SUBSCRIPTION, account_id};
 
@@ -21,6 +22,8 @@ pub struct Bars {
     pub workspaces_locked: bool,
     /// How many role assignments the subscription has beside those of the account.
     pub other_assignments: u32,
+    /// The tenant of the account's subscription, where it was read.
+    pub tenant: Option<Uuid>,
 }
 
 /// A policy that refuses one value, or sets another in its place.
@@ -122,6 +125,7 @@ impl Bars {
         }
         let count = Reading::known(self.other_assignments + held, now);
         barriers.assignment_counts.insert(account_id().subscription(), count);
+        barriers.tenants.extend(self.tenant.map(|tenant| (account_id().subscription(), Reading::known(tenant, now))));
         barriers
     }
 }

@@ -47,10 +47,24 @@ pub fn account_id() -> StorageAccountId {
     StorageAccountId::parse(&id).unwrap()
 }
 
+/// Another account of the subscription.
+pub fn neighbour_id(name: &str) -> StorageAccountId {
+    StorageAccountId::parse(&account_id().to_string().replace("stml", name)).unwrap()
+}
+
 pub fn workspace_id(name: &str) -> WorkspaceId {
     let provider = "Microsoft.MachineLearningServices/workspaces";
     WorkspaceId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/{provider}/{name}")).unwrap()
 }
+
+/// A workspace in another subscription than the account's.
+pub fn far_workspace_id(name: &str) -> WorkspaceId {
+    let far = workspace_id(name).to_string().replace(SUBSCRIPTION, "5a11c0de-0000-4000-8000-00000000000f");
+    WorkspaceId::parse(&far).unwrap()
+}
+
+/// The tenant of the workspaces.
+pub const TENANT: Uuid = Uuid::from_u128(0xE001);
 
 pub fn person(n: u128) -> PrincipalId {
     PrincipalId(Uuid::from_u128(0xA000 + n))
@@ -95,6 +109,7 @@ pub struct Truth {
     pub location: String,
     /// `provisioningState`.
     pub state: Option<String>,
+    pub tenant: Option<Uuid>,
     pub created_at: Option<Timestamp>,
     /// The keys it holds.
     pub holds: KeyTimes,
@@ -147,6 +162,8 @@ pub struct World {
     /// Datastores that name the account in a workspace that stands on another one.
     pub elsewhere: Vec<Datastore>,
     pub barriers: Bars,
+    /// Grants that other accounts of the subscription have still to make.
+    pub due_elsewhere: BTreeMap<StorageAccountId, u32>,
     pub network: Network,
     pub fences: Fences,
 }
@@ -183,6 +200,7 @@ impl World {
             endpoints: Vec::new(),
             elsewhere: Vec::new(),
             barriers: Bars::default(),
+            due_elsewhere: BTreeMap::new(),
             network: Network::default(),
             fences: Fences::default(),
         };
@@ -210,8 +228,12 @@ impl World {
 
     /// A workspace with the service's own old grant.
     pub fn workspace(&mut self, name: &str, mode: ObservedAuthMode) -> WorkspaceId {
-        let id = workspace_id(name);
-        let system = PrincipalId(Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()));
+        self.workspace_of(workspace_id(name), mode)
+    }
+
+    /// One by its id, which may be in a subscription of its own.
+    pub fn workspace_of(&mut self, id: WorkspaceId, mode: ObservedAuthMode) -> WorkspaceId {
+        let system = PrincipalId(Uuid::new_v5(&Uuid::NAMESPACE_OID, id.name().as_bytes()));
         let truth = Truth {
             mode,
             kind: WorkspaceKind::Default,
@@ -224,6 +246,7 @@ impl World {
             more_accounts: BTreeSet::new(),
             location: "westeurope".to_owned(),
             state: Some("Succeeded".to_owned()),
+            tenant: Some(TENANT),
             created_at: Some(start() - SignedDuration::from_secs(400 * DAY)),
             holds: self.key_times,
         };
@@ -311,6 +334,7 @@ impl World {
                 provisioning_state: truth.state.clone(),
                 created_at: truth.created_at,
                 location: truth.location.clone(),
+                tenant: truth.tenant,
             };
             let entry = ObservedWorkspace {
                 workspace: Reading::known(Some(workspace), now),
@@ -408,6 +432,7 @@ impl World {
         observed.history.keys_taken = self.keys_taken.clone();
         observed.history.watch = self.watch;
         observed.history.back_on = self.back_on;
+        observed.history.due_elsewhere = self.due_elsewhere.clone();
         observed
     }
 

@@ -118,7 +118,8 @@ impl Azure {
         let fields = json::into_object(&mut row);
         fields.insert("type".to_owned(), json!(kind));
         fields.entry("name").or_insert_with(|| json!(arm_id::name(key)));
-        fields.insert("tenantId".to_owned(), json!(crate::token::TENANT_ID));
+        let tenant = self.tenant_of(arm_id::subscription(key).unwrap_or_default());
+        fields.insert("tenantId".to_owned(), json!(tenant));
         fields.insert("subscriptionId".to_owned(), json!(arm_id::subscription(key).unwrap_or_default()));
         let group = arm_id::resource_group(key).map(arm_id::name).unwrap_or_default();
         fields.insert("resourceGroup".to_owned(), json!(group));

@@ -29,6 +29,7 @@ mod scale;
 mod services;
 mod slicing;
 mod tags;
+mod tenants;
 mod undeclared;
 mod workloads;
 mod workspaces;

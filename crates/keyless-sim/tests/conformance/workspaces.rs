@@ -23,7 +23,9 @@ async fn credentials(cloud: &Cloud) -> Vec<Value> {
 async fn a_get_returns_what_was_loaded_unknown_fields_included() {
     let mut reply = Cloud::immediate().get(&path("2025-09-01")).await;
     let discovery = reply.body["properties"].as_object_mut().unwrap().remove("discoveryUrl");
+    let tenant = reply.body["properties"].as_object_mut().unwrap().remove("tenantId");
     assert_eq!((reply.status, &reply.body), (200, &small_world()[1]));
+    assert_eq!(tenant, Some(json!(keyless_sim::TENANT_ID)));
     assert_eq!(discovery, Some(json!("https://arm.test/discovery")));
 }
 

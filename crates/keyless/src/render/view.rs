@@ -448,6 +448,9 @@ impl Noted {
             Finding::Accepted(_) => ("accepted", None, None),
             Finding::KeyByService { flags: _ } => ("keyByService", None, None),
             Finding::KeyUserDenied(_) => ("keyUserDenied", None, None),
+            Finding::AccessLost(lost) => {
+                ("accessLost", Some(&lost.workspace), lost.principal.map(|principal| principal.to_string()))
+            }
             Finding::TurnedOn(_) => ("turnedOn", None, None),
             Finding::Suspended(suspended) => ("suspended", suspended.workspace.as_ref(), None),
         };

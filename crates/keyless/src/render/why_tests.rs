@@ -111,6 +111,7 @@ impl Case {
             created_at: None,
             managed_network: false,
             location: "westeurope".to_owned(),
+            tenant: None,
         };
         let entry = ObservedWorkspace {
             workspace: Reading::known(Some(own), now()),

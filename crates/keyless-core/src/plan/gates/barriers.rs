@@ -15,6 +15,7 @@ use crate::observed::{BarrierReads, Cause, DeniedPrincipal, DenyAssignment, Obse
 use crate::policy::{PolicyTarget, PolicyWord};
 
 use super::{Judged, lacks, listed, told};
+use crate::plan::finding::plural;
 
 /// The most role assignments of a subscription.
 ///
@@ -54,7 +55,7 @@ pub(in crate::plan) fn reads(action: &Action, account: &StorageAccountId) -> Bar
     let place = BTreeSet::from([place(action, account)]);
     let locks = if of_workspace(action).is_some() { place.clone() } else { BTreeSet::new() };
     let policies = if is_policed(action) { place.clone() } else { BTreeSet::new() };
-    BarrierReads { locks, policies, rights: place, assignment_counts: BTreeSet::new() }
+    BarrierReads { locks, policies, rights: place, ..BarrierReads::default() }
 }
 
 /// The workspace that the action changes, whose locks the account's list does not show.
@@ -252,8 +253,11 @@ pub(in crate::plan) fn way_back(action: &Action, observed: &Observed, desired: &
 
 /// [`crate::gate::Gate::BelowCeiling`]: `due` grants are or may be to be made in the subscription, all of them or none.
 ///
-/// Only this account's grants are counted as due: accounts that begin their waves at once may together come to the ceiling,
-/// and then Azure's refusal is what tells.
+/// What other accounts of the subscription have still to write counts before it, in the order of their ids: each takes its
+/// place if all of its grants fit into what those before it leave, and one that does not fit leaves everything to those
+/// after it. So what fits goes on, whoever planned first, and a restart changes nothing. Two things are left to Azure's
+/// refusal: accounts that another process converges, and two grants that are on their way to the last place in the same
+/// moment, for an account that has just come up goes before one that is writing already.
 pub(in crate::plan) fn below_ceiling(subscription: SubscriptionId, due: usize, observed: &Observed) -> Judged {
     let wants = BarrierReads { assignment_counts: BTreeSet::from([subscription]), ..BarrierReads::default() };
     let what = "the count of role assignments";
@@ -262,12 +266,29 @@ pub(in crate::plan) fn below_ceiling(subscription: SubscriptionId, due: usize, o
         Err(judged) => return *judged,
     };
     let due = u32::try_from(due).unwrap_or(u32::MAX);
-    if held.saturating_add(due) <= CEILING {
+    let (mut left, mut first, mut ahead) = (CEILING.saturating_sub(held), 0_u32, 0_usize);
+    for due in observed.history.due_elsewhere.range(..&observed.account_id).map(|(_, due)| *due) {
+        if due > 0 && due <= left {
+            left -= due;
+            first = first.saturating_add(due);
+            ahead += 1;
+        }
+    }
+    if due <= left {
         return told(GateState::Open);
     }
+    let behind = if ahead == 0 {
+        String::new()
+    } else {
+        format!(
+            ", after {first} at {} of it that {}",
+            plural(ahead, "account"),
+            if ahead == 1 { "goes first" } else { "go first" }
+        )
+    };
     told(GateState::unmet(
         format!(
-            "subscription {subscription} has {held} of at most {CEILING} role assignments, and {due} more are due here"
+            "subscription {subscription} has {held} of at most {CEILING} role assignments, and {due} more are due here{behind}"
         ),
         "free role assignments; grants to groups in place of single principals, or `grantScope: resourceGroup` where accounts share a group",
     ))

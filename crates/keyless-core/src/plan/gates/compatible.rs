@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use crate::desired::{Acceptance, DesiredWorkspace};
 use crate::gate::{GateState, ReadSet};
 use crate::incompatibility::{self, Detected, Incompatibility, Severity};
-use crate::observed::{Observed, Reading, Workspace};
+use crate::observed::{BarrierReads, Observed, Reading, Workspace};
 
+use super::tenant::{self, Tenants};
 use super::{Judged, lacks, listed, told};
 
 /// [`crate::gate::Gate::Compatible`]. Only rows that block count, and only while nobody accepts them.
@@ -28,6 +29,11 @@ pub(in crate::plan) fn compatible(workspace: &DesiredWorkspace, own: &Workspace,
             }
             Ok(Detected::NeedsComputes) => {
                 return lacks(ReadSet { computes: BTreeSet::from([workspace.id.clone()]), ..ReadSet::default() });
+            }
+            Ok(Detected::NeedsTenants) => {
+                let tenants = BTreeSet::from([observed.account_id.subscription()]);
+                let barriers = Box::new(BarrierReads { tenants, ..BarrierReads::default() });
+                return lacks(ReadSet { barriers, ..ReadSet::default() });
             }
             Err(state) => return told(state),
         }
@@ -56,10 +62,16 @@ pub(in crate::plan) fn detect(
     };
     let location = observed.account.value().and_then(Option::as_ref).map(|account| account.location.as_str());
     let without = row.detect(own, None, location.unwrap_or_default());
-    if without == Detected::NeedsComputes {
-        return Ok(row.detect(own, computes?, location.unwrap_or_default()));
+    match without {
+        Detected::NeedsComputes => Ok(row.detect(own, computes?, location.unwrap_or_default())),
+        Detected::NeedsTenants => match tenant::tenants(own, observed) {
+            Tenants::Same | Tenants::Unseen(..) => Ok(Detected::No),
+            Tenants::Apart { own, account } => Ok(Detected::Yes(vec![format!("tenant {account}, not {own}")])),
+            Tenants::NotRead(_) => Ok(Detected::NeedsTenants),
+            Tenants::Unknown(state) => Err(state),
+        },
+        Detected::No | Detected::Yes(_) | Detected::NeedsRoles => Ok(without),
     }
-    Ok(without)
 }
 
 fn ended(Acceptance { owner, until, .. }: &Acceptance) -> String {

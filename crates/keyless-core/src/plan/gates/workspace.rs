@@ -119,10 +119,10 @@ pub(in crate::plan) fn service_grant_there(
             told(GateState::unmet(format!("the workspace's identity {principal} lacks {role}"), lift))
         }
         ServiceGrant::Denied(principal, by) => {
-            let why = format!("the workspace's identity {principal} is, or may be, denied by `{by}`");
+            let why = format!("the workspace's identity {principal} is, or may be, denied by `{}`", by.name);
             told(GateState::unmet(why, "the deny assignment gone, or `serviceGrants: accept` in the file"))
         }
-        ServiceGrant::NotGranted(why) => {
+        ServiceGrant::NotGranted(_, why) => {
             told(GateState::unmet(why, "the role granted to it, or `serviceGrants: accept` in the file"))
         }
         ServiceGrant::NoIdentity => told(GateState::unmet("the workspace has no identity of its own", lift)),

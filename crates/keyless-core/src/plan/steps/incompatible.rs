@@ -7,7 +7,8 @@ use crate::catalog;
 use crate::desired::{DesiredWorkspace, PrincipalRef};
 use crate::gate::ReadSet;
 use crate::incompatibility::{self, Detected, Incompatibility};
-use crate::observed::{Compute, PrincipalType, Reading, Workspace};
+use crate::observed::{BarrierReads, Compute, PrincipalType, Reading, Workspace};
+use crate::plan::gates::tenant::{self, Tenants};
 use crate::plan::{Finding, Unseen, gates};
 
 use super::Planner;
@@ -16,6 +17,23 @@ impl Planner<'_> {
     pub(super) fn incompatible(&mut self, workspace: &DesiredWorkspace, own: &Workspace) {
         self.switches.insert(own.kind.clone());
         self.look_for(incompatibility::ALL.iter(), workspace, own);
+        self.note_tenants(own);
+    }
+
+    /// An account of another tenant is mostly one that cannot be read: then this is asked for whatever else holds the switch,
+    /// for it says why.
+    fn note_tenants(&mut self, own: &Workspace) {
+        match tenant::tenants(own, self.observed) {
+            Tenants::NotRead(subscription) if self.observed.account.failure().is_some() => {
+                let tenants = BTreeSet::from([subscription]);
+                let barriers = Box::new(BarrierReads { tenants, ..BarrierReads::default() });
+                self.wants.add(ReadSet { barriers, ..ReadSet::default() });
+            }
+            Tenants::Unseen(why, cause) => {
+                self.findings.insert(Finding::Unseen { what: Unseen::Tenants(own.id.clone()), why, cause });
+            }
+            Tenants::NotRead(_) | Tenants::Same | Tenants::Apart { .. } | Tenants::Unknown(_) => {}
+        }
     }
 
     /// Computes that came into a workspace after its switch. It costs a read of each once an interval, and holds nothing.
@@ -46,7 +64,7 @@ impl Planner<'_> {
                 Ok(Detected::Yes(found)) => found,
                 Ok(Detected::NeedsRoles) => self.computes_without_role(workspace),
                 // What was not read yet is asked for by the gate.
-                Ok(Detected::No | Detected::NeedsComputes) | Err(_) => continue,
+                Ok(Detected::No | Detected::NeedsComputes | Detected::NeedsTenants) | Err(_) => continue,
             };
             if found.is_empty() {
                 continue;

@@ -1,0 +1,116 @@
+//! The controller over workspaces that were switched, and whoever loses access in them afterwards: how often it looks, what it
+//! tells, and that it writes nothing.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[allow(dead_code)]
+mod cloud;
+#[allow(dead_code)]
+#[path = "cloud/rig.rs"]
+mod rig;
+
+use cloud::*;
+use keyless_controller::event::{Event, Level, Name};
+use keyless_controller::mark::StateDir;
+use keyless_core::desired::AuthMode;
+use keyless_core::id::PrincipalId;
+use keyless_core::observed::{DeniedPrincipal, DenyAssignment, Permission};
+use keyless_core::plan::Standing;
+use rig::Rig;
+
+fn settled_state() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    StateDir::open(dir.path()).unwrap().mark().set().unwrap();
+    dir
+}
+
+fn denied(who: PrincipalId) -> DenyAssignment {
+    DenyAssignment {
+        name: "stack".to_owned(),
+        scope: account_id("stone").arm().clone(),
+        permissions: vec![Permission { data_actions: vec!["*".to_owned()], ..Permission::default() }],
+        exact_scope_only: false,
+        principals: vec![DeniedPrincipal::Group(who)],
+        excluded: Default::default(),
+        conditional: false,
+    }
+}
+
+/// What is told of lost access.
+fn lost(rig: &Rig, name: Name) -> Vec<Event> {
+    let of = |event: &Event| event.drift.as_deref().is_some_and(|drift| drift.contains("a deny assignment stands"));
+    rig.told(name).into_iter().filter(of).collect()
+}
+
+fn unread(rig: &Rig) -> usize {
+    let of = |event: &&Event| event.why.as_deref().is_some_and(|why| why.starts_with("deny assignments against"));
+    rig.told(Name::ObserveIncomplete).iter().filter(of).count()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_that_comes_after_the_switch_is_told_once_and_so_is_its_end() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.converged("1").await;
+    let writes = cloud.calls();
+    let before = cloud.lock().reads["deny_assignments"];
+    rig.passes(10).await;
+    let read = cloud.lock().reads["deny_assignments"] - before;
+    assert!((9..=11).contains(&read), "read {read} times in 10 passes of two workspaces");
+
+    cloud.lock().denies = vec![denied(group(1))];
+    // One may be under way.
+    rig.passes(2).await;
+    let told = lost(&rig, Name::DriftDetected);
+    assert_eq!(told.len(), 2, "one for each workspace: {told:#?}");
+    assert_eq!((told[0].level, told[0].principal.clone()), (Level::Warn, Some(group(1).to_string())));
+    let why = told[0].why.as_deref().unwrap();
+    assert!(why.contains("`stack`") && told[0].lift.is_some() && told[0].role.is_some(), "{told:#?}");
+    let standing = |rig: &Rig| rig.status.snapshot().accounts[&account_id("stone")].standing();
+    assert_eq!(standing(&rig), Some(Standing::Blocked));
+    rig.passes(10).await;
+    assert_eq!(lost(&rig, Name::DriftDetected).len(), 2, "told once");
+
+    // What cannot be read has not ended, and is not nothing.
+    cloud.lock().down.insert("deny_assignments");
+    rig.passes(5).await;
+    assert_eq!(unread(&rig), 1);
+    cloud.lock().denies.clear();
+    rig.passes(5).await;
+    assert_eq!((lost(&rig, Name::DriftCleared).len(), unread(&rig)), (0, 1));
+    cloud.lock().down.clear();
+    rig.passes(2).await;
+    assert_eq!(lost(&rig, Name::DriftCleared).len(), 2);
+    rig.passes(5).await;
+    assert_eq!(lost(&rig, Name::DriftCleared).len(), 2);
+    assert_eq!(lost(&rig, Name::DriftDetected).len(), 2);
+    assert_eq!(standing(&rig), Some(Standing::Converged));
+    assert_eq!(cloud.calls(), writes, "nothing is written because of it");
+}
+
+/// What was kept says that nobody is denied; the confirming read says otherwise, and is believed from then on.
+#[tokio::test(start_paused = true)]
+async fn a_denial_that_only_the_confirming_read_shows_stops_the_switch_once() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let watching = std::sync::Arc::downgrade(&cloud);
+    cloud.lock().on_read = Some(Box::new(move |operation| {
+        // Only a confirming pass reads locks and jobs, and the deny assignments after them.
+        if operation == "jobs"
+            && let Some(cloud) = watching.upgrade()
+            && cloud.lock().reads.get("jobs").is_some_and(|reads| *reads == 2)
+        {
+            cloud.lock().denies = vec![denied(group(1))];
+        }
+    }));
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a"]));
+    rig.until("the switch is held", |snapshot| {
+        let mut plans = snapshot.accounts.values().filter_map(|account| account.plan.as_ref());
+        plans.any(|plan| plan.standing() == Standing::Blocked)
+    })
+    .await;
+    rig.passes(5).await;
+    let raced = rig.told(Name::PassFinished).into_iter().filter_map(|event| event.why).collect::<Vec<_>>();
+    assert_eq!(raced.len(), 1, "{raced:#?}");
+    assert_eq!(cloud.calls(), ["grant Storage Blob Data Contributor stone"]);
+    cloud.lock().denies.clear();
+    rig.converged("1").await;
+}
