@@ -67,7 +67,10 @@ impl World {
         if own || above {
             found.push("a lock");
         }
-        let denies = |deny: &DenyAssignment| deny.name == denied && deny.excluded.is_empty() && !deny.conditional;
+        let denies = |deny: &DenyAssignment| {
+            let reaches = is_within(&target, deny.scope.as_str());
+            reaches && deny.name == denied && deny.excluded.is_empty() && !deny.conditional
+        };
         if self.denies.iter().any(denies) {
             found.push("a denial");
         }

@@ -15,7 +15,6 @@ use crate::observed::{BarrierReads, Cause, DeniedPrincipal, DenyAssignment, Obse
 use crate::policy::{PolicyTarget, PolicyWord};
 
 use super::{Judged, lacks, listed, told};
-use crate::plan::finding::plural;
 
 /// The most role assignments of a subscription.
 ///
@@ -266,26 +265,18 @@ pub(in crate::plan) fn below_ceiling(subscription: SubscriptionId, due: usize, o
         Err(judged) => return *judged,
     };
     let due = u32::try_from(due).unwrap_or(u32::MAX);
-    let (mut left, mut first, mut ahead) = (CEILING.saturating_sub(held), 0_u32, 0_usize);
+    let (mut left, mut first) = (CEILING.saturating_sub(held), 0_u32);
     for due in observed.history.due_elsewhere.range(..&observed.account_id).map(|(_, due)| *due) {
         if due > 0 && due <= left {
             left -= due;
             first = first.saturating_add(due);
-            ahead += 1;
         }
     }
     if due <= left {
         return told(GateState::Open);
     }
-    let behind = if ahead == 0 {
-        String::new()
-    } else {
-        format!(
-            ", after {first} at {} of it that {}",
-            plural(ahead, "account"),
-            if ahead == 1 { "goes first" } else { "go first" }
-        )
-    };
+    // Without their count: words that change as others go on would be told anew each time.
+    let behind = if first == 0 { String::new() } else { format!(", after {first} at accounts of it that go first") };
     told(GateState::unmet(
         format!(
             "subscription {subscription} has {held} of at most {CEILING} role assignments, and {due} more are due here{behind}"
