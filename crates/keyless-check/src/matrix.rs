@@ -13,7 +13,7 @@ mod tamper;
 mod workload;
 mod world;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -67,6 +67,27 @@ pub(crate) struct Tally {
     stopped: Option<usize>,
 }
 
+/// The undisturbed runs of a story: the whole one, and those in which an event never happens, by its number.
+#[derive(Debug)]
+struct References {
+    whole: Outcome,
+    less: BTreeMap<usize, Outcome>,
+}
+
+impl References {
+    fn of(workload: &Workload) -> anyhow::Result<Self> {
+        let whole = reference(workload)?;
+        let numbers = 1..workload.events.len();
+        let less = numbers.map(|number| Ok((number, reference(&workload.less(number))?)));
+        Ok(Self { whole, less: less.collect::<anyhow::Result<_>>()? })
+    }
+
+    /// What a run under a plan is held against.
+    fn expected(&self, workload: &Workload, plan: &Plan) -> &Outcome {
+        oracle::unseen(workload, plan).and_then(|number| self.less.get(&number)).unwrap_or(&self.whole)
+    }
+}
+
 /// Runs what is asked and tells what came of it.
 ///
 /// # Errors
@@ -90,13 +111,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// Runs the plans of one workload. How many failed.
 fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result<usize> {
     let started = Instant::now();
-    let reference = reference(workload)?;
+    let references = References::of(workload)?;
     if let Some(name) = &options.plan {
-        return told(workload, name, &reference, &options.gone);
+        return told(workload, name, &references, &options.gone);
     }
-    let generated = made(workload, options.plans, &reference);
+    let reference = &references.whole;
+    let generated = made(workload, options.plans, reference);
     let left = options.limit.saturating_sub(began.elapsed());
-    let tally = explore(workload, &reference, &generated, options, left)?;
+    let tally = explore(workload, &references, &generated, options, left)?;
     println!(
         "{:<18} {} writes, {} reads; {} plans generated, {} executed ({} requests), {} failed, {} in which not all came about, in {:.1} s",
         workload.name,
@@ -140,7 +162,7 @@ fn made(workload: &Workload, plans: Plans, reference: &Outcome) -> Generated {
 
 fn explore(
     workload: &Workload,
-    reference: &Outcome,
+    references: &References,
     generated: &Generated,
     options: &Options,
     left: Duration,
@@ -156,11 +178,12 @@ fn explore(
             tally.stopped = Some(number);
             break;
         }
-        let outcome = play(workload, plan, Some(reference), &options.gone).with_context(|| format!("plan {plan}"))?;
+        let outcome =
+            play(workload, plan, Some(&references.whole), &options.gone).with_context(|| format!("plan {plan}"))?;
         tally.executed += 1;
         tally.requests += outcome.requests;
         tally.unreached += usize::from(outcome.struck < plan.0.len());
-        let wrong = oracle::against(workload, plan, reference, &outcome);
+        let wrong = oracle::against(workload, plan, references.expected(workload, plan), &outcome);
         if !wrong.is_empty() {
             tally.failed.push((plan.clone(), wrong));
         }
@@ -169,8 +192,9 @@ fn explore(
 }
 
 /// Runs one plan and tells everything.
-fn told(workload: &Workload, name: &str, reference: &Outcome, gone: &BTreeSet<Ablation>) -> anyhow::Result<usize> {
+fn told(workload: &Workload, name: &str, references: &References, gone: &BTreeSet<Ablation>) -> anyhow::Result<usize> {
     let plan: Plan = name.parse().map_err(anyhow::Error::msg)?;
+    let reference = &references.whole;
     let outcome = play(workload, &plan, Some(reference), gone)?;
     for (title, run) in [("undisturbed", reference), (name, &outcome)] {
         println!("{title}: {} requests, at rest after {:?}", run.requests, run.rested);
@@ -188,7 +212,7 @@ fn told(workload: &Workload, name: &str, reference: &Outcome, gone: &BTreeSet<Ab
             println!("{disturbance} is number {} of {}, after {} writes", read.nth + 1, read.address, read.writes);
         }
     }
-    let wrong = oracle::against(workload, &plan, reference, &outcome);
+    let wrong = oracle::against(workload, &plan, references.expected(workload, &plan), &outcome);
     for line in &wrong {
         println!("{line}");
     }
@@ -206,12 +230,12 @@ mod tests {
     /// What is wrong with one plan of a workload without some rules.
     fn wrong(name: &str, plan: &str, rules: &[&str]) -> Vec<String> {
         let workload = workload(name);
-        let reference = reference(&workload).unwrap();
+        let references = References::of(&workload).unwrap();
         let rules: Vec<String> = rules.iter().map(|rule| (*rule).to_owned()).collect();
         let gone = crate::ablation::named(&rules).unwrap();
         let plan = plan.parse().unwrap();
-        let outcome = play(&workload, &plan, Some(&reference), &gone).unwrap();
-        oracle::against(&workload, &plan, &reference, &outcome)
+        let outcome = play(&workload, &plan, Some(&references.whole), &gone).unwrap();
+        oracle::against(&workload, &plan, references.expected(&workload, &plan), &outcome)
     }
 
     #[test]
@@ -233,8 +257,8 @@ mod tests {
     fn whatever_goes_wrong_once_two_small_stories_end_as_if_nothing_had() {
         for name in ["drift-mode", "drift-role"] {
             let workload = workload(name);
-            let reference = reference(&workload).unwrap();
-            let generated = made(&workload, Plans::Singles, &reference);
+            let references = References::of(&workload).unwrap();
+            let generated = made(&workload, Plans::Singles, &references.whole);
             assert!(generated.plans.len() > 10, "{name}: {}", generated.plans.len());
             let options = Options {
                 workloads: Vec::new(),
@@ -245,7 +269,7 @@ mod tests {
                 plan: None,
                 gone: BTreeSet::new(),
             };
-            let tally = explore(&workload, &reference, &generated, &options, Duration::MAX).unwrap();
+            let tally = explore(&workload, &references, &generated, &options, Duration::MAX).unwrap();
             assert_eq!(tally.failed, Vec::new(), "{name}");
         }
     }
