@@ -243,10 +243,10 @@ const ABLATIONS: [&[&str]; 15] = [
 /// Rules with a seed that notices their absence where the second judge is gone too. What two rules see both is taken away
 /// together.
 const NOTICED: [(&[&str], u64); 6] = [
-    (&["confirm"], 343),
+    (&["confirm"], 2015),
     (&["revision"], 308),
-    (&["same_step"], 343),
-    (&["no_stored_keys"], 320),
+    (&["same_step"], 2015),
+    (&["no_stored_keys"], 2040),
     (&["all_on_identity"], 513),
     (&["on_first", "key_on", "key_effective"], 355),
 ];

@@ -77,7 +77,8 @@ fn writes(plan: &Plan, reference: &Outcome, outcome: &Outcome) -> Vec<String> {
 /// The same alerts, but for what the disturbances explain by themselves:
 ///
 /// - a death leaves at most one change untold, and one cleared difference of each workspace: the process that made it is gone, and the next
-///   one never saw the difference. The wait after its start may outlast a gate that only time opens.
+///   one never saw the difference. The wait after its start may outlast a gate that only time opens. An older read before
+///   it puts off what is told, so that one more goes with the process.
 /// - a change that is read back as it was before is told as failed in place of applied, and is waited for; the wait may
 ///   outlast such a gate too, and the older read may shut a gate that was open.
 /// - an older list that shows a workspace on keys contradicts the direct read, and leaves its mode unknown.
@@ -92,7 +93,8 @@ fn alerts(workload: &Workload, plan: &Plan, reference: &Outcome, outcome: &Outco
         |alert: &str| [" needs_aged ", " key_effective ", " key_idle "].iter().any(|gate| alert.contains(gate));
     // A grant that is there clears one difference of each workspace.
     let workspaces = workload.files.iter().map(|(asks, _)| asks.len()).max().unwrap_or_default();
-    let (mut applied, mut cleared) = (crashes, crashes * workspaces);
+    let stale = plan.0.iter().filter(|one| matches!(one, Disturbance::Stale { .. })).count();
+    let (mut applied, mut cleared) = (crashes, crashes * (workspaces + stale));
     let spend = |left: &mut usize| {
         let some = *left > 0;
         *left = left.saturating_sub(1);
