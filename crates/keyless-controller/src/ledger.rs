@@ -2,8 +2,8 @@
 //! role assignments of the subscription were last counted.
 //!
 //! It only hands numbers on; which account goes first and which is held is for [`keyless_core::plan`] to judge. A new process
-//! begins with an empty one, and knows all of it once every account was planned, which the wait after the start gives it the
-//! time for.
+//! begins with an empty one, and knows all of it once every account was planned; the wait after the start, where there is one,
+//! gives it the time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -87,7 +87,7 @@ impl AccountStatus {
     /// How many differences there are.
     #[must_use]
     pub fn drift(&self) -> usize {
-        self.plan.as_ref().map_or(0, |plan| plan.drift.len())
+        self.plan.as_ref().map_or(0, |plan| plan.differences())
     }
 
     /// How long ago it was last read completely.

@@ -579,7 +579,16 @@ impl Plan {
         u32::try_from(due.filter(|step| !step.gates.iter().any(barred)).count()).unwrap_or(u32::MAX)
     }
 
-    /// How the plan stands.
+    /// How many differences between the files and Azure it names: what steps may mend, and access that is lost although no
+    /// step can bring it back.
+    #[must_use]
+    pub fn differences(&self) -> usize {
+        let lost = self.findings.iter().filter(|finding| matches!(finding, Finding::AccessLost(_)));
+        self.drift.len() + lost.count()
+    }
+
+    /// How the plan stands. Where it is not known whether somebody entitled still has access, or known that they have not,
+    /// nothing has converged.
     #[must_use]
     pub fn standing(&self) -> Standing {
         let blocking = self.findings.iter().any(|finding| match finding {
@@ -589,10 +598,11 @@ impl Plan {
             | Finding::Contradiction { .. }
             | Finding::DatastoreDiffers { .. }
             | Finding::AccessLost(_)
-            | Finding::PrincipalMissing { .. } => true,
-            Finding::BrokenNow { .. }
             | Finding::ServiceGrantMissing { .. }
             | Finding::EndpointGrantMissing { .. }
+            | Finding::Unseen { what: Unseen::Denials | Unseen::Access { .. }, .. }
+            | Finding::PrincipalMissing { .. } => true,
+            Finding::BrokenNow { .. }
             | Finding::Undeclared { .. }
             | Finding::ScenarioMisplaced { .. }
             | Finding::Unseen { .. }

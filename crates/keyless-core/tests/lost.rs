@@ -192,11 +192,50 @@ fn deny_assignments_that_could_not_be_read_are_told_and_are_not_none() {
     let unseen: Vec<&Finding> = plan.findings.iter().collect();
     let [Finding::Unseen { what: Unseen::Denials, why, .. }] = unseen.as_slice() else { panic!("{}", show(&plan)) };
     assert_eq!(why, "503");
-    assert_eq!(plan.standing(), Standing::Converged, "nothing waits for it");
+    assert_eq!(plan.standing(), Standing::Blocked, "whether anybody is denied is not known");
     observed.denies = Reading::NotRead;
     let plan = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters);
     assert!(plan.wants.denies_lately && !plan.wants.denies, "one of the same interval will do: {:?}", plan.wants);
     assert!(plan.findings.is_empty(), "{}", show(&plan));
+}
+
+/// What the controller may not see of endpoints, Azure leaves out of their list without a word.
+#[test]
+fn endpoints_that_are_not_shown_any_more_are_not_let_in_again() {
+    let (mut world, wanted, a) = settled();
+    world.assign(person(3), BLOB_CONTRIBUTOR, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
+    world.endpoints.push(Endpoint { workspace: a.clone(), name: "score".to_owned(), system: Some(person(3)) });
+    let plan = |observed: &Observed| planned(&wanted, observed, &Limits::default(), Look::WhatMatters);
+    let mut observed = world.observe(&wanted);
+    observed.barriers.rights.clear();
+    assert!(plan(&observed).wants.barriers.rights.is_empty(), "nobody is denied");
+    world.denies = vec![deny(vec![DeniedPrincipal::One(person(3))], &[])];
+    let mut observed = world.observe(&wanted);
+    assert_eq!(whose(&plan(&observed)), ["endpoint score"]);
+    observed.barriers.rights.clear();
+    observed.endpoints = Reading::known(Default::default(), observed.now);
+    assert_eq!(plan(&observed).wants.barriers.rights, BTreeSet::from([a.arm().clone()]));
+    let hidden = |finding: &Finding| matches!(finding, Finding::Unseen { what: Unseen::Endpoints, .. });
+    for rights in [Reading::unknown("503"), Reading::known(Vec::new(), observed.now)] {
+        observed.barriers.rights.insert(a.arm().clone(), rights);
+        assert!(plan(&observed).findings.iter().any(hidden), "{}", show(&plan(&observed)));
+    }
+    let all = Permission { actions: vec!["*".to_owned()], ..Permission::default() };
+    let all = OwnRight { permission: all, conditional: false };
+    observed.barriers.rights.insert(a.arm().clone(), Reading::known(vec![all], observed.now));
+    assert!(!plan(&observed).findings.iter().any(hidden), "{}", show(&plan(&observed)));
+}
+
+#[test]
+fn what_everybodys_access_rests_on_is_told_once_where_it_could_not_be_read() {
+    let (world, mut wanted, a) = settled();
+    wanted.workspaces.get_mut(&a).unwrap().needs =
+        (1..40).map(|number| need(object(number), BLOB_CONTRIBUTOR)).collect();
+    let mut observed = world.observe(&wanted);
+    observed.assignments = Reading::unknown("503");
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters);
+    let told = plan.findings.iter().filter(|finding| matches!(finding, Finding::Incomplete { .. }));
+    assert_eq!((told.count(), plan.standing()), (1, Standing::Blocked), "{}", show(&plan));
 }
 
 #[test]

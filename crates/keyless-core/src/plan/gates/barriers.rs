@@ -254,9 +254,10 @@ pub(in crate::plan) fn way_back(action: &Action, observed: &Observed, desired: &
 ///
 /// What other accounts of the subscription have still to write counts before it, in the order of their ids: each takes its
 /// place if all of its grants fit into what those before it leave, and one that does not fit leaves everything to those
-/// after it. So what fits goes on, whoever planned first, and a restart changes nothing. Two things are left to Azure's
-/// refusal: accounts that another process converges, and two grants that are on their way to the last place in the same
-/// moment, for an account that has just come up goes before one that is writing already.
+/// after it. So what fits goes on, whoever planned first. A process that begins without the wait after its start has not
+/// planned the others yet, and the first to be planned take their places. Two things are left to Azure's refusal: accounts
+/// that another process converges, and two grants that are on their way to the last place in the same moment, for an account
+/// that has just come up goes before one that is writing already.
 pub(in crate::plan) fn below_ceiling(subscription: SubscriptionId, due: usize, observed: &Observed) -> Judged {
     let wants = BarrierReads { assignment_counts: BTreeSet::from([subscription]), ..BarrierReads::default() };
     let what = "the count of role assignments";

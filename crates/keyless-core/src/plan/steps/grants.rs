@@ -55,8 +55,11 @@ impl Planner<'_> {
                         }
                         Cover::Unknown { why, cause } => {
                             undecided.note(acts, *principal, view.role.id);
-                            let what = format!("access of {}", view.need.principal);
-                            self.findings.insert(Finding::Incomplete { what, why, cause });
+                            // What everybody's access rests on is told once, and not for each of them.
+                            if self.observed.assignments.failure().is_none() {
+                                let what = format!("access of {}", view.need.principal);
+                                self.findings.insert(Finding::Incomplete { what, why, cause });
+                            }
                         }
                         Cover::Missing { .. } => {
                             self.drift.insert(Drift::RoleMissing {
