@@ -45,10 +45,11 @@ fn a_denial_after_the_switch_is_told_within_an_interval_and_so_is_its_end() {
     assert_eq!(plan["standing"], "blocked");
     let lost = |finding: &Value| finding["kind"] == "accessLost" && finding["principal"] == principal;
     assert!(plan["findings"].as_array().unwrap().iter().any(lost), "{plan:#}");
+
+    daemon.full_cycles(accounts.len(), 3);
     assert!(daemon.get("/").ok().text.contains("a deny assignment stands against"), "and the status page");
 
     // A list that cannot be understood is no list without denials.
-    daemon.full_cycles(accounts.len(), 3);
     let times = daemon.events("drift_detected").iter().filter(|event| is(event)).count();
     let odd = deny(json!([{"id": "nobody", "type": "User"}]));
     sim.drift("resourcePut", id_of(&odd), odd.clone());
