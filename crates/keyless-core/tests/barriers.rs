@@ -225,15 +225,21 @@ fn a_deny_assignment_for_everybody_bars_and_one_that_spares_some_is_told() {
 
 const WS_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
 const HUB_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/hubs/write";
+const STORE_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/featurestores/write";
 
-/// A hub takes both rights, other workspaces one, and a kind that nobody knows yet is taken for a hub.
+/// Hubs and feature stores take a right of their own too, and a kind that nobody knows yet is taken for a hub.
 #[test]
 fn a_workspace_needs_the_rights_of_its_kind_and_all_of_them() {
     let other = || WorkspaceKind::Other("Lake".to_owned());
-    for (kind, takes_both) in
-        [(WorkspaceKind::Default, false), (WorkspaceKind::Project, false), (WorkspaceKind::Hub, true), (other(), true)]
-    {
-        for (without, holds) in [(WS_WRITE, true), (HUB_WRITE, takes_both)] {
+    for (kind, takes) in [
+        (WorkspaceKind::Default, vec![WS_WRITE]),
+        (WorkspaceKind::Project, vec![WS_WRITE]),
+        (WorkspaceKind::Hub, vec![WS_WRITE, HUB_WRITE]),
+        (WorkspaceKind::FeatureStore, vec![WS_WRITE, STORE_WRITE]),
+        (other(), vec![WS_WRITE, HUB_WRITE]),
+    ] {
+        for without in [WS_WRITE, HUB_WRITE, STORE_WRITE] {
+            let holds = takes.contains(&without);
             let (mut world, wanted) = case();
             world.workspaces.values_mut().for_each(|truth| truth.kind = kind.clone());
             world.barriers.no_right = BTreeSet::from([without]);

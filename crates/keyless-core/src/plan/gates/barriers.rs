@@ -103,16 +103,14 @@ fn known<'a, T>(reading: Option<&'a Reading<T>>, what: &str, wants: BarrierReads
 
 const WORKSPACE_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
 const HUB_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/hubs/write";
+const FEATURE_STORE_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/featurestores/write";
 
 /// The control-plane actions that a change needs, all of them, and the role that has them.
 ///
-/// Source: <https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations>; hubs have a right
-/// of their own besides, which what is not known not to be one is taken to need too.
+/// Source: <https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations>; hubs and feature
+/// stores have rights of their own besides. A kind that is not known may be that of a hub.
 fn needed(action: &Action, observed: &Observed) -> (&'static [&'static str], &'static str) {
-    let of = |may_be_hub: bool| {
-        let actions: &[&str] = if may_be_hub { &[WORKSPACE_WRITE, HUB_WRITE] } else { &[WORKSPACE_WRITE] };
-        (actions, "the converge role, or Contributor")
-    };
+    const BY_CONVERGE: &str = "the converge role, or Contributor";
     match action {
         Action::GrantRole(_) => (
             &["Microsoft.Authorization/roleAssignments/write"],
@@ -124,12 +122,20 @@ fn needed(action: &Action, observed: &Observed) -> (&'static [&'static str], &'s
         ),
         Action::SetAuthMode { workspace, .. } => {
             let seen = observed.workspaces.get(workspace).and_then(|entry| entry.workspace.value()?.as_ref());
-            of(match seen.map(|workspace| &workspace.kind) {
-                Some(WorkspaceKind::Default | WorkspaceKind::Project | WorkspaceKind::FeatureStore) => false,
-                Some(WorkspaceKind::Hub | WorkspaceKind::Other(_)) | None => true,
-            })
+            match seen.map(|workspace| &workspace.kind) {
+                Some(WorkspaceKind::Default | WorkspaceKind::Project) => (&[WORKSPACE_WRITE], BY_CONVERGE),
+                Some(WorkspaceKind::FeatureStore) => {
+                    (&[WORKSPACE_WRITE, FEATURE_STORE_WRITE], "the converge role with this right added, or Contributor")
+                }
+                Some(WorkspaceKind::Hub | WorkspaceKind::Other(_)) | None => {
+                    (&[WORKSPACE_WRITE, HUB_WRITE], BY_CONVERGE)
+                }
+            }
         }
-        Action::CreateWorkspace { create, .. } => of(matches!(create.kind, CreateKind::Hub(_))),
+        Action::CreateWorkspace { create, .. } => match create.kind {
+            CreateKind::Hub(_) => (&[WORKSPACE_WRITE, HUB_WRITE], BY_CONVERGE),
+            CreateKind::Default(_) | CreateKind::Project(_) => (&[WORKSPACE_WRITE], BY_CONVERGE),
+        },
         Action::SetDatastoreCredential { .. } | Action::CreateDatastore { .. } => (
             &["Microsoft.MachineLearningServices/workspaces/datastores/write"],
             "the converge role, or AzureML Data Scientist",
