@@ -108,6 +108,25 @@ fn denied_but(plot: &Plot, spared: &Value) -> Vec<Value> {
     vec![extension(&plot.account(), "denyAssignments", &plot.guid(95), properties)]
 }
 
+/// A denial of writing workspaces at this place.
+fn denied_modes(plot: &Plot, at: &str, whom: &Value) -> Vec<Value> {
+    let properties = json!({
+        "denyAssignmentName": "stop", "scope": at, "principals": [whom], "excludePrincipals": [],
+        "permissions": [{"actions": ["Microsoft.MachineLearningServices/workspaces/write"], "notActions": [],
+            "dataActions": [], "notDataActions": []}],
+    });
+    vec![extension(at, "denyAssignments", &plot.guid(97), properties)]
+}
+
+fn everyone() -> Value {
+    json!({"id": "00000000-0000-0000-0000-000000000000", "type": "SystemDefined"})
+}
+
+/// The daemon, as Azure knows it.
+fn the_daemon() -> Value {
+    json!({"id": keyless_sim::MANAGED_OBJECT_ID, "type": "ServicePrincipal"})
+}
+
 /// A denial of reading blobs to the person who works in the first workspace, and the role that it takes the use out of.
 fn denied_data(plot: &Plot) -> Vec<Value> {
     let properties = json!({
@@ -280,7 +299,21 @@ fn cases() -> Vec<Case> {
     add("d-both", Way::Forward, Holds("alpha", "needs_covered"), both, all_but_alpha, denied_data_and_no_role);
     add("b-denied", Way::Back, Holds("SetSharedKeyAccess", "permitted"), &["`stack`"], none, denied);
     add("d-spared", Way::Forward, Told("denial"), &["`stack`", "may deny SetSharedKeyAccess"], &FORWARD, |plot| {
-        denied_but(plot, &json!([{"id": keyless_sim::MANAGED_OBJECT_ID, "type": "ServicePrincipal"}]))
+        let group = json!({"type": "Microsoft.Graph/groups", "id": plot.guid(98), "displayName": "spared",
+            "members": [keyless_sim::MANAGED_OBJECT_ID]});
+        let mut all = denied_but(plot, &json!([{"id": plot.guid(98), "type": "Group"}]));
+        all.push(group);
+        all
+    });
+    // Denials of one right, at the workspaces alone: the account's list does not show them.
+    let words: &[&str] = &["denied to everyone", "`stop`", "/workspaces/d-workspace-bravo"];
+    let done = &["GrantRole", "GrantRole", "alpha"];
+    add("d-workspace", Way::Forward, Holds("bravo", "permitted"), words, done, |plot| {
+        denied_modes(plot, &plot.workspace("bravo"), &everyone())
+    });
+    let words: &[&str] = &["denied to the controller", "`stop`", "/resourceGroups/rg-d-itself-ml"];
+    add("d-itself", Way::Forward, Holds("alpha", "permitted"), words, grants, |plot| {
+        denied_modes(plot, &plot.group_of_workspaces(), &the_daemon())
     });
     add(
         "f-full-subscription",

@@ -86,6 +86,9 @@ impl Row {
     fn resources(&self) -> Vec<Value> {
         let (plot, role) = (&self.plot, self.role(false));
         let mut all = plot.resources();
+        if plot.name.starts_with("h-") {
+            all.iter_mut().filter(|one| one["type"] == ML).for_each(|one| one["kind"] = json!("Hub"));
+        }
         let keys = match plot.name {
             "w-resync" => json!({"keyCreationTime": {"key1": "2026-01-01T00:00:00Z"}}),
             _ => json!({}),
@@ -171,6 +174,13 @@ fn rows() -> Vec<Row> {
     let done = &["GrantRole", "GrantRole", "bravo"];
     add("w-mode", Forward, rights, Holds("alpha", "permitted"), right, done, FORWARD);
     add("b-mode", Back, rights, Holds("alpha", "permitted"), right, &["SetSharedKeyAccess", "bravo"], BACK);
+    // A plain workspace needs the one right, a hub both, each of them.
+    let right: &[&str] = &["workspaces/write"];
+    add("w-plain", Forward, right, Holds("alpha", "permitted"), right, GRANTS, FORWARD);
+    add("h-plain", Forward, right, Holds("bravo", "permitted"), right, GRANTS, FORWARD);
+    let right: &[&str] = &["hubs/write"];
+    add("w-hub", Forward, right, Silent, none, FORWARD, FORWARD);
+    add("h-hub", Forward, right, Holds("alpha", "permitted"), right, GRANTS, FORWARD);
     let right: &[&str] = &["datastores/write"];
     let all: &[&str] = &["GrantRole", "GrantRole", "alpha", "bravo", "SetSharedKeyAccess", "CreateDatastore"];
     add("w-store", Forward, right, Holds("CreateDatastore", "permitted"), right, FORWARD, all);

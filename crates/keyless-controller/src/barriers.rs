@@ -1,4 +1,5 @@
-//! Reads what may bar writes: locks of workspaces, policies, own rights, the count of role assignments, tenants.
+//! Reads what may bar writes: locks and denials of workspaces, policies, own rights, the count of role assignments,
+//! tenants.
 //!
 //! Whatever these bar, Azure refuses anyway, so for most writes they may be as old as one interval and are shared by the
 //! passes in it. For the one write that they could make irrevocable, the key going off, they are read anew. What a policy
@@ -11,7 +12,7 @@ use std::time::Duration;
 use keyless_arm::api::{Answer, Read, ReadArm};
 use keyless_arm::error::ArmError;
 use keyless_core::id::{ArmId, SubscriptionId};
-use keyless_core::observed::{BarrierReads, Barriers, OwnRight, Reading};
+use keyless_core::observed::{BarrierReads, Barriers, DenyAssignment, OwnRight, Reading};
 use keyless_core::policy::{Policies, PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet, is_set};
 use uuid::Uuid;
 
@@ -34,6 +35,7 @@ pub(crate) struct BarrierReader {
     definitions: Kept<ArmId, Arc<PolicyDefinition>>,
     sets: Kept<ArmId, Arc<PolicySet>>,
     rights: Kept<ArmId, Vec<OwnRight>>,
+    denies: Kept<ArmId, Vec<DenyAssignment>>,
     counts: Kept<SubscriptionId, u32>,
     tenants: Kept<SubscriptionId, Uuid>,
 }
@@ -48,6 +50,7 @@ impl BarrierReader {
             definitions: Kept::for_as_long_as(DEFINITIONS_FOR),
             sets: Kept::for_as_long_as(DEFINITIONS_FOR),
             rights: Kept::for_as_long_as(fresh_for),
+            denies: Kept::for_as_long_as(fresh_for),
             counts: Kept::for_as_long_as(fresh_for),
             tenants: Kept::for_as_long_as(TENANTS_FOR),
         }
@@ -65,6 +68,13 @@ impl BarrierReader {
         let mut barriers = Barriers::default();
         for scope in &reads.locks {
             barriers.locks.insert(scope.clone(), reading(read.locks(scope).await, clock));
+        }
+        for scope in &reads.denies {
+            let denies = async { reading(read.deny_assignments(scope).await, clock) };
+            barriers.denies.insert(scope.clone(), self.denies.get(scope, within, denies).await);
+        }
+        if !reads.rights.is_empty() {
+            barriers.own = read.own_identity().await;
         }
         for scope in &reads.rights {
             let rights = self.rights.get(scope, within, async { reading(read.own_rights(scope).await, clock) });

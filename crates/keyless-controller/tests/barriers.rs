@@ -10,11 +10,11 @@ mod rig;
 use std::collections::{BTreeMap, BTreeSet};
 
 use cloud::*;
-use keyless_controller::event::Name;
+use keyless_controller::event::{Event, Name};
 use keyless_controller::mark::StateDir;
 use keyless_core::desired::{AuthMode, Desired};
 use keyless_core::id::{ArmId, WorkspaceId};
-use keyless_core::observed::ObservedAuthMode;
+use keyless_core::observed::{DeniedPrincipal, DenyAssignment, ObservedAuthMode, Permission};
 use keyless_core::plan::Standing;
 use keyless_core::policy::{PolicyAssignment, PolicyCondition, PolicyDefinition, PolicyTest, PolicyValue};
 use rig::Rig;
@@ -153,6 +153,46 @@ async fn a_right_that_is_missing_is_named_and_nothing_is_tried() {
     rig.converged("1").await;
 }
 
+/// The controller of the cloud in memory is `group(0xee)`.
+fn stopped(at: &ArmId, action: &str, whom: u8) -> DenyAssignment {
+    DenyAssignment {
+        name: "stop".to_owned(),
+        scope: at.clone(),
+        permissions: vec![Permission { actions: vec![action.to_owned()], ..Permission::default() }],
+        exact_scope_only: false,
+        principals: vec![DeniedPrincipal::One(group(whom))],
+        excluded: BTreeSet::new(),
+        conditional: false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_at_a_workspace_of_the_controller_itself_is_named_and_nothing_is_tried() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "ml-b"]), settled_state());
+    let (a, b) = (workspace_id("ml-a"), workspace_id("ml-b"));
+    let write = "Microsoft.MachineLearningServices/workspaces/write";
+    cloud.lock().denies = vec![stopped(a.arm(), write, 0xaa), stopped(b.arm(), write, 0xee)];
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.until("what is not denied is done", |_| cloud.calls().len() == 2).await;
+    rig.passes(3).await;
+    let read = || cloud.lock().reads["deny_assignments of a workspace"];
+    let before = read();
+    rig.passes(10).await;
+    let read = read() - before;
+    assert!((1..=11).contains(&read), "read {read} times in 10 passes with one workspace to be switched");
+    assert_eq!(cloud.calls(), FORWARD[..2], "the other one is denied to somebody else");
+    let held = |event: &&Event| event.gate.as_deref() == Some("permitted");
+    let told: Vec<Event> = rig.told(Name::GateUnmet).iter().filter(held).cloned().collect();
+    assert_eq!(told.len(), 1, "{told:#?}");
+    assert_eq!(
+        told[0].why.as_deref().unwrap(),
+        format!("denied to the controller by the deny assignment `stop` at {b}")
+    );
+    cloud.lock().denies.clear();
+    rig.converged("1").await;
+    assert_eq!(cloud.calls(), FORWARD);
+}
+
 /// Three accounts with one grant due each, and places for two.
 fn crowded() -> (std::sync::Arc<Cloud>, Desired) {
     let cloud = Cloud::with("sta", &["ml-a"]);
@@ -184,9 +224,7 @@ async fn accounts_of_one_subscription_do_not_overrun_its_ceiling_together() {
     assert_eq!(grants(&cloud), done, "those whose ids come first");
     let told = rig.told(Name::GateUnmet);
     let held = told.iter().filter(|event| event.gate.as_deref() == Some("below_ceiling"));
-    let of_last = |event: &&keyless_controller::event::Event| {
-        event.storage_account.as_deref() == Some(account_id("stc").as_str())
-    };
+    let of_last = |event: &&Event| event.storage_account.as_deref() == Some(account_id("stc").as_str());
     let held: Vec<_> = held.filter(of_last).collect();
     let why = held.first().unwrap().why.as_deref().unwrap();
     assert!(why.contains("1 more are due here, after") && why.contains("at accounts of it that go first"), "{held:#?}");

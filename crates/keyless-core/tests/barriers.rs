@@ -223,6 +223,111 @@ fn a_deny_assignment_for_everybody_bars_and_one_that_spares_some_is_told() {
     assert!(plan.findings.iter().any(|finding| matches!(finding, Finding::Barrier { kind: Barrier::Denial, .. })));
 }
 
+const WS_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
+const HUB_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/hubs/write";
+const STORE_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/featurestores/write";
+
+/// Hubs and feature stores take a right of their own too, and a kind that nobody knows yet is taken for a hub.
+#[test]
+fn a_workspace_needs_the_rights_of_its_kind_and_all_of_them() {
+    let other = || WorkspaceKind::Other("Lake".to_owned());
+    for (kind, takes) in [
+        (WorkspaceKind::Default, vec![WS_WRITE]),
+        (WorkspaceKind::Project, vec![WS_WRITE]),
+        (WorkspaceKind::Hub, vec![WS_WRITE, HUB_WRITE]),
+        (WorkspaceKind::FeatureStore, vec![WS_WRITE, STORE_WRITE]),
+        (other(), vec![WS_WRITE, HUB_WRITE]),
+    ] {
+        for without in [WS_WRITE, HUB_WRITE, STORE_WRITE] {
+            let holds = takes.contains(&without);
+            let (mut world, wanted) = case();
+            world.workspaces.values_mut().for_each(|truth| truth.kind = kind.clone());
+            world.barriers.no_right = BTreeSet::from([without]);
+            let why = unmet(&look(&world, &wanted), "SetAuthMode", Gate::Permitted);
+            assert_eq!(why.is_some(), holds, "{kind} without {without}: {why:?}");
+            assert!(why.is_none_or(|why| why.starts_with(&format!("the controller lacks `{without}` at"))));
+            world.barriers.no_right = BTreeSet::new();
+            world.denies = vec![stopped(without, account_id().group(), DeniedPrincipal::Everyone)];
+            let why = unmet(&look(&world, &wanted), "SetAuthMode", Gate::Permitted);
+            assert_eq!(why.is_some(), holds, "{kind} denied {without}: {why:?}");
+        }
+    }
+}
+
+/// A denial of one action at a scope to one principal.
+fn stopped(action: &str, scope: ArmId, whom: DeniedPrincipal) -> DenyAssignment {
+    DenyAssignment {
+        name: "stop".to_owned(),
+        scope,
+        permissions: vec![Permission { actions: vec![action.to_owned()], ..Permission::default() }],
+        exact_scope_only: false,
+        principals: vec![whom],
+        excluded: BTreeSet::new(),
+        conditional: false,
+    }
+}
+
+#[test]
+fn a_denial_of_the_controller_itself_bars_unless_it_is_spared_or_does_not_know_itself() {
+    let (mut world, wanted) = case();
+    let group = account_id().group();
+    let held = |world: &World, own: Option<PrincipalId>| {
+        let mut observed = world.observe(&wanted);
+        observed.barriers.own = own;
+        let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+        let told =
+            plan.findings.iter().any(|finding| matches!(finding, Finding::Barrier { kind: Barrier::Denial, .. }));
+        (unmet(&plan, "SetSharedKeyAccess", Gate::Permitted), told)
+    };
+    let right = "Microsoft.Storage/storageAccounts/write";
+    for whom in [DeniedPrincipal::One(controller()), DeniedPrincipal::Group(controller())] {
+        world.denies = vec![stopped(right, group.clone(), whom)];
+        let (why, told) = held(&world, Some(controller()));
+        assert!(why.unwrap().starts_with("denied to the controller by the deny assignment `stop` at"));
+        assert!(!told, "it is at the gate");
+    }
+    world.denies = vec![stopped(right, group, DeniedPrincipal::One(controller()))];
+    assert_eq!(held(&world, Some(person(1))), (None, false), "that is somebody else");
+    assert_eq!(held(&world, None), (None, false), "who the controller is, is not known");
+    world.denies[0].conditional = true;
+    assert_eq!(held(&world, Some(controller())), (None, true), "what the condition lets through only Azure tells");
+    world.denies[0].conditional = false;
+    world.denies[0].excluded = BTreeSet::from([person(9)]);
+    assert_eq!(held(&world, Some(controller())), (None, true), "that may be a group, and the controller in it");
+    world.denies[0].principals = vec![DeniedPrincipal::Everyone];
+    world.denies[0].excluded.insert(controller());
+    assert_eq!(held(&world, Some(controller())), (None, false), "it is spared");
+}
+
+#[test]
+fn a_denial_at_a_workspace_alone_holds_that_workspace_and_is_named_before_the_write() {
+    let (mut world, wanted) = case();
+    let alpha = workspace_id("alpha");
+    world.denies = vec![stopped(WS_WRITE, alpha.arm().clone(), DeniedPrincipal::Everyone)];
+    let held = |plan: &Plan, name: &str| {
+        let steps = plan.steps.iter().filter(|step| *step.action.target() == *workspace_id(name).arm());
+        steps.flat_map(|step| &step.gates).find_map(|check| match &check.state {
+            GateState::Unmet { why, .. } if check.gate == Gate::Permitted => Some(why.clone()),
+            _ => None,
+        })
+    };
+    let plan = look(&world, &wanted);
+    let why = held(&plan, "alpha").unwrap_or_else(|| panic!("{}", show(&plan)));
+    assert_eq!(why, format!("denied to everyone by the deny assignment `stop` at {alpha}"));
+    assert_eq!(held(&plan, "bravo"), None);
+    let done: Vec<Action> = converge(&mut world, &wanted, |_, _| {});
+    assert_eq!(done.iter().map(Action::kind).collect::<Vec<_>>(), ["GrantRole", "GrantRole", "SetAuthMode"]);
+
+    // What was not read is asked for, and what could not be read holds as well.
+    let mut observed = world.observe(&wanted);
+    observed.barriers.denies.clear();
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+    assert_eq!(plan.wants.barriers.denies, BTreeSet::from([alpha.arm().clone()]));
+    observed.barriers.denies.insert(alpha.arm().clone(), Reading::unknown("partial"));
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+    assert!(held(&plan, "alpha").unwrap().contains(&format!("deny assignments at {alpha}")), "{}", show(&plan));
+}
+
 #[test]
 fn what_may_not_be_read_is_a_warning_and_any_other_failure_bars() {
     let (world, wanted) = case();

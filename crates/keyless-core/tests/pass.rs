@@ -116,9 +116,10 @@ impl<'a> Shell<'a> {
         if reads.locks {
             left.locks = full.locks;
         }
-        let BarrierReads { locks, policies, rights, assignment_counts, tenants } = &*reads.barriers;
+        let BarrierReads { locks, denies, policies, rights, assignment_counts, tenants } = &*reads.barriers;
         let all = full.barriers;
         left.barriers.locks = all.locks.into_iter().filter(|(scope, _)| locks.contains(scope)).collect();
+        left.barriers.denies = all.denies.into_iter().filter(|(scope, _)| denies.contains(scope)).collect();
         left.barriers.policies = all.policies.into_iter().filter(|(scope, _)| policies.contains(scope)).collect();
         left.barriers.rights = all.rights.into_iter().filter(|(scope, _)| rights.contains(scope)).collect();
         let counts = all.assignment_counts.into_iter();

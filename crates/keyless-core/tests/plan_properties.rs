@@ -111,10 +111,17 @@ fn fences() -> impl Strategy<Value = Around> {
         bool::weighted(0.1),
         0_u8..6,
     );
+    let denial = (
+        sample::select(DENIALS.to_vec()),
+        bool::weighted(0.7),
+        bool::weighted(0.8),
+        bool::weighted(0.3),
+        option::weighted(0.3, 0_usize..4),
+    );
     (
         option::weighted(0.3, (sample::select(scopes), level())),
         collection::vec((0_usize..4, level()), 0..2),
-        option::weighted(0.2, (sample::select(DENIALS.to_vec()), bool::weighted(0.7), bool::weighted(0.8))),
+        option::weighted(0.2, denial),
         option::weighted(0.4, network),
         option::weighted(0.15, (modify, option::weighted(0.3, -5_000_i64..50_000))),
         option::weighted(0.3, -1_000_i64..100_000),
@@ -143,8 +150,9 @@ const SCOPE_LENGTH: usize = "/subscriptions/".len() + SUBSCRIPTION.len();
 struct Around {
     above: Option<(String, LockLevel)>,
     own: Vec<(usize, LockLevel)>,
-    /// Which, whether everybody without exception, and whether it is for control actions at the account's group.
-    denied: Option<((&'static str, &'static str), bool, bool)>,
+    /// Which, whether without exception, whether without a condition, whether the controller alone, and at which workspace
+    /// in place of the account's group.
+    denied: Option<((&'static str, &'static str), bool, bool, bool, Option<usize>)>,
     network: Option<(bool, bool, bool, bool, bool, u8)>,
     modify: Option<(Bar, Option<i64>)>,
     /// Until when the files accept that a step cannot be taken back.
@@ -173,14 +181,15 @@ impl Around {
                 case.barred = true;
             }
         }
-        if let Some(((name, action), everybody, sure)) = self.denied {
+        if let Some(((name, action), unspared, sure, alone, at)) = self.denied {
+            let at = at.and_then(|n| world.workspaces.keys().nth(n)).map(|id| id.arm().clone());
             world.denies.push(DenyAssignment {
                 name: name.to_owned(),
-                scope: group,
+                scope: at.unwrap_or(group),
                 permissions: vec![Permission { actions: vec![action.to_owned()], ..Permission::default() }],
                 exact_scope_only: false,
-                principals: vec![DeniedPrincipal::Everyone],
-                excluded: if everybody { BTreeSet::new() } else { BTreeSet::from([person(90)]) },
+                principals: vec![if alone { DeniedPrincipal::One(controller()) } else { DeniedPrincipal::Everyone }],
+                excluded: if unspared { BTreeSet::new() } else { BTreeSet::from([person(90)]) },
                 conditional: !sure,
             });
             case.barred = true;
@@ -778,7 +787,7 @@ proptest! {
     }
 
     #[test]
-    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..25, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
+    fn less_knowledge_never_opens_a_gate(case in fenced(), steps in 0_usize..12, hidden in prop_oneof![3 => 0_usize..26, 1 => Just(7_usize)], unread in proptest::bool::ANY) {
         // Somewhere on the way, not only at its start.
         let mut world = case.world.clone();
         for _ in 0..steps {
@@ -891,6 +900,7 @@ fn hide(observed: &mut Observed, which: usize, unread: bool) {
         21 => spoil(&mut observed.data_probe, unread),
         22 => observed.workspaces.values_mut().for_each(|entry| spoil(&mut entry.glimpse, unread)),
         23 => observed.barriers.tenants.values_mut().for_each(|reading| spoil(reading, unread)),
+        24 => observed.barriers.denies.values_mut().for_each(|reading| spoil(reading, unread)),
         _ => spoil(&mut observed.locks, unread),
     }
 }

@@ -603,8 +603,14 @@ impl ReadArm for Cloud {
         })
         .await
     }
-    async fn deny_assignments(&self, _: &ArmId) -> Read<Vec<DenyAssignment>> {
-        self.read("deny_assignments", |state| state.denies.clone()).await
+    async fn deny_assignments(&self, scope: &ArmId) -> Read<Vec<DenyAssignment>> {
+        if WorkspaceId::try_from(scope.clone()).is_ok() {
+            *self.lock().reads.entry("deny_assignments of a workspace").or_default() += 1;
+        }
+        self.read("deny_assignments", |state| {
+            state.denies.iter().filter(|deny| deny.scope.covers(scope)).cloned().collect()
+        })
+        .await
     }
     async fn locks(&self, _: &ArmId) -> Read<Vec<Lock>> {
         self.read("locks", |_| Vec::new()).await

@@ -14,11 +14,13 @@ use keyless_core::setting::Setting;
 use super::World;
 
 /// What a deny assignment may be about, by its name.
-pub const DENIALS: [(&str, &str); 4] = [
+pub const DENIALS: [(&str, &str); 6] = [
     ("no grants", "Microsoft.Authorization/roleAssignments/write"),
     ("no revokes", "Microsoft.Authorization/*/delete"),
     ("no storage", "Microsoft.Storage/*"),
     ("no workspaces", "Microsoft.MachineLearningServices/*"),
+    ("no modes", "Microsoft.MachineLearningServices/workspaces/write"),
+    ("no hubs", "Microsoft.MachineLearningServices/workspaces/hubs/write"),
 ];
 
 /// What stands around an account and what this process remembers of it.
@@ -42,19 +44,38 @@ impl World {
         }
     }
 
+    /// Shows denials where they hold: at the account, and at each workspace.
+    pub(super) fn show_denies(&self, observed: &mut Observed) {
+        let at = |id: &str| {
+            let there = self.denies.iter().filter(|deny| is_within(id, deny.scope.as_str()));
+            Reading::known(there.cloned().collect(), self.now)
+        };
+        observed.denies = at(super::account_id().as_str());
+        let own = self.workspaces.keys().map(|id| (id.arm().clone(), at(id.as_str())));
+        observed.barriers.denies = own.collect();
+        observed.barriers.own = Some(super::controller());
+    }
+
     /// Everything that the write would run against now.
     pub fn against(&self, action: &Action) -> Vec<&'static str> {
         let account = super::account_id().to_string();
-        let (target, denied) = match action {
-            Action::GrantRole(grant) => (grant.scope.to_string(), "no grants"),
-            Action::RevokeRole { .. } => (account.clone(), "no revokes"),
-            Action::SetSharedKeyAccess { .. } => (account.clone(), "no storage"),
-            Action::SetAuthMode { workspace, .. }
-            | Action::ResyncWorkspaceKeys { workspace }
-            | Action::SetDatastoreCredential { workspace, .. }
-            | Action::CreateDatastore { workspace, .. }
-            | Action::CreateWorkspace { workspace, .. } => (workspace.to_string(), "no workspaces"),
+        let hub = |id: &WorkspaceId| {
+            self.workspaces.get(id).is_some_and(|truth| truth.kind == WorkspaceKind::Hub).then_some("no hubs")
         };
+        let (target, mut denied) = match action {
+            Action::GrantRole(grant) => (grant.scope.to_string(), vec!["no grants"]),
+            Action::RevokeRole { .. } => (account.clone(), vec!["no revokes"]),
+            Action::SetSharedKeyAccess { .. } => (account.clone(), vec!["no storage"]),
+            Action::SetAuthMode { workspace, .. } | Action::CreateWorkspace { workspace, .. } => {
+                (workspace.to_string(), vec!["no workspaces", "no modes"])
+            }
+            Action::ResyncWorkspaceKeys { workspace }
+            | Action::SetDatastoreCredential { workspace, .. }
+            | Action::CreateDatastore { workspace, .. } => (workspace.to_string(), vec!["no workspaces"]),
+        };
+        if let Action::SetAuthMode { workspace, .. } = action {
+            denied.extend(hub(workspace));
+        }
         let mut found = Vec::new();
         let deletes = matches!(action, Action::RevokeRole { .. });
         let bars = |level: &LockLevel| deletes || *level != LockLevel::CanNotDelete;
@@ -69,7 +90,11 @@ impl World {
         }
         let denies = |deny: &DenyAssignment| {
             let reaches = is_within(&target, deny.scope.as_str());
-            reaches && deny.name == denied && deny.excluded.is_empty() && !deny.conditional
+            let own = |one: &DeniedPrincipal| {
+                [DeniedPrincipal::Everyone, DeniedPrincipal::One(super::controller())].contains(one)
+            };
+            let whole = deny.excluded.is_empty() && !deny.conditional && deny.principals.iter().any(own);
+            reaches && whole && denied.contains(&deny.name.as_str())
         };
         if self.denies.iter().any(denies) {
             found.push("a denial");

@@ -70,6 +70,11 @@ pub fn person(n: u128) -> PrincipalId {
     PrincipalId(Uuid::from_u128(0xA000 + n))
 }
 
+/// The controller itself.
+pub fn controller() -> PrincipalId {
+    person(0xEE)
+}
+
 pub fn object(n: u128) -> PrincipalRef {
     PrincipalRef::Object { kind: PrincipalType::User, id: person(n), name: None }
 }
@@ -372,7 +377,6 @@ impl World {
             let seen = self.shown_since(assignment);
             observed.history.agreements.insert(shown, self.agreement(seen, &desired.fleet.waits));
         }
-        observed.denies = Reading::known(self.denies.clone(), now);
         observed.locks = Reading::known(self.locks.clone(), now);
         let idle = desired.account.as_ref().and_then(|a| a.key_idle).unwrap_or(desired.fleet.waits.key_idle);
         let to = now - SignedDuration::try_from(desired.fleet.waits.metrics_lag).unwrap();
@@ -428,6 +432,7 @@ impl World {
         let held = u32::try_from(self.assignments.len()).unwrap();
         observed.barriers = self.barriers.observe(self.workspaces.keys().cloned(), held, now);
         self.show_locks(&mut observed);
+        self.show_denies(&mut observed);
         observed.history.key_on_since = self.key_on_since;
         observed.history.keys_taken = self.keys_taken.clone();
         observed.history.watch = self.watch;

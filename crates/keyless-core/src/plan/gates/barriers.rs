@@ -8,10 +8,12 @@ use std::collections::BTreeSet;
 
 use crate::access::allows_control;
 use crate::action::Action;
-use crate::desired::{AuthMode, KeyDesired};
+use crate::desired::{AuthMode, CreateKind, KeyDesired};
 use crate::gate::{GateState, ReadSet};
 use crate::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
-use crate::observed::{BarrierReads, Cause, DeniedPrincipal, DenyAssignment, Observed, OwnRight, Reading};
+use crate::observed::{
+    BarrierReads, Cause, DeniedPrincipal, DenyAssignment, Observed, OwnRight, Reading, WorkspaceKind,
+};
 use crate::policy::{PolicyTarget, PolicyWord};
 
 use super::{Judged, lacks, listed, told};
@@ -54,7 +56,13 @@ pub(in crate::plan) fn reads(action: &Action, account: &StorageAccountId) -> Bar
     let place = BTreeSet::from([place(action, account)]);
     let locks = if of_workspace(action).is_some() { place.clone() } else { BTreeSet::new() };
     let policies = if is_policed(action) { place.clone() } else { BTreeSet::new() };
-    BarrierReads { locks, policies, rights: place, ..BarrierReads::default() }
+    let denies = beyond(action, account).into_iter().collect();
+    BarrierReads { locks, denies, policies, rights: place, ..BarrierReads::default() }
+}
+
+/// The place of an action whose denials the account's list does not show.
+fn beyond(action: &Action, account: &StorageAccountId) -> Option<ArmId> {
+    Some(place(action, account)).filter(|place| !place.covers(account.arm()))
 }
 
 /// The workspace that the action changes, whose locks the account's list does not show.
@@ -93,11 +101,16 @@ fn known<'a, T>(reading: Option<&'a Reading<T>>, what: &str, wants: BarrierReads
     }
 }
 
-/// The control-plane actions that a change needs, any one of which will do, and the role that has them.
+const WORKSPACE_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
+const HUB_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/hubs/write";
+const FEATURE_STORE_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/featurestores/write";
+
+/// The control-plane actions that a change needs, all of them, and the role that has them.
 ///
-/// Source: <https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations>; hubs have a right
-/// of their own.
-fn needed(action: &Action) -> (&'static [&'static str], &'static str) {
+/// Source: <https://learn.microsoft.com/azure/role-based-access-control/resource-provider-operations>; hubs and feature
+/// stores have rights of their own besides. A kind that is not known may be that of a hub.
+fn needed(action: &Action, observed: &Observed) -> (&'static [&'static str], &'static str) {
+    const BY_CONVERGE: &str = "the converge role, or Contributor";
     match action {
         Action::GrantRole(_) => (
             &["Microsoft.Authorization/roleAssignments/write"],
@@ -107,13 +120,22 @@ fn needed(action: &Action) -> (&'static [&'static str], &'static str) {
             &["Microsoft.Authorization/roleAssignments/delete"],
             "the converge role, or Role Based Access Control Administrator",
         ),
-        Action::SetAuthMode { .. } | Action::CreateWorkspace { .. } => (
-            &[
-                "Microsoft.MachineLearningServices/workspaces/write",
-                "Microsoft.MachineLearningServices/workspaces/hubs/write",
-            ],
-            "the converge role, or Contributor",
-        ),
+        Action::SetAuthMode { workspace, .. } => {
+            let seen = observed.workspaces.get(workspace).and_then(|entry| entry.workspace.value()?.as_ref());
+            match seen.map(|workspace| &workspace.kind) {
+                Some(WorkspaceKind::Default | WorkspaceKind::Project) => (&[WORKSPACE_WRITE], BY_CONVERGE),
+                Some(WorkspaceKind::FeatureStore) => {
+                    (&[WORKSPACE_WRITE, FEATURE_STORE_WRITE], "the converge role with this right added, or Contributor")
+                }
+                Some(WorkspaceKind::Hub | WorkspaceKind::Other(_)) | None => {
+                    (&[WORKSPACE_WRITE, HUB_WRITE], BY_CONVERGE)
+                }
+            }
+        }
+        Action::CreateWorkspace { create, .. } => match create.kind {
+            CreateKind::Hub(_) => (&[WORKSPACE_WRITE, HUB_WRITE], BY_CONVERGE),
+            CreateKind::Default(_) | CreateKind::Project(_) => (&[WORKSPACE_WRITE], BY_CONVERGE),
+        },
         Action::SetDatastoreCredential { .. } | Action::CreateDatastore { .. } => (
             &["Microsoft.MachineLearningServices/workspaces/datastores/write"],
             "the converge role, or AzureML Data Scientist",
@@ -142,13 +164,12 @@ pub(in crate::plan) fn permitted(action: &Action, observed: &Observed) -> Judged
             return (state, reads);
         }
         Ok(denials) => {
-            let sure: Vec<String> = denials
-                .iter()
-                .filter(|(_, sure)| *sure)
-                .map(|(deny, _)| format!("`{}` at {}", deny.name, deny.scope))
-                .collect();
+            let sure: Vec<&DenyAssignment> = denials.iter().filter(|(_, sure)| *sure).map(|(deny, _)| *deny).collect();
             if !sure.is_empty() {
-                let why = format!("denied to everyone by the deny assignment {}", listed(&sure));
+                let everyone = sure.iter().all(|deny| deny.principals.contains(&DeniedPrincipal::Everyone));
+                let whom = if everyone { "everyone" } else { "the controller" };
+                let names: Vec<String> = sure.iter().map(|deny| format!("`{}` at {}", deny.name, deny.scope)).collect();
+                let why = format!("denied to {whom} by the deny assignment {}", listed(&names));
                 return told(GateState::unmet(
                     why,
                     "the deny assignment's end, or the controller among those it spares",
@@ -160,45 +181,72 @@ pub(in crate::plan) fn permitted(action: &Action, observed: &Observed) -> Judged
         Ok(rights) => rights,
         Err(judged) => return *judged,
     };
-    let (actions, role) = needed(action);
-    let held = |OwnRight { permission, conditional: _ }: &OwnRight| {
-        actions.iter().any(|action| allows_control(permission, action))
-    };
-    if rights.iter().any(held) {
+    let (actions, role) = needed(action, observed);
+    let held =
+        |action: &str| rights.iter().any(|OwnRight { permission, conditional: _ }| allows_control(permission, action));
+    let lacking: Vec<String> =
+        actions.iter().filter(|action| !held(action)).map(|action| format!("`{action}`")).collect();
+    if lacking.is_empty() {
         return told(GateState::Open);
     }
-    let right = actions.first().copied().unwrap_or_default();
     told(GateState::unmet(
-        format!("the controller lacks `{right}` at {place}"),
+        format!("the controller lacks {} at {place}", listed(&lacking)),
         format!("{role}, granted to the controller at {place} or above"),
     ))
 }
 
-/// The deny assignments that bear on a write of ours; true where nobody at all is spared. Whom the controller's own groups
-/// make it, and whether it is among the spared, is not known here.
+/// The deny assignments that bear on a write of ours, by any action that it needs; true where they are sure to: they name
+/// everyone or the controller, and spare nobody. What groups the controller is in, and whether one of them is denied or
+/// spared, is not known here.
 pub(in crate::plan) fn denials<'a>(
     action: &Action,
     observed: &'a Observed,
 ) -> Result<Vec<(&'a DenyAssignment, bool)>, Box<Judged>> {
-    let denies = match &observed.denies {
-        Reading::NotRead => return Err(Box::new(lacks(ReadSet { denies: true, ..ReadSet::default() }))),
+    let mut wants = ReadSet::default();
+    let mut denies: Vec<&DenyAssignment> = Vec::new();
+    match &observed.denies {
+        Reading::NotRead => wants.denies = true,
         Reading::Unknown { why, cause } => {
             return Err(Box::new(told(GateState::unknown("deny assignments", why, cause))));
         }
-        Reading::Known { value, .. } => value,
-    };
+        Reading::Known { value, .. } => denies.extend(value),
+    }
+    if let Some(place) = beyond(action, &observed.account_id) {
+        match observed.barriers.denies.get(&place) {
+            None | Some(Reading::NotRead) => drop(wants.barriers.denies.insert(place)),
+            Some(Reading::Unknown { why, cause }) => {
+                let what = format!("deny assignments at {place}");
+                return Err(Box::new(told(GateState::unknown(&what, why, cause))));
+            }
+            // One that both inherit stands in both lists.
+            Some(Reading::Known { value, .. }) => {
+                let more: Vec<&DenyAssignment> = value.iter().filter(|deny| !denies.contains(deny)).collect();
+                denies.extend(more);
+            }
+        }
+    }
+    if !wants.is_empty() {
+        return Err(Box::new(lacks(wants)));
+    }
     let place = place(action, &observed.account_id);
-    let (actions, _) = needed(action);
+    let (actions, _) = needed(action, observed);
+    let own = observed.barriers.own;
     let bears = |deny: &&DenyAssignment| {
         let reaches = if deny.exact_scope_only { deny.scope == place } else { deny.scope.covers(&place) };
         let takes = |action: &&str| deny.permissions.iter().any(|block| allows_control(block, action));
-        reaches && actions.iter().all(takes)
+        let spared = own.is_some_and(|own| deny.excluded.contains(&own));
+        reaches && actions.iter().any(takes) && !spared
     };
-    let sure = |deny: &DenyAssignment| {
-        deny.principals.contains(&DeniedPrincipal::Everyone) && deny.excluded.is_empty() && !deny.conditional
+    let names = |denied: &DeniedPrincipal| match denied {
+        DeniedPrincipal::Everyone => true,
+        DeniedPrincipal::One(id) | DeniedPrincipal::Group(id) => own == Some(*id),
     };
-    let may = |deny: &&DenyAssignment| deny.principals.iter().any(|denied| !matches!(denied, DeniedPrincipal::One(_)));
-    Ok(denies.iter().filter(bears).filter(may).map(|deny| (deny, sure(deny))).collect())
+    let judged = |deny: &'a DenyAssignment| {
+        let named = deny.principals.iter().any(names);
+        let may = named || deny.principals.iter().any(|denied| matches!(denied, DeniedPrincipal::Group(_)));
+        may.then(|| (deny, named && deny.excluded.is_empty() && !deny.conditional))
+    };
+    Ok(denies.into_iter().filter(bears).filter_map(judged).collect())
 }
 
 /// What the policies at a scope say of an action, if they were read.
