@@ -99,6 +99,18 @@ fn an_endpoint_without_its_grant_is_told_on_the_next_pass() {
     });
     assert!(text_at(&told, "/why").contains("endpoint late"), "{told:#}");
     assert_eq!(told["level"], "WARN");
+    let account = account_of(&sim, id_of(workspace));
+    let ours = |event: &Value| same_id(text_at(event, "/principal"), principal);
+    daemon.full_cycles(sim.accounts().len(), 2);
+    assert_eq!(daemon.events("service_grant_cleared").iter().filter(|event| ours(event)).count(), 0);
+    let role = "/providers/Microsoft.Authorization/roleDefinitions/ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+    let grant = json!({"principalId": principal, "principalType": "ServicePrincipal", "roleDefinitionId": role});
+    sim.drift("grantAdded", &account, grant);
+    let ended = daemon.event("service_grant_cleared", ours);
+    assert!(text_at(&ended, "/why").contains("endpoint late"), "{ended:#}");
+    daemon.full_cycles(sim.accounts().len(), 2);
+    let count = |name: &str| daemon.events(name).iter().filter(|event| ours(event)).count();
+    assert_eq!((count("service_grant_missing"), count("service_grant_cleared")), (1, 1));
     daemon.stop();
     sim.assert_nobody_was_denied();
 }

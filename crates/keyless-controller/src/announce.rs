@@ -137,13 +137,14 @@ impl Book {
             let keep = current.contains_key(topic)
                 || match topic {
                     // Gone, or not to be seen because a read failed.
-                    Topic::Drift(..) | Topic::Differs(..) | Topic::ServiceGrant(_) | Topic::Unwanted(_) => !complete,
-                    Topic::EndpointGrant(..) => !complete || still_unread(&Unseen::Endpoints.to_string(), &current),
+                    Topic::Drift(..) | Topic::Differs(..) | Topic::Unwanted(_) => !complete,
                     Topic::Undeclared(id, _) => {
                         !complete || still_unread(&Unseen::Undeclared(id.clone()).to_string(), &current)
                     }
                     // A step may be open before everything is read that they rest on.
-                    Topic::Lost(workspace, ..) => {
+                    Topic::Lost(workspace, ..)
+                    | Topic::ServiceGrant(workspace)
+                    | Topic::EndpointGrant(workspace, _) => {
                         moving || !complete || !plan.wants.is_empty() || still_unseen(workspace, plan)
                     }
                     // Gates are not looked at while a step is open; as long as the step is there, they are not news.
@@ -181,6 +182,12 @@ impl Book {
                 Topic::Differs(..) | Topic::Lost(..) => true,
                 _ => false,
             };
+            if topic.is_grant_of_service() && !keep {
+                let why = told.event.why.as_ref().map(|why| format!("no more so: {why}"));
+                let event =
+                    Event { at: told_at(plan), revision: Some(plan.revision.to_string()), ..cleared_grant(told) };
+                events.push(Event { why, ..event });
+            }
             if is_cleared && !keep {
                 let at = told_at(plan);
                 let cleared =
@@ -317,6 +324,10 @@ impl Book {
                     let (event, level) = (Name::DriftCleared, Level::Info);
                     events.push(Event { event, level, why, ..told.event.clone() });
                 }
+                if topic.is_grant_of_service() {
+                    let why = Some("no document asks about the account any more".to_owned());
+                    events.push(Event { why, ..cleared_grant(told) });
+                }
                 match suspension::fate(topic, told, key, files, latest) {
                     Fate::Lasts => true,
                     Fate::Over(event) => {
@@ -332,6 +343,11 @@ impl Book {
         });
         events
     }
+}
+
+/// The end of a grant's being missing.
+fn cleared_grant(told: &Told) -> Event {
+    Event { event: Name::ServiceGrantCleared, level: Level::Info, ..told.event.clone() }
 }
 
 /// Whether a suspension is in a plan, at whichever stage.
@@ -487,6 +503,43 @@ mod tests {
         assert_eq!(told(&mut book, vec![endpoint()]), 1);
         assert_eq!(told(&mut book, vec![unseen(Unseen::Endpoints)]), 0);
         assert_eq!(told(&mut book, vec![endpoint()]), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_end_of_a_missing_grant_of_the_service_is_told_once_and_only_when_it_was_seen() {
+        let Finding::EndpointGrantMissing { workspace, principal, .. } = endpoint() else { unreachable!() };
+        let own = || Finding::ServiceGrantMissing { workspace: workspace.clone(), principal };
+        for missing in [own(), endpoint()] {
+            let mut book = Book::new(Duration::from_secs(24 * 3600));
+            let mut told = |plan: &Plan| -> Vec<(Name, Level)> {
+                let events = book.planned(plan, Instant::now()).into_iter();
+                let names = [Name::ServiceGrantMissing, Name::ServiceGrantCleared];
+                let ours = events.filter(|event| names.contains(&event.event));
+                ours.inspect(|event| {
+                    assert!(event.workspace.is_some() && event.principal.is_some() && event.role.is_some());
+                    assert!(event.why.as_ref().is_some_and(|why| why.contains("is missing")), "{event:?}");
+                })
+                .map(|event| (event.event, event.level))
+                .collect()
+            };
+            let begins = [(Name::ServiceGrantMissing, Level::Warn)];
+            let ends = [(Name::ServiceGrantCleared, Level::Info)];
+            assert_eq!(told(&plan([missing.clone()])), begins);
+            let failed = Finding::Incomplete { what: "x".to_owned(), why: "503".to_owned(), cause: Cause::default() };
+            let access =
+                Unseen::Access { workspace: workspace.clone(), who: "the workspace's own identity".to_owned() };
+            for unseen in [unseen(access), unseen(Unseen::Endpoints), failed] {
+                assert_eq!(told(&plan([unseen.clone()])), [], "{unseen}");
+            }
+            let wants = ReadSet { endpoints: true, ..ReadSet::default() };
+            assert_eq!(told(&Plan { wants, ..plan([]) }), [], "it is to be asked yet");
+            assert_eq!(told(&plan([missing.clone()])), [], "it is still the same");
+            assert_eq!(told(&plan([])), ends);
+            assert_eq!(told(&plan([])), []);
+            assert_eq!(told(&plan([missing])), begins, "and again");
+            let gone = book.keep_only(&BTreeSet::new());
+            assert_eq!(gone.iter().map(|event| event.event).collect::<Vec<_>>(), [Name::ServiceGrantCleared]);
+        }
     }
 
     fn lost() -> Finding {

@@ -42,6 +42,8 @@ pub enum Name {
     WorkspaceMissing,
     /// The service's grant to a workspace's own identity is not there.
     ServiceGrantMissing,
+    /// It is there again, or is not asked for any more.
+    ServiceGrantCleared,
     /// A workspace on an account of the files that no document declares.
     WorkspaceUndeclared,
     /// A grant of this installation that no document asks for.
@@ -78,6 +80,7 @@ impl Name {
             Self::ConfigRejected => "config_rejected",
             Self::WorkspaceMissing => "workspace_missing",
             Self::ServiceGrantMissing => "service_grant_missing",
+            Self::ServiceGrantCleared => "service_grant_cleared",
             Self::WorkspaceUndeclared => "workspace_undeclared",
             Self::GrantUnwanted => "grant_unwanted",
             Self::KeyUserDenied => "key_user_denied",
@@ -107,6 +110,7 @@ impl Name {
             Self::ConfigRejected => "a revision of the desired state was rejected",
             Self::WorkspaceMissing => "a declared workspace does not exist",
             Self::ServiceGrantMissing => "the service's grant to a workspace's identity is missing",
+            Self::ServiceGrantCleared => "the service's grant to a workspace's identity is missing no more",
             Self::WorkspaceUndeclared => "a workspace on the account is not declared",
             Self::GrantUnwanted => "no document asks for a grant of this installation any more",
             Self::KeyUserDenied => "somebody was refused access since the last change",

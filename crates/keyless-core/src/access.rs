@@ -19,7 +19,7 @@ mod question;
 pub use cover::Cover;
 pub use denial::{Denial, Hit};
 pub use evidence::Evidence;
-pub use judge::{Answer, cover, direct_cover, effective_cover, judge, service_cover};
+pub use judge::{Answer, cover, direct_cover, effective_cover, judge, judge_service, service_cover, service_granted};
 pub use orphan::{Orphan, orphans};
 pub use path::{Path, Trust};
 pub use pattern::{allows, allows_control, matches};

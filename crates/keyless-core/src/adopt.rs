@@ -86,8 +86,52 @@ pub struct Line {
     pub declared: bool,
     /// Who would lose access if it were switched today, as far as that can be told.
     pub would_lose: Vec<String>,
+    /// Whom a deny assignment denies today what they hold a grant for. Whoever works here by a role too would lose access,
+    /// and is counted there as well.
+    pub denied: Vec<DeniedToday>,
     /// Who or what uses the account's key.
     pub key_users: Vec<String>,
+}
+
+/// Somebody with a grant, and what denies today some of what it gives.
+///
+/// The grant is written down: the files say who is to work, and a denial, which others make and take back, says only that
+/// today they do not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeniedToday {
+    /// Who, in words.
+    pub who: String,
+    /// Name and scope of each deny assignment; none where it hangs on groups that are not known.
+    pub by: BTreeSet<(String, String)>,
+    /// Whether it is known that they deny it; else they may.
+    pub certain: bool,
+}
+
+impl DeniedToday {
+    fn of(who: &str, holder: &held::Holder) -> Option<Self> {
+        holder.denied_today().map(|(certain, by)| Self { who: who.to_owned(), by, certain })
+    }
+
+    /// Lines for the head of a file: one for all whom the same deny assignments deny.
+    fn told(denied: &[Self]) -> Vec<String> {
+        let mut alike: BTreeMap<(bool, Vec<String>), Vec<&str>> = BTreeMap::new();
+        for Self { who, by, certain } in denied {
+            let by = by.iter().map(|(name, scope)| format!("`{name}` at {scope}")).collect();
+            alike.entry((!certain, by)).or_default().push(who);
+        }
+        let mut lines: Vec<String> = Vec::new();
+        for ((doubtful, by), who) in alike {
+            let word = if doubtful { "Perhaps denied today" } else { "Denied today" };
+            let by = if by.is_empty() { "a deny assignment".to_owned() } else { by.join(", ") };
+            lines.push(format!("{word} by {by}: {}", who.join(", ")));
+        }
+        if !lines.is_empty() {
+            lines.push(
+                "Their grants stand and are told as ever: they work once that spares them or is gone.".to_owned(),
+            );
+        }
+        lines
+    }
 }
 
 /// Whose groups and eligible roles decide what the files say of them, by account: people and programs that work in an
@@ -208,6 +252,7 @@ fn workspace(
         unread.insert(format!("{}: {what}", account.name()));
     }
     comment.extend(risks.told(account, mode.as_ref()));
+    comment.extend(DeniedToday::told(&people.denied));
     comment.extend(people.left_out.iter().map(|text| format!("Left out: {text}")));
 
     let profiles: Vec<String> = shared.of(id).map(|(name, _)| name.to_owned()).collect();
@@ -250,6 +295,7 @@ fn workspace(
         mode,
         declared,
         would_lose: risks.would_lose.clone(),
+        denied: people.denied.clone(),
         key_users: risks.key_users.clone(),
     };
     (Written { comment, document }, line)

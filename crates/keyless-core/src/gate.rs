@@ -197,9 +197,13 @@ impl GateState {
     }
 
     pub(crate) fn unknown(what: &str, why: &str, cause: &Cause) -> Self {
-        let lift = cause.lift.clone().unwrap_or_else(|| "a complete read".to_owned());
-        Self::Unmet { why: format!("{what} could not be read: {why}"), lift }
+        Self::Unmet { why: format!("{what} could not be read: {why}"), lift: lift_of_read(cause) }
     }
+}
+
+/// What lifts a read that failed.
+pub(crate) fn lift_of_read(cause: &Cause) -> String {
+    cause.lift.clone().unwrap_or_else(|| "a complete read".to_owned())
 }
 
 /// One gate of one step and how it stands.

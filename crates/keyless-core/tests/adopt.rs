@@ -57,6 +57,13 @@ fn load(adopted: &Adopted) -> Desired {
     }
 }
 
+/// What the files ask, wherever in them it stands.
+fn asked(adopted: &Adopted) -> BTreeMap<WorkspaceId, DesiredWorkspace> {
+    let mut workspaces = load(adopted).workspaces;
+    workspaces.values_mut().for_each(|workspace| workspace.location = Location::default());
+    workspaces
+}
+
 /// The plan of the files over the same world, with every gate looked at.
 fn planned(adopted: &Adopted, world: &World) -> Plan {
     let desired = load(adopted);
@@ -371,6 +378,12 @@ proptest! {
         prop_assert_eq!(&adopted.unread, &BTreeSet::new());
         let plan = planned(&adopted, &world);
         prop_assert!(plan.steps.is_empty() && plan.drift.is_empty(), "{}\n{:#?}", show(&plan), adopted.files);
+        // Who is to work is the same, whatever is denied today.
+        let mut spared = world.clone();
+        spared.denies.clear();
+        let mut free = self::estate(&spared);
+        free.identities = estate.identities;
+        prop_assert_eq!(asked(&adopted), asked(&adopt(&free)));
         let sayable = world.workspaces.values().filter(|truth| !matches!(truth.mode, ObservedAuthMode::Other(_)));
         prop_assert_eq!(load(&adopted).workspaces.len(), sayable.count());
     }
@@ -464,6 +477,62 @@ fn denied_people_and_what_could_be_activated_are_named_beside_the_risk() {
     assert_eq!(could, format!("{who}, who could activate Storage Blob Data Contributor"));
     assert_eq!(told(Reading::unknown("403"), false), format!("{who}, and what they could activate is not known"));
     assert_eq!(told(Reading::known(Vec::new(), now), true), format!("{who}, denied by the deny assignment no data"));
+}
+
+#[test]
+fn whoever_is_denied_today_is_written_by_their_grant_and_told_apart() {
+    for mode in [ObservedAuthMode::AccessKey, ObservedAuthMode::Identity] {
+        let mut world = World::new();
+        world.workspace("train", mode);
+        grant(&mut world, 1, PrincipalType::User, &[BLOB_CONTRIBUTOR]);
+        grant(&mut world, 2, PrincipalType::User, &[BLOB_CONTRIBUTOR]);
+        let train = workspace_id("train");
+        let free = asked(&adopt(&estate(&world)));
+        assert_eq!(free[&train].needs.len(), 2);
+        let one = |principal| DenyAssignment { principals: vec![DeniedPrincipal::One(principal)], ..everyone() };
+        let group = |principal| DenyAssignment { principals: vec![DeniedPrincipal::Group(principal)], ..everyone() };
+        let (first, second) = (format!("user {}", person(1)), format!("user {}", person(2)));
+        let own = "the workspace's own identity";
+        let at = format!("`no data` at {}", account_id());
+        let cases = [
+            (one(person(1)), vec![(first.clone(), true)], format!("# Denied today by {at}: {first}")),
+            (
+                DenyAssignment { conditional: true, ..one(person(1)) },
+                vec![(first.clone(), false)],
+                format!("# Perhaps denied today by {at}: {first}"),
+            ),
+            (
+                everyone(),
+                vec![(first.clone(), true), (second.clone(), true), (own.to_owned(), true)],
+                format!("# Denied today by {at}: {first}, {second}, {own}"),
+            ),
+        ];
+        for (deny, denied, line) in cases {
+            world.denies = vec![deny];
+            let adopted = adopt(&estate(&world));
+            assert_eq!(asked(&adopted), free, "the files are about who is to work");
+            let text = &adopted.files["workspaces/train.yaml"];
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+            assert!(!text.contains("no word of the catalog"), "{text}");
+            let found = adopted.workspaces[0].denied.iter().map(|denied| (denied.who.clone(), denied.certain));
+            assert_eq!(found.collect::<BTreeSet<_>>(), denied.into_iter().collect());
+            assert_eq!(adopted.workspaces[0].would_lose, Vec::<String>::new());
+            let plan = planned(&adopted, &world);
+            assert!(plan.steps.is_empty() && plan.drift.is_empty(), "{}", show(&plan));
+        }
+        // Who is in the group was not asked.
+        world.denies = vec![group(person(9))];
+        let mut unasked = estate(&world);
+        observed(&mut unasked).groups.clear();
+        let adopted = adopt(&unasked);
+        assert_eq!(asked(&adopted), free);
+        assert!(
+            adopted.workspaces[0].denied.iter().all(|denied| !denied.certain),
+            "{:?}",
+            adopted.workspaces[0].denied
+        );
+        assert!(adopted.workspaces[0].denied.len() >= 2, "{:?}", adopted.workspaces[0].denied);
+    }
 }
 
 /// Denies all data to everyone.

@@ -401,6 +401,34 @@ fn whoever_lacks_the_role_and_is_denied_is_named_with_both_and_whoever_only_lack
 }
 
 #[test]
+fn what_could_not_be_read_of_the_needs_is_lifted_by_the_read_and_not_by_a_grant() {
+    let (world, wanted) = case();
+    let cause = Cause { class: Some("refused"), lift: Some("a credential of the other tenant".to_owned()) };
+    let lift = |world: &World, unread: bool, without_lift: bool| {
+        let mut observed = world.observe(&wanted);
+        if unread {
+            let cause = if without_lift { Cause::default() } else { cause.clone() };
+            observed.roles.insert(BLOB_CONTRIBUTOR, Reading::Unknown { why: "wrong issuer".to_owned(), cause });
+        }
+        let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+        let step = plan.steps.iter().find(|step| {
+            step.action.kind() == "SetAuthMode" && step.workspaces.contains(&workspace_id("alpha")) //
+        });
+        let check = step.unwrap().gates.iter().find(|check| check.gate == Gate::NeedsCovered).unwrap();
+        match &check.state {
+            GateState::Unmet { lift, .. } => lift.clone(),
+            state => panic!("{state:?}"),
+        }
+    };
+    let grants = "grants for all declared needs, unconditional and not denied";
+    assert_eq!(lift(&world, false, false), grants);
+    let mut granted = world.clone();
+    granted.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    assert_eq!(lift(&granted, true, false), "a credential of the other tenant");
+    assert_eq!(lift(&granted, true, true), "a complete read");
+}
+
+#[test]
 fn a_lock_against_deletion_bars_revokes_and_nothing_else() {
     let group = format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg");
     for scope in [account_id().to_string(), group, format!("/subscriptions/{SUBSCRIPTION}")] {

@@ -404,6 +404,36 @@ fn what_could_not_be_read_holds_the_switch_shut() {
 }
 
 #[test]
+fn a_grant_of_the_service_that_is_not_to_be_seen_is_told_and_not_taken_for_one_that_is_there() {
+    for mode in [ObservedAuthMode::AccessKey, ObservedAuthMode::Identity] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", mode);
+        let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+        let unseen = |change: &dyn Fn(&mut Observed)| {
+            let mut observed = world.observe(&desired);
+            change(&mut observed);
+            let plan = planned(&desired, &observed, &Limits::default(), Look::Everything);
+            plan.findings.iter().any(|finding| {
+                matches!(finding, Finding::Unseen { what: keyless_core::plan::finding::Unseen::Access { workspace, .. }, .. } if *workspace == a)
+            })
+        };
+        let unread_role = |observed: &mut Observed| {
+            observed.roles.insert(BLOB_CONTRIBUTOR, Reading::unknown("503"));
+        };
+        assert!(!unseen(&|_| {}));
+        assert!(unseen(&unread_role));
+        assert!(
+            unseen(&|observed| {
+                unread_role(observed);
+                observed.denies = Reading::unknown("503");
+            }),
+            "whatever else fails"
+        );
+        assert!(!unseen(&|observed| observed.denies = Reading::unknown("503")), "of denials it is told once for all");
+    }
+}
+
+#[test]
 fn the_services_missing_grant_blocks_unless_the_file_says_otherwise() {
     let mut world = World::new();
     let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);

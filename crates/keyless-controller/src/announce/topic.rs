@@ -44,6 +44,13 @@ pub(super) enum Topic {
     Incompatible(WorkspaceId, &'static str, String, bool),
 }
 
+impl Topic {
+    /// Whether it is a grant of the service that is not there.
+    pub(super) fn is_grant_of_service(&self) -> bool {
+        matches!(self, Self::ServiceGrant(_) | Self::EndpointGrant(..))
+    }
+}
+
 fn is_broken(plan: &Plan, drift: &Drift) -> bool {
     let workspace = drift.workspace();
     matches!(drift, Drift::AuthMode { .. })

@@ -41,7 +41,28 @@ pub fn direct_cover(question: &Question<'_>, observed: &Observed, waits: &Waits)
 /// the service grants to identities of its own.
 #[must_use]
 pub fn service_cover(question: &Question<'_>, own: Option<Uuid>, observed: &Observed, waits: &Waits) -> Cover {
-    less_denials(question, observed, granted(question, observed, waits, Reach { groups: false, own })).cover
+    judge_service(question, own, observed, waits).cover
+}
+
+/// As [`service_cover`], and tells the whole way.
+#[must_use]
+pub fn judge_service<'a>(
+    question: &Question<'_>,
+    own: Option<Uuid>,
+    observed: &'a Observed,
+    waits: &Waits,
+) -> Answer<'a> {
+    less_denials(question, observed, service_answer(question, own, observed, waits))
+}
+
+/// As [`service_cover`], deny assignments left out.
+#[must_use]
+pub fn service_granted(question: &Question<'_>, own: Option<Uuid>, observed: &Observed, waits: &Waits) -> Cover {
+    service_answer(question, own, observed, waits).cover
+}
+
+fn service_answer<'a>(question: &Question<'_>, own: Option<Uuid>, observed: &'a Observed, waits: &Waits) -> Answer<'a> {
+    granted(question, observed, waits, Reach { groups: false, own })
 }
 
 /// Whether a condition lets at the containers of a workspace: its GUID is in it. Its text no public source tells, but that it

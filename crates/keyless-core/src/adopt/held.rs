@@ -1,8 +1,13 @@
 //! What each principal may do with the data of one account, and the smallest words of the catalog that say so.
+//!
+//! A deny assignment takes nothing out of the words: files say who is to work, and a grant says that somebody decided so. The
+//! denial is how Azure is today, made by another hand that may take it back without a word to the files; written without its
+//! principals, they would ask for nobody's return, and a plan of them would call a barred account converged. So whoever is
+//! denied is written down all the same, and told apart, with what denies them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::access::{self, Cover, Question};
+use crate::access::{self, Answer, Cover, Denial, Question};
 use crate::catalog::{self, CatalogRole, LEVELS, ROLES, SCENARIOS, Scenario, ScenarioIdentity, ScenarioKind};
 use crate::desired::Waits;
 use crate::id::{PrincipalId, RoleId};
@@ -22,8 +27,11 @@ pub(super) struct Here<'a> {
 pub(super) struct Holder {
     /// What kind of principal Azure says it is, where all of its assignments agree.
     pub(super) kind: Option<PrincipalType>,
-    /// The roles of the catalog whose data actions are granted without condition and not denied.
+    /// The roles of the catalog whose data actions are granted without condition, denied or not.
     pub(super) roles: BTreeSet<RoleId>,
+    /// Those of them that deny assignments take something of today, or may. None is named where it hangs on groups that are
+    /// not known.
+    pub(super) denied: BTreeMap<RoleId, Vec<Denial>>,
     /// What cannot be said in words of the catalog, whatever they are.
     pub(super) remarks: BTreeSet<String>,
     /// What could not be told.
@@ -70,30 +78,38 @@ impl<'a> Here<'a> {
             for role in ROLES {
                 let question = Question { principal: *principal, kind: holder.kind, role, condition: None };
                 // Only what is granted to the principal itself: a group has a document of its own.
-                let mut cover = access::direct_cover(&question, observed, waits);
-                if denials_known && matches!(cover, Cover::Covered { .. }) {
-                    cover = access::effective_cover(&question, observed, waits);
-                }
-                match cover {
+                match access::direct_cover(&question, observed, waits) {
                     Cover::Covered { .. } => {
                         holder.roles.insert(role.id);
                     }
-                    Cover::Denied { by } => {
-                        holder
-                            .remarks
-                            .insert(format!("{}, which the deny assignment {} may take away", role.name, by.name));
-                    }
                     Cover::Unknown { why, .. } => {
                         holder.unknown.insert(why);
+                        continue;
                     }
-                    Cover::NotRead(_) => {
-                        holder.remarks.insert(format!("{}, which a deny assignment may take away", role.name));
-                    }
-                    Cover::Missing { .. } => {}
+                    Cover::Missing { .. } | Cover::Denied { .. } | Cover::NotRead(_) => continue,
+                }
+                let Answer { cover, denials, .. } = access::judge(&question, observed, waits);
+                if denials_known && !matches!(cover, Cover::Covered { .. }) {
+                    holder.denied.insert(role.id, denials);
                 }
             }
         }
         here
+    }
+}
+
+impl Holder {
+    /// Whether this role is granted, and nothing denies any of it.
+    pub(super) fn reaches(&self, role: RoleId) -> bool {
+        self.roles.contains(&role) && !self.denied.contains_key(&role)
+    }
+
+    /// Whether it is certain that something is denied, and what denies it, or may: name and place of each.
+    pub(super) fn denied_today(&self) -> Option<(bool, BTreeSet<(String, String)>)> {
+        let all = || self.denied.values().flatten();
+        let certain = all().any(|by| by.certain);
+        let by = all().filter(|by| by.certain || !certain).map(|by| (by.name.clone(), by.scope.to_string())).collect();
+        (!self.denied.is_empty()).then_some((certain, by))
     }
 }
 

@@ -8,14 +8,16 @@ use crate::id::{ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, Worksp
 use crate::manifest::write::{Entry, is_name};
 use crate::observed::{Compute, ObservedWorkspace, PrincipalType, Reading, Workspace};
 
-use super::Estate;
 use super::held::{self, Here, Holder, Sort};
+use super::{DeniedToday, Estate};
 
 /// The access list of one workspace.
 #[derive(Debug, Clone, Default)]
 pub(super) struct People {
     /// Who is named.
     pub(super) access: Vec<Entry>,
+    /// Who has a grant that a deny assignment takes something of today, named in the list or not.
+    pub(super) denied: Vec<DeniedToday>,
     /// What the list does not say, a line each.
     pub(super) left_out: Vec<String>,
     /// What could not be read.
@@ -130,6 +132,7 @@ pub(super) fn of(
             }
             Named::Elsewhere => continue,
             Named::Not(why) => {
+                people.denied.extend(DeniedToday::of(&why, holder));
                 let held: Vec<&str> =
                     holder.roles.iter().filter_map(|role| Some(catalog::find_role(*role)?.name)).collect();
                 let held = if held.is_empty() { String::new() } else { format!(", which holds {}", held.join(", ")) };
@@ -137,6 +140,7 @@ pub(super) fn of(
                 continue;
             }
         };
+        people.denied.extend(DeniedToday::of(&label, holder));
         for why in &holder.unknown {
             people.unread_at_account.insert(format!("what {label} may do: {why}"));
         }

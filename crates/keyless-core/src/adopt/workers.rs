@@ -84,7 +84,7 @@ pub(super) fn of(
     }
     let reaches = |principal: &PrincipalId| {
         let holder = here.holders.get(principal);
-        holder.is_some_and(|holder| holder.roles.contains(&BLOB_READER) || holder.roles.contains(&FILE_READER))
+        holder.is_some_and(|holder| holder.reaches(BLOB_READER) || holder.reaches(FILE_READER))
     };
     let workers = by_role.into_iter().filter(|(principal, _)| !reaches(principal)).filter_map(|(principal, held)| {
         let (kind, roles) = held;

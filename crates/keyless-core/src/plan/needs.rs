@@ -77,16 +77,21 @@ fn stands_conditioned(workspace: &DesiredWorkspace, observed: &Observed) -> bool
 
 /// The need that stands for the service's own grant, if the file asks for it to be made.
 pub(super) fn service_need(workspace: &DesiredWorkspace) -> Option<Need> {
-    (workspace.service_grants == ServiceGrants::Grant).then(|| Need {
+    (workspace.service_grants == ServiceGrants::Grant).then(grant_of_service)
+}
+
+/// What the service grants to the workspace's own identity, as a need.
+pub(super) fn grant_of_service() -> Need {
+    Need {
         principal: PrincipalRef::WorkspaceSystem,
         role: catalog::BLOB_CONTRIBUTOR,
         grant_scope: crate::desired::GrantScope::Account,
         condition: None,
         because: BTreeSet::from([Because::ServiceGrants]),
-    })
+    }
 }
 
-fn resolve(principal: &PrincipalRef, workspace: &WorkspaceId, observed: &Observed) -> Resolved {
+pub(super) fn resolve(principal: &PrincipalRef, workspace: &WorkspaceId, observed: &Observed) -> Resolved {
     match principal {
         PrincipalRef::Object { kind, id, name: _ } => Resolved::Known(vec![(*id, *kind)]),
         PrincipalRef::ManagedIdentity(id) => resolve_identity(id, observed),
@@ -115,7 +120,7 @@ fn not_read(reads: ReadSet) -> Resolved {
     Resolved::NotRead(Box::new(reads))
 }
 
-fn own<'a>(workspace: &WorkspaceId, observed: &'a Observed) -> Result<&'a Workspace, Resolved> {
+pub(super) fn own<'a>(workspace: &WorkspaceId, observed: &'a Observed) -> Result<&'a Workspace, Resolved> {
     let wanted = || not_read(ReadSet { workspaces: BTreeSet::from([workspace.clone()]), ..ReadSet::default() });
     match observed.workspaces.get(workspace).map(|entry| &entry.workspace) {
         None | Some(Reading::NotRead) => Err(wanted()),
@@ -244,8 +249,24 @@ pub(super) fn endpoint_grant(
     granted_by_service(principal, own_containers(workspace), observed, waits)
 }
 
+/// Why it is not known whether the service has granted to this identity of a workspace or of an endpoint; `None` where it is
+/// known, and where that rests on the assignments as a whole, of which that is told by itself.
+pub(super) fn service_grant_unread(
+    principal: PrincipalId,
+    workspace: &Workspace,
+    observed: &Observed,
+    waits: &Waits,
+) -> Option<(String, Cause)> {
+    let role = catalog::find_role(catalog::BLOB_CONTRIBUTOR)?;
+    let question = Question::plain(principal, PrincipalType::ServicePrincipal, role);
+    match access::service_granted(&question, own_containers(workspace), observed, waits) {
+        Cover::Unknown { why, cause } if observed.assignments.failure().is_none() => Some((why, cause)),
+        _ => None,
+    }
+}
+
 /// Where the service grants under a condition: to which workspace's containers.
-fn own_containers(workspace: &Workspace) -> Option<Uuid> {
+pub(super) fn own_containers(workspace: &Workspace) -> Option<Uuid> {
     workspace.guid.filter(|_| workspace.kind == WorkspaceKind::Project || workspace.data_isolation == Some(true))
 }
 

@@ -11,7 +11,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use keyless_arm::credential::Surroundings;
 use keyless_controller::source;
 use keyless_controller::survey::{Where, survey};
-use keyless_core::adopt::{Adopted, Line, adopt as write_down};
+use keyless_core::adopt::{Adopted, DeniedToday, Line, adopt as write_down};
 use keyless_core::manifest::{self, SourceFile};
 use serde_json::{Value, json};
 
@@ -143,10 +143,11 @@ fn text(adopted: &Adopted, out: &Path) -> String {
     for line in &adopted.workspaces {
         let declared = if line.declared { "" } else { ", not declared" };
         text.push_str(&format!(
-            "{}: {}{declared}, {} would lose access, {}\n",
+            "{}: {}{declared}, {} would lose access{}, {}\n",
             line.file,
             mode(line),
             line.would_lose.len(),
+            denied(line),
             if line.key_users.is_empty() { "no sign of key users".to_owned() } else { line.key_users.join("; ") },
         ));
     }
@@ -160,10 +161,31 @@ fn text(adopted: &Adopted, out: &Path) -> String {
     text
 }
 
+/// How many are denied what they hold a grant for, those of whom it is certain first.
+fn denied(line: &Line) -> String {
+    let mut text = String::new();
+    for certain in [true, false] {
+        let found = || line.denied.iter().filter(|denied| denied.certain == certain);
+        let names: BTreeSet<String> =
+            found().flat_map(|denied| &denied.by).map(|(name, _)| format!("`{name}`")).collect();
+        let by = if names.is_empty() { "a deny assignment".to_owned() } else { Vec::from_iter(names).join(", ") };
+        let perhaps = if certain { "" } else { "perhaps " };
+        match found().count() {
+            0 => {}
+            number => text.push_str(&format!(", {number} {perhaps}denied today by {by}")),
+        }
+    }
+    text
+}
+
 fn as_json(adopted: &Adopted, out: &Path) -> Value {
     let Adopted { files, workspaces, profiles, unread } = adopted;
     let workspace = |line: &Line| {
-        let Line { id, account, file, mode: _, declared, would_lose, key_users } = line;
+        let Line { id, account, file, mode: _, declared, would_lose, denied, key_users } = line;
+        let denied = denied.iter().map(|DeniedToday { who, by, certain }| {
+            let by: Vec<Value> = by.iter().map(|(name, scope)| json!({"name": name, "scope": scope})).collect();
+            json!({"who": who, "by": by, "certain": certain})
+        });
         json!({
             "resourceId": id.as_str(),
             "storageAccount": account.as_str(),
@@ -171,6 +193,7 @@ fn as_json(adopted: &Adopted, out: &Path) -> Value {
             "mode": mode(line),
             "declared": declared,
             "wouldLoseAccess": would_lose,
+            "deniedToday": denied.collect::<Vec<_>>(),
             "keyUsers": key_users,
         })
     };
@@ -181,4 +204,52 @@ fn as_json(adopted: &Adopted, out: &Path) -> Value {
         "profiles": profiles,
         "unknown": unread,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use keyless_core::id::{StorageAccountId, WorkspaceId};
+
+    use super::*;
+
+    #[test]
+    fn whoever_is_denied_today_is_counted_apart_from_those_who_would_lose_access() {
+        let group = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers";
+        let denied = |certain: bool, by: &[&str]| DeniedToday {
+            who: "user ada".to_owned(),
+            by: by.iter().map(|name| ((*name).to_owned(), "/subscriptions/x".to_owned())).collect(),
+            certain,
+        };
+        let line = |denied: Vec<DeniedToday>| Line {
+            id: WorkspaceId::parse(&format!("{group}/Microsoft.MachineLearningServices/workspaces/mlw")).unwrap(),
+            account: StorageAccountId::parse(&format!("{group}/Microsoft.Storage/storageAccounts/stml")).unwrap(),
+            file: "workspaces/mlw.yaml".to_owned(),
+            mode: None,
+            declared: true,
+            would_lose: Vec::new(),
+            denied,
+            key_users: Vec::new(),
+        };
+        let told = |all: Vec<DeniedToday>| {
+            let adopted = Adopted {
+                files: Default::default(),
+                workspaces: vec![line(all)],
+                profiles: 0,
+                unread: BTreeSet::new(),
+            };
+            assert_eq!(
+                as_json(&adopted, Path::new("d"))["workspaces"][0]["deniedToday"].as_array().unwrap().len(),
+                adopted.workspaces[0].denied.len()
+            );
+            text(&adopted, Path::new("d")).lines().next().unwrap().to_owned()
+        };
+        let head = "workspaces/mlw.yaml: unknown, 0 would lose access";
+        assert_eq!(told(Vec::new()), format!("{head}, no sign of key users"));
+        assert_eq!(
+            told(vec![denied(true, &["b"]), denied(true, &["a", "b"]), denied(false, &[])]),
+            format!(
+                "{head}, 2 denied today by `a`, `b`, 1 perhaps denied today by a deny assignment, no sign of key users"
+            )
+        );
+    }
 }

@@ -67,7 +67,8 @@ fn write_text(text: &mut String, why: &Why) -> std::fmt::Result {
         )?;
     }
     if !why.is_declared {
-        writeln!(text, "  the document of {workspace} does not name it; each role of the catalog:")?;
+        let judged = if why.words.is_empty() { "what the service grants to it" } else { "each role of the catalog" };
+        writeln!(text, "  the document of {workspace} does not name it; {judged}:")?;
     }
     for need in &why.needs {
         write_need(text, why, need)?;

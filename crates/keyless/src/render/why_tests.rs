@@ -267,6 +267,82 @@ fn denied_although_others_are_spared() {
 }
 
 #[test]
+fn whoever_is_denied_and_lacks_the_role_is_told_what_lifts_both() {
+    let mut case = Case::of(user("ada"), BLOB_READER);
+    let lift = |text: &str| {
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("lifted by: "));
+        line.unwrap_or_else(|| panic!("{text}")).to_owned()
+    };
+    let grant = lift(&case.text("ada"));
+    assert!(grant.starts_with("a grant of Storage Blob Data Reader") && !grant.contains("deny"), "{grant}");
+    let first = deny(vec![DeniedPrincipal::Everyone], &[]);
+    case.observed.denies = Reading::known(vec![first.clone()], now());
+    let spared = "an exclusion in the deny assignment `stack-deny`, or its end";
+    assert_eq!(lift(&case.text("ada")), format!("{grant}; and {spared}"));
+    let second = DenyAssignment { name: "b".to_owned(), ..first };
+    let denies = [case.observed.denies.value().unwrap().as_slice(), &[second]].concat();
+    case.observed.denies = Reading::known(denies, now());
+    let both = "an exclusion in each of the deny assignments `b`, `stack-deny`, or their end";
+    assert_eq!(lift(&case.text("ada")), format!("{grant}; and {both}"));
+    case.grant(account().arm(), id(1), BLOB_READER, 5000);
+    assert_eq!(lift(&case.text("ada")), both, "no grant lifts the one alone either");
+}
+
+#[test]
+fn the_workspaces_own_identity_is_held_against_the_services_role_whether_named_or_not() {
+    let mut case = Case::of(user("ada"), BLOB_READER);
+    let guid = Uuid::from_u128(0xcafe);
+    let own = |case: &mut Case, change: &dyn Fn(&mut Workspace)| {
+        let entry = case.observed.workspaces.get_mut(&workspace()).unwrap();
+        let mut own = entry.workspace.value().unwrap().clone().unwrap();
+        change(&mut own);
+        entry.workspace = Reading::known(Some(own), now());
+    };
+    let none = case.text("system");
+    assert!(none.contains("not effective") && none.contains("no system-assigned identity"), "{none}");
+    own(&mut case, &|own| own.identity.system = Some(id(2)));
+    let missing = case.text("system");
+    assert!(missing.contains("✗ Storage Blob Data Contributor for serviceGrants"), "{missing}");
+    assert!(missing.contains("does not name it; what the service grants to it:"), "{missing}");
+    assert!(missing.contains("lifted by: the service's own grant (re-provisioning)"), "{missing}");
+    // What a group of it has is none of the service's.
+    case.observed.groups.insert(id(2), Reading::known(BTreeSet::from([id(8)]), now()));
+    case.grant(account().arm(), id(8), BLOB_CONTRIBUTOR, 90_000);
+    assert!(case.text("system").contains("not effective"));
+    // The conditioned form counts where the gate takes it, and nowhere else.
+    let condition =
+        format!("@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringLike '{guid}*'");
+    case.grant(account().arm(), id(2), BLOB_CONTRIBUTOR, 90_000).condition = Some(condition);
+    own(&mut case, &|own| own.guid = Some(guid));
+    assert!(case.text("system").contains("not effective"), "{}", case.text("system"));
+    own(&mut case, &|own| own.kind = WorkspaceKind::Project);
+    let granted = case.text("system");
+    assert!(granted.contains(": effective") && granted.contains("granted, old enough, not denied"), "{granted}");
+    case.observed.denies = Reading::known(vec![deny(vec![DeniedPrincipal::Everyone], &[])], now());
+    let denied = case.text("system");
+    assert!(
+        denied.contains("not effective") && denied.contains("deny assignment `stack-deny`, or its end"),
+        "{denied}"
+    );
+    // Named for less, it is held against both.
+    case.observed.denies = Reading::known(Vec::new(), now());
+    let needs = &mut case.desired.workspaces.get_mut(&workspace()).unwrap().needs;
+    needs.push(Need { principal: PrincipalRef::WorkspaceSystem, role: FILE_READER, ..needs[0].clone() });
+    let both = case.text("system");
+    assert!(both.contains("✗ Storage File Data Privileged Reader for level readOnly"), "{both}");
+    assert!(both.contains("✓ Storage Blob Data Contributor for serviceGrants"), "{both}");
+    assert!(!both.contains("does not name it"), "{both}");
+    // Where another identity acts, the service's grant decides nothing.
+    case.desired.workspaces.get_mut(&workspace()).unwrap().needs.pop();
+    own(&mut case, &|own| {
+        let primary = format!("{}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/own", group_scope());
+        own.primary_identity = Some(ManagedIdentityId::parse(&primary).unwrap());
+    });
+    let other = case.text("system");
+    assert!(other.contains("each role of the catalog") && !other.contains("serviceGrants"), "{other}");
+}
+
+#[test]
 fn an_identity_that_was_made_again() {
     let mut case = Case::of(PrincipalRef::Compute("cpu-cluster".to_owned()), BLOB_READER);
     let compute = Compute {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::access::{self, Answer, Cover, Denial};
 use crate::catalog;
 use crate::desired::{DesiredWorkspace, KeyDesired, ServiceGrants};
-use crate::gate::{GateState, ReadSet};
+use crate::gate::{self, GateState, ReadSet};
 use crate::id::WorkspaceId;
 use crate::observed::{Observed, ObservedAuthMode, Reading, SharedKeyAccess};
 
@@ -17,15 +17,26 @@ use crate::plan::needs::{NeedView, Resolved, ServiceGrant, service_grant};
 /// [`crate::gate::Gate::NeedsCovered`].
 pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed, desired: &KeyDesired) -> Judged {
     let mut unmet = Vec::new();
+    let mut granted = true;
+    // No grant lifts what could not be read.
+    let mut unread: BTreeSet<String> = BTreeSet::new();
     let mut wants = ReadSet::default();
     for view in views {
         match &view.holders {
             Resolved::NotRead(reads) => wants.add((**reads).clone()),
-            Resolved::Missing(why) | Resolved::Unknown(why, _) => unmet.push(format!("{}: {why}", view.need.principal)),
+            Resolved::Missing(why) => {
+                granted = false;
+                unmet.push(format!("{}: {why}", view.need.principal));
+            }
+            Resolved::Unknown(why, cause) => {
+                unread.insert(gate::lift_of_read(cause));
+                unmet.push(format!("{}: {why}", view.need.principal));
+            }
             Resolved::Known(holders) => {
                 for (principal, kind) in holders {
                     let question = view.question(*principal, *kind);
                     let Answer { cover, denials, .. } = access::judge(&question, observed, &desired.fleet.waits);
+                    granted &= !matches!(cover, Cover::Missing { .. } | Cover::Denied { .. });
                     match cover {
                         Cover::Covered { .. } => {}
                         Cover::NotRead(reads) => {
@@ -42,14 +53,19 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
                             denials.first().map(|by| format!(" and {}", denied(by))).unwrap_or_default()
                         )),
                         Cover::Denied { by } => unmet.push(format!("{} {}", view.need.principal, denied(&by))),
-                        Cover::Unknown { why, .. } => unmet.push(format!("{}: {why}", view.need.principal)),
+                        Cover::Unknown { why, cause } => {
+                            unread.insert(gate::lift_of_read(&cause));
+                            unmet.push(format!("{}: {why}", view.need.principal));
+                        }
                     }
                 }
             }
         }
     }
     if !unmet.is_empty() {
-        return told(GateState::unmet(listed(&unmet), "grants for all declared needs, unconditional and not denied"));
+        let grants = (!granted).then(|| "grants for all declared needs, unconditional and not denied".to_owned());
+        let lifts: Vec<String> = grants.into_iter().chain(unread).collect();
+        return told(GateState::unmet(listed(&unmet), lifts.join("; and ")));
     }
     if wants.is_empty() { told(GateState::Open) } else { lacks(wants) }
 }

@@ -125,6 +125,15 @@ impl Planner<'_> {
         }
     }
 
+    /// A grant of the service that is not to be seen is not taken for one that is there.
+    pub(super) fn note_unread_grant(&mut self, own: &Workspace, principal: PrincipalId, who: String) {
+        let unread = needs::service_grant_unread(principal, own, self.observed, &self.desired.fleet.waits);
+        self.findings.extend(unread.map(|(why, cause)| {
+            let what = Unseen::Access { workspace: own.id.clone(), who };
+            Finding::Unseen { what, why, cause }
+        }));
+    }
+
     fn denied(
         &mut self,
         workspace: &WorkspaceId,

@@ -33,6 +33,12 @@ impl Planner<'_> {
         {
             self.findings.insert(Finding::ServiceGrantMissing { workspace: workspace.id.clone(), principal });
         }
+        if own.primary_identity.is_none()
+            && workspace.cares_for_service_grants()
+            && let Some(principal) = own.identity.system
+        {
+            self.note_unread_grant(own, principal, "the workspace's own identity".to_owned());
+        }
         if own.auth_mode == ObservedAuthMode::Identity {
             self.late_computes(workspace, own);
             return;

@@ -28,7 +28,8 @@ pub struct Why {
     pub at: Timestamp,
     /// Each need that the files state, or each role of the catalog for somebody they do not name.
     pub needs: Vec<NeedWhy>,
-    /// The levels and scenarios of the catalog, for somebody whom the files do not name.
+    /// The levels and scenarios of the catalog, for somebody whom the files do not name; none for the workspace's own identity,
+    /// which has a need of its own.
     pub words: Vec<Word>,
     /// What would tell more.
     pub wants: ReadSet,
@@ -169,7 +170,7 @@ impl Why {
     /// could not be told.
     #[must_use]
     pub fn is_effective(&self) -> Option<bool> {
-        if !self.is_declared {
+        if !self.words.is_empty() {
             let found: BTreeSet<Option<bool>> = self.words.iter().map(|word| word.is_effective).collect();
             return if found.contains(&Some(true)) {
                 Some(true)

@@ -11,6 +11,8 @@ use crate::plan::needs::{self, Resolved};
 pub(super) enum Found {
     /// A principal that the document of the workspace names, and all of its needs with whom it comes to.
     Declared(PrincipalRef, Vec<(Need, Resolved)>),
+    /// The workspace's own identity, which it does not name, and what the service grants to that.
+    Service(PrincipalRef, Vec<(Need, Resolved)>),
     /// An object id that it does not name, and what kind of principal that is, where assignments or the workspace tell.
     Other(PrincipalId, Option<PrincipalType>),
 }
@@ -59,6 +61,7 @@ pub(super) fn find(
         let views = needs::views(declared, service.as_ref(), observed);
         all = views.into_iter().map(|view| (view.need.clone(), view.holders)).collect();
     }
+    let service = of_service(&all, observed, workspace, word);
     let id: Option<PrincipalId> = word.parse().ok();
     let meant: Vec<PrincipalRef> = all
         .iter()
@@ -71,16 +74,47 @@ pub(super) fn find(
     }
     match (meant.into_iter().next(), id) {
         (Some(principal), _) => {
-            let its = all.into_iter().filter(|(need, _)| need.principal == principal).collect();
+            let its = all.into_iter().filter(|(need, _)| need.principal == principal).chain(service).collect();
             Ok(Found::Declared(principal, its))
         }
+        (None, None) if service.is_some() => {
+            Ok(Found::Service(PrincipalRef::WorkspaceSystem, service.into_iter().collect()))
+        }
         (None, Some(id)) => Ok(Found::Other(id, kind_of(id, workspace, observed))),
+        (None, None) if let Some(id) = own_identity(observed, workspace, word) => {
+            Ok(Found::Other(id, Some(PrincipalType::ServicePrincipal)))
+        }
         (None, None) => Err(NobodyFound::Nobody {
             word: word.to_owned(),
             workspace: workspace.name().to_owned(),
             named: all.iter().map(|(need, _)| need.principal.to_string()).collect(),
         }),
     }
+}
+
+/// What the service grants to the workspace's own identity, which is asked about by `system` whether or not the document names
+/// it. Where another identity acts for the workspace, the service's grant to this one decides nothing.
+fn of_service(
+    all: &[(Need, Resolved)],
+    observed: &Observed,
+    workspace: &WorkspaceId,
+    word: &str,
+) -> Option<(Need, Resolved)> {
+    let need = needs::grant_of_service();
+    let other_acts = needs::own(workspace, observed).is_ok_and(|own| own.primary_identity.is_some());
+    let is_there = all.iter().any(|(there, _)| {
+        there.principal == need.principal && there.role == need.role && there.because.is_superset(&need.because)
+    });
+    if !word.eq_ignore_ascii_case("system") || other_acts || is_there {
+        return None;
+    }
+    let holders = needs::resolve(&need.principal, workspace, observed);
+    Some((need, holders))
+}
+
+/// The identity of its own that a workspace has and does not work with.
+fn own_identity(observed: &Observed, workspace: &WorkspaceId, word: &str) -> Option<PrincipalId> {
+    needs::own(workspace, observed).ok().filter(|_| is_called(&PrincipalRef::WorkspaceSystem, word))?.identity.system
 }
 
 fn comes_to(holders: &Resolved, id: PrincipalId) -> bool {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::access::{self, Answer, Cover, Orphan, Question};
+use crate::access::{self, Answer, Cover, Denial, Orphan, Question};
 use crate::action::is_own_name;
 use crate::catalog::{self, CatalogRole, LEVELS, ROLES, SCENARIOS};
 use crate::desired::{Because, KeyDesired, Need, PrincipalRef};
@@ -29,7 +29,7 @@ pub(super) fn answer(
     let is_declared = matches!(found, Found::Declared(..));
     let mut judge = Judge { desired, observed, workspace, is_declared, history, wants: ReadSet::default() };
     let (principal, needs, words) = match found {
-        Found::Declared(principal, needs) => {
+        Found::Declared(principal, needs) | Found::Service(principal, needs) => {
             let needs = needs.iter().flat_map(|(need, holders)| judge.declared(need, holders)).collect();
             (principal.to_string(), needs, Vec::new())
         }
@@ -77,6 +77,18 @@ fn words(needs: &[NeedWhy]) -> Vec<Word> {
         }
     };
     catalog_words().into_iter().map(|(name, roles)| Word { name: name.to_string(), is_effective: all(roles) }).collect()
+}
+
+/// What lifts these denials, of which there are some.
+fn end_of(denials: &[Denial]) -> String {
+    let names: BTreeSet<String> = denials.iter().map(|by| format!("`{}`", by.name)).collect();
+    match names.len() {
+        0 | 1 => format!("an exclusion in the deny assignment {}, or its end", names.into_iter().collect::<String>()),
+        _ => {
+            let names = names.into_iter().collect::<Vec<_>>().join(", ");
+            format!("an exclusion in each of the deny assignments {names}, or their end")
+        }
+    }
 }
 
 struct Judge<'a> {
@@ -138,9 +150,16 @@ impl Judge<'_> {
     }
 
     fn judged(&mut self, question: &Question<'_>, because: BTreeSet<Because>, was_made_again: bool) -> NeedWhy {
-        let observed = self.observed;
-        let answer = access::judge(question, observed, &self.desired.fleet.waits);
-        let (verdict, lift) = self.verdict(question, &answer);
+        let (observed, waits) = (self.observed, &self.desired.fleet.waits);
+        // As the gate judges it: the service grants to the identity itself, and in some workspaces under a condition.
+        let is_service = because.contains(&Because::ServiceGrants);
+        let answer = if is_service {
+            let own = needs::own(self.workspace, observed).ok().and_then(needs::own_containers);
+            access::judge_service(question, own, observed, waits)
+        } else {
+            access::judge(question, observed, waits)
+        };
+        let (verdict, lift) = self.verdict(question, &answer, is_service);
         let fails = matches!(verdict, Verdict::Missing | Verdict::Conditioned);
         let (eligible, eligible_unknown) =
             if fails { self.eligible(question, &answer.missing) } else { (Vec::new(), None) };
@@ -151,6 +170,13 @@ impl Judge<'_> {
                 Some(format!("activation of {}{other}", eligible.role))
             }
             None => lift,
+        };
+        let lift = match lift {
+            // With the grant alone it would be denied still.
+            Some(lift) if fails && !answer.denials.is_empty() => {
+                Some(format!("{lift}; and {}", end_of(&answer.denials)))
+            }
+            lift => lift,
         };
         let mut routes: Vec<Route> = answer.paths.iter().map(|path| self.route(question, path)).collect();
         routes.sort_by_key(|route| (!route.is_enough, route.gives.is_empty(), route.works_at));
@@ -171,9 +197,12 @@ impl Judge<'_> {
         }
     }
 
-    fn verdict(&mut self, question: &Question<'_>, answer: &Answer<'_>) -> (Verdict, Option<String>) {
+    fn verdict(&mut self, question: &Question<'_>, answer: &Answer<'_>, is_service: bool) -> (Verdict, Option<String>) {
         let role = question.role.name;
         let grant = || {
+            if is_service {
+                return "the service's own grant (re-provisioning), or `serviceGrants: grant` in the file".to_owned();
+            }
             let account = self.desired.account_id.name();
             let files = if self.is_declared {
                 "keyless makes those that its documents ask for and enforce".to_owned()
@@ -195,10 +224,7 @@ impl Judge<'_> {
                 (Verdict::Conditioned, Some(lift.to_owned()))
             }
             Cover::Missing { .. } => (Verdict::Missing, Some(grant())),
-            Cover::Denied { by } => {
-                let lift = format!("an exclusion in the deny assignment `{}`, or its end", by.name);
-                (Verdict::Denied { certain: by.certain }, Some(lift))
-            }
+            Cover::Denied { by } => (Verdict::Denied { certain: by.certain }, Some(end_of(&answer.denials))),
             Cover::Unknown { why, cause } => {
                 let lift = cause.lift.clone().unwrap_or_else(|| "a complete read".to_owned());
                 (Verdict::Unknown { why: why.clone() }, Some(lift))
