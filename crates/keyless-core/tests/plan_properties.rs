@@ -113,9 +113,7 @@ fn fences() -> impl Strategy<Value = Around> {
     );
     let denial = (
         sample::select(DENIALS.to_vec()),
-        bool::weighted(0.7),
-        bool::weighted(0.8),
-        bool::weighted(0.3),
+        [bool::weighted(0.7), bool::weighted(0.8), bool::weighted(0.3)],
         option::weighted(0.3, 0_usize..4),
     );
     (
@@ -145,14 +143,16 @@ fn fences() -> impl Strategy<Value = Around> {
 /// The length of a subscription's id.
 const SCOPE_LENGTH: usize = "/subscriptions/".len() + SUBSCRIPTION.len();
 
+/// Which, whether without exception, without a condition and of the controller alone, and at which workspace in place of the
+/// account's group.
+type Denied = ((&'static str, &'static str), [bool; 3], Option<usize>);
+
 /// What may stand around an account, in the words of the generator.
 #[derive(Debug, Clone)]
 struct Around {
     above: Option<(String, LockLevel)>,
     own: Vec<(usize, LockLevel)>,
-    /// Which, whether without exception, whether without a condition, whether the controller alone, and at which workspace
-    /// in place of the account's group.
-    denied: Option<((&'static str, &'static str), bool, bool, bool, Option<usize>)>,
+    denied: Option<Denied>,
     network: Option<(bool, bool, bool, bool, bool, u8)>,
     modify: Option<(Bar, Option<i64>)>,
     /// Until when the files accept that a step cannot be taken back.
@@ -181,7 +181,7 @@ impl Around {
                 case.barred = true;
             }
         }
-        if let Some(((name, action), unspared, sure, alone, at)) = self.denied {
+        if let Some(((name, action), [unspared, sure, alone], at)) = self.denied {
             let at = at.and_then(|n| world.workspaces.keys().nth(n)).map(|id| id.arm().clone());
             world.denies.push(DenyAssignment {
                 name: name.to_owned(),

@@ -244,7 +244,7 @@ pub(in crate::plan) fn denials<'a>(
     let judged = |deny: &'a DenyAssignment| {
         let named = deny.principals.iter().any(names);
         let may = named || deny.principals.iter().any(|denied| matches!(denied, DeniedPrincipal::Group(_)));
-        may.then(|| (deny, named && deny.excluded.is_empty() && !deny.conditional))
+        may.then_some((deny, named && deny.excluded.is_empty() && !deny.conditional))
     };
     Ok(denies.into_iter().filter(bears).filter_map(judged).collect())
 }
