@@ -163,7 +163,17 @@ fn a_large_fleet_is_adopted_as_it_is_and_a_plan_of_it_changes_nothing() {
     let valid = output_of(crate::harness::keyless(&["validate", one.to_str().unwrap()]), 0);
     let said = format!("{}{}", stdout(&valid), stderr(&valid));
     assert!(said.contains("valid: ") && !said.contains("warning"), "{said}");
-    let unchanged = plan(&sim, &one, 0);
+    // Whom a denial bars is in the files all the same, and where the key is out of use the plan says what denies them.
+    let unchanged = plan(&sim, &one, 3);
+    for entry in unchanged["accounts"].as_array().unwrap().iter().filter(|entry| entry["standing"] != "converged") {
+        let findings = entry["findings"].as_array().unwrap();
+        let denied =
+            |finding: &&Value| finding["kind"] == "accessLost" && text_at(finding, "/message").contains("no-data");
+        assert!(findings.iter().any(|finding| denied(&finding)), "{entry:#}");
+        let lines = summary["workspaces"].as_array().unwrap();
+        let mut on = lines.iter().filter(|line| same_id(text_at(line, "/storageAccount"), id_of(entry)));
+        assert!(on.all(|line| line["deniedToday"][0]["by"][0]["name"] == "no-data"), "{entry:#}");
+    }
     let steps: Vec<&Value> =
         unchanged["accounts"].as_array().unwrap().iter().flat_map(|a| a["steps"].as_array()).flatten().collect();
     assert!(steps.is_empty(), "{steps:#?}");
