@@ -439,6 +439,43 @@ impl Barrier {
 }
 
 impl Finding {
+    /// Whether nothing has converged while it stands.
+    #[must_use]
+    pub fn blocks(&self) -> bool {
+        match self {
+            Self::AccountMissing { .. }
+            | Self::WorkspaceMissing { .. }
+            | Self::Incomplete { .. }
+            | Self::Contradiction { .. }
+            | Self::DatastoreDiffers { .. }
+            | Self::AccessLost(_)
+            | Self::ServiceGrantMissing { .. }
+            | Self::EndpointGrantMissing { .. }
+            | Self::Unseen { what: Unseen::Denials | Unseen::Access { .. }, .. }
+            | Self::PrincipalMissing { .. } => true,
+            Self::BrokenNow { .. }
+            | Self::Undeclared { .. }
+            | Self::ScenarioMisplaced { .. }
+            | Self::Unseen { .. }
+            | Self::Barrier { .. }
+            | Self::ForeignHolder { .. }
+            | Self::GrantUnwanted { .. }
+            | Self::LeaversUnknown { .. }
+            | Self::Fought { .. }
+            | Self::Running { .. }
+            | Self::Incompatible { .. } => false,
+            Self::KeyUse(_)
+            | Self::KeyCaller(_)
+            | Self::Unlogged { .. }
+            | Self::KeyRefused { .. }
+            | Self::Accepted(_)
+            | Self::KeyByService { .. }
+            | Self::KeyUserDenied(_)
+            | Self::TurnedOn(_)
+            | Self::Suspended(_) => false,
+        }
+    }
+
     /// What would lift it, where that follows from the finding alone.
     #[must_use]
     pub fn lift(&self) -> Option<&'static str> {
@@ -591,38 +628,7 @@ impl Plan {
     /// nothing has converged.
     #[must_use]
     pub fn standing(&self) -> Standing {
-        let blocking = self.findings.iter().any(|finding| match finding {
-            Finding::AccountMissing { .. }
-            | Finding::WorkspaceMissing { .. }
-            | Finding::Incomplete { .. }
-            | Finding::Contradiction { .. }
-            | Finding::DatastoreDiffers { .. }
-            | Finding::AccessLost(_)
-            | Finding::ServiceGrantMissing { .. }
-            | Finding::EndpointGrantMissing { .. }
-            | Finding::Unseen { what: Unseen::Denials | Unseen::Access { .. }, .. }
-            | Finding::PrincipalMissing { .. } => true,
-            Finding::BrokenNow { .. }
-            | Finding::Undeclared { .. }
-            | Finding::ScenarioMisplaced { .. }
-            | Finding::Unseen { .. }
-            | Finding::Barrier { .. }
-            | Finding::ForeignHolder { .. }
-            | Finding::GrantUnwanted { .. }
-            | Finding::LeaversUnknown { .. }
-            | Finding::Fought { .. }
-            | Finding::Running { .. }
-            | Finding::Incompatible { .. } => false,
-            Finding::KeyUse(_)
-            | Finding::KeyCaller(_)
-            | Finding::Unlogged { .. }
-            | Finding::KeyRefused { .. }
-            | Finding::Accepted(_)
-            | Finding::KeyByService { .. }
-            | Finding::KeyUserDenied(_)
-            | Finding::TurnedOn(_)
-            | Finding::Suspended(_) => false,
-        });
+        let blocking = self.findings.iter().any(Finding::blocks);
         if self.next().is_some() {
             Standing::Ready
         } else if self.steps.iter().any(|step| step.opens_at().is_some()) {

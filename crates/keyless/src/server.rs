@@ -198,7 +198,8 @@ fn outlook(plan: &Plan) -> (String, String) {
         GateState::Unmet { why, .. } => Some(format!("{}: {why}", check.gate)),
         GateState::Open | GateState::NotLooked => None,
     });
-    (next, shut.or_else(|| plan.findings.iter().next().map(ToString::to_string)).unwrap_or_default())
+    let finding = plan.findings.iter().find(|finding| finding.blocks()).or(plan.findings.first());
+    (next, shut.or_else(|| finding.map(ToString::to_string)).unwrap_or_default())
 }
 
 /// Text of Azure or of the files in a place where HTML is read.
