@@ -118,6 +118,21 @@ fn dress(sim: &Sim) -> Vec<(String, Vec<String>)> {
             }
         }
     }
+    // One who works where a key is out of use already.
+    let workspaces = sim.resources("Microsoft.MachineLearningServices/workspaces");
+    let on_identity = |entry: &&Value| {
+        text_at(entry, "/properties/systemDatastoresAuthMode").eq_ignore_ascii_case("identity")
+            && entry["properties"]["storageAccount"].is_string()
+    };
+    let switched = workspaces.iter().find(on_identity).expect("a workspace on identity");
+    let (account, worker) = (text_at(switched, "/properties/storageAccount"), "ad0b7000-0007-4000-8000-000000000000");
+    let value = json!({"principalId": worker, "principalType": "User", "roleDefinitionId": WRITES});
+    sim.drift("grantAdded", account, value);
+    let block = json!({"actions": [], "notActions": [], "dataActions": ["*"], "notDataActions": []});
+    let denial = json!({"denyAssignmentName": "no-data", "scope": account, "permissions": [block],
+        "principals": [{"id": worker, "type": "User"}], "excludePrincipals": []});
+    put(sim, account, "denyAssignments", "ad0b7000-0008-4000-8000-000000000000", &denial);
+    told.push((format!("objectId: {worker}"), Vec::new()));
     told
 }
 

@@ -75,6 +75,8 @@ struct KeyMemory {
     refused: BTreeMap<Action, Remembered>,
     key_on_since: Option<Timestamp>,
     watch: Option<WatchFrom>,
+    /// Whether a switch to identity may have landed in the rest that is under way.
+    may_switch: bool,
     /// Since when the key has been seen off, if it is.
     key_off_since: Option<Timestamp>,
     back_on: Option<BackOn>,
@@ -136,6 +138,10 @@ impl Memory {
             if memory.unsettled.as_mut().is_some_and(Unsettled::is_first_look) {
                 // It may have turned the key off, and somebody else on again, between two looks.
                 memory.key_on_since = None;
+                if std::mem::take(&mut memory.may_switch) {
+                    // Until now the workspace may have signed with the key, for when the switch landed is not known.
+                    memory.watch = Some(WatchFrom { at: now.unwrap_or(*at).max(*at), because: WatchCause::Switch });
+                }
             }
             // `at` is cut to a whole second or may be behind, and the key must not count as older than it is.
             let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
@@ -368,8 +374,14 @@ impl KeyMemory {
             Action::SetAuthMode { mode: AuthMode::Identity, .. } => WatchCause::Switch,
             _ => return,
         };
-        if matches!(result, WriteResult::Applied { changed: true, .. } | WriteResult::NotReadBack { .. }) {
-            self.watch = Some(WatchFrom { at: now, because });
+        match result {
+            WriteResult::Applied { changed: true, .. } | WriteResult::NotReadBack { .. } => {
+                self.watch = Some(WatchFrom { at: now, because });
+            }
+            WriteResult::Unknown { .. } | WriteResult::DidNotStick { .. } => {
+                self.may_switch |= because == WatchCause::Switch;
+            }
+            WriteResult::Applied { changed: false, .. } | WriteResult::Refused(_) | WriteResult::NotSent { .. } => {}
         }
     }
 
@@ -559,6 +571,31 @@ mod tests {
         assert!(!memory.is_settled(), "nobody has looked since");
         memory.record(&report(None), Instant::now(), at(-7_200), late_write);
         assert!(memory.is_settled());
+    }
+
+    /// It may have landed at any time of the rest, and the workspace may have signed with the key until then.
+    #[tokio::test(start_paused = true)]
+    async fn a_switch_of_unknown_outcome_counts_as_made_when_it_can_land_no_more() {
+        let late_write = Duration::from_secs(40);
+        let unknown = WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+        let switch = |mode| {
+            let mut report = report(Some(unknown.clone()));
+            let workspace = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/mlw";
+            let action = Action::SetAuthMode { workspace: workspace.parse().unwrap(), mode };
+            report.write = report.write.map(|write| WriteRecord { action, ..write });
+            report
+        };
+        let account = Reading::known(None, at(0));
+        for (mode, begins) in [(AuthMode::Identity, true), (AuthMode::AccessKey, false)] {
+            let memory = Memory::new(Growth::PERSON);
+            memory.record(&switch(mode), Instant::now(), at(40), late_write);
+            assert_eq!(memory.saw_account(&key(), &account, Some(at(45))).watch, None, "it may still land");
+            tokio::time::advance(late_write).await;
+            let begun = memory.saw_account(&key(), &account, Some(at(90))).watch;
+            let expected = WatchFrom { at: at(90), because: WatchCause::Switch };
+            assert_eq!(begun, begins.then_some(expected));
+            assert_eq!(memory.saw_account(&key(), &account, Some(at(99))).watch, begun, "once");
+        }
     }
 
     /// Others may have turned the key on again before anybody looked.
