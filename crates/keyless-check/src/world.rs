@@ -86,6 +86,7 @@ impl World {
         let all = vec![OwnRight { permission, conditional: false }];
         for scope in [account.arm().clone(), account.group(), workspace.arm().clone()] {
             observed.barriers.locks.insert(scope.clone(), Reading::known(Vec::new(), now));
+            observed.barriers.denies.insert(scope.clone(), Reading::known(Vec::new(), now));
             observed.barriers.policies.insert(scope.clone(), Reading::known(none.clone(), now));
             observed.barriers.rights.insert(scope, Reading::known(all.clone(), now));
         }

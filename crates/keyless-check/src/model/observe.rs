@@ -288,6 +288,9 @@ impl Names {
         for scope in &barriers.locks {
             part.barriers.locks.insert(scope.clone(), Reading::known(Vec::new(), now));
         }
+        for scope in &barriers.denies {
+            part.barriers.denies.insert(scope.clone(), Reading::known(Vec::new(), now));
+        }
         let policies = early.around.policies(now);
         for scope in &barriers.policies {
             part.barriers.policies.insert(scope.clone(), Reading::known(policies.clone(), now));
