@@ -61,6 +61,14 @@ fn put(sim: &Sim, scope: &str, kind: &str, name: &str, properties: &Value) {
     sim.drift("resourcePut", &id, json!({"id": id, "name": name, "type": kind, "properties": properties}));
 }
 
+/// Denies a user all data of an account, by a deny assignment called `no-data`.
+fn deny(sim: &Sim, account: &str, user: &str, name: &str) {
+    let block = json!({"actions": [], "notActions": [], "dataActions": ["*"], "notDataActions": []});
+    let denial = json!({"denyAssignmentName": "no-data", "scope": account, "permissions": [block],
+        "principals": [{"id": user, "type": "User"}], "excludePrincipals": []});
+    put(sim, account, "denyAssignments", name, &denial);
+}
+
 /// What may stand on an account besides plain grants: somebody who works through a group, a grant under a condition, a
 /// denial, a role of one's own, a role that could be activated. Returns what the files must say, and what not.
 fn dress(sim: &Sim) -> Vec<(String, Vec<String>)> {
@@ -95,10 +103,7 @@ fn dress(sim: &Sim) -> Vec<(String, Vec<String>)> {
             }
             2 => {
                 grant(&worker, "User", WRITES, Value::Null);
-                let block = json!({"actions": [], "notActions": [], "dataActions": ["*"], "notDataActions": []});
-                let denial = json!({"denyAssignmentName": "no-data", "scope": account, "permissions": [block],
-                    "principals": [{"id": worker, "type": "User"}], "excludePrincipals": []});
-                put(sim, account, "denyAssignments", &person(4), &denial);
+                deny(sim, account, &worker, &person(4));
                 told.push((format!("{loses}, denied by the deny assignment no-data"), Vec::new()));
             }
             _ => {
@@ -128,10 +133,7 @@ fn dress(sim: &Sim) -> Vec<(String, Vec<String>)> {
     let (account, worker) = (text_at(switched, "/properties/storageAccount"), "ad0b7000-0007-4000-8000-000000000000");
     let value = json!({"principalId": worker, "principalType": "User", "roleDefinitionId": WRITES});
     sim.drift("grantAdded", account, value);
-    let block = json!({"actions": [], "notActions": [], "dataActions": ["*"], "notDataActions": []});
-    let denial = json!({"denyAssignmentName": "no-data", "scope": account, "permissions": [block],
-        "principals": [{"id": worker, "type": "User"}], "excludePrincipals": []});
-    put(sim, account, "denyAssignments", "ad0b7000-0008-4000-8000-000000000000", &denial);
+    deny(sim, account, worker, "ad0b7000-0008-4000-8000-000000000000");
     told.push((format!("objectId: {worker}"), Vec::new()));
     told
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    Daemon, NAMES, Plot, Sim, Way, extension, id_of, output_of, patience, repository, same_id, stdout, text_at,
+    BLOB, Daemon, NAMES, Plot, Sim, Way, extension, id_of, output_of, patience, repository, same_id, stdout, text_at,
     wait_until,
 };
 
@@ -394,6 +394,15 @@ fn run(sim: &Sim, rows: &[Row]) {
         sim.drift("resourcePut", id_of(&role), role.clone());
     }
     edit_fleet(sim, "simulated-fleet", "simulated-fleet-with-all-rights");
+    // Now it is seen that the service has not made its grant to an endpoint, and nothing has converged until it has.
+    for plot in rows.iter().map(|row| &row.plot).filter(|plot| plot.name == "r-endpoints") {
+        let account = plot.account();
+        daemon.event("service_grant_missing", |event| same_id(text_at(event, "/storage_account"), &account));
+        let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{BLOB}");
+        let grant = assigned(&account, &plot.guid(71), &role, &plot.guid(70), "ServicePrincipal");
+        sim.drift("resourcePut", id_of(&grant), grant.clone());
+        daemon.event("service_grant_cleared", |event| same_id(text_at(event, "/storage_account"), &account));
+    }
     daemon.until_converged(rows.len(), patience(2 * rows.len()));
     let all: BTreeMap<&str, Vec<String>> = rows.iter().map(|row| (row.plot.name, sorted(row.all))).collect();
     assert_eq!(applied(&daemon, rows), all);

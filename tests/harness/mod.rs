@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 pub use http::Answer;
-pub use plot::{NAMES, Plot, Way, extension};
+pub use plot::{BLOB, NAMES, Plot, Way, extension};
 pub use process::{Daemon, Stopped, assert_code, keyless, output_of, stderr, stdout};
 pub use record::{Record, Request};
 pub use sim::{Requests, SOMEBODY, Sim, id_of, same_id, text_at};

@@ -10,7 +10,7 @@ const SHARED: &str = "7c0e5f1a-2b3c-4d5e-8f90-a1b2c3d4e5f6";
 const ML: &str = "Microsoft.MachineLearningServices/workspaces";
 /// Storage Blob Data Contributor.
 /// Source: <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage>.
-const BLOB: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
+pub const BLOB: &str = "ba92f5b4-2d11-453d-a403-e96b0029c9fe";
 /// The owner of the simulator's own files.
 const OWNER: &str = "keyless-sim";
 const AUTHORIZATION: &str = "Microsoft.Authorization";

@@ -57,17 +57,16 @@ impl Ledger {
 
     /// How it came out: `made` is whether it is there now, or may be.
     pub(crate) fn sent(&mut self, granting: Granting, made: bool, now: Option<Timestamp>) {
-        match (made, now) {
-            (true, Some(now)) => {
-                let old = earlier(now, REMEMBERED);
-                self.made.retain(|_, (_, done)| done.is_none_or(|done| done > old));
-                if let Some((_, done)) = self.made.get_mut(&granting) {
-                    *done = Some(now);
-                }
-            }
-            _ => {
-                self.made.remove(&granting);
-            }
+        if !made {
+            self.made.remove(&granting);
+            return;
+        }
+        // While no answer has told the time it counts as on its way.
+        let Some(now) = now else { return };
+        let old = earlier(now, REMEMBERED);
+        self.made.retain(|_, (_, done)| done.is_none_or(|done| done > old));
+        if let Some((_, done)) = self.made.get_mut(&granting) {
+            *done = Some(now);
         }
     }
 
@@ -124,9 +123,13 @@ mod tests {
         ledger.sent(first, true, Some(at(10)));
         assert_eq!((ledger.made_since(subscription, at(10)), ledger.made_since(subscription, at(11))), (1, 0));
         assert_eq!(ledger.made_since(other, at(0)), 0);
+        let timeless = ledger.sending(&key(ONE, "sta"));
+        ledger.sent(timeless, true, None);
+        assert_eq!(ledger.made_since(subscription, at(100)), 1, "made, and nobody knows when");
+        ledger.sent(timeless, true, Some(at(10)));
         let refused = ledger.sending(&key(ONE, "sta"));
         ledger.sent(refused, false, Some(at(20)));
-        assert_eq!(ledger.made_since(subscription, at(0)), 1);
+        assert_eq!(ledger.made_since(subscription, at(0)), 2);
         let late = ledger.sending(&key(ONE, "sta"));
         ledger.sent(late, true, Some(at(4_000)));
         assert_eq!(ledger.made_since(subscription, at(0)), 1, "what is older than an hour is forgotten");

@@ -45,9 +45,13 @@ pub(super) enum Topic {
 }
 
 impl Topic {
-    /// Whether it is a grant of the service that is not there.
-    pub(super) fn is_grant_of_service(&self) -> bool {
-        matches!(self, Self::ServiceGrant(_) | Self::EndpointGrant(..))
+    /// What tells that it is over, where that is told.
+    pub(super) fn end(&self) -> Option<Name> {
+        match self {
+            Self::Drift(..) | Self::Differs(..) | Self::Lost(..) => Some(Name::DriftCleared),
+            Self::ServiceGrant(_) | Self::EndpointGrant(..) => Some(Name::ServiceGrantCleared),
+            _ => None,
+        }
     }
 }
 
