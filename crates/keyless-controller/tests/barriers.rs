@@ -1,15 +1,7 @@
 //! The controller before barriers: what it reads of them how often, and what it does while it may not see them.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-#[allow(dead_code)]
-mod cloud;
-#[allow(dead_code)]
-#[path = "cloud/rig.rs"]
-mod rig;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cloud::*;
 use keyless_controller::event::{Event, Name};
 use keyless_controller::mark::StateDir;
 use keyless_core::desired::{AuthMode, Desired};
@@ -17,7 +9,9 @@ use keyless_core::id::{ArmId, WorkspaceId};
 use keyless_core::observed::{DeniedPrincipal, DenyAssignment, ObservedAuthMode, Permission};
 use keyless_core::plan::Standing;
 use keyless_core::policy::{PolicyAssignment, PolicyCondition, PolicyDefinition, PolicyTest, PolicyValue};
-use rig::Rig;
+
+use crate::cloud::*;
+use crate::rig::Rig;
 
 const FORWARD: [&str; 4] =
     ["grant Storage Blob Data Contributor stone", "ml-a identity", "ml-b identity", "key off stone"];

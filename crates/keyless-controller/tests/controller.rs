@@ -1,26 +1,15 @@
 //! The whole controller on a cloud in memory: it converges, stays, survives, waits and stops.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-#[path = "cloud/agreements.rs"]
 mod agreements;
-#[path = "cloud/back.rs"]
 mod back;
-mod cloud;
-#[path = "cloud/create.rs"]
 mod create;
-#[path = "cloud/groups.rs"]
 mod groups;
-#[path = "cloud/jumps.rs"]
 mod jumps;
-#[path = "cloud/newcomer.rs"]
 mod newcomer;
-#[path = "cloud/rig.rs"]
-mod rig;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud::*;
 use jiff::{SignedDuration, Timestamp};
 use keyless_controller::daemon::{Controller, Options};
 use keyless_controller::event::{Collected, Level, Name};
@@ -30,9 +19,11 @@ use keyless_controller::status::{Snapshot, Status};
 use keyless_core::desired::{AuthMode, DesiredSharedKey, Enforcement};
 use keyless_core::observed::{Datastore, DatastoreCredentials, DatastoreForm, ObservedAuthMode, WorkspaceKind};
 use keyless_core::plan::Standing;
-use rig::Rig;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+
+use crate::cloud::*;
+use crate::rig::Rig;
 
 const LATE_WRITE: Duration = Duration::from_secs(5 * 60);
 const FORWARD: [&str; 4] =

@@ -1,17 +1,9 @@
 //! The controller and user-created datastores, on a cloud in memory.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-#[allow(dead_code, reason = "another test needs the rest")]
-mod cloud;
-#[allow(dead_code, reason = "another test needs the rest")]
-#[path = "cloud/rig.rs"]
-mod rig;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud::*;
 use jiff::Timestamp;
 use keyless_arm::api::ReadArm;
 use keyless_controller::ServerClock;
@@ -24,7 +16,9 @@ use keyless_core::desired::*;
 use keyless_core::gate::ReadSet;
 use keyless_core::observed::{Caller, CallerKind, Change, Datastore, DatastoreCredentials, DatastoreForm};
 use keyless_core::plan::Standing;
-use rig::Rig;
+
+use crate::cloud::*;
+use crate::rig::Rig;
 
 fn settled_state() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

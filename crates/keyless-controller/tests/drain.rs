@@ -1,19 +1,13 @@
 //! The controller before a workspace in which jobs run: what it reads of them how often, and what it writes when.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-#[allow(dead_code)]
-mod cloud;
-#[allow(dead_code)]
-#[path = "cloud/rig.rs"]
-mod rig;
-
-use cloud::*;
 use keyless_controller::event::Name;
 use keyless_controller::mark::StateDir;
 use keyless_core::desired::{AuthMode, Desired, Drain};
 use keyless_core::observed::ObservedJob;
 use keyless_core::plan::Standing;
-use rig::Rig;
+
+use crate::cloud::*;
+use crate::rig::Rig;
 
 fn settled_state() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

@@ -1,22 +1,16 @@
 //! Who uses a key and who was refused: read when it tells something, told once, and never acted on.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-#[allow(dead_code)]
-mod cloud;
-#[path = "cloud/rig.rs"]
-#[allow(dead_code)]
-mod rig;
 
 use std::sync::Arc;
 
-use cloud::*;
 use jiff::SignedDuration;
 use keyless_controller::event::Name;
 use keyless_controller::mark::StateDir;
 use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey};
 use keyless_core::id::LogAnalyticsId;
 use keyless_core::observed::{KeyCaller, MadeFrom, Signed, StorageService, hour};
-use rig::Rig;
+
+use crate::cloud::*;
+use crate::rig::Rig;
 
 fn settled_state() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

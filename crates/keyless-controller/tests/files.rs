@@ -1,5 +1,4 @@
 //! The desired state followed on a real disk: plain edits, atomic renames, swaps of links, and the last good revision.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::fs;
 use std::path::Path;

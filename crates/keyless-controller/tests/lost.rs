@@ -1,21 +1,15 @@
 //! The controller over workspaces that were switched, and whoever loses access in them afterwards: how often it looks, what it
 //! tells, and that it writes nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-#[allow(dead_code)]
-mod cloud;
-#[allow(dead_code)]
-#[path = "cloud/rig.rs"]
-mod rig;
-
-use cloud::*;
 use keyless_controller::event::{Event, Level, Name};
 use keyless_controller::mark::StateDir;
 use keyless_core::desired::AuthMode;
 use keyless_core::id::PrincipalId;
 use keyless_core::observed::{DeniedPrincipal, DenyAssignment, Permission};
 use keyless_core::plan::Standing;
-use rig::Rig;
+
+use crate::cloud::*;
+use crate::rig::Rig;
 
 fn settled_state() -> tempfile::TempDir {
     let dir = tempfile::tempdir().unwrap();

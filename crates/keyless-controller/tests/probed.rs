@@ -1,18 +1,12 @@
 //! The controller before accounts whose data plane it is to ask, and before those where it is not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-#[allow(dead_code)]
-mod cloud;
-#[allow(dead_code)]
-#[path = "cloud/rig.rs"]
-mod rig;
-
-use cloud::*;
 use keyless_controller::event::Name;
 use keyless_controller::mark::StateDir;
 use keyless_core::desired::{AuthMode, Desired};
 use keyless_core::plan::Standing;
-use rig::Rig;
+
+use crate::cloud::*;
+use crate::rig::Rig;
 
 const GRANT: &str = "grant Storage Blob Data Contributor stone";
 

@@ -1,22 +1,16 @@
 //! A pause is not forgotten: told while it lasts, before it ends, and when it is over.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-#[allow(dead_code, reason = "shared with the other tests of the controller")]
-mod cloud;
-#[allow(dead_code, reason = "shared with the other tests of the controller")]
-#[path = "cloud/rig.rs"]
-mod rig;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud::*;
 use jiff::{SignedDuration, Timestamp};
 use keyless_controller::daemon::Options;
 use keyless_controller::event::{Event, Level, Name};
 use keyless_controller::mark::StateDir;
 use keyless_core::desired::{AfterSuspend, AuthMode, Desired, Suspend};
-use rig::Rig;
+
+use crate::cloud::*;
+use crate::rig::Rig;
 
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
 

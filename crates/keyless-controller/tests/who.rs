@@ -1,16 +1,8 @@
 //! Who changed what, and who fights over it: named as soon as the log knows, and left alone in the end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-#[allow(dead_code, reason = "shared with the other tests of the controller")]
-mod cloud;
-#[allow(dead_code, reason = "shared with the other tests of the controller")]
-#[path = "cloud/rig.rs"]
-mod rig;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use cloud::*;
 use jiff::{SignedDuration, Timestamp};
 use keyless_controller::event::{Event, Level, Name};
 use keyless_controller::fleet::plan_fleet;
@@ -19,7 +11,9 @@ use keyless_controller::wrote::last_writes;
 use keyless_core::desired::{AuthMode, Desired, FightGuard};
 use keyless_core::observed::{Caller, CallerKind, Change, ObservedAuthMode};
 use keyless_core::plan::Standing;
-use rig::Rig;
+
+use crate::cloud::*;
+use crate::rig::Rig;
 
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 

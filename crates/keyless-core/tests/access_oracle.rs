@@ -3,7 +3,6 @@
 //! the first.
 //!
 //! `KEYLESS_ACCESS_CASES` and `KEYLESS_ACCESS_SEED` choose how many cases and which.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,7 +1,4 @@
 //! What plans make of groups and conditions: no grant beside a cover through a group, none that a condition narrows.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeSet;
 
@@ -13,7 +10,8 @@ use keyless_core::gate::Gate;
 use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Limits, Look, Standing};
-use world::*;
+
+use crate::world::*;
 
 const RAW: &str = "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'raw')";
 

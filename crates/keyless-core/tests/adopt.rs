@@ -1,7 +1,4 @@
 //! What is adopted describes what is: a plan of the files changes nothing, and what is not known is said.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +15,8 @@ use keyless_core::observed::*;
 use keyless_core::plan::{Limits, Look, Plan};
 use proptest::prelude::*;
 use uuid::Uuid;
-use world::*;
+
+use crate::world::{self, *};
 
 /// Everything that a complete survey of the world shows.
 fn estate(world: &World) -> Estate {

@@ -1,7 +1,4 @@
 //! What bars a step is named at its gates before anything is written, and what can go on goes on.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeSet;
 
@@ -14,7 +11,8 @@ use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::finding::Unseen;
 use keyless_core::plan::{Barrier, Finding, Limits, Look, Plan};
-use world::*;
+
+use crate::world::*;
 
 /// Two workspaces in access-key mode, each with a need that is not met yet.
 fn case() -> (World, KeyDesired) {

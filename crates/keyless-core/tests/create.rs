@@ -1,7 +1,4 @@
 //! Workspaces that do not exist: made where the files say how, on identity from the start, and nobody is locked out.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use keyless_core::action::{Action, Effort};
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
@@ -12,7 +9,8 @@ use keyless_core::lint::lint;
 use keyless_core::manifest::{SourceFile, load};
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Finding, Limits, Look};
-use world::*;
+
+use crate::world::*;
 
 fn make(kind: CreateKind) -> Create {
     Create {

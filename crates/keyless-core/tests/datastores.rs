@@ -1,7 +1,4 @@
 //! The planner's rules for user-created datastores.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +10,8 @@ use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Finding, Limits, Look, Standing};
-use world::*;
+
+use crate::world::{self, *};
 
 fn names(actions: &[Action]) -> Vec<String> {
     actions.iter().map(ToString::to_string).collect()

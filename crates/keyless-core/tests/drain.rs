@@ -1,7 +1,4 @@
 //! What runs in a workspace holds its switch to identity alone, or is told where the files do not wait for it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeSet;
 
@@ -14,7 +11,8 @@ use keyless_core::id::WorkspaceId;
 use keyless_core::lint::lint;
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Finding, Limits, Look, Plan, Standing, Step};
-use world::*;
+
+use crate::world::*;
 
 /// Two workspaces in access-key mode, each with a need that is not met yet.
 fn case() -> (World, KeyDesired) {

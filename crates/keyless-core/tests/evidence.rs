@@ -1,7 +1,4 @@
 //! What is told of the use of a key, and what a SAS or a refusal does to the plan.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,7 +10,8 @@ use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Limits, Look, Standing};
-use world::*;
+
+use crate::world::*;
 
 fn edit(observed: &mut Observed, change: impl FnOnce(&mut KeyUsage)) {
     if let Reading::Known { value, .. } = &mut observed.key_usage {

@@ -1,5 +1,4 @@
 //! The forms that the articles and Azure's clients use, turned into desired state; files of our own making.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::path::Path;
 

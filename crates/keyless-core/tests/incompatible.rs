@@ -1,7 +1,4 @@
 //! What is known not to work with identity-based access, before a switch and after it.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +12,8 @@ use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::finding::Unseen;
 use keyless_core::plan::{Finding, Limits, Look};
-use world::*;
+
+use crate::world::*;
 
 fn compute(compute_type: &str, name: &str, who: u128) -> Compute {
     Compute {

@@ -1,7 +1,4 @@
 //! Grants of this installation that nobody asks for any more.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeSet;
 
@@ -11,7 +8,8 @@ use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::{Finding, Standing};
-use world::*;
+
+use crate::world::*;
 
 #[track_caller]
 fn fixed(world: &World, desired: &KeyDesired) {

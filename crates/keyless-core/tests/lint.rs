@@ -1,7 +1,4 @@
 //! The second opinion on plans: what it lets pass, and that it sees through every gate that is lost or forced open.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,7 +13,8 @@ use keyless_core::lint::{Rule, Violation, lint};
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Fight, Limits, Look, Plan, Refusal};
 use keyless_core::setting::Setting;
-use world::*;
+
+use crate::world::*;
 
 /// A world, files over it, and what the process knows: all that a plan is made from.
 struct Scene {

@@ -1,7 +1,4 @@
 //! Access that is gone after a switch and that no step brings back.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +8,8 @@ use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::finding::{Loss, Lost, Unseen};
 use keyless_core::plan::{Finding, Limits, Look, Plan, Standing, confirm_reads};
-use world::*;
+
+use crate::world::*;
 
 fn deny(principals: Vec<DeniedPrincipal>, excluded: &[PrincipalId]) -> DenyAssignment {
     DenyAssignment {

@@ -1,7 +1,5 @@
 //! Texts of files become one desired state: what is kept, what is filled in, what is refused as a whole.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test fails by panicking")]
-
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 

@@ -1,7 +1,5 @@
 //! The folder with one file for each kind of error: every one is named, with its place, in one run.
 
-#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
-
 use keyless_core::manifest::{SourceFile, load};
 
 /// The files of `tests/desired-errors`, by their names alone.

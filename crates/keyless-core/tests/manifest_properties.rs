@@ -1,7 +1,5 @@
 //! What holds for every text: no panic, a problem for every refusal, one line per problem, no influence of the order.
 
-#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use keyless_core::desired::{Desired, Location};
 use keyless_core::manifest::{Problem, SourceFile, load};
 use proptest::prelude::*;

@@ -1,7 +1,5 @@
 //! The JSON Schemas and the decoder judge alike: whatever changes in the form of a document changes for both.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "a test fails by panicking")]
-
 use keyless_core::manifest::{Kind, SourceFile, load, schema, schema_all};
 use serde_json::{Value, json};
 

@@ -1,7 +1,4 @@
 //! The pass machine: what it reads, when it writes, and that nothing it rests on is older than its plan.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,7 +11,8 @@ use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::pass::*;
 use keyless_core::plan::{Limits, Look};
-use world::*;
+
+use crate::world::*;
 
 /// A shell over a world of values; `meddle` runs before the answer to the n-th read.
 struct Shell<'a> {

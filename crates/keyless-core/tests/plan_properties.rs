@@ -1,7 +1,4 @@
 //! Properties of plans over random worlds, judged by a naive oracle that shares no code with the planner.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +13,8 @@ use keyless_core::observed::*;
 use keyless_core::plan::{self, Fight, Look, Refusal, Standing};
 use proptest::prelude::*;
 use uuid::Uuid;
-use world::*;
+
+use crate::world::*;
 
 /// Persons from 6 on are groups, who may be in each other.
 const GROUPS: u128 = 3;

@@ -1,7 +1,4 @@
 //! The planner's rules one by one. Every case that can, ends at the fixed point: execute, observe, plan again, nothing.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +12,8 @@ use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Fight, Finding, Limits, Look, Refusal, Standing};
 use keyless_core::setting::Setting;
-use world::*;
+
+use crate::world::*;
 
 fn names(actions: &[Action]) -> Vec<String> {
     actions.iter().map(ToString::to_string).collect()

@@ -1,7 +1,4 @@
 //! A switch and the key going off wait for an answer of the data plane, where the files ask for one and nowhere else.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use jiff::SignedDuration;
 use keyless_core::action::Action;
@@ -11,7 +8,8 @@ use keyless_core::gate::{Gate, GateCheck, GateState, ReadSet};
 use keyless_core::lint::{Rule, lint};
 use keyless_core::observed::*;
 use keyless_core::plan::{self, Limits, Look, Plan, Step, confirm_reads};
-use world::*;
+
+use crate::world::*;
 
 const ENDPOINT: &str = "https://stml.blob.core.windows.net/";
 

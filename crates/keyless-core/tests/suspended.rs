@@ -1,14 +1,12 @@
 //! What a plan tells of documents that are suspended: while it lasts, before it ends, and when it is over.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use jiff::SignedDuration;
 use keyless_core::desired::*;
 use keyless_core::observed::*;
 use keyless_core::plan::finding::SuspendStage;
 use keyless_core::plan::{Finding, Standing};
-use world::*;
+
+use crate::world::*;
 
 const HOUR: i64 = 3_600;
 

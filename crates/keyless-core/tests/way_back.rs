@@ -1,7 +1,4 @@
 //! The way back to keys, whole: key on, keys taken anew where they may be stale, mode back, and only then what is pruned.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
-
-mod world;
 
 use keyless_core::action::Action;
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
@@ -9,7 +6,8 @@ use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
 use proptest::prelude::*;
-use world::*;
+
+use crate::world::*;
 
 fn names(actions: &[Action]) -> Vec<String> {
     actions.iter().map(ToString::to_string).collect()

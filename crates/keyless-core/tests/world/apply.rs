@@ -8,7 +8,7 @@ use super::World;
 
 impl World {
     /// What a write does, at once.
-    pub fn apply(&mut self, action: &Action) {
+    pub(crate) fn apply(&mut self, action: &Action) {
         match action {
             Action::GrantRole(Grant { scope, principal, principal_type, role, name, condition, .. }) => {
                 let made = self.assign_at(scope.clone(), *principal, *role, 0);

@@ -13,41 +13,41 @@ use super::{SUBSCRIPTION, account_id};
 
 /// What bars writes, in plain words.
 #[derive(Debug, Clone, Default)]
-pub struct Bars {
+pub(crate) struct Bars {
     /// The controller lacks the right to write these.
-    pub no_right: BTreeSet<&'static str>,
+    pub(crate) no_right: BTreeSet<&'static str>,
     /// Policies, at every scope.
-    pub policies: Vec<Bar>,
+    pub(crate) policies: Vec<Bar>,
     /// A read-only lock on every workspace, and on nothing else.
-    pub workspaces_locked: bool,
+    pub(crate) workspaces_locked: bool,
     /// How many role assignments the subscription has beside those of the account.
-    pub other_assignments: u32,
+    pub(crate) other_assignments: u32,
     /// The tenant of the account's subscription, where it was read.
-    pub tenant: Option<Uuid>,
+    pub(crate) tenant: Option<Uuid>,
 }
 
 /// A policy that refuses one value, or sets another in its place.
 #[derive(Debug, Clone)]
-pub struct Bar {
-    pub alias: &'static str,
-    pub value: &'static str,
-    pub enforced: bool,
-    pub exempt_until: Option<Timestamp>,
+pub(crate) struct Bar {
+    pub(crate) alias: &'static str,
+    pub(crate) value: &'static str,
+    pub(crate) enforced: bool,
+    pub(crate) exempt_until: Option<Timestamp>,
     /// What it sets instead; without it the value is refused.
-    pub sets: Option<&'static str>,
+    pub(crate) sets: Option<&'static str>,
 }
 
 /// A policy in force that refuses the value.
-pub fn bar(alias: &'static str, value: &'static str) -> Bar {
+pub(crate) fn bar(alias: &'static str, value: &'static str) -> Bar {
     Bar { alias, value, enforced: true, exempt_until: None, sets: None }
 }
 
-pub const ACCOUNT_FLAG: &str = "Microsoft.Storage/storageAccounts/allowSharedKeyAccess";
-pub const MODE: &str = "Microsoft.MachineLearningServices/workspaces/systemDatastoresAuthMode";
+pub(crate) const ACCOUNT_FLAG: &str = "Microsoft.Storage/storageAccounts/allowSharedKeyAccess";
+pub(crate) const MODE: &str = "Microsoft.MachineLearningServices/workspaces/systemDatastoresAuthMode";
 
 impl Bars {
     /// Whether a policy refuses the value now, or sets another.
-    pub fn refuses(&self, alias: &str, value: &str, now: Timestamp) -> bool {
+    pub(crate) fn refuses(&self, alias: &str, value: &str, now: Timestamp) -> bool {
         self.policies.iter().any(|bar| {
             bar.enforced && bar.alias == alias && bar.value == value && bar.exempt_until.is_none_or(|at| at <= now)
         })

@@ -14,7 +14,7 @@ use keyless_core::setting::Setting;
 use super::World;
 
 /// What a deny assignment may be about, by its name.
-pub const DENIALS: [(&str, &str); 6] = [
+pub(crate) const DENIALS: [(&str, &str); 6] = [
     ("no grants", "Microsoft.Authorization/roleAssignments/write"),
     ("no revokes", "Microsoft.Authorization/*/delete"),
     ("no storage", "Microsoft.Storage/*"),
@@ -25,10 +25,10 @@ pub const DENIALS: [(&str, &str); 6] = [
 
 /// What stands around an account and what this process remembers of it.
 #[derive(Debug, Clone, Default)]
-pub struct Fences {
+pub(crate) struct Fences {
     /// Locks on single workspaces.
-    pub locks: BTreeMap<WorkspaceId, LockLevel>,
-    pub limits: Limits,
+    pub(crate) locks: BTreeMap<WorkspaceId, LockLevel>,
+    pub(crate) limits: Limits,
 }
 
 impl World {
@@ -57,7 +57,7 @@ impl World {
     }
 
     /// Everything that the write would run against now.
-    pub fn against(&self, action: &Action) -> Vec<&'static str> {
+    pub(crate) fn against(&self, action: &Action) -> Vec<&'static str> {
         let account = super::account_id().to_string();
         let hub = |id: &WorkspaceId| {
             self.workspaces.get(id).is_some_and(|truth| truth.kind == WorkspaceKind::Hub).then_some("no hubs")

@@ -1,16 +1,6 @@
 //! A small Azure of values for planner tests: its truth, what a complete read of it shows, and what a write does to it.
 //!
 //! The judgements here are written apart from the planner's on purpose: role names and plain loops, no shared code.
-#![allow(
-    dead_code,
-    unused_imports,
-    unreachable_pub,
-    missing_docs,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    clippy::indexing_slicing
-)]
 
 mod apply;
 mod bars;
@@ -30,56 +20,56 @@ use keyless_core::observed::*;
 use keyless_core::plan::{self, Limits, Look, Plan};
 use uuid::Uuid;
 
-pub use bars::{ACCOUNT_FLAG, Bar, Bars, MODE, bar};
-pub use fences::{DENIALS, Fences};
-pub use show::show;
+pub(crate) use bars::{ACCOUNT_FLAG, Bar, Bars, MODE, bar};
+pub(crate) use fences::{DENIALS, Fences};
+pub(crate) use show::show;
 
-pub const SUBSCRIPTION: &str = "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90";
-pub const DAY: i64 = 86_400;
+pub(crate) const SUBSCRIPTION: &str = "3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90";
+pub(crate) const DAY: i64 = 86_400;
 
-pub fn start() -> Timestamp {
+pub(crate) fn start() -> Timestamp {
     "2026-11-23T09:00:00Z".parse().unwrap()
 }
 
-pub fn account_id() -> StorageAccountId {
+pub(crate) fn account_id() -> StorageAccountId {
     let id =
         format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/stml");
     StorageAccountId::parse(&id).unwrap()
 }
 
 /// Another account of the subscription.
-pub fn neighbour_id(name: &str) -> StorageAccountId {
+pub(crate) fn neighbour_id(name: &str) -> StorageAccountId {
     StorageAccountId::parse(&account_id().to_string().replace("stml", name)).unwrap()
 }
 
-pub fn workspace_id(name: &str) -> WorkspaceId {
+pub(crate) fn workspace_id(name: &str) -> WorkspaceId {
     let provider = "Microsoft.MachineLearningServices/workspaces";
     WorkspaceId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/{provider}/{name}")).unwrap()
 }
 
 /// A workspace in another subscription than the account's.
-pub fn far_workspace_id(name: &str) -> WorkspaceId {
+pub(crate) fn far_workspace_id(name: &str) -> WorkspaceId {
     let far = workspace_id(name).to_string().replace(SUBSCRIPTION, "5a11c0de-0000-4000-8000-00000000000f");
     WorkspaceId::parse(&far).unwrap()
 }
 
 /// The tenant of the workspaces.
-pub const TENANT: Uuid = Uuid::from_u128(0xE001);
+pub(crate) const TENANT: Uuid = Uuid::from_u128(0xE001);
 
-pub fn person(n: u128) -> PrincipalId {
+pub(crate) fn person(n: u128) -> PrincipalId {
     PrincipalId(Uuid::from_u128(0xA000 + n))
 }
 
 /// The controller itself.
-pub fn controller() -> PrincipalId {
+pub(crate) fn controller() -> PrincipalId {
     person(0xEE)
 }
 
-pub fn object(n: u128) -> PrincipalRef {
+pub(crate) fn object(n: u128) -> PrincipalRef {
     PrincipalRef::Object { kind: PrincipalType::User, id: person(n), name: None }
 }
 
-pub fn need(principal: PrincipalRef, role: RoleId) -> Need {
+pub(crate) fn need(principal: PrincipalRef, role: RoleId) -> Need {
     Need {
         principal,
         role,
@@ -90,91 +80,91 @@ pub fn need(principal: PrincipalRef, role: RoleId) -> Need {
 }
 
 /// The id that Azure gave every workspace.
-pub const GUID: uuid::Uuid = uuid::Uuid::from_u128(0x5c0e_0000_1111_4222_8333_0000_0000_0001);
+pub(crate) const GUID: uuid::Uuid = uuid::Uuid::from_u128(0x5c0e_0000_1111_4222_8333_0000_0000_0001);
 
 /// The condition under which the service grants to a project, as far as it is known.
-pub fn own_containers() -> String {
+pub(crate) fn own_containers() -> String {
     format!("@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringStartsWith '{GUID}-'")
 }
 
 /// One workspace of the truth.
 #[derive(Debug, Clone)]
-pub struct Truth {
-    pub mode: ObservedAuthMode,
-    pub kind: WorkspaceKind,
-    pub data_isolation: Option<bool>,
-    pub system: Option<PrincipalId>,
+pub(crate) struct Truth {
+    pub(crate) mode: ObservedAuthMode,
+    pub(crate) kind: WorkspaceKind,
+    pub(crate) data_isolation: Option<bool>,
+    pub(crate) system: Option<PrincipalId>,
     /// The user-assigned identity that acts for it, and who that is.
-    pub primary: Option<(ManagedIdentityId, PrincipalId)>,
-    pub computes: Vec<Compute>,
+    pub(crate) primary: Option<(ManagedIdentityId, PrincipalId)>,
+    pub(crate) computes: Vec<Compute>,
     /// Jobs, and when each ends; without a time it never does.
-    pub jobs: Vec<(ObservedJob, Option<Timestamp>)>,
-    pub datastores: Vec<Datastore>,
-    pub more_accounts: BTreeSet<StorageAccountId>,
-    pub location: String,
+    pub(crate) jobs: Vec<(ObservedJob, Option<Timestamp>)>,
+    pub(crate) datastores: Vec<Datastore>,
+    pub(crate) more_accounts: BTreeSet<StorageAccountId>,
+    pub(crate) location: String,
     /// `provisioningState`.
-    pub state: Option<String>,
-    pub tenant: Option<Uuid>,
-    pub created_at: Option<Timestamp>,
+    pub(crate) state: Option<String>,
+    pub(crate) tenant: Option<Uuid>,
+    pub(crate) created_at: Option<Timestamp>,
     /// The keys it holds.
-    pub holds: KeyTimes,
+    pub(crate) holds: KeyTimes,
 }
 
 /// The truth about one account, and when things came to be.
 #[derive(Debug, Clone)]
-pub struct World {
-    pub now: Timestamp,
-    pub key: SharedKeyAccess,
-    pub key_on_since: Option<Timestamp>,
-    pub key_times: KeyTimes,
+pub(crate) struct World {
+    pub(crate) now: Timestamp,
+    pub(crate) key: SharedKeyAccess,
+    pub(crate) key_on_since: Option<Timestamp>,
+    pub(crate) key_times: KeyTimes,
     /// Whether Azure tells when keys were made.
-    pub tells_key_times: bool,
+    pub(crate) tells_key_times: bool,
     /// Whether workspaces on identity take keys too when they are told to.
-    pub identity_takes_keys: bool,
-    pub keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
-    pub workspaces: BTreeMap<WorkspaceId, Truth>,
-    pub assignments: Vec<RoleAssignment>,
-    pub roles: BTreeMap<RoleId, RoleDefinition>,
-    pub denies: Vec<DenyAssignment>,
+    pub(crate) identity_takes_keys: bool,
+    pub(crate) keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
+    pub(crate) workspaces: BTreeMap<WorkspaceId, Truth>,
+    pub(crate) assignments: Vec<RoleAssignment>,
+    pub(crate) roles: BTreeMap<RoleId, RoleDefinition>,
+    pub(crate) denies: Vec<DenyAssignment>,
     /// The direct members of each group, groups among them.
-    pub members: BTreeMap<PrincipalId, BTreeSet<PrincipalId>>,
+    pub(crate) members: BTreeMap<PrincipalId, BTreeSet<PrincipalId>>,
     /// Since when this process has seen the memberships.
-    pub members_seen: Timestamp,
+    pub(crate) members_seen: Timestamp,
     /// Since when this process has read the assignments, again and again.
-    pub watched_since: Timestamp,
+    pub(crate) watched_since: Timestamp,
     /// When a list last missed an assignment that is there.
-    pub missed: BTreeMap<ArmId, Timestamp>,
-    pub locks: Vec<Lock>,
+    pub(crate) missed: BTreeMap<ArmId, Timestamp>,
+    pub(crate) locks: Vec<Lock>,
     /// When somebody outside the workspaces last signs with the key; may lie ahead.
-    pub key_user_until: Option<Timestamp>,
+    pub(crate) key_user_until: Option<Timestamp>,
     /// When a workspace in access-key mode last signed with the key.
-    pub last_workspace_use: Option<Timestamp>,
-    pub sas: u64,
+    pub(crate) last_workspace_use: Option<Timestamp>,
+    pub(crate) sas: u64,
     /// Requests with a SAS in the last hour by service, besides `sas`.
-    pub sas_by_service: BTreeMap<StorageService, u64>,
+    pub(crate) sas_by_service: BTreeMap<StorageService, u64>,
     /// Since when the account is watched, and what was refused since.
-    pub watch: Option<WatchFrom>,
+    pub(crate) watch: Option<WatchFrom>,
     /// Whether somebody turned the key on again.
-    pub back_on: Option<BackOn>,
-    pub denied: Vec<ServiceUse>,
+    pub(crate) back_on: Option<BackOn>,
+    pub(crate) denied: Vec<ServiceUse>,
     /// What the resource logs tell, where the files name them.
-    pub callers: Vec<KeyCaller>,
+    pub(crate) callers: Vec<KeyCaller>,
     /// Whether Azure tells where the blobs are.
-    pub blob_endpoint: bool,
+    pub(crate) blob_endpoint: bool,
     /// Since when the data plane lets keyless in; never if not told.
-    pub data_plane_from: Option<Timestamp>,
-    pub endpoints: Vec<Endpoint>,
+    pub(crate) data_plane_from: Option<Timestamp>,
+    pub(crate) endpoints: Vec<Endpoint>,
     /// Datastores that name the account in a workspace that stands on another one.
-    pub elsewhere: Vec<Datastore>,
-    pub barriers: Bars,
+    pub(crate) elsewhere: Vec<Datastore>,
+    pub(crate) barriers: Bars,
     /// Grants that other accounts of the subscription have still to make.
-    pub due_elsewhere: BTreeMap<StorageAccountId, u32>,
-    pub network: Network,
-    pub fences: Fences,
+    pub(crate) due_elsewhere: BTreeMap<StorageAccountId, u32>,
+    pub(crate) network: Network,
+    pub(crate) fences: Fences,
 }
 
 impl World {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let mut world = Self {
             now: start(),
             key: SharedKeyAccess::Absent,
@@ -222,7 +212,7 @@ impl World {
         world
     }
 
-    pub fn define(&mut self, id: RoleId, name: &str, data: &[&str], not_data: &[&str], built_in: bool) {
+    pub(crate) fn define(&mut self, id: RoleId, name: &str, data: &[&str], not_data: &[&str], built_in: bool) {
         let strings = |list: &[&str]| list.iter().map(|&text| text.to_owned()).collect();
         let block =
             Permission { data_actions: strings(data), not_data_actions: strings(not_data), ..Permission::default() };
@@ -232,12 +222,12 @@ impl World {
     }
 
     /// A workspace with the service's own old grant.
-    pub fn workspace(&mut self, name: &str, mode: ObservedAuthMode) -> WorkspaceId {
+    pub(crate) fn workspace(&mut self, name: &str, mode: ObservedAuthMode) -> WorkspaceId {
         self.workspace_of(workspace_id(name), mode)
     }
 
     /// One by its id, which may be in a subscription of its own.
-    pub fn workspace_of(&mut self, id: WorkspaceId, mode: ObservedAuthMode) -> WorkspaceId {
+    pub(crate) fn workspace_of(&mut self, id: WorkspaceId, mode: ObservedAuthMode) -> WorkspaceId {
         let system = PrincipalId(Uuid::new_v5(&Uuid::NAMESPACE_OID, id.name().as_bytes()));
         let truth = Truth {
             mode,
@@ -262,12 +252,18 @@ impl World {
     }
 
     /// A grant at the account, made `age` seconds ago.
-    pub fn assign(&mut self, principal: PrincipalId, role: RoleId, age: i64) -> &mut RoleAssignment {
+    pub(crate) fn assign(&mut self, principal: PrincipalId, role: RoleId, age: i64) -> &mut RoleAssignment {
         let scope = account_id().arm().clone();
         self.assign_at(scope, principal, role, age)
     }
 
-    pub fn assign_at(&mut self, scope: ArmId, principal: PrincipalId, role: RoleId, age: i64) -> &mut RoleAssignment {
+    pub(crate) fn assign_at(
+        &mut self,
+        scope: ArmId,
+        principal: PrincipalId,
+        role: RoleId,
+        age: i64,
+    ) -> &mut RoleAssignment {
         let name = AssignmentName(Uuid::from_u128(0xF000 + self.assignments.len() as u128));
         let at = self.now - SignedDuration::from_secs(age);
         let prefix = if scope.as_str() == "/" { "" } else { scope.as_str() };
@@ -287,7 +283,7 @@ impl World {
         self.assignments.last_mut().unwrap()
     }
 
-    pub fn advance(&mut self, to: Timestamp) {
+    pub(crate) fn advance(&mut self, to: Timestamp) {
         assert!(to >= self.now, "time runs forwards");
         if self.key.is_on() && self.workspaces.values().any(|w| w.mode == ObservedAuthMode::AccessKey) {
             self.last_workspace_use = Some(to);
@@ -296,16 +292,16 @@ impl World {
     }
 
     /// Whether the data plane lets keyless in now.
-    pub fn lets_keyless_in(&self) -> bool {
+    pub(crate) fn lets_keyless_in(&self) -> bool {
         self.data_plane_from.is_some_and(|from| from <= self.now)
     }
 
-    pub fn last_key_use(&self) -> Option<Timestamp> {
+    pub(crate) fn last_key_use(&self) -> Option<Timestamp> {
         self.last_workspace_use.max(self.key_user_until.map(|until| until.min(self.now)))
     }
 
     /// What a complete read shows, with a key-usage window as long as `idle` that ends `lag` ago.
-    pub fn observe(&self, desired: &KeyDesired) -> Observed {
+    pub(crate) fn observe(&self, desired: &KeyDesired) -> Observed {
         let now = self.now;
         let mut observed = Observed::unread(account_id(), now);
         let account = Account {
@@ -469,7 +465,7 @@ impl World {
     }
 
     /// What runs in a workspace, in plain words.
-    pub fn at_work(&self, workspace: &WorkspaceId) -> Vec<String> {
+    pub(crate) fn at_work(&self, workspace: &WorkspaceId) -> Vec<String> {
         let truth = &self.workspaces[workspace];
         let over = |status: &str| ["Completed", "Failed", "Canceled"].contains(&status);
         let jobs = truth.jobs.iter().filter(|(job, ends)| !over(&job.status) && ends.is_none_or(|at| at > self.now));
@@ -493,12 +489,12 @@ impl World {
     }
 
     /// Somebody makes a key anew.
-    pub fn rotate(&mut self) {
+    pub(crate) fn rotate(&mut self) {
         self.key_times.key1 = Some(self.now);
     }
 
     /// The groups that a principal is in, through others too.
-    pub fn groups_of(&self, principal: PrincipalId) -> BTreeSet<PrincipalId> {
+    pub(crate) fn groups_of(&self, principal: PrincipalId) -> BTreeSet<PrincipalId> {
         let mut found = BTreeSet::new();
         for _ in 0..=self.members.len() {
             for (group, members) in &self.members {
@@ -511,13 +507,13 @@ impl World {
     }
 
     /// The naive judgement of a role: by name of role only, unconditional, not denied, at least `age` old.
-    pub fn has(&self, principal: PrincipalId, role: RoleId, age: Duration) -> bool {
+    pub(crate) fn has(&self, principal: PrincipalId, role: RoleId, age: Duration) -> bool {
         let age = SignedDuration::try_from(age).unwrap();
         self.holds(principal, role, |a| a.created_on.is_some_and(|at| self.now.duration_since(at) >= age))
     }
 
     /// The same, and lists have shown it without a gap for as long as they have to, or it is of old.
-    pub fn has_for_sure(&self, principal: PrincipalId, role: RoleId, waits: &Waits) -> bool {
+    pub(crate) fn has_for_sure(&self, principal: PrincipalId, role: RoleId, waits: &Waits) -> bool {
         let seconds = |wait: Duration| i64::try_from(wait.as_secs()).unwrap();
         let age = seconds(waits.role_propagation);
         let shown = if waits.agreeing_reads > 1 { age / 2 } else { 0 };
@@ -547,7 +543,12 @@ impl World {
 
     /// Whether a person's work through a workspace succeeds, roles working `propagation` after they were granted. Everybody
     /// also reads through every datastore but the new one: with the key that it stores, or as themselves where it stores none.
-    pub fn works(&self, workspace: &WorkspaceId, needs: &[Need], propagation: Duration) -> BTreeMap<PrincipalId, bool> {
+    pub(crate) fn works(
+        &self,
+        workspace: &WorkspaceId,
+        needs: &[Need],
+        propagation: Duration,
+    ) -> BTreeMap<PrincipalId, bool> {
         let Truth { mode, holds, datastores, .. } = self.workspaces[workspace].clone();
         let through = |store: &Datastore, id, role| match store.credentials {
             DatastoreCredentials::AccountKey | DatastoreCredentials::Sas => self.key.is_on(),
@@ -576,7 +577,7 @@ fn key_traffic(last: Option<Timestamp>) -> Traffic {
 }
 
 /// Both keys, made at once.
-pub fn made(at: Timestamp) -> KeyTimes {
+pub(crate) fn made(at: Timestamp) -> KeyTimes {
     KeyTimes { key1: Some(at), key2: Some(at) }
 }
 
@@ -591,12 +592,12 @@ fn needed(desired: &KeyDesired) -> BTreeSet<PrincipalId> {
         .collect()
 }
 
-pub fn owner_role() -> RoleId {
+pub(crate) fn owner_role() -> RoleId {
     "b7e6dc6d-f1e8-4753-8033-0f276bb0955b".parse().unwrap()
 }
 
 /// A desired state in which everything may be acted on.
-pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired {
+pub(crate) fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired {
     let fleet = Fleet {
         enforcement: Enforcement::Enforce,
         scope: Scope { subscriptions: Some(BTreeSet::from([account_id().subscription()])), exclude: BTreeSet::new() },
@@ -635,7 +636,7 @@ pub fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired
     }
 }
 
-pub fn declare_account(desired: &mut KeyDesired, shared_key_access: DesiredSharedKey) {
+pub(crate) fn declare_account(desired: &mut KeyDesired, shared_key_access: DesiredSharedKey) {
     desired.account = Some(DesiredAccount {
         name: "stml".to_owned(),
         id: account_id(),
@@ -653,7 +654,7 @@ pub fn declare_account(desired: &mut KeyDesired, shared_key_access: DesiredShare
 }
 
 /// Where the resource logs are.
-pub fn logs() -> LogAnalyticsId {
+pub(crate) fn logs() -> LogAnalyticsId {
     let id = format!(
         "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.OperationalInsights/workspaces/logs"
     );
@@ -661,7 +662,7 @@ pub fn logs() -> LogAnalyticsId {
 }
 
 /// A program that called before `now`, signed so.
-pub fn caller(service: StorageService, signed: Signed, made_from: MadeFrom, last: Timestamp) -> KeyCaller {
+pub(crate) fn caller(service: StorageService, signed: Signed, made_from: MadeFrom, last: Timestamp) -> KeyCaller {
     KeyCaller {
         service,
         signed,
@@ -680,12 +681,12 @@ pub fn caller(service: StorageService, signed: Signed, made_from: MadeFrom, last
 }
 
 /// A job in this status.
-pub fn job(name: &str, status: &str) -> ObservedJob {
+pub(crate) fn job(name: &str, status: &str) -> ObservedJob {
     ObservedJob { name: name.to_owned(), job_type: "Command".to_owned(), status: status.to_owned() }
 }
 
 /// A compute instance in this state.
-pub fn instance(name: &str, state: Option<&str>) -> Compute {
+pub(crate) fn instance(name: &str, state: Option<&str>) -> Compute {
     Compute {
         name: name.to_owned(),
         compute_type: "ComputeInstance".to_owned(),
@@ -695,18 +696,18 @@ pub fn instance(name: &str, state: Option<&str>) -> Compute {
 }
 
 /// A blob datastore on the account.
-pub fn stored(name: &str, credentials: DatastoreCredentials) -> Datastore {
+pub(crate) fn stored(name: &str, credentials: DatastoreCredentials) -> Datastore {
     let form = DatastoreForm { kind: "AzureBlob".to_owned(), space: Some(name.to_owned()), ..DatastoreForm::default() };
     Datastore { name: name.to_owned(), account_name: Some("stml".to_owned()), credentials, form }
 }
 
-pub fn accepted() -> Option<Acceptance> {
+pub(crate) fn accepted() -> Option<Acceptance> {
     let until = start() + SignedDuration::from_secs(4000 * DAY);
     Some(Acceptance { reason: "agreed".to_owned(), owner: "ada".to_owned(), until })
 }
 
 /// A blob datastore as a file describes it.
-pub fn described(name: &str) -> DesiredDatastore {
+pub(crate) fn described(name: &str) -> DesiredDatastore {
     let place = DatastorePlace {
         kind: DatastoreKind::Blob,
         account: None,
@@ -718,13 +719,13 @@ pub fn described(name: &str) -> DesiredDatastore {
     DesiredDatastore { name: name.to_owned(), form: DesiredForm::At(place), accept_access: None }
 }
 
-pub fn look(world: &World, desired: &KeyDesired) -> Plan {
+pub(crate) fn look(world: &World, desired: &KeyDesired) -> Plan {
     planned(desired, &world.observe(desired), &world.fences.limits, Look::Everything)
 }
 
 /// A plan, with which its second judge has to agree, whichever of its open steps came first.
 #[track_caller]
-pub fn planned(desired: &KeyDesired, observed: &Observed, limits: &Limits, look: Look) -> Plan {
+pub(crate) fn planned(desired: &KeyDesired, observed: &Observed, limits: &Limits, look: Look) -> Plan {
     let plan = plan::plan(desired, observed, limits, look);
     assert_eq!(lint(desired, observed, limits, &plan), [], "{}", show(&plan));
     for step in plan.steps.iter().filter(|step| step.is_open()) {
@@ -735,7 +736,7 @@ pub fn planned(desired: &KeyDesired, observed: &Observed, limits: &Limits, look:
 }
 
 /// Takes open steps and waits until neither is left; returns the actions in order.
-pub fn converge(world: &mut World, desired: &KeyDesired, mut each: impl FnMut(&World, &Action)) -> Vec<Action> {
+pub(crate) fn converge(world: &mut World, desired: &KeyDesired, mut each: impl FnMut(&World, &Action)) -> Vec<Action> {
     let mut taken = Vec::new();
     for _ in 0..500 {
         let plan = look(world, desired);

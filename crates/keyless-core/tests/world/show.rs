@@ -3,7 +3,7 @@
 use keyless_core::plan::Plan;
 
 /// A plan as an operator reads it.
-pub fn show(plan: &Plan) -> String {
+pub(crate) fn show(plan: &Plan) -> String {
     use keyless_core::gate::GateState;
     let mut text = format!("{}\n", plan.standing().as_str());
     for step in &plan.steps {

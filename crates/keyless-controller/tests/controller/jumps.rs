@@ -7,9 +7,9 @@ use std::time::Duration;
 use keyless_core::desired::AuthMode;
 use tokio::time::Instant;
 
-use super::cloud::*;
-use super::rig::Rig;
 use super::{LATE_WRITE, settled_state, state, two};
+use crate::cloud::*;
+use crate::rig::Rig;
 
 /// Lets the server's time jump by `by` seconds at the read with this number from now.
 fn jump_at_read(cloud: &Arc<Cloud>, number: usize, by: i64) {

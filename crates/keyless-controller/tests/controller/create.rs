@@ -2,9 +2,9 @@
 
 use keyless_core::desired::{AuthMode, Create, CreateKind, Desired, Isolation, Parts};
 
+use super::settled_state;
 use crate::cloud::*;
 use crate::rig::Rig;
-use crate::settled_state;
 
 fn asked(revision: &str) -> Desired {
     let mut desired = desired(revision, AuthMode::Identity, &["ml-a", "ml-new"]);
