@@ -299,8 +299,10 @@ impl Judge {
     /// S4: the target was read a moment before, and before a key goes off every workspace that may use it.
     fn is_fresh(&self, entry: &Entry, what: &What, account: &str) -> Vec<String> {
         let now = entry.left;
+        // Virtual time, for the cloud's may jump in between.
         let read_within = |path: &str, within: Duration| {
-            let lately = self.record.entries.iter().rev().take_while(|read| age(now, read.left) <= within);
+            let since = |read: &Entry| entry.since.saturating_sub(read.since);
+            let lately = self.record.entries.iter().rev().take_while(|read| since(read) <= within);
             lately.filter(|read| read.life == entry.life).any(|read| read.what.is_none() && read.path == path)
         };
         let target = match what {

@@ -282,13 +282,13 @@ impl Run {
         // Who has lifted what only a person can lift says so by new files.
         self.put_in_force();
         let began = tokio::time::Instant::now();
-        let mut missing = self.awake().or_else(|| self.missing());
+        let mut missing = self.awake(began).or_else(|| self.missing());
         let mut steady = 0;
         while began.elapsed() < BOUND {
             tokio::time::sleep(LOOK).await;
             let before = missing;
             // To look at the whole world costs more than to ask the process.
-            missing = self.awake().or_else(|| self.missing());
+            missing = self.awake(began).or_else(|| self.missing());
             // What has only just come is looked at once more.
             steady = if missing.is_none() && before.is_none() { steady + 1 } else { 0 };
             if steady > 1 {
@@ -350,12 +350,13 @@ impl Run {
         })
     }
 
-    /// Which account the process has not come to rest with.
-    fn awake(&self) -> Option<String> {
+    /// Which account the process has not come to rest with, as a pass shows that read all of it in the calm.
+    fn awake(&self, calm: tokio::time::Instant) -> Option<String> {
         let Some(life) = &self.life else { return Some("there is no process".to_owned()) };
         let snapshot = life.status.snapshot();
         let awake = snapshot.accounts.iter().find(|(_, account)| {
             !matches!(account.standing(), Some(Standing::Converged | Standing::Blocked))
+                || account.last_good_at.is_none_or(|at| at < calm)
                 || account.plan.as_ref().is_none_or(|plan| plan.revision != self.files.revision)
         });
         awake.map(|(id, account)| format!("{} is {:?}", id.name(), account.standing()))
@@ -367,6 +368,10 @@ impl Run {
         for (id, declared) in &self.files.workspaces {
             let id = id.as_str().to_ascii_lowercase();
             let Some(workspace) = truth.workspaces.get(&id) else { return Some(format!("{id} is gone")) };
+            // What an operation that lasts will have changed is dealt with after it.
+            if workspace.changing {
+                return Some(format!("{id} is still changing"));
+            }
             let to_identity = declared.auth_mode == AuthMode::Identity;
             // Who took it away has to give it back, where the files say that it is waited for.
             if to_identity && declared.service_grants == ServiceGrants::Wait && !truth.has_service_grant(&id) {
