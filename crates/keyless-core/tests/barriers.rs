@@ -327,6 +327,37 @@ fn a_denial_at_a_workspace_alone_holds_that_workspace_and_is_named_before_the_wr
 }
 
 #[test]
+fn a_denial_that_holds_at_its_own_scope_alone_bars_nothing_below() {
+    let (mut world, wanted) = case();
+    let right = "Microsoft.Storage/storageAccounts/write";
+    let bars = |world: &World| unmet(&look(world, &wanted), "SetSharedKeyAccess", Gate::Permitted).is_some();
+    world.denies = vec![stopped(right, account_id().group(), DeniedPrincipal::Everyone)];
+    assert!(bars(&world), "what lies below is denied too");
+    world.denies[0].exact_scope_only = true;
+    assert!(!bars(&world), "the group is not the account");
+    world.denies[0].scope = account_id().arm().clone();
+    assert!(bars(&world), "the account is");
+}
+
+#[test]
+fn denials_and_rights_are_asked_for_in_one_round_and_rights_not_in_vain() {
+    let (world, wanted) = case();
+    let rights = |denies: Reading<Vec<DenyAssignment>>, known: bool| {
+        let mut observed = world.observe(&wanted);
+        observed.denies = denies;
+        if !known {
+            observed.barriers.rights.clear();
+        }
+        let wants = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters).wants;
+        (wants.denies, !wants.barriers.rights.is_empty())
+    };
+    assert_eq!(rights(Reading::NotRead, false), (true, true));
+    assert_eq!(rights(Reading::NotRead, true), (true, false));
+    assert_eq!(rights(Reading::unknown("503"), false), (false, false), "it is held whatever they are");
+    assert_eq!(rights(Reading::known(Vec::new(), world.now), false), (false, true));
+}
+
+#[test]
 fn what_may_not_be_read_is_a_warning_and_any_other_failure_bars() {
     let (world, wanted) = case();
     for (class, bars) in [(Some("refused"), false), (Some("transient"), true), (None, true)] {

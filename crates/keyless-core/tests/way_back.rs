@@ -3,8 +3,10 @@
 use keyless_core::action::Action;
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::*;
+use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::*;
 use keyless_core::observed::*;
+use keyless_core::plan::{Limits, Look};
 use proptest::prelude::*;
 
 use crate::world::*;
@@ -104,6 +106,62 @@ fn keys_that_were_made_anew_are_taken_before_the_switch_and_once_more_after_it()
     }
     careless.apply(&taken[2]);
     assert!(careless.works(&a, &needs, std::time::Duration::ZERO).values().all(|works| !works));
+}
+
+#[test]
+fn grants_stay_while_keys_are_still_to_be_taken_once_more() {
+    let (mut world, a) = off_keys();
+    world.rotate();
+    let mut back = back(&[(&a, AuthMode::AccessKey, vec![])]);
+    back.fleet.prune = true;
+    let mut held = Vec::new();
+    let taken = converge(&mut world, &back, |before, action| {
+        let on_key = before.workspaces[&a].mode == ObservedAuthMode::AccessKey;
+        if on_key && matches!(action, Action::ResyncWorkspaceKeys { .. }) {
+            held.push(show(&look(before, &back)));
+        }
+    });
+    assert_eq!(taken.last().map(Action::kind), Some("RevokeRole"));
+    let [held] = held.as_slice() else { panic!("{held:?}") };
+    let why = "went_back: the way back is not over: fraud-train is to take its keys once more";
+    assert!(held.contains(why), "{held}");
+}
+
+#[test]
+fn grants_are_taken_back_after_the_mode_was_read_directly() {
+    let (mut world, a) = off_keys();
+    let mut back = back(&[(&a, AuthMode::AccessKey, vec![])]);
+    back.fleet.prune = true;
+    for step in ["SetSharedKeyAccess", "SetAuthMode"] {
+        let plan = look(&world, &back);
+        let next = plan.next().map(|step| step.action.clone()).or_else(|| {
+            world.advance(plan.wakes_at().unwrap());
+            look(&world, &back).next().map(|step| step.action.clone())
+        });
+        let next = next.unwrap();
+        assert_eq!(next.kind(), step);
+        world.apply(&next);
+    }
+    let mut observed = world.observe(&back);
+    observed.workspaces.get_mut(&a).unwrap().workspace = Reading::NotRead;
+    let plan = planned(&back, &observed, &Limits::default(), Look::WhatMatters);
+    assert!(plan.wants.workspaces.contains(&a), "{}", show(&plan));
+}
+
+#[test]
+fn a_policy_that_cannot_be_read_holds_no_request_that_policies_do_not_see() {
+    let (mut world, a) = off_keys();
+    world.rotate();
+    let back = back(&[(&a, AuthMode::AccessKey, vec![])]);
+    let mut observed = world.observe(&back);
+    observed.barriers.policies.values_mut().for_each(|policies| *policies = Reading::unknown("503"));
+    let plan = planned(&back, &observed, &Limits::default(), Look::Everything);
+    let held = |kind: &str| {
+        let step = plan.steps.iter().find(|step| step.action.kind() == kind).unwrap();
+        step.gates.iter().any(|check| check.gate == Gate::PolicyAllows && check.state != GateState::Open)
+    };
+    assert!(held("SetAuthMode") && held("SetSharedKeyAccess"), "{}", show(&plan));
+    assert!(!held("ResyncWorkspaceKeys"), "{}", show(&plan));
 }
 
 #[test]

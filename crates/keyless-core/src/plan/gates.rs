@@ -59,3 +59,15 @@ pub(in crate::plan) fn listed(names: &[String]) -> String {
 pub(in crate::plan) fn after(start: Timestamp, wait: std::time::Duration) -> Option<Timestamp> {
     SignedDuration::try_from(wait).ok().and_then(|wait| start.checked_add(wait).ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::listed;
+
+    #[test]
+    fn five_names_are_all_named_and_the_rest_is_counted() {
+        let names = |count: usize| (1..=count).map(|n| n.to_string()).collect::<Vec<_>>();
+        assert_eq!(listed(&names(5)), "1, 2, 3, 4, 5");
+        assert_eq!(listed(&names(7)), "1, 2, 3, 4, 5 and 2 more");
+    }
+}
