@@ -344,6 +344,8 @@ fn still_unseen(workspace: &WorkspaceId, plan: &Plan) -> bool {
     plan.findings.iter().any(|finding| match finding {
         Finding::Unseen { what, .. } => match what {
             Unseen::Denials | Unseen::Endpoints => true,
+            // Then it is not known whether all endpoints are shown.
+            Unseen::OwnRights(at) => at == workspace.arm(),
             Unseen::Access { workspace: of, who: _ } => of == workspace,
             _ => false,
         },

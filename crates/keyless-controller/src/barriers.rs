@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use keyless_arm::api::{Answer, Read, ReadArm};
 use keyless_arm::error::ArmError;
-use keyless_core::id::{ArmId, SubscriptionId};
-use keyless_core::observed::{BarrierReads, Barriers, DenyAssignment, OwnRight, Reading};
+use keyless_core::id::{ArmId, SubscriptionId, WorkspaceId};
+use keyless_core::observed::{BarrierReads, Barriers, DenyAssignment, Endpoint, OwnRight, Reading};
 use keyless_core::policy::{Policies, PolicyAssignment, PolicyDefinition, PolicyExemption, PolicySet, is_set};
 use uuid::Uuid;
 
@@ -56,11 +56,13 @@ impl BarrierReader {
         }
     }
 
-    /// Reads what is asked for; with `anew`, whatever was read before.
+    /// Reads what is asked for; with `anew`, whatever was read before. Own rights at a workspace tell whether the list of the
+    /// endpoints of its subscription is whole, so none serves that was read before that list, which `listed` keeps.
     pub(crate) async fn read(
         &self,
         reads: &BarrierReads,
         anew: bool,
+        listed: &Kept<SubscriptionId, Arc<Vec<Endpoint>>>,
         read: &dyn ReadArm,
         clock: &ServerClock,
     ) -> Barriers {
@@ -77,6 +79,11 @@ impl BarrierReader {
             barriers.own = read.own_identity().await;
         }
         for scope in &reads.rights {
+            let list = match WorkspaceId::try_from(scope.clone()) {
+                Ok(workspace) => listed.age(&workspace.subscription()).await,
+                Err(_) => None,
+            };
+            let within = list.map_or(within, |age| age.min(within));
             let rights = self.rights.get(scope, within, async { reading(read.own_rights(scope).await, clock) });
             barriers.rights.insert(scope.clone(), rights.await);
         }

@@ -60,6 +60,13 @@ impl<K: Ord + Clone, V: Clone> Kept<K, V> {
         value
     }
 
+    /// How long ago the value was read that is kept.
+    pub(crate) async fn age(&self, key: &K) -> Option<Duration> {
+        let slot = self.slots.lock().unwrap_or_else(PoisonError::into_inner).get(key).map(Arc::clone)?;
+        let slot = slot.lock().await;
+        slot.as_ref().map(|(read, ..)| read.elapsed())
+    }
+
     /// All of these, each read again unless it is still kept; some reads at a time.
     pub(crate) async fn get_all<F>(&self, keys: BTreeSet<K>, read: impl Fn(K) -> F) -> BTreeMap<K, Reading<V>>
     where

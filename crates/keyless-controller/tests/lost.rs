@@ -3,9 +3,10 @@
 
 use keyless_controller::event::{Event, Level, Name};
 use keyless_controller::mark::StateDir;
-use keyless_core::desired::AuthMode;
-use keyless_core::id::PrincipalId;
-use keyless_core::observed::{DeniedPrincipal, DenyAssignment, Permission};
+use keyless_core::catalog::BLOB_CONTRIBUTOR;
+use keyless_core::desired::{AuthMode, ServiceGrants};
+use keyless_core::id::{AssignmentName, PrincipalId};
+use keyless_core::observed::{DeniedPrincipal, DenyAssignment, Endpoint, Permission, PrincipalType, RoleAssignment};
 use keyless_core::plan::Standing;
 
 use crate::cloud::*;
@@ -107,4 +108,62 @@ async fn a_denial_that_only_the_confirming_read_shows_stops_the_switch_once() {
     assert_eq!(cloud.calls(), ["grant Storage Blob Data Contributor stone"]);
     cloud.lock().denies.clear();
     rig.converged("1").await;
+}
+
+/// Azure leaves endpoints out of the list without a word where the right to read them is taken.
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_not_shown_any_more_has_not_been_granted_to() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let account = account_id("stone");
+    let scope = account.arm().clone();
+    let name = AssignmentName(uuid::Uuid::from_u128(5));
+    let by_service = RoleAssignment {
+        id: scope.role_assignment(name),
+        name,
+        scope,
+        principal: group(5),
+        principal_type: Some(PrincipalType::ServicePrincipal),
+        role: BLOB_CONTRIBUTOR,
+        condition: None,
+        description: None,
+        created_on: Some("2025-01-01T00:00:00Z".parse().unwrap()),
+        updated_on: None,
+    };
+    {
+        let mut state = cloud.lock();
+        state.workspaces.values_mut().for_each(|own| own.identity.system = Some(group(5)));
+        state.assignments.entry(account).or_default().push(by_service);
+    }
+    let mut wanted = desired("1", AuthMode::Identity, &["ml-a"]);
+    wanted.workspaces.values_mut().for_each(|workspace| workspace.service_grants = ServiceGrants::Wait);
+    let rig = Rig::start(&cloud, dir.path(), wanted);
+    rig.converged("1").await;
+    let before = cloud.lock().reads["own_rights"];
+    rig.passes(10).await;
+    let read = cloud.lock().reads["own_rights"] - before;
+    assert!((9..=11).contains(&read), "read {read} times in 10 passes of one workspace");
+
+    let score = Endpoint { workspace: workspace_id("ml-a"), name: "score".to_owned(), system: Some(group(7)) };
+    cloud.lock().endpoints.push(score);
+    rig.passes(2).await;
+    let told = || (rig.told(Name::ServiceGrantMissing).len(), rig.told(Name::ServiceGrantCleared).len());
+    let standing = || rig.status.snapshot().accounts[&account_id("stone")].standing();
+    assert_eq!((told(), standing()), ((1, 0), Some(Standing::Blocked)));
+    let unseen = || {
+        let all = rig.told(Name::ObserveIncomplete);
+        all.iter().filter(|event| event.why.as_deref().is_some_and(|why| why.contains("onlineEndpoints/read"))).count()
+    };
+    cloud.lock().no_right.insert("Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read");
+    rig.passes(5).await;
+    assert_eq!((told(), standing(), unseen()), ((1, 0), Some(Standing::Blocked), 1));
+    cloud.lock().forbidden.insert("own_rights");
+    rig.passes(5).await;
+    assert_eq!(told(), (1, 0), "whether it is shown is not known");
+    cloud.lock().forbidden.clear();
+    cloud.lock().no_right.clear();
+    rig.passes(5).await;
+    assert_eq!((told(), standing()), ((1, 0), Some(Standing::Blocked)), "still the same");
+    cloud.lock().endpoints.clear();
+    rig.passes(2).await;
+    assert_eq!((told(), standing()), ((1, 1), Some(Standing::Converged)));
 }

@@ -451,7 +451,7 @@ impl Finding {
             | Self::AccessLost(_)
             | Self::ServiceGrantMissing { .. }
             | Self::EndpointGrantMissing { .. }
-            | Self::Unseen { what: Unseen::Denials | Unseen::Access { .. }, .. }
+            | Self::Unseen { what: Unseen::Denials | Unseen::Endpoints | Unseen::Access { .. }, .. }
             | Self::PrincipalMissing { .. } => true,
             Self::BrokenNow { .. }
             | Self::Undeclared { .. }

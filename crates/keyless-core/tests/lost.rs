@@ -197,31 +197,66 @@ fn deny_assignments_that_could_not_be_read_are_told_and_are_not_none() {
     assert!(plan.findings.is_empty(), "{}", show(&plan));
 }
 
-/// What the controller may not see of endpoints, Azure leaves out of their list without a word.
-#[test]
-fn endpoints_that_are_not_shown_any_more_are_not_let_in_again() {
+/// A switched workspace with an endpoint that may read and write, and what is seen of them.
+fn with_endpoint() -> (World, KeyDesired, WorkspaceId) {
     let (mut world, wanted, a) = settled();
     world.assign(person(3), BLOB_CONTRIBUTOR, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
     world.endpoints.push(Endpoint { workspace: a.clone(), name: "score".to_owned(), system: Some(person(3)) });
+    (world, wanted, a)
+}
+
+/// What the controller may not see of endpoints, Azure leaves out of their list without a word.
+#[test]
+fn endpoints_that_are_not_shown_any_more_are_not_let_in_again() {
+    let (mut world, wanted, a) = with_endpoint();
     let plan = |observed: &Observed| planned(&wanted, observed, &Limits::default(), Look::WhatMatters);
-    let mut observed = world.observe(&wanted);
-    observed.barriers.rights.clear();
-    assert!(plan(&observed).wants.barriers.rights.is_empty(), "nobody is denied");
     world.denies = vec![deny(vec![DeniedPrincipal::One(person(3))], &[])];
-    let mut observed = world.observe(&wanted);
-    assert_eq!(whose(&plan(&observed)), ["endpoint score"]);
-    observed.barriers.rights.clear();
-    observed.endpoints = Reading::known(Default::default(), observed.now);
-    assert_eq!(plan(&observed).wants.barriers.rights, BTreeSet::from([a.arm().clone()]));
+    assert_eq!(whose(&plan(&world.observe(&wanted))), ["endpoint score"]);
+    let denied = world.clone();
+    world.denies.clear();
+    world.assignments.retain(|grant| grant.principal != person(3));
+    let missing = |finding: &Finding| matches!(finding, Finding::EndpointGrantMissing { .. });
+    assert!(plan(&world.observe(&wanted)).findings.iter().any(missing));
     let hidden = |finding: &Finding| matches!(finding, Finding::Unseen { what: Unseen::Endpoints, .. });
-    for rights in [Reading::unknown("503"), Reading::known(Vec::new(), observed.now)] {
-        observed.barriers.rights.insert(a.arm().clone(), rights);
+    for world in [denied, world] {
+        let mut observed = world.observe(&wanted);
+        observed.barriers.rights.clear();
+        observed.endpoints = Reading::known(Default::default(), observed.now);
+        assert_eq!(plan(&observed).wants.barriers.rights, BTreeSet::from([a.arm().clone()]));
+        for rights in [Reading::unknown("503"), Reading::known(Vec::new(), observed.now)] {
+            observed.barriers.rights.insert(a.arm().clone(), rights);
+            let plan = plan(&observed);
+            assert!(plan.findings.iter().any(hidden), "{}", show(&plan));
+            assert_eq!(plan.standing(), Standing::Blocked, "whether any of them lacks its grant is not known");
+        }
+        let all = Permission { actions: vec!["*".to_owned()], ..Permission::default() };
+        let all = OwnRight { permission: all, conditional: false };
+        observed.barriers.rights.insert(a.arm().clone(), Reading::known(vec![all], observed.now));
+        assert!(!plan(&observed).findings.iter().any(hidden), "{}", show(&plan(&observed)));
+        observed.endpoints = Reading::unknown("404");
         assert!(plan(&observed).findings.iter().any(hidden), "{}", show(&plan(&observed)));
+        assert_eq!(plan(&observed).standing(), Standing::Blocked);
     }
-    let all = Permission { actions: vec!["*".to_owned()], ..Permission::default() };
-    let all = OwnRight { permission: all, conditional: false };
-    observed.barriers.rights.insert(a.arm().clone(), Reading::known(vec![all], observed.now));
-    assert!(!plan(&observed).findings.iter().any(hidden), "{}", show(&plan(&observed)));
+}
+
+/// An installation may do without the right to read its own rights: then a warning says that it is not known.
+#[test]
+fn own_rights_that_are_refused_are_a_warning_about_endpoints_and_no_more() {
+    let (world, mut wanted, a) = with_endpoint();
+    let mut observed = world.observe(&wanted);
+    let cause = Cause { class: Some("refused"), lift: None };
+    observed.barriers.rights.insert(a.arm().clone(), Reading::Unknown { why: "403".to_owned(), cause });
+    let plan = |wanted: &KeyDesired| planned(wanted, &observed, &Limits::default(), Look::WhatMatters);
+    let unseen = |plan: &Plan| {
+        let is =
+            |finding: &Finding| matches!(finding, Finding::Unseen { what: Unseen::OwnRights(at), .. } if at == a.arm());
+        plan.findings.iter().any(is)
+    };
+    assert!(unseen(&plan(&wanted)), "{}", show(&plan(&wanted)));
+    assert_eq!(plan(&wanted).standing(), Standing::Converged);
+    // Whom no grant of the service matters to is not asked about.
+    wanted.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Accept;
+    assert!(!unseen(&plan(&wanted)));
 }
 
 #[test]

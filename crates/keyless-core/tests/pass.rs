@@ -259,10 +259,13 @@ fn a_converged_pass_reads_only_what_tells_drift() {
         endpoints: true,
         denies_lately: true,
         workspaces: [a.clone()].into(),
-        computes_lately: [a].into(),
+        computes_lately: [a.clone()].into(),
         ..ReadSet::default()
     };
-    assert_eq!(shell.reads, [(only, false)]);
+    // Whether that list of endpoints is whole.
+    let mut then = ReadSet::default();
+    then.barriers.rights.insert(a.arm().clone());
+    assert_eq!(shell.reads, [(only, false), (then, false)]);
 }
 
 #[test]

@@ -165,7 +165,7 @@ impl Observer {
         if **barriers != BarrierReads::default() {
             let anew = matches!(ask.confirming, Some(Action::SetSharedKeyAccess { allowed: false, .. }));
             first.push(Box::pin(async move {
-                Piece::Barriers(self.barriers.read(barriers, anew, &*self.read, &self.clock).await)
+                Piece::Barriers(self.barriers.read(barriers, anew, &self.endpoints, &*self.read, &self.clock).await)
             }));
         }
         if *key_usage {

@@ -108,6 +108,8 @@ pub(crate) struct State {
     pub(crate) tenants: BTreeMap<SubscriptionId, uuid::Uuid>,
     /// The account is in a subscription of this tenant, of which the caller is not.
     pub(crate) foreign: Option<uuid::Uuid>,
+    /// Online endpoints; who may not read them is shown none.
+    pub(crate) endpoints: Vec<Endpoint>,
     /// Rights that the controller lacks.
     pub(crate) no_right: BTreeSet<&'static str>,
     /// Policies, at every scope.
@@ -533,7 +535,11 @@ impl ReadArm for Cloud {
         self.read("some_jobs", |state| state.jobs.get(id).into_iter().flatten().take(1).cloned().collect()).await
     }
     async fn online_endpoints(&self, _: SubscriptionId) -> Read<Vec<Endpoint>> {
-        self.read("online_endpoints", |_| Vec::new()).await
+        self.read("online_endpoints", |state| {
+            let hidden = state.no_right.contains("Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read");
+            if hidden { Vec::new() } else { state.endpoints.clone() }
+        })
+        .await
     }
     async fn account(&self, id: &StorageAccountId) -> Read<Option<Account>> {
         let now = self.now();

@@ -76,19 +76,6 @@ impl Planner<'_> {
             Some(primary) => format!("the primary identity `{}`", primary.name()),
             None => "the workspace's own identity".to_owned(),
         };
-        // A list of endpoints is without those that the controller may not see, and then nobody who is denied is let in again.
-        if observed.denies.value().is_some_and(|denies| !denies.is_empty()) {
-            match observed.barriers.rights.get(workspace.arm()) {
-                None | Some(Reading::NotRead) => {
-                    self.wants.barriers.rights.insert(workspace.arm().clone());
-                }
-                Some(Reading::Unknown { why, cause }) => {
-                    let (why, cause) = (format!("whether all are shown: {why}"), cause.clone());
-                    self.findings.insert(Finding::Unseen { what: Unseen::Endpoints, why, cause });
-                }
-                Some(Reading::Known { .. }) => {}
-            }
-        }
         let mut grants = vec![(who, needs::service_grant(own, observed, waits))];
         let endpoints = observed.endpoints.value().into_iter().flatten();
         grants.extend(endpoints.filter(|endpoint| endpoint.workspace == *workspace).filter_map(|endpoint| {

@@ -10,6 +10,7 @@ use crate::gate::ReadSet;
 use crate::id::WorkspaceId;
 use crate::observed::{Cause, Reading, WorkspaceKind};
 use crate::plan::finding::Unseen;
+use crate::plan::gates::barriers::is_optional;
 use crate::plan::needs::{self, ServiceGrant};
 use crate::plan::{Finding, Look};
 
@@ -80,7 +81,7 @@ impl Planner<'_> {
             Reading::Known { value, .. } => value,
         };
         for (workspace, own) in asking {
-            self.note_hidden_endpoints(&workspace.id);
+            self.hidden_endpoints(&workspace.id);
             for endpoint in endpoints.iter().filter(|endpoint| endpoint.workspace == workspace.id) {
                 let Some(principal) = endpoint.system else { continue };
                 self.note_unread_grant(own, principal, format!("endpoint {}", endpoint.name));
@@ -96,14 +97,29 @@ impl Planner<'_> {
         }
     }
 
-    fn note_hidden_endpoints(&mut self, workspace: &WorkspaceId) {
-        if !self.hides_endpoints(workspace) {
-            return;
-        }
-        let why = format!("Azure leaves those of {} out, for the controller lacks `{READ}` there", workspace.name());
-        let lift = Some(format!("grant the controller `{READ}` at {workspace}"));
-        let cause = Cause { class: Some("refused"), lift };
-        self.findings.insert(Finding::Unseen { what: Unseen::Endpoints, why, cause });
+    /// A list of endpoints is without those that the controller may not see, and then nothing about them has ended. Whether it
+    /// may, its own rights tell, which an interval keeps. Where it may not read those either, a warning says so and no more.
+    fn hidden_endpoints(&mut self, workspace: &WorkspaceId) {
+        let (what, why, cause) = match self.observed.barriers.rights.get(workspace.arm()) {
+            None | Some(Reading::NotRead) => {
+                self.wants.barriers.rights.insert(workspace.arm().clone());
+                return;
+            }
+            Some(Reading::Unknown { why, cause }) if is_optional(cause) => {
+                (Unseen::OwnRights(workspace.arm().clone()), why.clone(), cause.clone())
+            }
+            Some(Reading::Unknown { why, cause }) => {
+                (Unseen::Endpoints, format!("whether all are shown: {why}"), cause.clone())
+            }
+            Some(Reading::Known { .. }) if self.hides_endpoints(workspace) => {
+                let name = workspace.name();
+                let why = format!("Azure leaves those of {name} out, for the controller lacks `{READ}` there");
+                let lift = Some(format!("grant the controller `{READ}` at {workspace}"));
+                (Unseen::Endpoints, why, Cause { class: Some("refused"), lift })
+            }
+            Some(Reading::Known { .. }) => return,
+        };
+        self.findings.insert(Finding::Unseen { what, why, cause });
     }
 
     /// Whether the list of endpoints is known to be without those of a workspace: what the controller may not read, it leaves
