@@ -132,6 +132,7 @@ const RATES: &[(&str, f64)] = &[
     ("scopeLocked", 0.05),
     ("policyDeny", 0.05),
     ("principalNotFound", 0.2),
+    ("deniesItself", 0.1),
 ];
 
 /// The faults of the simulator that some rule brings.
@@ -310,6 +311,7 @@ impl Draw {
                     |retry_after| Fault::Refuse { status: 429, code: "TooManyRequests".to_owned(), retry_after };
                 [None, Some(0), Some(3), Some(90)].map(|wait| (2, FaultRule::new("*", "", fault(wait)))).into()
             }
+            "deniesItself" => vec![(1, FaultRule::new("GET", "/workspaces/{}", Fault::NotFound))],
             "notFoundPoll" => vec![(1, FaultRule::new("GET", "/workspaceOperationsStatus/{}", Fault::NotFound))],
             "truncated" => read(Fault::Truncated),
             "notJson" => read(Fault::NotJson),
