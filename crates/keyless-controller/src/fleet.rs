@@ -45,7 +45,7 @@ impl FleetPlan {
     /// Whether something is blocked, or a declared workspace is missing or cannot be placed.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
-        let Index { placed: _, holders: _, listings: _, unplaced, missing, nowhere } = &self.index;
+        let Index { placed: _, listed: _, holders: _, listings: _, unplaced, missing, nowhere } = &self.index;
         !unplaced.is_empty()
             || !missing.is_empty()
             || !nowhere.is_empty()
@@ -55,7 +55,7 @@ impl FleetPlan {
     /// Why nothing at all could be read, if that is so: then these plans say nothing of Azure.
     #[must_use]
     pub fn blind(&self) -> Option<String> {
-        let Index { placed: _, holders: _, listings, unplaced, missing, nowhere } = &self.index;
+        let Index { placed: _, listed: _, holders: _, listings, unplaced, missing, nowhere } = &self.index;
         let read = !missing.is_empty()
             || !nowhere.is_empty()
             || listings.values().any(|listing| matches!(listing, Reading::Known { .. }))

@@ -21,6 +21,8 @@ pub struct Index {
     pub placed: BTreeMap<StorageAccountId, BTreeSet<WorkspaceId>>,
     /// Per subscription in scope: whether its workspaces were listed completely.
     pub listings: BTreeMap<SubscriptionId, Reading<()>>,
+    /// The workspaces that the lists show; where one failed, that the last one before it showed.
+    pub listed: BTreeSet<WorkspaceId>,
     /// Declared workspaces whose account could not be found out, and why: each may stand on any account.
     pub unplaced: BTreeMap<WorkspaceId, Failure>,
     /// Per account, the workspaces that stand on another one and name this one too.
@@ -41,11 +43,15 @@ impl Index {
         known.extend(desired.accounts.keys().map(StorageAccountId::subscription));
         let search = searcher.search(scope, &known).await;
 
+        let failed = |id: &WorkspaceId| {
+            search.listings.get(&id.subscription()).is_some_and(|reading| reading.failure().is_some())
+        };
+        let mut listed = search.listed;
+        listed.extend(self.listed.iter().filter(|id| failed(id) && !excluded(scope, id.arm())).cloned());
         let mut places = search.found;
         for (account, workspaces) in &self.placed {
             for id in workspaces {
-                let failed = search.listings.get(&id.subscription()).is_some_and(|reading| reading.failure().is_some());
-                if failed && !excluded(scope, id.arm()) {
+                if failed(id) && !excluded(scope, id.arm()) {
                     places.entry(id.clone()).or_insert_with(|| Place::On(account.clone(), BTreeSet::new()));
                 }
             }
@@ -54,7 +60,7 @@ impl Index {
             desired.workspaces.keys().filter(|id| !places.contains_key(id)).cloned().collect();
         places.extend(searcher.direct_all(unlisted).await);
 
-        let mut index = Self { listings: search.listings, ..Self::default() };
+        let mut index = Self { listings: search.listings, listed, ..Self::default() };
         for (id, place) in places {
             match place {
                 Place::On(account, more) => {

@@ -155,12 +155,15 @@ impl Memory {
             }
             let off = !on && value.is_some();
             memory.key_off_since = off.then(|| memory.key_off_since.unwrap_or_else(|| now.unwrap_or(*at)));
-            match memory.watch.map(|watch| watch.because) {
+            match (memory.watch, memory.key_off_since) {
                 // Off and on again: the next time it goes off is another matter.
-                Some(WatchCause::KeyOff | WatchCause::FirstSeenOff) if on => memory.watch = None,
-                None if !on && value.is_some() => {
-                    let because = WatchCause::FirstSeenOff;
-                    memory.watch = Some(WatchFrom { at: now.unwrap_or(*at), because });
+                (Some(WatchFrom { because: WatchCause::KeyOff | WatchCause::FirstSeenOff, .. }), _) if on => {
+                    memory.watch = None;
+                }
+                (Some(WatchFrom { because: WatchCause::KeyOff | WatchCause::FirstSeenOff, .. }), _) | (_, None) => {}
+                // Whoever turned it off: a watch that a switch before it began is over sooner.
+                (watch, Some(off)) if watch.is_none_or(|watch| watch.at < off) => {
+                    memory.watch = Some(WatchFrom { at: now.unwrap_or(*at), because: WatchCause::FirstSeenOff });
                 }
                 _ => {}
             }
@@ -495,18 +498,21 @@ mod tests {
             .unwrap()
     }
 
-    fn on(memory: &Memory, second: i64) -> Option<Timestamp> {
-        let account = Account {
+    fn account(key_on: bool) -> Account {
+        Account {
             id: key(),
-            shared_key: SharedKeyAccess::Allowed,
+            shared_key: if key_on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
             services: ServiceFlags::default(),
             key_times: KeyTimes::default(),
             network: Network::default(),
             provisioning_state: None,
             blob_endpoint: None,
             location: "westeurope".to_owned(),
-        };
-        memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).key_on_since
+        }
+    }
+
+    fn on(memory: &Memory, second: i64) -> Option<Timestamp> {
+        memory.saw_account(&key(), &Reading::known(Some(account(true)), at(second)), Some(at(second))).key_on_since
     }
 
     fn report(result: Option<WriteResult>) -> Report {
@@ -596,6 +602,36 @@ mod tests {
             assert_eq!(begun, begins.then_some(expected));
             assert_eq!(memory.saw_account(&key(), &account, Some(at(99))).watch, begun, "once");
         }
+    }
+
+    /// Whoever turned it off, and by a write whose outcome is unknown too.
+    #[test]
+    fn a_key_that_goes_off_after_a_switch_is_watched_from_then_on() {
+        let switch = |second| Some(WatchFrom { at: at(second), because: WatchCause::Switch });
+        let off = |second| Some(WatchFrom { at: at(second), because: WatchCause::FirstSeenOff });
+        let look = |memory: &Memory, key_on, second| {
+            let account = account(key_on);
+            memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).watch
+        };
+        let switched = |watch| {
+            let memory = Memory::new(Growth::PERSON);
+            memory.keys().entry(key()).or_default().watch = watch;
+            memory
+        };
+        let memory = switched(switch(0));
+        assert_eq!(look(&memory, true, 10), switch(0));
+        assert_eq!(look(&memory, false, 900), off(900), "a watch of its own");
+        assert_eq!(look(&memory, false, 960), off(900), "once");
+        assert_eq!(look(&memory, true, 1_000), None);
+        assert_eq!(look(&memory, false, 1_900), off(1_900), "another time");
+        // Of a process before this one, which left its notes.
+        assert_eq!(look(&switched(switch(0)), false, 900), off(900));
+        assert_eq!(look(&switched(off(0)), false, 900), off(0), "seen off by that one");
+        // A workspace that goes forward while the key is off is watched for the switch.
+        let memory = switched(None);
+        assert_eq!(look(&memory, false, 10), off(10));
+        memory.keys().get_mut(&key()).unwrap().watch = switch(20);
+        assert_eq!(look(&memory, false, 30), switch(20));
     }
 
     /// Others may have turned the key on again before anybody looked.

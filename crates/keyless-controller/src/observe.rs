@@ -224,7 +224,7 @@ impl Observer {
     /// The datastores that name the account, of all workspaces in scope that stand elsewhere.
     async fn elsewhere(&self, ask: Ask<'_>) -> Reading<BTreeMap<WorkspaceId, Vec<Datastore>>> {
         let mut sweep = self.sweep.lock().await;
-        let Search { listings, found, on_keys: _ } = self.search(ask).await;
+        let Search { listings, found, .. } = self.search(ask).await;
         if let Some(failed) = listings.values().find_map(Reading::failed) {
             return failed;
         }
@@ -488,12 +488,15 @@ impl Observer {
                 Piece::Elsewhere(reading) => {
                     part.elsewhere = reading;
                 }
-                Piece::Search(Search { listings, found, on_keys }) => {
+                Piece::Search(Search { listings, found, listed, on_keys }) => {
                     part.listings = listings;
                     shown_on_keys = on_keys;
-                    let listed = found.into_iter().filter(|(_, place)| place.holds(key)).map(|(id, _)| id);
+                    let here = found.into_iter().filter(|(_, place)| place.holds(key)).map(|(id, _)| id);
                     // A list may lag behind a declared workspace, so those stay and are judged by their own reads.
-                    for id in listed.chain(ask.desired.workspaces.keys().cloned()) {
+                    for id in here.chain(ask.desired.workspaces.keys().cloned()) {
+                        if listed.contains(&id) {
+                            part.listed.insert(id.clone());
+                        }
                         entry(&mut part, id);
                     }
                 }

@@ -50,6 +50,8 @@ pub(crate) struct Search {
     pub(crate) listings: BTreeMap<SubscriptionId, Reading<()>>,
     /// The listed workspaces whose place could be told, excluded ones left out.
     pub(crate) found: BTreeMap<WorkspaceId, Place>,
+    /// Those that the lists show.
+    pub(crate) listed: BTreeSet<WorkspaceId>,
     /// Those that the lists show on the account key.
     pub(crate) on_keys: BTreeSet<WorkspaceId>,
 }
@@ -117,6 +119,7 @@ impl Searcher<'_> {
             if excluded(scope, id.arm()) {
                 continue;
             }
+            search.listed.insert(id.clone());
             if own.auth_mode == ObservedAuthMode::AccessKey {
                 search.on_keys.insert(id.clone());
             }
@@ -138,8 +141,11 @@ impl Searcher<'_> {
                 Place::On(..) | Place::Nowhere => {
                     search.found.insert(id, place);
                 }
-                // Lists lag behind deletions.
-                Place::Missing => {}
+                // Lists lag behind deletions, and a read of what is there may be answered with 404.
+                Place::Missing => {
+                    let why = format!("{} is listed, and its own read says that it does not exist", id.name());
+                    search.listings.insert(subscription, Reading::unknown(&why));
+                }
                 Place::Unknown(Failure { why, cause }) => {
                     let why = format!("the account of {} could not be found out: {why}", id.name());
                     search.listings.insert(subscription, Reading::Unknown { why, cause });

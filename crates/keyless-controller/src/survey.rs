@@ -50,7 +50,7 @@ pub async fn survey(
     subscriptions.extend(place.groups.iter().filter_map(ArmId::subscription));
     let scope = Scope { subscriptions: Some(subscriptions), exclude: BTreeSet::new() };
     let searcher = Searcher { read: observer.reader(), clock: &clock };
-    let Search { listings, found, on_keys: _ } = searcher.search(&scope, &BTreeSet::new()).await;
+    let Search { listings, found, .. } = searcher.search(&scope, &BTreeSet::new()).await;
 
     let wanted = |id: &WorkspaceId| place.groups.is_empty() || place.groups.iter().any(|group| group.covers(id.arm()));
     let mut nowhere = BTreeSet::new();

@@ -72,10 +72,11 @@ impl View {
 
     /// What a pass starts from: which workspaces are there, and nothing read of them.
     pub(crate) fn observed_for(&self, key: &StorageAccountId, now: Timestamp) -> Observed {
-        let users = self.index.users_of(key).into_iter();
+        let users = self.index.users_of(key);
         Observed {
             listings: self.index.listings.clone(),
-            workspaces: users.map(|id| (id, ObservedWorkspace::unread())).collect(),
+            listed: users.intersection(&self.index.listed).cloned().collect(),
+            workspaces: users.into_iter().map(|id| (id, ObservedWorkspace::unread())).collect(),
             ..Observed::unread(key.clone(), now)
         }
     }

@@ -66,6 +66,9 @@ pub struct Observed {
     pub account: Reading<Option<Account>>,
     /// Per subscription in scope: whether its workspaces were listed completely in this pass.
     pub listings: BTreeMap<SubscriptionId, Reading<()>>,
+    /// Those of `workspaces` that the newest lists show. One of them whose own read says that it does not exist counts as
+    /// unread: lists lag behind deletions, and a read of what is there may be answered with 404.
+    pub listed: BTreeSet<WorkspaceId>,
     /// The workspaces, hubs and projects on the account, declared or not, by id. A declared workspace that
     /// does not exist is here too, with `None`.
     pub workspaces: BTreeMap<WorkspaceId, ObservedWorkspace>,
@@ -118,6 +121,7 @@ impl Observed {
             now,
             account: Reading::NotRead,
             listings: BTreeMap::new(),
+            listed: BTreeSet::new(),
             workspaces: BTreeMap::new(),
             elsewhere: Reading::NotRead,
             assignments: Reading::NotRead,
@@ -147,6 +151,7 @@ impl Observed {
             now,
             account,
             listings,
+            listed,
             workspaces,
             elsewhere,
             assignments,
@@ -174,6 +179,7 @@ impl Observed {
         self.account.absorb(account);
         if !listings.is_empty() {
             self.listings = listings;
+            self.listed = listed;
             self.workspaces.retain(|id, _| workspaces.contains_key(id));
         }
         for (id, entry) in workspaces {
@@ -185,6 +191,7 @@ impl Observed {
             known.jobs.absorb(jobs);
             known.glimpse.absorb(glimpse);
         }
+        self.doubt_what_is_absent();
         self.elsewhere.absorb(elsewhere);
         self.assignments.absorb(assignments);
         for (id, assignment) in assignments_by_id {
@@ -213,6 +220,14 @@ impl Observed {
         }
         self.barriers.absorb(barriers);
         self.history = history;
+    }
+
+    fn doubt_what_is_absent(&mut self) {
+        for (id, entry) in &mut self.workspaces {
+            if matches!(entry.workspace, Reading::Known { value: None, .. }) && self.listed.contains(id) {
+                entry.workspace = Reading::unknown("its own read says that it does not exist, and a list shows it");
+            }
+        }
     }
 
     /// Forgets what `reads` names, so that nothing rests on it until it is read again.

@@ -9,6 +9,9 @@ use super::dice::Dice;
 
 const MINUTE: u64 = 60;
 
+/// How far the `Date` of an answer is behind, where it is.
+const BEHIND: Duration = Duration::from_secs(3 * MINUTE);
+
 /// Everything that is drawn beforehand.
 #[derive(Debug, Clone)]
 pub(crate) struct Draw {
@@ -132,6 +135,7 @@ const RATES: &[(&str, f64)] = &[
     ("scopeLocked", 0.05),
     ("policyDeny", 0.05),
     ("principalNotFound", 0.2),
+    ("deniesItself", 0.1),
 ];
 
 /// The faults of the simulator that some rule brings.
@@ -262,6 +266,13 @@ impl Draw {
         }
     }
 
+    /// How old a use of a key is at most before metrics tell it to a process, whose window ends where answers that are
+    /// behind say that it does.
+    pub(crate) fn metrics_tell(&self) -> Duration {
+        let behind = self.rates.iter().any(|(name, _)| *name == "dateBehind");
+        self.waits.metrics_lag + if behind { BEHIND } else { Duration::ZERO }
+    }
+
     /// The simulator's rules. Those of writes stand first: writes are few, and the first rule that fires decides.
     pub(crate) fn faults(&self) -> Faults {
         let mut rules: Vec<(u8, FaultRule)> = Vec::new();
@@ -310,12 +321,13 @@ impl Draw {
                     |retry_after| Fault::Refuse { status: 429, code: "TooManyRequests".to_owned(), retry_after };
                 [None, Some(0), Some(3), Some(90)].map(|wait| (2, FaultRule::new("*", "", fault(wait)))).into()
             }
+            "deniesItself" => vec![(1, FaultRule::new("GET", "/workspaces/{}", Fault::NotFound))],
             "notFoundPoll" => vec![(1, FaultRule::new("GET", "/workspaceOperationsStatus/{}", Fault::NotFound))],
             "truncated" => read(Fault::Truncated),
             "notJson" => read(Fault::NotJson),
             "mixedCasing" => read(Fault::MixedCasing),
             "noDate" => read(Fault::NoDate),
-            "dateBehind" => read(Fault::DateBehind { by: span(3 * MINUTE) }),
+            "dateBehind" => read(Fault::DateBehind { by: BEHIND }),
             "dateAhead" => read(Fault::DateAhead { by: span(3 * MINUTE) }),
             "staleList" => read(Fault::StaleList { by: span(2 * MINUTE) }),
             "emptyPage" => read(Fault::EmptyPage),

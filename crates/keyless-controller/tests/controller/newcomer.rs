@@ -5,6 +5,7 @@ use std::path::Path;
 
 use keyless_arm::api::ReadArm;
 use keyless_controller::ServerClock;
+use keyless_controller::event::Event;
 use keyless_controller::execute::{Hands, Intends, Passed, Surroundings, run_pass};
 use keyless_controller::memory::{Growth, Memory};
 use keyless_controller::observe::Observer;
@@ -135,4 +136,41 @@ async fn a_workspace_that_goes_back_to_keys_behind_its_direct_read_is_seen_in_th
     let calls = cloud.calls();
     assert_eq!(calls[..3], FORWARD[..3]);
     assert_eq!(calls[3..], ["ml-b identity", "key off stone"], "the key waits until it is on identity again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_a_list_shows_and_that_denies_itself_is_not_gone() {
+    for declared in [&["ml-a", "ml-b"][..], &["ml-a"]] {
+        let (cloud, dir) = (two(), settled_state());
+        cloud.lock().denied.insert(workspace_id("ml-b"));
+        let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, declared));
+        rig.until("the first switch", |_| cloud.calls().len() == 2).await;
+        rig.passes(20).await;
+        assert_eq!(cloud.calls(), FORWARD[..2], "{declared:?}");
+        let gates = rig.told(Name::GateUnmet);
+        let held = |event: &Event| {
+            let why = event.why.as_deref().unwrap_or_default();
+            event.gate.as_deref() == Some("all_on_identity") && why.contains("ml-b") && why.contains("a list shows it")
+        };
+        assert!(gates.iter().any(held), "{gates:?}");
+        assert!(rig.told(Name::WorkspaceMissing).is_empty(), "{declared:?}");
+        // Once the lists show it no more, it is gone.
+        cloud.lock().workspaces.remove(&workspace_id("ml-b"));
+        rig.until("key off", |_| !cloud.key_on("stone")).await;
+    }
+}
+
+/// Where it stands has to be found out by that read.
+#[tokio::test(start_paused = true)]
+async fn a_listed_project_that_denies_itself_leaves_its_list_incomplete() {
+    let (cloud, dir) = (two(), settled_state());
+    let project = workspace("project", None, ObservedAuthMode::AccessKey);
+    cloud.lock().denied.insert(project.id.clone());
+    cloud.lock().workspaces.insert(project.id.clone(), project);
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.until("both switched", |_| cloud.calls().len() == 3).await;
+    rig.passes(20).await;
+    assert_eq!(cloud.calls(), FORWARD[..3]);
+    let gates = rig.told(Name::GateUnmet);
+    assert!(gates.iter().any(|event| event.gate.as_deref() == Some("listed")), "{gates:?}");
 }
