@@ -305,7 +305,7 @@ impl Shared {
                 account.last_good_pass = told_at(plan);
                 account.last_good_at = Some(Instant::now());
             }
-            account.plan = Some(Arc::new(plan.clone()));
+            account.planned(plan);
         });
     }
 }

@@ -57,6 +57,7 @@ pub struct AccountStatus {
     pub workspaces: BTreeSet<WorkspaceId>,
     /// The last plan.
     pub plan: Option<Arc<Plan>>,
+    drift: usize,
     /// The server's time of the last pass that read everything it needed.
     pub last_good_pass: Option<Timestamp>,
     /// The same on this process's own clock: what freshness is measured from.
@@ -84,10 +85,18 @@ impl AccountStatus {
         self.plan.as_ref().map_or(0, |plan| plan.steps.len())
     }
 
-    /// How many differences there are.
+    /// How many differences there are: as many as the last plan names, and while it could not read all that tells them, no
+    /// fewer than were known before.
     #[must_use]
     pub fn drift(&self) -> usize {
-        self.plan.as_ref().map_or(0, |plan| plan.differences())
+        self.drift
+    }
+
+    /// Takes in the plan of a finished pass.
+    pub(crate) fn planned(&mut self, plan: &Plan) {
+        let named = plan.differences();
+        self.drift = if plan.tells_all() { named } else { named.max(self.drift) };
+        self.plan = Some(Arc::new(plan.clone()));
     }
 
     /// How long ago it was last read completely.

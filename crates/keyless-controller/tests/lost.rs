@@ -156,6 +156,8 @@ async fn an_endpoint_that_is_not_shown_any_more_has_not_been_granted_to() {
     cloud.lock().no_right.insert("Microsoft.MachineLearningServices/workspaces/onlineEndpoints/read");
     rig.passes(5).await;
     assert_eq!((told(), standing(), unseen()), ((1, 0), Some(Standing::Blocked), 1));
+    let drift = || rig.status.snapshot().accounts[&account_id("stone")].drift();
+    assert_eq!(drift(), 1, "what is not seen has not ended");
     cloud.lock().forbidden.insert("own_rights");
     rig.passes(5).await;
     assert_eq!(told(), (1, 0), "whether it is shown is not known");
@@ -165,5 +167,5 @@ async fn an_endpoint_that_is_not_shown_any_more_has_not_been_granted_to() {
     assert_eq!((told(), standing()), ((1, 0), Some(Standing::Blocked)), "still the same");
     cloud.lock().endpoints.clear();
     rig.passes(2).await;
-    assert_eq!((told(), standing()), ((1, 1), Some(Standing::Converged)));
+    assert_eq!((told(), standing(), drift()), ((1, 1), Some(Standing::Converged), 0));
 }

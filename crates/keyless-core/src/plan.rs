@@ -476,6 +476,11 @@ impl Finding {
         }
     }
 
+    /// Whether it says that something is not known, rather than that it is amiss.
+    fn is_unread(&self) -> bool {
+        matches!(self, Self::Incomplete { .. } | Self::Contradiction { .. } | Self::Unseen { .. })
+    }
+
     /// What would lift it, where that follows from the finding alone.
     #[must_use]
     pub fn lift(&self) -> Option<&'static str> {
@@ -616,12 +621,18 @@ impl Plan {
         u32::try_from(due.filter(|step| !step.gates.iter().any(barred)).count()).unwrap_or(u32::MAX)
     }
 
-    /// How many differences between the files and Azure it names: what steps may mend, and access that is lost although no
-    /// step can bring it back.
+    /// How many differences between the files and Azure it names: what steps may mend, and what is known to be amiss, keeps
+    /// it from converging, and no step mends.
     #[must_use]
     pub fn differences(&self) -> usize {
-        let lost = self.findings.iter().filter(|finding| matches!(finding, Finding::AccessLost(_)));
-        self.drift.len() + lost.count()
+        let amiss = self.findings.iter().filter(|finding| finding.blocks() && !finding.is_unread());
+        self.drift.len() + amiss.count()
+    }
+
+    /// Whether everything was read that tells differences: else there may be more than it names.
+    #[must_use]
+    pub fn tells_all(&self) -> bool {
+        self.wants.is_empty() && !self.findings.iter().any(|finding| finding.blocks() && finding.is_unread())
     }
 
     /// How the plan stands. Where it is not known whether somebody entitled still has access, or known that they have not,

@@ -364,3 +364,27 @@ fn before_a_write_deny_assignments_are_forgotten_and_read_again() {
     observed.forget(&keyless_core::plan::base_reads(&wanted));
     assert_eq!(observed.denies, Reading::NotRead);
 }
+
+/// Nothing acts for it any more, which holds a switch before and is a loss after.
+#[test]
+fn a_switched_workspace_that_has_no_identity_any_more_is_told() {
+    let (mut world, wanted, a) = settled();
+    world.workspaces.get_mut(&a).unwrap().system = None;
+    let plan = look(&world, &wanted);
+    let [one] = lost(&plan).try_into().unwrap();
+    assert_eq!(one.difference(), "fraud-train: the workspace has no identity of its own");
+    assert_eq!((plan.steps.len(), plan.standing(), plan.differences()), (0, Standing::Blocked, 1), "{}", show(&plan));
+}
+
+/// What blocks counts as a difference, unless it is that something was not read; then there may be more.
+#[test]
+fn differences_are_what_is_known_to_be_amiss() {
+    let (mut world, wanted, _) = with_endpoint();
+    assert_eq!((look(&world, &wanted).differences(), look(&world, &wanted).tells_all()), (0, true));
+    world.assignments.retain(|grant| grant.principal != person(3));
+    assert_eq!((look(&world, &wanted).differences(), look(&world, &wanted).tells_all()), (1, true));
+    let mut observed = world.observe(&wanted);
+    observed.endpoints = Reading::unknown("503");
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters);
+    assert_eq!((plan.differences(), plan.tells_all()), (0, false));
+}

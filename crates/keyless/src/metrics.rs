@@ -93,7 +93,8 @@ impl Collector for Numbers {
             whole(count).encode(accounts.encode_family(&[("standing", word)])?)?;
         }
 
-        let help = "Differences between the files and Azure";
+        let help =
+            "Differences between the files and Azure, and what is amiss and no step mends; no fewer while reads fail";
         let drift = snapshot.accounts.values().map(AccountStatus::drift).sum();
         gauge(&mut encoder, "drift", help, drift)?;
         let help = "Accounts that no pass has read completely yet";

@@ -205,7 +205,12 @@ pub enum Loss {
     },
     /// The customer's to grant, and not granted; why, in words.
     NotGranted(String),
+    /// The workspace has no identity that could act for it.
+    NoIdentity,
 }
+
+/// What is said of a workspace that nothing acts for.
+pub(super) const NO_IDENTITY: &str = "the workspace has no identity of its own";
 
 impl Lost {
     /// What differs from the files, in words that stay the same as long as it does.
@@ -217,6 +222,7 @@ impl Lost {
                 format!("{}: a deny assignment stands against {} of {who}", workspace.name(), role_name(*role))
             }
             Loss::NotGranted(why) => format!("{}: {why}", workspace.name()),
+            Loss::NoIdentity => format!("{}: {NO_IDENTITY}", workspace.name()),
         }
     }
 
@@ -231,6 +237,7 @@ impl Lost {
             Loss::NotGranted(_) => {
                 "the identity is the customer's own, and no document asks for a grant to it".to_owned()
             }
+            Loss::NoIdentity => "on identity a workspace needs one, and keyless gives none".to_owned(),
         }
     }
 
@@ -242,6 +249,7 @@ impl Lost {
             Loss::NotGranted(_) => {
                 "the identity there and the role granted to it, or `serviceGrants: accept` in the file"
             }
+            Loss::NoIdentity => "an identity for the workspace, or `serviceGrants: accept` in the file",
         }
     }
 }

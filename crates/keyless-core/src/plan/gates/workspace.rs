@@ -12,6 +12,7 @@ use crate::id::WorkspaceId;
 use crate::observed::{Observed, ObservedAuthMode, Reading, SharedKeyAccess};
 
 use super::{Judged, after, lacks, listed, told};
+use crate::plan::finding::NO_IDENTITY;
 use crate::plan::needs::{NeedView, Resolved, ServiceGrant, service_grant};
 
 /// [`crate::gate::Gate::NeedsCovered`].
@@ -141,7 +142,7 @@ pub(in crate::plan) fn service_grant_there(
         ServiceGrant::NotGranted(_, why) => {
             told(GateState::unmet(why, "the role granted to it, or `serviceGrants: accept` in the file"))
         }
-        ServiceGrant::NoIdentity => told(GateState::unmet("the workspace has no identity of its own", lift)),
+        ServiceGrant::NoIdentity => told(GateState::unmet(NO_IDENTITY, lift)),
         ServiceGrant::Unknown(why, cause) => told(GateState::unknown("the service's grant", &why, &cause)),
         ServiceGrant::NotRead(reads) => lacks(*reads),
     }

@@ -95,6 +95,10 @@ impl Planner<'_> {
                         self.findings.insert(Finding::AccessLost(Lost { workspace, who, principal, role, how }));
                     }
                 }
+                ServiceGrant::NoIdentity => {
+                    let (workspace, principal, how) = (workspace.clone(), None, Loss::NoIdentity);
+                    self.findings.insert(Finding::AccessLost(Lost { workspace, who, principal, role, how }));
+                }
                 // What all of it rests on is told by itself.
                 ServiceGrant::Unknown(why, cause)
                     if observed.assignments.failure().or(observed.denies.failure()).is_none() =>
@@ -104,10 +108,7 @@ impl Planner<'_> {
                 }
                 ServiceGrant::NotRead(reads) => self.wants.add(*reads),
                 // A missing grant of the service has findings of its own.
-                ServiceGrant::Unknown(..)
-                | ServiceGrant::Present { .. }
-                | ServiceGrant::Missing(_)
-                | ServiceGrant::NoIdentity => {}
+                ServiceGrant::Unknown(..) | ServiceGrant::Present { .. } | ServiceGrant::Missing(_) => {}
             }
         }
     }
