@@ -57,7 +57,8 @@ pub struct AccountStatus {
     pub workspaces: BTreeSet<WorkspaceId>,
     /// The last plan.
     pub plan: Option<Arc<Plan>>,
-    drift: usize,
+    /// How many differences are known: see `drift`.
+    pub differences: usize,
     /// The server's time of the last pass that read everything it needed.
     pub last_good_pass: Option<Timestamp>,
     /// The same on this process's own clock: what freshness is measured from.
@@ -89,13 +90,13 @@ impl AccountStatus {
     /// fewer than were known before.
     #[must_use]
     pub fn drift(&self) -> usize {
-        self.drift
+        self.differences
     }
 
     /// Takes in the plan of a finished pass.
     pub(crate) fn planned(&mut self, plan: &Plan) {
         let named = plan.differences();
-        self.drift = if plan.tells_all() { named } else { named.max(self.drift) };
+        self.differences = if plan.tells_all() { named } else { named.max(self.differences) };
         self.plan = Some(Arc::new(plan.clone()));
     }
 
