@@ -102,6 +102,18 @@ fn a_training_compute_that_no_need_names_and_that_may_not_read_is_told() {
     assert!(!told(&world, &alone).contains("computeIdentityWithoutRole"));
 }
 
+#[test]
+fn computes_are_asked_for_before_a_switch_and_hold_it_until_they_are_read() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let wanted = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let mut observed = world.observe(&wanted);
+    observed.workspaces.get_mut(&a).unwrap().computes = Reading::NotRead;
+    let plan = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters);
+    assert_eq!(plan.wants.computes, BTreeSet::from([a]));
+    assert!(plan.next().is_none(), "{}", show(&plan));
+}
+
 /// A look for warnings alone asks for nothing that a switch would rest on, and nothing is held.
 #[test]
 fn computes_that_came_after_the_switch_are_looked_for_and_told_and_hold_nothing() {

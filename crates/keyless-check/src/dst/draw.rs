@@ -9,6 +9,9 @@ use super::dice::Dice;
 
 const MINUTE: u64 = 60;
 
+/// How far the `Date` of an answer is behind, where it is.
+const BEHIND: Duration = Duration::from_secs(3 * MINUTE);
+
 /// Everything that is drawn beforehand.
 #[derive(Debug, Clone)]
 pub(crate) struct Draw {
@@ -263,6 +266,13 @@ impl Draw {
         }
     }
 
+    /// How old a use of a key is at most before metrics tell it to a process, whose window ends where answers that are
+    /// behind say that it does.
+    pub(crate) fn metrics_tell(&self) -> Duration {
+        let behind = self.rates.iter().any(|(name, _)| *name == "dateBehind");
+        self.waits.metrics_lag + if behind { BEHIND } else { Duration::ZERO }
+    }
+
     /// The simulator's rules. Those of writes stand first: writes are few, and the first rule that fires decides.
     pub(crate) fn faults(&self) -> Faults {
         let mut rules: Vec<(u8, FaultRule)> = Vec::new();
@@ -317,7 +327,7 @@ impl Draw {
             "notJson" => read(Fault::NotJson),
             "mixedCasing" => read(Fault::MixedCasing),
             "noDate" => read(Fault::NoDate),
-            "dateBehind" => read(Fault::DateBehind { by: span(3 * MINUTE) }),
+            "dateBehind" => read(Fault::DateBehind { by: BEHIND }),
             "dateAhead" => read(Fault::DateAhead { by: span(3 * MINUTE) }),
             "staleList" => read(Fault::StaleList { by: span(2 * MINUTE) }),
             "emptyPage" => read(Fault::EmptyPage),

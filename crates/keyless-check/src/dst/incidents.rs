@@ -532,11 +532,7 @@ pub(crate) fn key_uses(sim: &Simulator) -> Vec<KeyUse> {
                 |name: &str| entry.pointer(&format!("/properties/{name}")).and_then(Value::as_str).unwrap_or_default();
             let left = humantime::parse_duration(text("stopsAfter")).ok();
             let until = left.and_then(|left| now.checked_add(signed(left)).ok());
-            KeyUse {
-                account: text("account").to_ascii_lowercase(),
-                from: Timestamp::MIN,
-                until: until.unwrap_or(Timestamp::MAX),
-            }
+            KeyUse { account: text("account").to_ascii_lowercase(), from: now, until: until.unwrap_or(Timestamp::MAX) }
         })
         .collect()
 }

@@ -109,6 +109,22 @@ impl Judge {
         judge
     }
 
+    /// Takes in who signs with keys at the start. The cloud is as old as the run, so metrics tell of them as late as of
+    /// who begins with it.
+    pub(crate) fn begins_with(&mut self, key_uses: Vec<KeyUse>, now: Timestamp) {
+        for using in &key_uses {
+            self.foreign.push(Foreign {
+                at: now,
+                since: Duration::ZERO,
+                shown_by: None,
+                account: Some(using.account.clone()),
+                what: "KeyUserThere".to_owned(),
+                hidden: self.draw.metrics_tell(),
+            });
+        }
+        self.key_uses = key_uses;
+    }
+
     /// Counts something that is told in the end.
     pub(crate) fn count(&mut self, what: &str) {
         *self.counts.entry(what.to_owned()).or_default() += 1;

@@ -81,7 +81,7 @@ async fn live(draw: &Draw) -> anyhow::Result<Outcome> {
     let mut others = Others::new(draw, desired);
     let files = others.files();
     let mut judge = Judge::new(draw, &sim, Arc::clone(&files));
-    judge.key_uses = key_uses(&sim);
+    judge.begins_with(key_uses(&sim), sim.now());
     let road = Road::new(Arc::clone(&sim), judge, Aims::new(draw), draw.seed, draw.wire);
     let place =
         Place { road: Arc::clone(&road), draw: draw.clone(), state: folder.path().join("state"), through: None };

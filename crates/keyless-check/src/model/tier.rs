@@ -73,11 +73,11 @@ pub(crate) fn configs(tier: Tier) -> Vec<Counted> {
         Tier::Main => vec![
             (at(2, 2, Want::Forward, false, budget(1, 1, 1, 2, 2)), Some(5_584_460)),
             (at(2, 2, Want::Back, true, budget(1, 1, 1, 2, 2)), Some(2_111_823)),
-            (rich(at(1, 1, Want::Forward, false, budget(1, 1, 1, 2, 2))), None),
-            (rich(at(2, 1, Want::Back, true, budget(1, 1, 1, 2, 2))), None),
-            (beside(Mode::Key, at(1, 1, Want::Forward, false, budget(1, 1, 1, 2, 2))), None),
-            (barred(at(1, 1, Want::Forward, false, budget(1, 1, 0, 3, 1))), None),
-            (at(1, 1, Want::Forward, true, budget(2, 1, 1, 2, 4)), None),
+            (rich(at(1, 1, Want::Forward, false, budget(1, 1, 1, 2, 2))), Some(2_828_085)),
+            (rich(at(2, 1, Want::Back, true, budget(1, 1, 1, 2, 2))), Some(4_515_860)),
+            (beside(Mode::Key, at(1, 1, Want::Forward, false, budget(1, 1, 1, 2, 2))), Some(3_038_583)),
+            (barred(at(1, 1, Want::Forward, false, budget(1, 1, 0, 3, 1))), Some(641_382)),
+            (at(1, 1, Want::Forward, true, budget(2, 1, 1, 2, 4)), Some(3_989_837)),
         ],
         Tier::Nightly => vec![
             (rich(at(2, 2, Want::Forward, false, budget(1, 1, 1, 2, 2))), None),

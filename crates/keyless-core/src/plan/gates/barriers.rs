@@ -316,7 +316,7 @@ pub(in crate::plan) fn below_ceiling(subscription: SubscriptionId, due: usize, o
     let due = u32::try_from(due).unwrap_or(u32::MAX);
     let (mut left, mut first) = (CEILING.saturating_sub(held), 0_u32);
     for due in observed.history.due_elsewhere.range(..&observed.account_id).map(|(_, due)| *due) {
-        if due > 0 && due <= left {
+        if due <= left {
             left -= due;
             first = first.saturating_add(due);
         }
