@@ -28,7 +28,7 @@ use crate::who::Named;
 
 use suspension::Fate;
 pub(crate) use topic::drifted;
-use topic::{Topic, topics, with_names};
+use topic::{Topic, topics, when_certain, with_names};
 use write::written;
 
 /// For how long it is remembered that a refusal was told.
@@ -119,13 +119,19 @@ impl Book {
         self.latest = self.latest.max(told_at(plan));
         let files = self.files.as_deref();
         let book = self.keys.entry(plan.account_id.clone()).or_default();
-        let complete = !plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
+        // Of an account that is said to be absent nothing is seen, and nothing of what stood there was mended.
+        let complete = !plan
+            .findings
+            .iter()
+            .any(|finding| matches!(finding, Finding::Incomplete { .. } | Finding::AccountMissing { .. }));
         let moving = plan.standing() == Standing::Ready;
         // The logs may be out of reach for a while; what was told with names is not told again without.
-        let named = |topic: &Topic| with_names(topic).filter(|named| book.topics.contains_key(named));
+        // So may the groups that make a denial certain.
+        let fuller = |topic: &Topic| with_names(topic).or_else(|| when_certain(topic));
+        let told = |topic: &Topic| fuller(topic).filter(|fuller| book.topics.contains_key(fuller));
         let current = topics(plan, moving, &book.named).into_iter();
         let mut current: BTreeMap<Topic, Event> =
-            current.map(|(topic, event)| (named(&topic).unwrap_or(topic), event)).collect();
+            current.map(|(topic, event)| (told(&topic).unwrap_or(topic), event)).collect();
         current.retain(|topic, event| match topic {
             Topic::Denied(hour, service, api, signed, false) => {
                 !book.topics.contains_key(&Topic::Denied(*hour, *service, api.clone(), *signed, true))
@@ -134,8 +140,10 @@ impl Book {
         });
         let mut events = suspension::begun(plan, &book.topics);
         book.topics.retain(|topic, told| {
+            let now_certain = when_certain(topic).is_some_and(|certain| current.contains_key(&certain));
             let keep = current.contains_key(topic)
                 || match topic {
+                    Topic::Lost(..) if now_certain => false,
                     // Gone, or not to be seen because a read failed.
                     Topic::Drift(..) | Topic::Differs(..) | Topic::Unwanted(_) => !complete,
                     Topic::Undeclared(id, _) => {
@@ -176,7 +184,7 @@ impl Book {
                 };
             // Broken or no longer broken: still the same drift, told anew rather than cleared.
             let goes_on = |drift| current.keys().any(|other| matches!(other, Topic::Drift(same, _) if same == drift));
-            let lasts = keep || matches!(topic, Topic::Drift(drift, _) if goes_on(drift));
+            let lasts = keep || now_certain || matches!(topic, Topic::Drift(drift, _) if goes_on(drift));
             if let Some(event) = topic.end().filter(|_| !lasts) {
                 let why = told.event.why.as_ref().filter(|_| event == Name::ServiceGrantCleared);
                 let why = why.map(|why| format!("no more so: {why}"));

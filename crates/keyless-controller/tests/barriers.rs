@@ -41,6 +41,7 @@ fn forbid_keys(state: &mut State) {
         not_scopes: Vec::new(),
         parameters: BTreeMap::new(),
         altered: false,
+        overrides: Vec::new(),
     }];
     let definition = PolicyDefinition {
         name: "no keys".to_owned(),

@@ -1,8 +1,8 @@
 //! What Azure Policy would do to a write of ours, told before it is sent.
 //!
 //! Only certainty bars: a rule of a form that is not judged here, or one that looks at what has not been read, is a
-//! warning, and Azure's refusal is the last word. Rules that do not look at the property a write changes are left to
-//! that last word without a warning, for there are hundreds of them in large tenants.
+//! warning, and Azure's refusal is the last word. Rules that look neither at the property a write changes nor at tags, which
+//! are not read, are left to that last word without a warning, for there are hundreds of them in large tenants.
 //!
 //! Sources: MicrosoftDocs/azure-docs `articles/governance/policy/concepts/` `effects.md`, `assignment-structure.md` and
 //! `exemption-structure.md`.
@@ -41,6 +41,8 @@ pub struct PolicyAssignment {
     pub parameters: PolicyParameters,
     /// Whether selectors or overrides change what it does, which is not judged here.
     pub altered: bool,
+    /// The effects that overrides put in place of the policies' own, for which of them is not judged.
+    pub overrides: Vec<PolicyValue>,
 }
 
 /// An exemption from an assignment.
@@ -132,6 +134,9 @@ pub struct PolicyTarget {
     deletes: bool,
 }
 
+const ACCOUNT: &str = "Microsoft.Storage/storageAccounts";
+const WORKSPACE: &str = "Microsoft.MachineLearningServices/workspaces";
+
 /// Whether an id is that of an initiative.
 #[must_use]
 pub fn is_set(definition: &ArmId) -> bool {
@@ -143,11 +148,10 @@ impl PolicyTarget {
     #[must_use]
     pub fn of(action: &Action) -> Self {
         const ASSIGNMENT: &str = "Microsoft.Authorization/roleAssignments";
-        const WORKSPACE: &str = "Microsoft.MachineLearningServices/workspaces";
         match action {
             Action::SetSharedKeyAccess { account, allowed } => Self {
                 id: account.arm().clone(),
-                kind: "Microsoft.Storage/storageAccounts",
+                kind: ACCOUNT,
                 change: Some(("Microsoft.Storage/storageAccounts/allowSharedKeyAccess", allowed.to_string())),
                 more: BTreeMap::new(),
                 deletes: false,
@@ -211,6 +215,13 @@ impl PolicyTarget {
                 deletes: false,
             },
         }
+    }
+
+    /// Whether what is written can have tags.
+    ///
+    /// Source: Azure/azure-rest-api-specs, the models `StorageAccount` and `Workspace`, which have `tags`.
+    fn has_tags(&self) -> bool {
+        matches!(self.kind, WORKSPACE | ACCOUNT)
     }
 
     fn told(&self, field: &str) -> Told<'_> {
@@ -288,14 +299,20 @@ impl Policies {
         if held == Some(false) {
             return None;
         }
-        let (sure, does) = self.effect(rule, &value(&rule.effect), &value, target)?;
+        let mut effects = std::iter::once(value(&rule.effect)).chain(assignment.overrides.iter().cloned());
+        let (sure, does) = effects.find_map(|effect| self.effect(rule, &effect, &value, target))?;
         let looks_at_it = target.change.as_ref().is_none_or(|(field, _)| {
-            rule.condition.mentions(field) || rule.sets.iter().any(|(set, _)| set.eq_ignore_ascii_case(field))
+            rule.condition.mentions(&|text| names(text, field))
+                || rule.sets.iter().any(|(set, _)| set.eq_ignore_ascii_case(field))
         });
         let sure = sure && held == Some(true);
-        if !sure && !looks_at_it {
-            return None;
-        }
+        let does = match sure || looks_at_it {
+            true => does,
+            false if target.has_tags() && rule.condition.mentions(&names_tags) => {
+                format!("{does}, by `tags`, which keyless does not read")
+            }
+            false => return None,
+        };
         let who = format!("policy `{}`, assigned as {},", rule.name, assignment.id);
         if !assignment.enforced {
             return Some(PolicyWord::Spares(format!("{who} {does}, but is not enforced")));
@@ -381,6 +398,26 @@ fn given(value: &PolicyValue, parameters: &PolicyParameters, defaults: &PolicyPa
     find(parameters).or_else(|| find(defaults)).unwrap_or(PolicyValue::Unclear)
 }
 
+/// Whether a text of a rule, which may be an expression that puts the name together, names the field by its last part.
+fn names(text: &str, field: &str) -> bool {
+    text.to_ascii_lowercase().contains(&short(field).to_ascii_lowercase())
+}
+
+/// Whether a text of a rule names tags: `tags`, `tags.name`, `tags['name']`, or such a name in an expression.
+fn names_tags(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let ends = |(at, word): (usize, &str)| {
+        let before = text.get(..at).and_then(|before| before.chars().next_back());
+        let after = text.get(at + word.len()..).and_then(|after| after.chars().next());
+        let part = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric() || c == '_' || c == '/');
+        !part(before) && !part(after)
+    };
+    text.match_indices("tags").any(ends)
+}
+
 fn short(field: &str) -> &str {
     field.rsplit('/').next().unwrap_or(field)
 }
+
+#[cfg(test)]
+mod tests;

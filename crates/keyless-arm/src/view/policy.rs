@@ -13,6 +13,8 @@ use keyless_core::policy::{
     PolicyTest, PolicyValue,
 };
 
+use serde_json::Value;
+
 use super::access;
 use super::node::{Node, Result};
 
@@ -27,6 +29,11 @@ pub(crate) fn assignment(node: &Node<'_>) -> Result<PolicyAssignment> {
         not_scopes: scopes(&properties, "notScopes")?,
         parameters: given(&properties)?,
         altered: !properties.items("resourceSelectors")?.is_empty() || !properties.items("overrides")?.is_empty(),
+        overrides: properties
+            .items("overrides")?
+            .iter()
+            .map(|over| over.opt("value").map_or(PolicyValue::Unclear, |effect| value(&effect)))
+            .collect(),
     })
 }
 
@@ -71,7 +78,7 @@ pub(crate) fn definition(node: &Node<'_>) -> Result<PolicyDefinition> {
     Ok(PolicyDefinition {
         name: properties.opt_text("displayName")?.or(node.opt_text("name")?).unwrap_or("unnamed").to_owned(),
         defaults: defaults(&properties)?,
-        condition: rule.opt("if").map_or(PolicyCondition::Unclear, |condition| self::condition(&condition)),
+        condition: rule.opt("if").map_or(PolicyCondition::Unclear(Vec::new()), |condition| self::condition(&condition)),
         effect: then.opt("effect").map_or(PolicyValue::Unclear, |effect| value(&effect)),
         sets,
         bars_delete: deletes.iter().any(|name| name.eq_ignore_ascii_case("delete")),
@@ -161,15 +168,34 @@ fn value(node: &Node<'_>) -> PolicyValue {
 }
 
 fn condition(node: &Node<'_>) -> PolicyCondition {
+    understood(node).unwrap_or_else(|| {
+        let mut texts = Vec::new();
+        texts_in(node.raw(), &mut texts);
+        PolicyCondition::Unclear(texts)
+    })
+}
+
+/// All texts in a part of a rule, however deep.
+fn texts_in(value: &Value, texts: &mut Vec<String>) {
+    match value {
+        Value::String(text) => texts.push(text.clone()),
+        Value::Array(items) => items.iter().for_each(|item| texts_in(item, texts)),
+        Value::Object(members) => members.values().for_each(|member| texts_in(member, texts)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// A condition of a form that is judged.
+fn understood(node: &Node<'_>) -> Option<PolicyCondition> {
     let members = node.members();
     let parts = |node: &Node<'_>| node.list().map(|list| list.iter().map(condition).collect::<Vec<_>>());
     let mut field = None;
     let mut test = None;
     for (name, inner) in &members {
         match name.to_ascii_lowercase().as_str() {
-            "allof" => return parts(inner).map_or(PolicyCondition::Unclear, PolicyCondition::All),
-            "anyof" => return parts(inner).map_or(PolicyCondition::Unclear, PolicyCondition::Any),
-            "not" => return PolicyCondition::Not(Box::new(condition(inner))),
+            "allof" => return parts(inner).map(PolicyCondition::All),
+            "anyof" => return parts(inner).map(PolicyCondition::Any),
+            "not" => return Some(PolicyCondition::Not(Box::new(condition(inner)))),
             "field" => field = inner.scalar().filter(|text| !text.starts_with('[')),
             operator => {
                 let (positive, negated) = match operator.strip_prefix("not") {
@@ -182,25 +208,25 @@ fn condition(node: &Node<'_>) -> PolicyCondition {
                     "contains" => PolicyTest::Contains,
                     "like" => PolicyTest::Like,
                     "exists" if !negated => PolicyTest::Exists,
-                    _ => return PolicyCondition::Unclear,
+                    _ => return None,
                 };
                 test = Some((kind, negated, value(inner)));
             }
         }
     }
     match (field, test) {
-        (Some(field), Some((test, negated, value))) if members.len() == 2 => {
+        (Some(field), Some((test, negated, value))) if members.len() == 2 && value != PolicyValue::Unclear => {
             let asked = PolicyCondition::Field { field, test, value };
-            if negated { PolicyCondition::Not(Box::new(asked)) } else { asked }
+            Some(if negated { PolicyCondition::Not(Box::new(asked)) } else { asked })
         }
-        _ => PolicyCondition::Unclear,
+        _ => None,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     fn rule(condition: Value) -> PolicyCondition {
         let body = json!({"name": "d", "properties": {"policyRule": {"if": condition, "then": {"effect": "deny"}}}});
@@ -241,17 +267,18 @@ mod tests {
             json!({"field": "[concat('tags[', parameters('tag'), ']')]", "exists": false}),
             json!({"field": "name", "match": "st###"}),
             json!({"field": "name", "equals": "a", "notEquals": "b"}),
+            json!({"field": "name", "equals": "[concat('a', 'b')]"}),
             json!({"field": "name"}),
             json!({"allOf": "everything"}),
             json!([]),
         ] {
-            assert_eq!(rule(unclear.clone()), PolicyCondition::Unclear, "{unclear}");
+            assert!(matches!(rule(unclear.clone()), PolicyCondition::Unclear(_)), "{unclear}");
         }
-        let PolicyCondition::Field { value, .. } = rule(json!({"field": "name", "equals": "[concat('a', 'b')]"}))
-        else {
-            panic!("a field")
-        };
-        assert_eq!(value, PolicyValue::Unclear);
+        let deep =
+            json!({"count": {"value": ["a", 1], "where": {"field": "b", "equals": "[current()]"}}, "greater": 0});
+        let PolicyCondition::Unclear(mut texts) = rule(deep) else { panic!("a form that is not judged") };
+        texts.sort();
+        assert_eq!(texts, ["[current()]", "a", "b"]);
         assert!(matches!(rule(json!({"field": "name", "notIn": ["a", 1]})), PolicyCondition::Not(_)));
     }
 
@@ -293,6 +320,12 @@ mod tests {
             "properties": {"policyDefinitionId": "/providers/Microsoft.Authorization/policyDefinitions/d"}});
         let assigned = assignment(&Node::root(&body)).unwrap();
         assert!(assigned.enforced, "that is the default");
+        assert!(assigned.overrides.is_empty() && !assigned.altered);
+        let mut over = body.clone();
+        over["properties"]["overrides"] = json!([{"kind": "policyEffect", "value": "Deny"}, {"kind": "policyEffect"}]);
+        let over = assignment(&Node::root(&over)).unwrap();
+        assert!(over.altered);
+        assert_eq!(over.overrides, [PolicyValue::Word("Deny".to_owned()), PolicyValue::Unclear]);
         assert!(assigned.id.as_str().ends_with("A_B"));
         assert!(found.assignment.folded() == assigned.id.folded());
     }

@@ -132,6 +132,7 @@ pub(crate) fn refusing(value: Option<&str>, now: Timestamp) -> Policies {
             not_scopes: Vec::new(),
             parameters: BTreeMap::new(),
             altered: false,
+            overrides: Vec::new(),
         });
         all.definitions.insert(definition, Reading::known(Arc::new(rule), now));
     }

@@ -148,7 +148,8 @@ async fn access_that_is_lost_is_told_once_and_ends_only_when_it_is_seen_to() {
     assert_eq!(told(&plan([lost()])), begins);
     assert_eq!(told(&plan([lost()])), []);
     let failed = Finding::Incomplete { what: "x".to_owned(), why: "503".to_owned(), cause: Cause::default() };
-    for unseen in [unseen(Unseen::Denials), unseen(Unseen::Endpoints), failed] {
+    let absent = Finding::AccountMissing { workspaces: BTreeSet::new(), made_on_it: BTreeMap::new() };
+    for unseen in [unseen(Unseen::Denials), unseen(Unseen::Endpoints), failed, absent] {
         assert_eq!(told(&plan([unseen.clone()])), [], "{unseen}");
     }
     // Groups that were to be asked yet, and a pass that went on to a write before it asked.
@@ -159,6 +160,36 @@ async fn access_that_is_lost_is_told_once_and_ends_only_when_it_is_seen_to() {
     assert_eq!(told(&plan([lost()])), [], "it is still the same");
     assert_eq!(told(&plan([])), ends);
     assert_eq!(told(&plan([lost()])), begins, "and again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_that_has_become_certain_is_told_once_and_has_one_end() {
+    let Finding::AccessLost(sure) = lost() else { unreachable!() };
+    let mut may = sure.clone();
+    let Loss::Denied { certain, .. } = &mut may.how else { unreachable!() };
+    *certain = false;
+    let mut book = Book::new(Duration::from_secs(24 * 3600));
+    let mut told = |plan: &Plan| -> Vec<(Name, bool)> {
+        let events = book.planned(plan, Instant::now()).into_iter().filter(|event| event.drift.is_some());
+        events.map(|event| (event.event, event.why.is_some_and(|why| why.contains("may deny")))).collect()
+    };
+    let with = |lost: &Lost| plan([Finding::AccessLost(lost.clone())]);
+    assert_eq!(told(&with(&may)), [(Name::DriftDetected, true)]);
+    assert_eq!(told(&with(&may)), []);
+    assert_eq!(told(&with(&sure)), [(Name::DriftDetected, false)]);
+    assert_eq!(told(&with(&may)), [], "groups that cannot be read for a while");
+    assert_eq!(told(&with(&sure)), []);
+    assert_eq!(told(&plan([])).iter().map(|(name, _)| *name).collect::<Vec<_>>(), [Name::DriftCleared]);
+    assert_eq!(told(&with(&may)), [(Name::DriftDetected, true)], "and again");
+    assert_eq!(told(&plan([])), [(Name::DriftCleared, false)]);
+    // A step that goes on keeps what was told, but not beside what has taken its place.
+    assert_eq!(told(&with(&may)), [(Name::DriftDetected, true)]);
+    let mut ready = held("");
+    ready.steps[0].gates.clear();
+    assert_eq!(told(&ready), []);
+    ready.findings = with(&sure).findings;
+    assert_eq!(told(&ready), [(Name::DriftDetected, false)]);
+    assert_eq!(told(&plan([])), [(Name::DriftCleared, false)]);
 }
 
 fn held(why: &str) -> Plan {

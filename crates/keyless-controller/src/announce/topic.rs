@@ -32,8 +32,9 @@ pub(super) enum Topic {
     Missing(WorkspaceId),
     /// A datastore that is not as the files describe it, and in which field.
     Differs(WorkspaceId, String, &'static str),
-    /// Whose access to which role is lost, by the difference that is told.
-    Lost(WorkspaceId, Option<PrincipalId>, String),
+    /// Whose access to which role is lost, by the difference that is told, and whether that is certain: that it has become so
+    /// is news.
+    Lost(WorkspaceId, Option<PrincipalId>, String, bool),
     /// What is fought over, and with whom: another name is news.
     Fight(Setting, Option<String>),
     /// Somebody was refused in an hour, and whether the resource logs name them: told once for each.
@@ -193,7 +194,7 @@ pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
             },
         ),
         Finding::AccessLost(lost) => (
-            Topic::Lost(lost.workspace.clone(), lost.principal, lost.difference()),
+            Topic::Lost(lost.workspace.clone(), lost.principal, lost.difference(), lost.is_certain()),
             Event {
                 workspace: Some(lost.workspace.to_string()),
                 principal: Some(lost.principal.map_or_else(|| lost.who.clone(), |principal| principal.to_string())),
@@ -347,6 +348,16 @@ pub(super) fn with_names(topic: &Topic) -> Option<Topic> {
     match topic {
         Topic::Gate(action, Some(Gate::KeyIdle), news) if !news.ends_with(NAMED) => {
             Some(Topic::Gate(action.clone(), Some(Gate::KeyIdle), format!("{news}{NAMED}")))
+        }
+        _ => None,
+    }
+}
+
+/// The topic of the same loss as certain, where it is not.
+pub(super) fn when_certain(topic: &Topic) -> Option<Topic> {
+    match topic {
+        Topic::Lost(workspace, principal, difference, false) => {
+            Some(Topic::Lost(workspace.clone(), *principal, difference.clone(), true))
         }
         _ => None,
     }

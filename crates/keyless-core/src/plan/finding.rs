@@ -226,6 +226,12 @@ impl Lost {
         }
     }
 
+    /// Whether it is known to be so: of a deny assignment under a condition or with exceptions it is not.
+    #[must_use]
+    pub fn is_certain(&self) -> bool {
+        !matches!(self.how, Loss::Denied { certain: false, .. })
+    }
+
     /// Why no step mends it.
     #[must_use]
     pub fn why(&self) -> String {

@@ -50,8 +50,8 @@ pub enum PolicyCondition {
         /// With what it is compared.
         value: PolicyValue,
     },
-    /// A form that is not judged here.
-    Unclear,
+    /// A form that is not judged here, by all texts in it: fields are named there, in template expressions too.
+    Unclear(Vec<String>),
 }
 
 /// What is known of a field of the resource that a policy looks at.
@@ -75,7 +75,7 @@ impl PolicyCondition {
             // De Morgan: any part holds unless all parts fail.
             Self::Any(parts) => all(parts.iter().map(|part| part.holds(told, parameter).map(|held| !held))).map(|n| !n),
             Self::Not(part) => part.holds(told, parameter).map(|held| !held),
-            Self::Unclear => None,
+            Self::Unclear(_) => None,
             Self::Field { field, test, value } => {
                 let Told::Is(is) = told(field) else { return None };
                 compare(*test, is, &parameter(value))
@@ -83,13 +83,13 @@ impl PolicyCondition {
         }
     }
 
-    /// Whether the condition looks at this field anywhere.
-    pub(crate) fn mentions(&self, wanted: &str) -> bool {
+    /// Whether the condition names such a field anywhere, be it in a form that is not judged.
+    pub(crate) fn mentions(&self, names: &impl Fn(&str) -> bool) -> bool {
         match self {
-            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.mentions(wanted)),
-            Self::Not(part) => part.mentions(wanted),
-            Self::Field { field, .. } => field.eq_ignore_ascii_case(wanted),
-            Self::Unclear => false,
+            Self::All(parts) | Self::Any(parts) => parts.iter().any(|part| part.mentions(names)),
+            Self::Not(part) => part.mentions(names),
+            Self::Field { field, .. } => names(field),
+            Self::Unclear(texts) => texts.iter().any(|text| names(text)),
         }
     }
 }
@@ -146,7 +146,7 @@ mod tests {
             (vec![yes.clone(), open.clone()], None, Some(true)),
             (vec![no.clone(), open.clone()], Some(false), None),
             (vec![no.clone(), no.clone()], Some(false), Some(false)),
-            (vec![open.clone(), PolicyCondition::Unclear], None, None),
+            (vec![open.clone(), PolicyCondition::Unclear(Vec::new())], None, None),
         ] {
             assert_eq!(holds(&PolicyCondition::All(parts.clone())), all, "{parts:?}");
             assert_eq!(holds(&PolicyCondition::Any(parts.clone())), any, "{parts:?}");

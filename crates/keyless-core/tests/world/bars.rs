@@ -75,6 +75,7 @@ impl Bars {
                 not_scopes: Vec::new(),
                 parameters: BTreeMap::from([("Effect".to_owned(), PolicyValue::Word(effect.to_owned()))]),
                 altered: false,
+                overrides: Vec::new(),
             });
             let (kind, _) = bar.alias.rsplit_once('/').unwrap();
             let field = |field: &str, word: &str| PolicyCondition::Field {
