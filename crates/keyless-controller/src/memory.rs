@@ -155,17 +155,15 @@ impl Memory {
             }
             let off = !on && value.is_some();
             memory.key_off_since = off.then(|| memory.key_off_since.unwrap_or_else(|| now.unwrap_or(*at)));
-            match (memory.watch, memory.key_off_since) {
+            let of_key = |watch: WatchFrom| matches!(watch.because, WatchCause::KeyOff | WatchCause::FirstSeenOff);
+            if on && memory.watch.is_some_and(of_key) {
                 // Off and on again: the next time it goes off is another matter.
-                (Some(WatchFrom { because: WatchCause::KeyOff | WatchCause::FirstSeenOff, .. }), _) if on => {
-                    memory.watch = None;
-                }
-                (Some(WatchFrom { because: WatchCause::KeyOff | WatchCause::FirstSeenOff, .. }), _) | (_, None) => {}
+                memory.watch = None;
+            } else if let Some(off) = memory.key_off_since
+                && memory.watch.is_none_or(|watch| !of_key(watch) && watch.at < off)
+            {
                 // Whoever turned it off: a watch that a switch before it began is over sooner.
-                (watch, Some(off)) if watch.is_none_or(|watch| watch.at < off) => {
-                    memory.watch = Some(WatchFrom { at: now.unwrap_or(*at), because: WatchCause::FirstSeenOff });
-                }
-                _ => {}
+                memory.watch = Some(WatchFrom { at: now.unwrap_or(*at), because: WatchCause::FirstSeenOff });
             }
         }
         History {

@@ -29,6 +29,9 @@ const TARGET_WITHIN: Duration = Duration::from_secs(5);
 /// A write may wait this long for its token after the files were looked at last.
 const ON_THE_WAY: Duration = Duration::from_secs(2);
 
+/// What is said of somebody who signs with the key at the start.
+const KEY_USER_THERE: &str = "KeyUserThere";
+
 /// `Date` headers are cut to whole seconds.
 const GRAIN: Duration = Duration::from_secs(1);
 
@@ -118,7 +121,7 @@ impl Judge {
                 since: Duration::ZERO,
                 shown_by: None,
                 account: Some(using.account.clone()),
-                what: "KeyUserThere".to_owned(),
+                what: KEY_USER_THERE.to_owned(),
                 hidden: self.draw.metrics_tell(),
             });
         }
@@ -235,9 +238,12 @@ impl Judge {
     /// What somebody else did to the account in the time in which it cannot have been seen: shortly before the write or
     /// after it, and not shown by a read whose answer the process had.
     fn raced(&self, account: &str, write: &Entry, to: Timestamp) -> Option<&Foreign> {
+        let turns_off = matches!(write.what, Some(What::Key { allowed: false, .. }));
         self.foreign.iter().find(|foreign| {
             let unseen = before(write.left, CONFIRMED_WITHIN + foreign.hidden);
-            foreign.account.as_deref().is_none_or(|of| of == account)
+            // Who signs with the key changes nothing for any other write.
+            (turns_off || foreign.what != KEY_USER_THERE)
+                && foreign.account.as_deref().is_none_or(|of| of == account)
                 && foreign.at >= unseen
                 && foreign.at <= to
                 && !self.was_shown(foreign, write)
@@ -511,7 +517,8 @@ impl Judge {
                     let longest = role_propagation.max.max(slow_propagation.max).max(*key_effect) + GRAIN;
                     let explained = self.foreign.iter().any(|foreign| {
                         let on = foreign.account.as_deref().is_none_or(|of| of == account);
-                        on && foreign.at <= at && age(at, foreign.at) <= longest
+                        let takes = foreign.what != KEY_USER_THERE;
+                        takes && on && foreign.at <= at && age(at, foreign.at) <= longest
                     });
                     if explained {
                         self.count("losses to others");

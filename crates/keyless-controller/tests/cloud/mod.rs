@@ -138,7 +138,7 @@ pub(crate) struct State {
     /// What lists do not show.
     pub(crate) unlisted: BTreeSet<WorkspaceId>,
     /// There, and answered with 404 to reads of their own.
-    pub(crate) denied: BTreeSet<WorkspaceId>,
+    pub(crate) answered_404: BTreeSet<WorkspaceId>,
     /// Faults by the number of the write call, from 1.
     pub(crate) faults: BTreeMap<usize, Fault>,
     /// No place in the write quota, until then.
@@ -514,7 +514,7 @@ impl ReadArm for Cloud {
         .await
     }
     async fn workspace(&self, id: &WorkspaceId) -> Read<Option<Workspace>> {
-        let own = |state: &State| state.workspaces.get(id).filter(|_| !state.denied.contains(id)).cloned();
+        let own = |state: &State| state.workspaces.get(id).filter(|_| !state.answered_404.contains(id)).cloned();
         let answer = self.read("workspace", |state| own(state)).await?;
         if self.lock().lost.contains(id) { Err(error("workspace", ErrorClass::Refused)) } else { Ok(answer) }
     }

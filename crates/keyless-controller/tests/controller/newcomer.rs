@@ -142,7 +142,7 @@ async fn a_workspace_that_goes_back_to_keys_behind_its_direct_read_is_seen_in_th
 async fn a_workspace_that_a_list_shows_and_that_denies_itself_is_not_gone() {
     for declared in [&["ml-a", "ml-b"][..], &["ml-a"]] {
         let (cloud, dir) = (two(), settled_state());
-        cloud.lock().denied.insert(workspace_id("ml-b"));
+        cloud.lock().answered_404.insert(workspace_id("ml-b"));
         let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, declared));
         rig.until("the first switch", |_| cloud.calls().len() == 2).await;
         rig.passes(20).await;
@@ -165,7 +165,7 @@ async fn a_workspace_that_a_list_shows_and_that_denies_itself_is_not_gone() {
 async fn a_listed_project_that_denies_itself_leaves_its_list_incomplete() {
     let (cloud, dir) = (two(), settled_state());
     let project = workspace("project", None, ObservedAuthMode::AccessKey);
-    cloud.lock().denied.insert(project.id.clone());
+    cloud.lock().answered_404.insert(project.id.clone());
     cloud.lock().workspaces.insert(project.id.clone(), project);
     let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
     rig.until("both switched", |_| cloud.calls().len() == 3).await;
