@@ -11,12 +11,15 @@ mod shut;
 mod soak;
 mod world;
 
+// Half of the time goes into small strings.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
-use keyless_check::fuzz::{self, Target};
 
 /// Tries to break keyless, and says what it tried.
 #[derive(Parser)]
@@ -160,24 +163,6 @@ enum Command {
         #[arg(long, value_name = "SEED", default_value_t = 1)]
         seed: u64,
     },
-    /// Feed the parsers with damaged input.
-    Fuzz {
-        /// Which parsers; all of them if none is named.
-        #[arg(long, value_enum, value_name = "PARSER")]
-        target: Vec<Target>,
-        /// How many inputs are made up for each.
-        #[arg(long, value_name = "COUNT", default_value_t = 100_000)]
-        executions: u64,
-        /// The number of the first one.
-        #[arg(long, value_name = "NUMBER", default_value_t = 0)]
-        from: u64,
-        /// Decides the damage.
-        #[arg(long, value_name = "SEED", default_value_t = 1)]
-        seed: u64,
-        /// Where an input that breaks something is written to.
-        #[arg(long, value_name = "DIR", default_value = "target/fuzz")]
-        keep: PathBuf,
-    },
 }
 
 fn main() -> ExitCode {
@@ -206,10 +191,6 @@ fn main() -> ExitCode {
         }
         Command::Ablations => ablations::run(),
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
-        Command::Fuzz { target, executions, from, seed, keep } => {
-            let targets = if target.is_empty() { Target::ALL.to_vec() } else { target };
-            targets.into_iter().try_for_each(|target| fuzz::run(target, from, executions, seed, &keep))
-        }
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -10,8 +10,9 @@ pub(crate) fn key(id: &str) -> String {
         if absolute || index > 0 {
             key.push('/');
         }
-        key.push_str(&segment.to_ascii_lowercase());
+        key.push_str(segment);
     }
+    key.make_ascii_lowercase();
     key
 }
 

@@ -4,8 +4,11 @@
 
 use std::sync::LazyLock;
 
-use keyless_check::fuzz::{Target, execute};
+use keyless_check::fuzz::{self, PeakAlloc, Target, execute};
 use libfuzzer_sys::fuzz_target;
+
+#[global_allocator]
+static MEMORY: PeakAlloc = fuzz::MEMORY;
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
     let name = std::env::var("KEYLESS_FUZZ").expect("KEYLESS_FUZZ names a parser");

@@ -7,8 +7,8 @@ use super::tamper::Reads;
 use super::workload::Workload;
 use crate::dst::dice::Dice;
 
-/// How many pairs of a workload are run at most; more are drawn from.
-pub(crate) const PAIRS: usize = 6000;
+/// How many pairs of a workload are run at most; more are drawn from. Only the longest story has more.
+pub(crate) const PAIRS: usize = 30_000;
 
 /// What there is to run, and how much was left out why.
 #[derive(Debug, Default)]

@@ -81,6 +81,7 @@ fn writes(plan: &Plan, reference: &Outcome, outcome: &Outcome) -> Vec<String> {
 ///   it puts off what is told, so that one more goes with the process.
 /// - a change that is read back as it was before is told as failed in place of applied, and is waited for; the wait may
 ///   outlast such a gate too, and the older read may shut a gate that was open.
+/// - what an older read alone shows to differ was changed by nobody, and the activity log says so when its time is over.
 /// - an older list that shows a workspace on keys contradicts the direct read, and leaves its mode unknown.
 fn alerts(workload: &Workload, plan: &Plan, reference: &Outcome, outcome: &Outcome) -> Vec<String> {
     let crashes = plan.0.iter().filter(|one| matches!(one, Disturbance::Crash { .. })).count();
@@ -111,6 +112,7 @@ fn alerts(workload: &Workload, plan: &Plan, reference: &Outcome, outcome: &Outco
             ("action_failed", true) => is_aged && about.ends_with("did_not_stick"),
             ("gate_unmet", true) => is_aged,
             ("observe_incomplete", true) => lists_keys,
+            ("drift_attributed", true) => is_aged && about.ends_with("the activity log names nobody"),
             _ => false,
         };
         if !explained {

@@ -387,6 +387,7 @@ impl Stage<'_> {
                 event.drift.clone(),
                 event.action.clone(),
                 event.result.map(str::to_owned),
+                event.changed_by.filter(|_| event.event == Name::DriftAttributed),
             ];
             self.alerts.insert(parts.into_iter().flatten().collect::<Vec<_>>().join(" | "));
         }

@@ -20,23 +20,26 @@ pub fn allows_control(block: &Permission, action: &str) -> bool {
 /// Source: <https://learn.microsoft.com/azure/role-based-access-control/role-definitions#wildcards>.
 #[must_use]
 pub fn matches(pattern: &str, action: &str) -> bool {
-    let pattern = pattern.to_ascii_lowercase();
-    let action = action.to_ascii_lowercase();
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| action.strip_prefix(first)) else {
+    let mut parts = pattern.split('*').map(str::as_bytes);
+    let Some(mut rest) = parts.next().and_then(|first| without_prefix(action.as_bytes(), first)) else {
         return false;
     };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
+    let Some(last) = parts.next_back() else {
         return rest.is_empty();
     };
     for part in parts {
-        match rest.find(part).and_then(|at| rest.get(at + part.len()..)) {
+        match (0..=rest.len()).find_map(|at| without_prefix(rest.get(at..)?, part)) {
             Some(after) => rest = after,
             None => return false,
         }
     }
-    rest.ends_with(last)
+    rest.len().checked_sub(last.len()).and_then(|at| rest.get(at..)).is_some_and(|end| end.eq_ignore_ascii_case(last))
+}
+
+/// What follows `prefix`, whose case does not count.
+fn without_prefix<'a>(text: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = text.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
 #[cfg(test)]
@@ -55,6 +58,11 @@ mod tests {
             ("*/read", "a/readx", false),
             ("a*b*c", "a1b2c", true),
             ("a*b*b", "ab", false),
+            ("a*B*b", "axbyB", true),
+            ("a**b", "ab", true),
+            ("a*bb*b", "abxbbb", true),
+            ("ab*bc", "abc", false),
+            ("é*", "éa", true),
             ("", "", true),
             ("", "a", false),
         ] {
