@@ -11,12 +11,12 @@ pub(crate) mod aims;
 pub(crate) mod dice;
 pub(crate) mod draw;
 pub(crate) mod fleet;
-mod incidents;
+pub(crate) mod incidents;
 pub(crate) mod judge;
 pub(crate) mod life;
 pub(crate) mod record;
 mod run;
-mod truth;
+pub(crate) mod truth;
 pub(crate) mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,6 +2,7 @@
 
 mod ablation;
 mod ablations;
+mod bench;
 mod conformance;
 mod dst;
 mod kills;
@@ -149,6 +150,24 @@ enum Command {
         #[arg(long, value_name = "RULE")]
         without: Vec<String>,
     },
+    /// Tell what the daemon's work costs, in requests, writes, bytes and virtual time, where nothing goes wrong.
+    Bench {
+        /// The sizes of the fleets.
+        #[arg(long, value_name = "N,…", value_delimiter = ',', default_values_t = [10, 50, 100])]
+        workspaces: Vec<usize>,
+        /// Decides the fleets and the changes by others.
+        #[arg(long, value_name = "SEED", default_value_t = 1)]
+        seed: u64,
+        /// How many intervals the smallest fleet is at rest; larger ones are for fewer.
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        cycles: u32,
+        /// How many intervals with a change by others follow.
+        #[arg(long, value_name = "N", default_value_t = 100)]
+        changes: u32,
+        /// How long nobody may have signed with a key: most of a migration is waiting for that.
+        #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
+        key_idle: Duration,
+    },
     /// Tell which layer notices the loss of which rule.
     Ablations,
     /// Hold the simulator against the model's Azure.
@@ -188,6 +207,9 @@ fn main() -> ExitCode {
                 let options = matrix::Options { workloads: workload, plans, shard, from, limit, plan, gone };
                 matrix::run(&options)
             })
+        }
+        Command::Bench { workspaces, seed, cycles, changes, key_idle } => {
+            bench::run(&bench::Options { seed, workspaces, cycles, changes, key_idle })
         }
         Command::Ablations => ablations::run(),
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),

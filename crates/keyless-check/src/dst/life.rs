@@ -17,7 +17,7 @@ use keyless_arm::secret::Secret;
 use keyless_arm::versions::ApiVersions;
 use keyless_arm::wire::Wire;
 use keyless_controller::daemon::{Controller, Options, Stopped};
-use keyless_controller::event::{Collected, Level};
+use keyless_controller::event::{Collected, Level, Sink};
 use keyless_controller::mark::{StateDir, StateDirError};
 use keyless_controller::status::Status;
 use keyless_core::desired::Desired;
@@ -59,6 +59,8 @@ pub(crate) struct Place {
     pub(crate) state: PathBuf,
     /// What stands between the client and its wire, if anything does.
     pub(crate) through: Option<Through>,
+    /// Who is told of events of every level besides, if anybody is.
+    pub(crate) hears: Option<Arc<dyn Sink>>,
 }
 
 /// Puts something between the client and its wire.
@@ -82,8 +84,10 @@ impl Place {
             seed: self.draw.seed.wrapping_add(u64::from(number)),
             ..Options::default()
         };
+        let mut sink: Vec<Arc<dyn Sink>> = vec![events.clone()];
+        sink.extend(self.hears.clone());
         let controller =
-            Controller::new(options, client.clone(), client, state_dir, events.clone(), Arc::clone(&status));
+            Controller::new(options, client.clone(), client, state_dir, Arc::new(sink), Arc::clone(&status));
         let task = tokio::spawn(controller.run(feed, cancel.clone()));
         Ok(Life { number, status, events, files, cancel, task })
     }

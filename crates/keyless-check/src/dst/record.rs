@@ -76,6 +76,8 @@ pub(crate) struct Entry {
     /// Of a write.
     pub(crate) what: Option<What>,
     pub(crate) status: u16,
+    /// Bytes of the answer's body.
+    pub(crate) received: usize,
     pub(crate) end: End,
     pub(crate) is_json: bool,
     /// The path at which the operation that it started is followed, in lower case.
@@ -147,6 +149,7 @@ impl Record {
             body: request.body().clone(),
             what,
             status: 0,
+            received: 0,
             end: End::Open,
             is_json: false,
             poll: None,
@@ -183,6 +186,7 @@ impl Record {
         entry.end = end;
         entry.status = status;
         let Some(answer) = answer else { return };
+        entry.received = answer.body().len();
         let is_poll = entry.path.contains("/workspaceoperationsstatus/");
         if entry.what.is_some() || is_poll {
             let body: Option<Value> = serde_json::from_slice(answer.body()).ok();

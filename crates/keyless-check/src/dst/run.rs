@@ -83,8 +83,13 @@ async fn live(draw: &Draw) -> anyhow::Result<Outcome> {
     let mut judge = Judge::new(draw, &sim, Arc::clone(&files));
     judge.begins_with(key_uses(&sim), sim.now());
     let road = Road::new(Arc::clone(&sim), judge, Aims::new(draw), draw.seed, draw.wire);
-    let place =
-        Place { road: Arc::clone(&road), draw: draw.clone(), state: folder.path().join("state"), through: None };
+    let place = Place {
+        road: Arc::clone(&road),
+        draw: draw.clone(),
+        state: folder.path().join("state"),
+        through: None,
+        hears: None,
+    };
     let mut run = Run {
         place,
         others,

@@ -48,7 +48,7 @@ pub(crate) struct Assignment {
 
 /// Roles whose holder can do all that another stands for, beside that role itself.
 /// Source: <https://learn.microsoft.com/azure/role-based-access-control/built-in-roles/storage>.
-const STRONGER: [(&str, &str); 4] = [
+pub(crate) const STRONGER: [(&str, &str); 4] = [
     ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "ba92f5b4-2d11-453d-a403-e96b0029c9fe"),
     ("b7e6dc6d-f1e8-4753-8033-0f276bb0955b", "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"),
     ("ba92f5b4-2d11-453d-a403-e96b0029c9fe", "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"),

@@ -131,6 +131,7 @@ async fn live(workload: &Workload, plan: &Plan, reference: Option<&Outcome>) -> 
         through: Some(Arc::new(move |wire: Arc<dyn Wire>| {
             Arc::new(TamperedWire { tamper: Arc::clone(&through), wire }) as Arc<dyn Wire>
         })),
+        hears: None,
     };
     let mut stage = Stage {
         workload,
