@@ -247,7 +247,7 @@ impl Daemon {
         values.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum::<f64>().round() as u64
     }
 
-    /// Waits until every account is converged.
+    /// Waits until every account is converged, and the log tells what was done for it.
     #[track_caller]
     pub fn until_converged(&mut self, accounts: usize, limit: Duration) {
         let deadline = Instant::now() + limit;
@@ -256,6 +256,16 @@ impl Daemon {
             let late = !converged && Instant::now() >= deadline;
             assert!(!late, "no end within {limit:?}\n{}", self.process.stderr.tail());
             converged.then_some(())
+        });
+        self.until_told();
+    }
+
+    /// Waits until the log tells of every write that the metrics count: lines take a moment from there to here.
+    #[track_caller]
+    fn until_told(&mut self) {
+        let writes = self.metric("keyless_writes_total", "");
+        self.wait_until("every write is told", PATIENCE, |daemon| {
+            (daemon.events("action_applied").len() as u64 >= writes).then_some(())
         });
     }
 

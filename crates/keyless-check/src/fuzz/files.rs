@@ -49,7 +49,11 @@ pub(super) fn import_seeds() -> anyhow::Result<Vec<Vec<u8>>> {
 
 /// Every problem has words and a place that is in the file.
 fn told(problems: &[Problem], input: &[u8]) -> Result<(), String> {
-    let lines = input.split(|byte| *byte == b'\n').count();
+    // YAML breaks a line at a carriage return alone, too. Source: <https://yaml.org/spec/1.2.2/#54-line-break-characters>.
+    let follows = input.iter().skip(1).chain(std::iter::once(&b' '));
+    let breaks =
+        input.iter().zip(follows).filter(|(byte, next)| **byte == b'\n' || (**byte == b'\r' && **next != b'\n'));
+    let lines = breaks.count() + 1;
     for problem in problems {
         if !(1..=lines + 1).contains(&usize::try_from(problem.location.line).unwrap_or(usize::MAX)) {
             return Err(format!("a problem outside of the {lines} lines of the file: {problem}"));
