@@ -76,9 +76,9 @@ fn writes(plan: &Plan, reference: &Outcome, outcome: &Outcome) -> Vec<String> {
 
 /// The same alerts, but for what the disturbances explain by themselves:
 ///
-/// - a death leaves at most one change untold, and one cleared difference of each workspace: the process that made it is gone, and the next
-///   one never saw the difference. The wait after its start may outlast a gate that only time opens. An older read before
-///   it puts off what is told, so that one more goes with the process.
+/// - a death leaves at most one change untold, and one cleared difference of each workspace: the process that made it is
+///   gone, and the next one never saw the difference. The wait after its start may outlast a gate that only time opens. An
+///   older read before it puts off what is told of the change before, so that as much goes with the process once more.
 /// - a change that is read back as it was before is told as failed in place of applied, and is waited for; the wait may
 ///   outlast such a gate too, and the older read may shut a gate that was open.
 /// - what an older read alone shows to differ was changed by nobody, and the activity log says so when its time is over.
@@ -95,7 +95,7 @@ fn alerts(workload: &Workload, plan: &Plan, reference: &Outcome, outcome: &Outco
     // A grant that is there clears one difference of each workspace.
     let workspaces = workload.files.iter().map(|(asks, _)| asks.len()).max().unwrap_or_default();
     let stale = plan.0.iter().filter(|one| matches!(one, Disturbance::Stale { .. })).count();
-    let (mut applied, mut cleared) = (crashes, crashes * (workspaces + stale));
+    let (mut applied, mut cleared) = (crashes, crashes * workspaces * (1 + stale));
     let spend = |left: &mut usize| {
         let some = *left > 0;
         *left = left.saturating_sub(1);
