@@ -111,8 +111,11 @@ fn an_undeclared_project_and_then_a_key_user_hold_the_key_open() {
         "properties": {"storageAccount": account, "systemDatastoresAuthMode": "AccessKey",
             "hubResourceId": id_of(&workspaces[0])},
     });
-    sim.drift("workspaceAdded", &late, resource);
+    // The key before who needs it, and both before the daemon sees either.
+    daemon.signal("STOP");
     sim.drift("sharedKey", account, json!(true));
+    sim.drift("workspaceAdded", &late, resource);
+    daemon.signal("CONT");
     // The one who holds it, of which no document says anything, is found by listing and named.
     let named = format!("project {} (undeclared)", late.rsplit('/').next().unwrap());
     let names_it = |event: &Value| text_at(event, "/why").contains(&named);
