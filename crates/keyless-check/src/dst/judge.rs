@@ -19,6 +19,7 @@ use keyless_sim::{DenialEvent, Knobs, Simulator};
 use super::draw::Draw;
 use super::record::{ACCOUNTS, Entry, Record, WORKSPACES, What, upto};
 use super::truth::{Truth, age};
+use super::wire::later;
 
 /// The oldest that a confirming read may be when its write leaves, and the way of both.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(65);
@@ -89,6 +90,8 @@ pub(crate) struct Judge {
     pub(crate) forgot: Option<Timestamp>,
     /// When each workspace was seen on keys that were accepted.
     signed: BTreeMap<String, Timestamp>,
+    /// When the key of each account was accepted, from and to; the last may go on.
+    accepted: BTreeMap<String, Vec<(Timestamp, Option<Timestamp>)>>,
     draw: Draw,
 }
 
@@ -106,6 +109,7 @@ impl Judge {
             begun: (0, Duration::ZERO, false),
             forgot: None,
             signed: BTreeMap::new(),
+            accepted: BTreeMap::new(),
             draw: draw.clone(),
         };
         judge.look(sim);
@@ -163,6 +167,26 @@ impl Judge {
                 self.signed.insert(id.clone(), now);
             }
         }
+        for (account, key) in &self.truth.keys {
+            let spells = self.accepted.entry(account.clone()).or_default();
+            let last = spells.last_mut().filter(|(_, to)| to.is_none());
+            match (last, key) {
+                (None, true) => spells.push((now, None)),
+                // It takes as long until nobody is let in any more.
+                (Some((_, to)), false) => *to = Some(later(now, self.draw.knobs.key_effect)),
+                _ => {}
+            }
+        }
+    }
+
+    /// When somebody last signed with a key that was accepted: who tries while it is off loses nothing when it stays so.
+    fn last_use(&self, using: &KeyUse, now: Timestamp) -> Option<Timestamp> {
+        let spells = self.accepted.get(&using.account)?;
+        let ends = spells.iter().filter_map(|(from, to)| {
+            let end = using.until.min(now).min(to.unwrap_or(now));
+            (using.from.max(*from) <= end).then_some(end)
+        });
+        ends.max()
     }
 
     /// A request leaves its sender.
@@ -435,8 +459,8 @@ impl Judge {
         for (workspace, datastore, _) in self.truth.stored.iter().filter(|(_, _, of)| of == name) {
             broken.push(format!("S2: the key goes off while `{workspace}/{datastore}` stores it"));
         }
-        for using in self.key_uses.iter().filter(|using| using.account == account && using.from <= now) {
-            let last = using.until.min(now);
+        for using in self.key_uses.iter().filter(|using| using.account == account) {
+            let Some(last) = self.last_use(using, now) else { continue };
             if age(now, last) + GRAIN < self.draw.waits.key_idle {
                 broken.push(format!("S2: the key goes off {:?} after somebody used it", age(now, last)));
             }
