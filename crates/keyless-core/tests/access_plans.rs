@@ -69,6 +69,17 @@ fn the_groups_of_a_principal_are_read_only_where_an_assignment_could_help_it() {
 }
 
 #[test]
+fn denials_are_read_in_the_round_in_which_groups_are() {
+    let (world, a) = nested();
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let mut observed = world.observe(&desired);
+    observed.groups.clear();
+    observed.denies = Reading::NotRead;
+    let wants = planned(&desired, &observed, &Limits::default(), Look::WhatMatters).wants;
+    assert_eq!((wants.groups, wants.denies), (BTreeSet::from([person(1)]), true));
+}
+
+#[test]
 fn groups_that_could_not_be_read_are_not_no_groups() {
     let (world, a) = nested();
     let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);

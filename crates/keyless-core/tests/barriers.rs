@@ -572,6 +572,36 @@ fn a_workspace_that_no_network_rule_lets_in_is_not_switched() {
 }
 
 #[test]
+fn whom_the_network_rules_of_an_account_let_in_is_told() {
+    let rules = Network { default_deny: true, ..Network::default() };
+    let shut = Network { public: PublicAccess::Disabled, ..rules.clone() };
+    let named = BTreeSet::from(["one".to_owned(), "two".to_owned()]);
+    let secured = PublicAccess::Other("SecuredByPerimeter".to_owned());
+    for (network, ways) in [
+        (rules.clone(), "nobody"),
+        (Network { lets_some_in: true, ..rules.clone() }, "named addresses and subnets"),
+        (Network { trusted_services: true, ..rules }, "trusted services"),
+        // Rules for a front door that is shut let nobody in.
+        (Network { lets_some_in: true, ..shut.clone() }, "nobody"),
+        (Network { lets_some_in: true, default_deny: false, ..shut.clone() }, "nobody"),
+        (
+            Network { instances: named, private_endpoints: true, ..shut.clone() },
+            "2 named resources, private endpoints", //
+        ),
+        (Network { public: secured, ..shut }, "what `publicNetworkAccess: SecuredByPerimeter` stands for"),
+    ] {
+        let (mut world, wanted) = case();
+        world.network = network.clone();
+        let told = look(&world, &wanted).findings.into_iter().find_map(|finding| match finding {
+            Finding::Barrier { kind: Barrier::Network, what } => Some(what),
+            _ => None,
+        });
+        let what = format!("network rules of the account let in {ways}; who is held off shows in no role");
+        assert_eq!(told, Some(what), "{network:?}");
+    }
+}
+
+#[test]
 fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_known() {
     let (mut world, wanted) = case();
     let holder = |world: &mut World, n: u128, kind: PrincipalType, role| {

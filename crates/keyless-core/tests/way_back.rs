@@ -177,6 +177,8 @@ fn what_is_not_told_of_keys_or_workspace_counts_as_made_anew() {
         (|world: &mut World, _: &WorkspaceId| world.tells_key_times = false) as fn(&mut World, &WorkspaceId),
         |world, _| world.key_times.key2 = None,
         |world, a| world.workspaces.get_mut(a).unwrap().created_at = None,
+        // Of one moment, which came first is not told either.
+        |world, a| world.workspaces.get_mut(a).unwrap().created_at = world.key_times.key1,
     ] {
         let (mut world, a) = off_keys();
         hide(&mut world, &a);
