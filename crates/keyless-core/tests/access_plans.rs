@@ -214,6 +214,28 @@ fn the_same_role_with_and_without_a_condition_is_one_grant_without() {
 }
 
 #[test]
+fn a_weaker_grant_is_left_out_only_where_the_stronger_one_gives_it_under_its_condition_or_none() {
+    let (write, read) = (BLOB_CONTRIBUTOR, BLOB_READER);
+    let another = "(@Resource[a] StringEquals 'b')";
+    for (strong, weak, made) in [
+        ((write, None), (read, Some(RAW)), 1),
+        ((write, Some(RAW)), (read, Some(RAW)), 1),
+        ((write, Some(RAW)), (read, Some(another)), 2),
+        ((write, Some(RAW)), (read, None), 2),
+        ((write, None), (write, Some(RAW)), 1),
+        ((write, Some(another)), (write, Some(RAW)), 2),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        let asks = |(role, condition): (RoleId, Option<&str>)| {
+            Need { condition: condition.map(str::to_owned), ..need(object(1), role) } //
+        };
+        let desired = desired(&[(&a, AuthMode::Identity, vec![asks(strong), asks(weak)])]);
+        assert_eq!(grants(&world, &desired).len(), made, "{strong:?} {weak:?}");
+    }
+}
+
+#[test]
 fn names_of_grants_stay_what_they_were_and_conditions_and_clashes_give_others() {
     let account = account_id();
     let name = |condition| assignment_name("ml-platform-prod", account.arm(), person(1), BLOB_READER, condition);

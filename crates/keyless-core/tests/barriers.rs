@@ -186,6 +186,34 @@ fn what_other_accounts_have_still_to_write_counts_and_only_what_does_not_fit_is_
     assert!(held(3_997, &[]).is_some(), "one place is not enough");
 }
 
+/// Two grants are due in any case. The groups of a third person are not known, or a compute, which may carry ten identities.
+#[test]
+fn grants_that_may_turn_out_to_be_due_have_to_fit_too() {
+    let (mut world, wanted) = case();
+    world.assign(person(8), BLOB_CONTRIBUTOR, DAY).principal_type = Some(PrincipalType::Group);
+    let alpha = workspace_id("alpha");
+    for (principal, due) in [(object(3), 3), (PrincipalRef::Compute("cpu".to_owned()), 12)] {
+        let mut wanted = wanted.clone();
+        wanted.workspaces.get_mut(&alpha).unwrap().needs.push(need(principal, BLOB_CONTRIBUTOR));
+        for failed in [false, true] {
+            let held = |places: u32| {
+                let mut observed = world.observe(&wanted);
+                let count = Reading::known(4_000 - places, world.now);
+                observed.barriers.assignment_counts.insert(account_id().subscription(), count);
+                let groups = if failed { Reading::unknown("503") } else { Reading::NotRead };
+                let computes = if failed { Reading::unknown("503") } else { Reading::NotRead };
+                observed.groups.insert(person(3), groups);
+                observed.workspaces.get_mut(&alpha).unwrap().computes = computes;
+                let plan = planned(&wanted, &observed, &Limits::default(), Look::Everything);
+                unmet(&plan, "GrantRole", Gate::BelowCeiling)
+            };
+            assert_eq!(held(due), None, "{due} fit");
+            let why = held(due - 1).expect("one place is lacking");
+            assert!(why.contains(&format!("{due} more are due here")), "{why}");
+        }
+    }
+}
+
 #[test]
 fn grants_that_something_else_holds_keep_no_place_for_themselves() {
     let (mut world, wanted) = case();

@@ -10,7 +10,7 @@ use keyless_core::desired::*;
 use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Fight, Finding, Limits, Look, Refusal, Standing};
+use keyless_core::plan::{self, Drift, Fight, Finding, Limits, Look, Refusal, Standing};
 use keyless_core::setting::Setting;
 
 use crate::world::*;
@@ -93,6 +93,20 @@ fn nothing_to_do_is_an_empty_plan() {
     world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
     world.assign(person(1), FILE_CONTRIBUTOR, DAY);
     fixed(&world, &desired(&[(&a, AuthMode::Identity, read_write(1))]));
+}
+
+#[test]
+fn a_mode_that_is_not_the_asked_one_is_drift_either_way() {
+    for (seen, asked) in
+        [(ObservedAuthMode::AccessKey, AuthMode::Identity), (ObservedAuthMode::Identity, AuthMode::AccessKey)]
+    {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", seen.clone());
+        let mut desired = desired(&[(&a, asked, vec![])]);
+        declare_account(&mut desired, DesiredSharedKey::Unmanaged);
+        let differs = Drift::AuthMode { workspace: a, desired: asked, observed: seen };
+        assert_eq!(look(&world, &desired).drift, BTreeSet::from([differs]));
+    }
 }
 
 #[test]

@@ -281,8 +281,12 @@ fn a_read_only_lock_on_the_account_bars_taking_its_keys() {
     let id = ArmId::parse(&format!("{}/providers/Microsoft.Authorization/locks/l", account_id())).unwrap();
     world.locks.push(Lock { id, scope: account_id().arm().clone(), level: LockLevel::ReadOnly });
     let plan = look(&world, &back(&[(&a, AuthMode::AccessKey, vec![])]));
-    let resync = plan.steps.iter().find(|step| step.action.kind() == "ResyncWorkspaceKeys").unwrap();
-    assert!(!resync.is_open());
+    let unlocked = |kind: &str| {
+        let step = plan.steps.iter().find(|step| step.action.kind() == kind).unwrap();
+        step.gates.iter().find(|check| check.gate == Gate::Unlocked).unwrap().state.is_open()
+    };
+    assert!(!unlocked("ResyncWorkspaceKeys"));
+    assert!(unlocked("SetAuthMode"), "the workspace itself is not locked");
 }
 
 /// What the files say for a while, and what happens meanwhile.
