@@ -1,6 +1,6 @@
 //! What bars a step is named at its gates before anything is written, and what can go on goes on.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use keyless_core::action::Action;
@@ -102,8 +102,13 @@ fn the_accepted_one_way_opens_the_gate_until_its_end_and_is_shown() {
     wanted.account.as_mut().unwrap().accept_one_way =
         Some(Acceptance { reason: "audit".to_owned(), owner: "platform".to_owned(), until });
     let plan = look(&world, &wanted);
-    let shown = |finding: &Finding| matches!(finding, Finding::Barrier { kind: Barrier::OneWay, what } if what.contains("platform"));
-    assert!(plan.findings.iter().any(shown), "{}", show(&plan));
+    let shown = plan.findings.iter().filter_map(|finding| match finding {
+        Finding::Barrier { kind: Barrier::OneWay, what } => Some(what),
+        _ => None,
+    });
+    let shown: Vec<&String> = shown.collect();
+    let [what] = shown.as_slice() else { panic!("of that step alone: {shown:?}") };
+    assert!(what.contains("SetSharedKeyAccess") && what.contains("platform"), "{what}");
     let taken = converge(&mut world, &wanted, |_, _| {});
     assert_eq!(taken.last().map(Action::kind), Some("SetSharedKeyAccess"));
 
@@ -664,7 +669,10 @@ fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_
         plan.findings
             .iter()
             .filter_map(|finding| match finding {
-                Finding::ForeignHolder { principal, .. } => Some(*principal),
+                Finding::ForeignHolder { principal, role, scope } => {
+                    assert_eq!((role.as_str(), scope), ("Storage Blob Data Contributor", account_id().arm()));
+                    Some(*principal)
+                }
                 _ => None,
             })
             .collect()
@@ -677,6 +685,24 @@ fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_
     assert_eq!(told(&with_endpoint), [], "the service grants to its endpoints");
     with_endpoint.endpoints = Reading::unknown("no");
     assert_eq!(told(&with_endpoint), [], "it may be an endpoint that could not be read");
+    let mut unlisted = observed.clone();
+    unlisted.listings.insert(account_id().subscription(), Reading::unknown("no"));
+    assert_eq!(told(&unlisted), [], "it may be of a workspace that no list showed");
+    unlisted.listings.clear();
+    assert_eq!(told(&unlisted), [], "no list was read");
+    let own = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/own"
+    );
+    let somebody = Identity { system: None, user_assigned: BTreeMap::from([(own.parse().unwrap(), None)]) };
+    let mut unresolved = observed.clone();
+    let entry = unresolved.workspaces.get_mut(&workspace_id("alpha")).unwrap();
+    let Reading::Known { value: Some(alpha), .. } = &mut entry.workspace else { panic!("it is known") };
+    alpha.identity = somebody.clone();
+    assert_eq!(told(&unresolved), [], "it may be the identity of a workspace");
+    let mut unresolved = observed.clone();
+    let entry = unresolved.workspaces.get_mut(&workspace_id("bravo")).unwrap();
+    entry.computes = Reading::known(vec![Compute { identity: somebody, ..instance("dev", None) }], observed.now);
+    assert_eq!(told(&unresolved), [], "it may be the identity of a compute");
     world.barriers.no_right = BTreeSet::from([ENDPOINTS]);
     assert_eq!(told(&world.observe(&wanted)), [], "it may be an endpoint that is not shown");
     observed.workspaces.get_mut(&workspace_id("bravo")).unwrap().computes = Reading::unknown("no");

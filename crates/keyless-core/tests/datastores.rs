@@ -274,6 +274,29 @@ fn what_differs_in_anything_but_credentials_is_told_and_left_alone() {
 }
 
 #[test]
+fn a_datastore_differs_in_whether_an_identity_reads_for_the_service_and_not_in_which() {
+    for (seen, asked, differs) in [
+        (None, ServiceDataAccess::None, false),
+        (Some("none"), ServiceDataAccess::None, false),
+        (Some("None"), ServiceDataAccess::Workspace, true),
+        (Some("WorkspaceUserAssignedIdentity"), ServiceDataAccess::Workspace, false),
+        (Some("WorkspaceSystemAssignedIdentity"), ServiceDataAccess::None, true),
+    ] {
+        let mut store = stored("raw", DatastoreCredentials::None);
+        store.form.service_access = seen.map(str::to_owned);
+        let (world, id, mut desired) = reading_through(ObservedAuthMode::Identity, store);
+        let mut raw = described("raw");
+        let DesiredForm::At(place) = &mut raw.form else { panic!("it says where") };
+        place.service_access = Some(asked);
+        listed(&mut desired, &id, vec![raw]);
+        let told = look(&world, &desired).findings.into_iter().any(|finding| {
+            matches!(finding, Finding::DatastoreDiffers { field: "serviceDataAccess", .. }) //
+        });
+        assert_eq!(told, differs, "{seen:?} {asked:?}");
+    }
+}
+
+#[test]
 fn a_missing_datastore_is_made_where_the_file_says_in_any_mode() {
     for mode in [ObservedAuthMode::AccessKey, ObservedAuthMode::Identity] {
         let mut world = World::new();
@@ -286,6 +309,32 @@ fn a_missing_datastore_is_made_where_the_file_says_in_any_mode() {
         assert_eq!((place.account.as_deref(), place.resource_group.as_deref()), (Some("stml"), Some("rg")));
         assert_eq!(place.subscription.as_deref(), Some(SUBSCRIPTION));
         assert_eq!(look(&world, &desired).standing(), Standing::Converged);
+    }
+}
+
+#[test]
+fn where_an_identity_of_the_customer_acts_for_the_workspace_a_made_datastore_names_it() {
+    let own = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/own"
+    );
+    for (acts, asked, made) in [
+        (false, Some(ServiceDataAccess::Workspace), Some(ServiceDataAccess::Workspace)),
+        (true, Some(ServiceDataAccess::Workspace), Some(ServiceDataAccess::PrimaryIdentity)),
+        (true, Some(ServiceDataAccess::None), Some(ServiceDataAccess::None)),
+        (true, None, None),
+    ] {
+        let (mut world, id, mut desired) =
+            reading_through(ObservedAuthMode::Identity, stored("raw", DatastoreCredentials::None));
+        world.workspaces.get_mut(&id).unwrap().primary = acts.then(|| (own.parse().unwrap(), person(7)));
+        let mut curated = described("curated");
+        let DesiredForm::At(place) = &mut curated.form else { panic!("it says where") };
+        place.service_access = asked;
+        listed(&mut desired, &id, vec![curated]);
+        let access = look(&world, &desired).steps.into_iter().find_map(|step| match step.action {
+            Action::CreateDatastore { place, .. } => Some(place.service_access),
+            _ => None,
+        });
+        assert_eq!(access, Some(made), "{acts} {asked:?}");
     }
 }
 
