@@ -69,6 +69,17 @@ fn the_groups_of_a_principal_are_read_only_where_an_assignment_could_help_it() {
 }
 
 #[test]
+fn denials_are_read_in_the_round_in_which_groups_are() {
+    let (world, a) = nested();
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let mut observed = world.observe(&desired);
+    observed.groups.clear();
+    observed.denies = Reading::NotRead;
+    let wants = planned(&desired, &observed, &Limits::default(), Look::WhatMatters).wants;
+    assert_eq!((wants.groups, wants.denies), (BTreeSet::from([person(1)]), true));
+}
+
+#[test]
 fn groups_that_could_not_be_read_are_not_no_groups() {
     let (world, a) = nested();
     let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
@@ -200,6 +211,28 @@ fn the_same_role_with_and_without_a_condition_is_one_grant_without() {
     let made: Vec<_> = world.assignments.iter().filter(|a| a.principal == person(1)).map(|a| &a.condition).collect();
     assert!(made.contains(&&None));
     assert_eq!(look(&world, &desired).standing(), Standing::Converged);
+}
+
+#[test]
+fn a_weaker_grant_is_left_out_only_where_the_stronger_one_gives_it_under_its_condition_or_none() {
+    let (write, read) = (BLOB_CONTRIBUTOR, BLOB_READER);
+    let another = "(@Resource[a] StringEquals 'b')";
+    for (strong, weak, made) in [
+        ((write, None), (read, Some(RAW)), 1),
+        ((write, Some(RAW)), (read, Some(RAW)), 1),
+        ((write, Some(RAW)), (read, Some(another)), 2),
+        ((write, Some(RAW)), (read, None), 2),
+        ((write, None), (write, Some(RAW)), 1),
+        ((write, Some(another)), (write, Some(RAW)), 2),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        let asks = |(role, condition): (RoleId, Option<&str>)| {
+            Need { condition: condition.map(str::to_owned), ..need(object(1), role) } //
+        };
+        let desired = desired(&[(&a, AuthMode::Identity, vec![asks(strong), asks(weak)])]);
+        assert_eq!(grants(&world, &desired).len(), made, "{strong:?} {weak:?}");
+    }
 }
 
 #[test]

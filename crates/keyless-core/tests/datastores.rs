@@ -1,6 +1,6 @@
 //! The planner's rules for user-created datastores.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use insta::assert_snapshot;
 use jiff::SignedDuration;
@@ -9,7 +9,7 @@ use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER};
 use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Finding, Limits, Look, Standing};
+use keyless_core::plan::{self, Finding, Limits, Look, Plan, Standing};
 
 use crate::world::{self, *};
 
@@ -196,6 +196,44 @@ fn access_to_another_account_is_judged_as_at_home() {
     assert!(young.opens_at().is_some_and(|at| at > world.now), "{young:?}");
 }
 
+/// A datastore that stores the key of another account, and that account.
+fn on_another_account(name: &str, account: &str) -> (Datastore, StorageAccountId) {
+    let mut far = stored(name, DatastoreCredentials::AccountKey);
+    far.account_name = Some(account.to_owned());
+    far.form.subscription = Some(SUBSCRIPTION.to_owned());
+    far.form.resource_group = Some("rg".to_owned());
+    (far, neighbour_id(account))
+}
+
+#[test]
+fn reads_of_another_account_have_to_agree_as_at_home_and_no_third_one_is_read() {
+    let (far, other) = on_another_account("raw", "stother");
+    let (mut world, id, desired) = reading_through(ObservedAuthMode::Identity, far);
+    let (further, _) = on_another_account("further", "stthird");
+    let stores = &mut world.workspaces.get_mut(&id).unwrap().datastores;
+    stores.push(Datastore { credentials: DatastoreCredentials::None, ..further });
+    let mut there = World::new();
+    let made = there.assign_at(other.arm().clone(), person(1), BLOB_READER, 3600).clone();
+    let seen = there.observe(&desired);
+    let access = AccessAt { assignments: seen.assignments, roles: seen.roles, denies: seen.denies };
+    let mut observed = world.observe(&desired);
+    observed.access_at.insert(other.clone(), access);
+    let plan_of = |observed: &Observed| planned(&desired, observed, &Limits::default(), Look::WhatMatters);
+    let conversion = |plan: Plan| {
+        plan.steps.into_iter().find(|step| step.action.kind() == "SetDatastoreCredential").unwrap() //
+    };
+    assert!(!conversion(plan_of(&observed)).is_open(), "one read has shown it");
+    let shown = Shown::Assignment { at: other.clone(), id: made.id, made: made.created_on.unwrap() };
+    let agreement = Agreement { first: world.now - SignedDuration::from_secs(1800), last: world.now, reads: 10 };
+    observed.history.agreements.insert(shown, agreement);
+    let open = conversion(plan_of(&observed));
+    assert!(open.is_open(), "{open:?}");
+    let others = BTreeSet::from([other.clone()]);
+    assert_eq!(plan::confirm_reads(&open, &desired, &observed).access_at, others);
+    observed.access_at.get_mut(&other).unwrap().denies = Reading::NotRead;
+    assert_eq!(plan_of(&observed).wants.access_at, others, "what was not read there is asked for");
+}
+
 #[test]
 fn what_differs_in_anything_but_credentials_is_told_and_left_alone() {
     let (mut world, id, mut desired) =
@@ -236,6 +274,29 @@ fn what_differs_in_anything_but_credentials_is_told_and_left_alone() {
 }
 
 #[test]
+fn a_datastore_differs_in_whether_an_identity_reads_for_the_service_and_not_in_which() {
+    for (seen, asked, differs) in [
+        (None, ServiceDataAccess::None, false),
+        (Some("none"), ServiceDataAccess::None, false),
+        (Some("None"), ServiceDataAccess::Workspace, true),
+        (Some("WorkspaceUserAssignedIdentity"), ServiceDataAccess::Workspace, false),
+        (Some("WorkspaceSystemAssignedIdentity"), ServiceDataAccess::None, true),
+    ] {
+        let mut store = stored("raw", DatastoreCredentials::None);
+        store.form.service_access = seen.map(str::to_owned);
+        let (world, id, mut desired) = reading_through(ObservedAuthMode::Identity, store);
+        let mut raw = described("raw");
+        let DesiredForm::At(place) = &mut raw.form else { panic!("it says where") };
+        place.service_access = Some(asked);
+        listed(&mut desired, &id, vec![raw]);
+        let told = look(&world, &desired).findings.into_iter().any(|finding| {
+            matches!(finding, Finding::DatastoreDiffers { field: "serviceDataAccess", .. }) //
+        });
+        assert_eq!(told, differs, "{seen:?} {asked:?}");
+    }
+}
+
+#[test]
 fn a_missing_datastore_is_made_where_the_file_says_in_any_mode() {
     for mode in [ObservedAuthMode::AccessKey, ObservedAuthMode::Identity] {
         let mut world = World::new();
@@ -248,6 +309,32 @@ fn a_missing_datastore_is_made_where_the_file_says_in_any_mode() {
         assert_eq!((place.account.as_deref(), place.resource_group.as_deref()), (Some("stml"), Some("rg")));
         assert_eq!(place.subscription.as_deref(), Some(SUBSCRIPTION));
         assert_eq!(look(&world, &desired).standing(), Standing::Converged);
+    }
+}
+
+#[test]
+fn where_an_identity_of_the_customer_acts_for_the_workspace_a_made_datastore_names_it() {
+    let own = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/own"
+    );
+    for (acts, asked, made) in [
+        (false, Some(ServiceDataAccess::Workspace), Some(ServiceDataAccess::Workspace)),
+        (true, Some(ServiceDataAccess::Workspace), Some(ServiceDataAccess::PrimaryIdentity)),
+        (true, Some(ServiceDataAccess::None), Some(ServiceDataAccess::None)),
+        (true, None, None),
+    ] {
+        let (mut world, id, mut desired) =
+            reading_through(ObservedAuthMode::Identity, stored("raw", DatastoreCredentials::None));
+        world.workspaces.get_mut(&id).unwrap().primary = acts.then(|| (own.parse().unwrap(), person(7)));
+        let mut curated = described("curated");
+        let DesiredForm::At(place) = &mut curated.form else { panic!("it says where") };
+        place.service_access = asked;
+        listed(&mut desired, &id, vec![curated]);
+        let access = look(&world, &desired).steps.into_iter().find_map(|step| match step.action {
+            Action::CreateDatastore { place, .. } => Some(place.service_access),
+            _ => None,
+        });
+        assert_eq!(access, Some(made), "{acts} {asked:?}");
     }
 }
 

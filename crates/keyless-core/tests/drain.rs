@@ -246,6 +246,17 @@ fn all_jobs_are_read_last_and_again_before_the_write_and_never_for_a_switch_that
 }
 
 #[test]
+fn computes_that_nobody_read_are_not_no_computes() {
+    let (mut world, wanted) = case();
+    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+    world.assign(person(2), BLOB_CONTRIBUTOR, DAY);
+    let mut observed = world.observe(&wanted);
+    assert_eq!(gate(&planned(&wanted, &observed, &Limits::default(), Look::Everything)), GateState::Open);
+    observed.workspaces.get_mut(&workspace_id("alpha")).unwrap().computes = Reading::NotRead;
+    assert_eq!(gate(&planned(&wanted, &observed, &Limits::default(), Look::Everything)), GateState::NotLooked);
+}
+
+#[test]
 fn jobs_that_cannot_be_read_hold_a_switch_that_waits_and_are_a_warning_for_one_that_does_not() {
     let (world, wanted) = case();
     let lift = Some("grant the controller `…/jobs/read` at alpha".to_owned());

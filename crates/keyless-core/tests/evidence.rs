@@ -51,6 +51,50 @@ fn a_gate_held_by_the_key_names_service_call_and_hours() {
     assert!(!planned(&desired, &observed, &Limits::default(), Look::Everything).wants.key_details, "nobody to name");
 }
 
+/// The gate of the key going off.
+fn idle(wanted: &KeyDesired, observed: &Observed) -> GateState {
+    let plan = planned(wanted, observed, &Limits::default(), Look::Everything);
+    let checks = plan.steps.into_iter().flat_map(|step| step.gates);
+    checks.into_iter().find(|check| check.gate == Gate::KeyIdle).expect("it is looked at").state
+}
+
+#[test]
+fn an_answer_is_recent_enough_for_a_minute_beyond_the_lag_of_metrics() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    for (seconds, open) in [(60, true), (61, false), (3600, false)] {
+        let mut observed = world.observe(&desired);
+        edit(&mut observed, |usage| {
+            usage.from -= SignedDuration::from_secs(seconds);
+            usage.to -= SignedDuration::from_secs(seconds);
+        });
+        assert_eq!(idle(&desired, &observed) == GateState::Open, open, "{seconds}");
+    }
+}
+
+#[test]
+fn use_that_is_still_shown_when_its_wait_is_over_is_waited_for_no_longer() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let wait = SignedDuration::from_secs(7 * DAY + 900);
+    for (short_of, waits) in [(1, true), (0, false)] {
+        let mut observed = world.observe(&desired);
+        let last = world.now - wait + SignedDuration::from_secs(short_of);
+        edit(&mut observed, |usage| {
+            usage.account_key = Traffic { count: 1, last: Some(last), grains: BTreeMap::new() };
+        });
+        match idle(&desired, &observed) {
+            GateState::Waiting { until, why } => {
+                assert!(waits && until == last + wait, "{until}");
+                assert_eq!(why, "1 requests signed with the key succeeded within 7d", "hours are not told");
+            }
+            state => assert!(!waits && matches!(state, GateState::Unmet { .. }), "{state:?}"),
+        }
+    }
+}
+
 /// Somebody may have put it on the key just before, and metrics lag.
 #[test]
 fn the_key_stays_on_until_the_metric_tells_of_the_time_before_the_last_switch() {
@@ -114,6 +158,9 @@ fn a_sas_accepted_for_one_service_needs_all_of_it_put_down_to_that_service() {
         }
         planned(&desired, &observed, &Limits::default(), Look::Everything).next().is_some()
     };
+    let mut observed = world.observe(&desired);
+    observed.key_details = Reading::NotRead;
+    assert!(planned(&desired, &observed, &Limits::default(), Look::WhatMatters).wants.key_details);
     assert!(open(|_| {}));
     assert!(!open(|details| details.complete = false));
     assert!(!open(|details| details.uses.clear()));

@@ -2,6 +2,9 @@
 //!
 //! [`workspace`] guards a switch of one workspace, [`datastore`] a datastore's credential, [`account`] and [`mod@key_idle`] the
 //! flag of the account, [`write`] every change.
+//!
+//! Every plan asks for the account and for the workspaces of the files while they are not read, so a gate that lacks only those
+//! asks for nothing.
 
 mod account;
 mod back;

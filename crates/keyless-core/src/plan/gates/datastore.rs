@@ -18,9 +18,7 @@ use crate::plan::needs::{NeedView, Resolved};
 /// [`crate::gate::Gate::OnIdentity`].
 pub(in crate::plan) fn on_identity(id: &WorkspaceId, observed: &Observed) -> Judged {
     match observed.workspaces.get(id).map(|entry| &entry.workspace) {
-        None | Some(Reading::NotRead) => {
-            lacks(ReadSet { workspaces: BTreeSet::from([id.clone()]), ..ReadSet::default() })
-        }
+        None | Some(Reading::NotRead) => told(GateState::NotLooked),
         Some(Reading::Unknown { why, cause }) => told(GateState::unknown("the workspace", why, cause)),
         Some(Reading::Known { value: None, .. }) => {
             told(GateState::unmet("the workspace does not exist", "the workspace, or its document removed"))

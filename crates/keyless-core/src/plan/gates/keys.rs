@@ -1,11 +1,11 @@
 //! Whether a workspace that goes back to the key holds the account's present ones.
 
 use crate::desired::{Acceptance, DesiredWorkspace};
-use crate::gate::{GateState, ReadSet};
+use crate::gate::GateState;
 use crate::id::WorkspaceId;
 use crate::observed::{Again, KeyTimes, Observed, Reading, Workspace};
 
-use super::{Judged, lacks, told};
+use super::{Judged, told};
 
 /// Why a workspace on identity may hold keys that the account no longer takes, if it may.
 ///
@@ -31,9 +31,8 @@ pub(in crate::plan) fn is_owed(id: &WorkspaceId, observed: &Observed) -> bool {
 /// [`crate::gate::Gate::KeysTaken`].
 pub(in crate::plan) fn keys_taken(workspace: &DesiredWorkspace, own: &Workspace, observed: &Observed) -> Judged {
     let keys = match &observed.account {
-        Reading::NotRead => return lacks(ReadSet { account: true, ..ReadSet::default() }),
         Reading::Unknown { why, cause } => return told(GateState::unknown("the storage account", why, cause)),
-        Reading::Known { value: None, .. } => return told(GateState::NotLooked),
+        Reading::NotRead | Reading::Known { value: None, .. } => return told(GateState::NotLooked),
         Reading::Known { value: Some(account), .. } => account.key_times,
     };
     let Some(why) = staleness(own, keys, observed) else { return told(GateState::Open) };

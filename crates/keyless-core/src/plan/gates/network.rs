@@ -1,15 +1,15 @@
 //! Whether a workspace can reach the account at all.
 
 use crate::access::matches;
-use crate::gate::{GateState, ReadSet};
+use crate::gate::GateState;
 use crate::observed::{Network, Observed, PublicAccess, Reading, Workspace};
 
-use super::{Judged, lacks, told};
+use super::{Judged, told};
 
 /// [`crate::gate::Gate::Reachable`]: shut only where it is certain that nothing lets the workspace in.
 pub(in crate::plan) fn reachable(own: &Workspace, observed: &Observed) -> Judged {
     let network = match &observed.account {
-        Reading::NotRead => return lacks(ReadSet { account: true, ..ReadSet::default() }),
+        Reading::NotRead => return told(GateState::NotLooked),
         Reading::Unknown { why, cause } => return told(GateState::unknown("the storage account", why, cause)),
         Reading::Known { value: None, .. } => return told(GateState::Open),
         Reading::Known { value: Some(account), .. } => &account.network,

@@ -14,7 +14,7 @@ const OTHERWISE: &str = "`evidence: {dataProbe: false}` on the StorageAccount do
 /// [`crate::gate::Gate::DataProbed`]. Looked at only where the files ask for it.
 pub(in crate::plan) fn data_probed(observed: &Observed) -> Judged {
     let endpoint = match &observed.account {
-        Reading::NotRead => return lacks(ReadSet { account: true, ..ReadSet::default() }),
+        Reading::NotRead => return told(GateState::NotLooked),
         Reading::Unknown { why, cause } => return told(GateState::unknown("the storage account", why, cause)),
         Reading::Known { value, .. } => value.as_ref().and_then(|account| account.blob_endpoint.clone()),
     };

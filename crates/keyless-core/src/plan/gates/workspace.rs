@@ -151,9 +151,7 @@ pub(in crate::plan) fn service_grant_there(
 /// [`crate::gate::Gate::ModeKnown`].
 pub(in crate::plan) fn mode_known(id: &WorkspaceId, observed: &Observed) -> Judged {
     let own = match observed.workspaces.get(id).map(|entry| &entry.workspace) {
-        None | Some(Reading::NotRead) => {
-            return lacks(ReadSet { workspaces: BTreeSet::from([id.clone()]), ..ReadSet::default() });
-        }
+        None | Some(Reading::NotRead) => return told(GateState::NotLooked),
         Some(Reading::Unknown { why, cause }) => return told(GateState::unknown("the workspace", why, cause)),
         Some(Reading::Known { value: None, .. }) => {
             return told(GateState::unmet("the workspace does not exist", "the workspace, or its document removed"));
@@ -179,7 +177,7 @@ pub(in crate::plan) fn mode_known(id: &WorkspaceId, observed: &Observed) -> Judg
 /// [`crate::gate::Gate::KeyOn`].
 pub(in crate::plan) fn key_on(observed: &Observed, back_is_asked: bool) -> Judged {
     match &observed.account {
-        Reading::NotRead => lacks(ReadSet { account: true, ..ReadSet::default() }),
+        Reading::NotRead => told(GateState::NotLooked),
         Reading::Unknown { why, cause } => told(GateState::unknown("the storage account", why, cause)),
         Reading::Known { value: Some(account), .. } if account.shared_key.is_on() => told(GateState::Open),
         Reading::Known { .. } if back_is_asked => {

@@ -131,11 +131,8 @@ fn next_opening(window: &ChangeWindow, now: Timestamp) -> Option<Timestamp> {
         }
         let from = day.timestamp().checked_add(SignedDuration::from_mins(window.from.into())).ok()?;
         let to = day.timestamp().checked_add(SignedDuration::from_mins(window.to.into())).ok()?;
-        if now < from {
-            return Some(from);
-        }
         if now < to {
-            return Some(now);
+            return Some(now.max(from));
         }
     }
     None
