@@ -242,7 +242,8 @@ const ABLATIONS: [&[&str]; 15] = [
 
 /// Rules with seeds that notice their absence where the second judge is gone too. What two rules see both is taken away
 /// together. There are two of each: whatever changes the requests of the shipped code moves the moments that a seed draws.
-const NOTICED: [(&[&str], [u64; 2]); 5] = [
+const NOTICED: [(&[&str], [u64; 2]); 6] = [
+    (&["all_on_identity"], [22_955, 24_955]),
     (&["confirm"], [2015, 2045]),
     (&["revision"], [3011, 3044]),
     (&["same_step"], [2015, 2045]),
