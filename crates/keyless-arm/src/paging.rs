@@ -1,6 +1,6 @@
 //! Lists: all pages or an error, never a part.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::time::Duration;
 
@@ -34,16 +34,39 @@ pub(crate) struct Items {
 }
 
 impl Pipeline {
-    /// Reads all pages.
+    /// Reads all pages. What stands on two of them, for pages are counted anew with each of them, is there once.
+    ///
+    /// # Errors
+    /// As for each page; and if a resource stands there in two ways, for then nobody knows how it is.
     pub(crate) async fn list(&self, call: Call) -> Result<Items, ArmError> {
         let mut values = Vec::new();
+        let mut places = BTreeMap::new();
+        let mut changed = None;
         let End { at, request_id } = self
-            .pages(call, MAX_PAGES, |items, _| {
-                values.extend(items);
-                ControlFlow::Continue(())
+            .pages(call.clone(), MAX_PAGES, |items, _| {
+                let before = values.len();
+                for item in items {
+                    let id = item.get("id").and_then(Value::as_str).map(str::to_ascii_lowercase);
+                    let place = id.as_ref().and_then(|id| places.get(id)).filter(|place| **place < before);
+                    match (place.and_then(|place| values.get(*place)), id) {
+                        (Some(shown), _) if *shown == item => {}
+                        (Some(_), id) => changed = changed.take().or(id),
+                        (None, id) => {
+                            places.extend(id.map(|id| (id, values.len())));
+                            values.push(item);
+                        }
+                    }
+                }
+                if changed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })
             .await?;
-        Ok(Items { values, at, request_id })
+        match changed {
+            Some(id) => {
+                let why = format!("`{id}` changed while the pages of a list were read");
+                Err(call.error(ErrorClass::Transient, why))
+            }
+            None => Ok(Items { values, at, request_id }),
+        }
     }
 
     /// Reads all pages, `most` at the most, and gives the items of each away at once, with how long it took to

@@ -215,7 +215,7 @@ fn files(account: &StorageAccountId, workspace: &WorkspaceId, auth_mode: AuthMod
         account_id: account.clone(),
         account: None,
         workspaces: BTreeMap::from([(workspace.clone(), document)]),
-        unplaced: BTreeSet::new(),
+        unplaced: std::sync::Arc::default(),
     }
 }
 

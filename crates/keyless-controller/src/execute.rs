@@ -15,7 +15,7 @@ use keyless_core::desired::Revision;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::{SubscriptionId, WorkspaceId};
 use keyless_core::observed::{Cause, Observed};
-use keyless_core::pass::{Effect, Ended, Event, Job, Outcome, Refused, RefusedBy, Report, SEND_WITHIN, State, step};
+use keyless_core::pass::{Effect, Ended, Event, Job, Outcome, Refused, RefusedBy, Report, State, send_within, step};
 use keyless_core::plan::{self, Plan};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -209,7 +209,7 @@ impl Pass<'_> {
         if let Some(unknown) = (self.around.newcomers)().iter().find(|id| !self.seen.workspaces.contains_key(*id)) {
             return not_sent(&format!("{unknown} has appeared on the account meanwhile"));
         }
-        if self.target_began.is_none_or(|began| began.elapsed() > SEND_WITHIN) {
+        if self.target_began.is_none_or(|began| began.elapsed() > send_within(action)) {
             return not_sent("the confirming reads have grown old");
         }
         let owner = &job.desired.fleet.owner;

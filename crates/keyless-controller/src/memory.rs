@@ -67,6 +67,17 @@ pub struct Memory {
     keys: Mutex<BTreeMap<StorageAccountId, KeyMemory>>,
     /// What accounts of one subscription share.
     ledger: Mutex<Ledger>,
+    dark: Mutex<Dark>,
+}
+
+/// What only earlier processes could know.
+#[derive(Debug, Default)]
+struct Dark {
+    /// Until when a write of one that left no word may have landed.
+    until: Option<Timestamp>,
+    /// Whether an account that none of them looked at, by the notes, begins with the first look. Not so for who only shows
+    /// what would be done.
+    begins: bool,
 }
 
 #[derive(Debug, Default)]
@@ -82,6 +93,10 @@ struct KeyMemory {
     back_on: Option<BackOn>,
     /// Whether it was looked at once who is on identity already.
     looked_for_switches: bool,
+    /// Until when something may have signed with the key.
+    signed_until: Option<Timestamp>,
+    /// Whether a workspace was on the key when they were last looked at, and whether a datastore stored it.
+    on_key: Holders<bool>,
     /// As the last read told.
     key_times: KeyTimes,
     keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
@@ -89,6 +104,15 @@ struct KeyMemory {
     agreements: Agreements,
     /// First names of grants that Azure cannot tell from other assignments'.
     clashing: BTreeSet<AssignmentName>,
+}
+
+/// Of each kind of what signs with the account's key.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Holders<T> {
+    /// Workspaces that are on it.
+    pub(crate) workspaces: T,
+    /// Datastores that store it.
+    pub(crate) datastores: T,
 }
 
 /// A write that may still land.
@@ -112,11 +136,15 @@ impl Memory {
     /// An empty memory in which refusals by persons grow as `person` says.
     #[must_use]
     pub fn new(person: Growth) -> Self {
-        Self { person, keys: Mutex::default(), ledger: Mutex::default() }
+        Self { person, keys: Mutex::default(), ledger: Mutex::default(), dark: Mutex::default() }
     }
 
     fn keys(&self) -> MutexGuard<'_, BTreeMap<StorageAccountId, KeyMemory>> {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn dark(&self) -> MutexGuard<'_, Dark> {
+        self.dark.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What accounts of one subscription share; never held over a wait, nor when anything else of the memory is asked for.
@@ -131,6 +159,7 @@ impl Memory {
         reading: &Reading<Option<Account>>,
         now: Option<Timestamp>,
     ) -> History {
+        let dark = self.dark().until;
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
         if let Reading::Known { value, at } = reading {
@@ -172,6 +201,7 @@ impl Memory {
             member_since: memory.agreements.member_since(),
             agreements: memory.agreements.told(),
             watch: memory.watch,
+            signed_until: memory.signed_until.max(dark),
             back_on: memory.back_on,
             due_elsewhere: self.ledger().elsewhere(key),
         }
@@ -199,6 +229,30 @@ impl Memory {
         }
     }
 
+    /// Takes in whether any holds the key, as far as all of a kind were read. What held it at the last look and does so no
+    /// more may have signed with it until this one.
+    pub(crate) fn saw_holders(&self, key: &StorageAccountId, any: Holders<Option<bool>>, now: Option<Timestamp>) {
+        let begins = self.dark().begins;
+        let mut keys = self.keys();
+        let memory = keys.entry(key.clone()).or_default();
+        // The first look: `looked_for_switches` stands once it is over.
+        let mut held = begins && !memory.looked_for_switches;
+        for (any, before) in
+            [(any.workspaces, &mut memory.on_key.workspaces), (any.datastores, &mut memory.on_key.datastores)]
+        {
+            held |= *before && any == Some(false);
+            *before = any.unwrap_or(*before);
+        }
+        if held {
+            memory.signed_until = memory.signed_until.max(now);
+        }
+    }
+
+    /// What the last process left was taken in, as far as it left anything.
+    pub(crate) fn begins(&self) {
+        self.dark().begins = true;
+    }
+
     /// Takes in what a read showed of what is young, of this account.
     pub(crate) fn agree(&self, key: &StorageAccountId, take_in: impl FnOnce(&mut Agreements)) {
         take_in(&mut self.keys().entry(key.clone()).or_default().agreements);
@@ -206,6 +260,7 @@ impl Memory {
 
     /// What of it the next process may use.
     pub(crate) fn noted(&self, now: Timestamp) -> BTreeMap<StorageAccountId, Noted> {
+        let dark = self.dark().until;
         let noted = |(key, memory): (&StorageAccountId, &mut KeyMemory)| {
             memory.agreements.forget_unbridged(now);
             let noted = Noted {
@@ -213,6 +268,8 @@ impl Memory {
                 keys_taken: memory.keys_taken.clone(),
                 bouts: BTreeMap::new(),
                 watch: memory.watch,
+                signed_until: memory.signed_until.max(dark),
+                on_key: memory.on_key,
                 looked_for_switches: memory.looked_for_switches,
             };
             (key.clone(), noted)
@@ -222,7 +279,7 @@ impl Memory {
 
     /// Takes in what the last process left of one account; what this one knows goes first.
     pub(crate) fn recall(&self, key: &StorageAccountId, noted: Noted, bridged: Duration) {
-        let Noted { shown, keys_taken, bouts: _, watch, looked_for_switches } = noted;
+        let Noted { shown, keys_taken, bouts: _, watch, signed_until, on_key, looked_for_switches } = noted;
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
         memory.agreements.recall(shown, bridged);
@@ -230,6 +287,9 @@ impl Memory {
             memory.keys_taken.entry(workspace).or_insert(taken);
         }
         memory.watch = memory.watch.or(watch);
+        memory.signed_until = memory.signed_until.max(signed_until);
+        memory.on_key.workspaces |= on_key.workspaces;
+        memory.on_key.datastores |= on_key.datastores;
         memory.looked_for_switches |= looked_for_switches;
     }
 
@@ -338,8 +398,12 @@ impl Memory {
         self.keys().entry(key.clone()).or_default().rest(late_write);
     }
 
-    /// A write of an earlier process may have turned a key off until now, and somebody else on again, between two looks.
-    pub(crate) fn boot_is_over(&self) {
+    /// A write of an earlier process may have turned a key off until now, and somebody else on again, between two looks; or
+    /// it may have switched a workspace.
+    pub(crate) fn boot_is_over(&self, now: Timestamp) {
+        let mut dark = self.dark();
+        dark.until = dark.until.max(Some(now));
+        drop(dark);
         for memory in self.keys().values_mut() {
             memory.key_on_since = None;
         }
@@ -632,6 +696,44 @@ mod tests {
         assert_eq!(look(&memory, false, 30), switch(20));
     }
 
+    #[test]
+    fn what_held_the_key_at_one_look_may_have_used_it_until_the_next() {
+        let looks = |memory: &Memory, workspaces, datastores, second| {
+            memory.saw_holders(&key(), Holders { workspaces, datastores }, Some(at(second)));
+            let account = Reading::known(Some(account(true)), at(second));
+            let until = memory.saw_account(&key(), &account, Some(at(second))).signed_until;
+            memory.saw_workspaces(&key(), true, Some(at(second)));
+            until
+        };
+        let memory = Memory::new(Growth::PERSON);
+        let (yes, no) = (Some(true), Some(false));
+        assert_eq!(looks(&memory, no, no, 10), None, "who only looks takes nothing for granted");
+        memory.begins();
+        assert_eq!(looks(&memory, no, no, 20), None, "looked at before");
+        assert_eq!(looks(&memory, yes, no, 30), None, "another gate waits for its end");
+        assert_eq!(looks(&memory, None, no, 40), None, "nothing was read");
+        assert_eq!(looks(&memory, no, no, 50), Some(at(50)));
+        assert_eq!(looks(&memory, no, yes, 60), Some(at(50)));
+        assert_eq!(looks(&memory, no, no, 65), Some(at(65)));
+        assert_eq!(looks(&memory, no, yes, 70), Some(at(65)));
+
+        // Another process, by the notes of this one.
+        let noted = memory.noted(at(80)).remove(&key()).unwrap();
+        let next = Memory::new(Growth::PERSON);
+        next.begins();
+        next.recall(&key(), noted, Duration::from_secs(600));
+        assert_eq!(looks(&next, no, None, 90), Some(at(65)));
+        assert_eq!(looks(&next, no, no, 100), Some(at(100)), "it held it when the last process looked");
+        assert_eq!(looks(&next, no, no, 110), Some(at(100)));
+        next.boot_is_over(at(120));
+        assert_eq!(looks(&next, no, no, 130), Some(at(120)), "a write without a word may have landed until then");
+
+        let first = Memory::new(Growth::PERSON);
+        first.begins();
+        assert_eq!(looks(&first, no, no, 10), Some(at(10)), "without notes nobody knows what was before");
+        assert_eq!(looks(&first, no, no, 20), Some(at(10)));
+    }
+
     /// Others may have turned the key on again before anybody looked.
     #[tokio::test(start_paused = true)]
     async fn the_key_counts_as_on_anew_once_it_may_have_been_off_unseen() {
@@ -654,7 +756,7 @@ mod tests {
         memory.record(&report(None), Instant::now(), at(110), late_write);
         assert_eq!(on(&memory, 115), Some(after_the_wait));
 
-        memory.boot_is_over();
+        memory.boot_is_over(at(118));
         assert!(on(&memory, 120).unwrap() >= at(120), "and so may one of an earlier process");
 
         let refused = WriteResult::NotSent { why: "no token".to_owned(), cause: Cause::default() };

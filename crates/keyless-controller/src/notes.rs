@@ -23,6 +23,7 @@ use tokio::time::Instant;
 use crate::agreements::Row;
 use crate::fights::Bout;
 use crate::mark::StateDir;
+use crate::memory::Holders;
 
 use form::{VERSION, decoded, encoded};
 
@@ -51,6 +52,10 @@ pub(crate) struct Noted {
     pub(crate) keys_taken: BTreeMap<WorkspaceId, KeysTaken>,
     pub(crate) bouts: BTreeMap<Setting, Bout>,
     pub(crate) watch: Option<WatchFrom>,
+    /// Until when something may have signed with the key.
+    pub(crate) signed_until: Option<Timestamp>,
+    /// What signed with it when it was looked at last.
+    pub(crate) on_key: Holders<bool>,
     /// Whether it was looked at once who is on identity already.
     pub(crate) looked_for_switches: bool,
 }
@@ -62,11 +67,13 @@ impl Noted {
 
     /// Whether both say the same but for how lately, and so how often, each row was shown.
     fn differs_in_reads_only(&self, other: &Self) -> bool {
-        let Self { shown, keys_taken, bouts, watch, looked_for_switches } = self;
+        let Self { shown, keys_taken, bouts, watch, signed_until, on_key, looked_for_switches } = self;
         let begun = |(shown, row): (&Shown, &Row)| (shown.clone(), row.agreement.first);
         keys_taken == &other.keys_taken
             && bouts == &other.bouts
             && watch == &other.watch
+            && on_key == &other.on_key
+            && signed_until == &other.signed_until
             && looked_for_switches == &other.looked_for_switches
             && shown.len() == other.shown.len()
             && shown.iter().map(begun).eq(other.shown.iter().map(begun))

@@ -31,7 +31,7 @@ use crate::evidence::{Evidence, Pace, Window};
 use crate::failed::failed;
 use crate::kept::Kept;
 use crate::membership;
-use crate::memory::Memory;
+use crate::memory::{Holders, Memory};
 use crate::search::{Search, Searcher};
 use crate::sweep::Sweep;
 
@@ -519,6 +519,7 @@ impl Observer {
                 self.memory.saw_on_key(key, id);
             }
         }
+        self.memory.saw_holders(key, holders(&part), self.clock.now());
         part.history = self.memory.saw_account(key, &part.account, self.clock.now());
         if let Some(switched) = already_switched(ask.desired, &part) {
             self.memory.saw_workspaces(key, switched, self.clock.now());
@@ -535,6 +536,26 @@ fn already_switched(desired: &KeyDesired, part: &Observed) -> Option<bool> {
         Some(entry.workspace.value()?.as_ref()?.auth_mode == ObservedAuthMode::Identity)
     });
     seen.reduce(|one, other| one || other)
+}
+
+/// Whether any workspace is on the key, and any datastore stores it; `None` where not all that were read of a kind tell.
+fn holders(part: &Observed) -> Holders<Option<bool>> {
+    let any = |all: Vec<Option<bool>>| match all.as_slice() {
+        [] => None,
+        some if some.contains(&Some(true)) => Some(true),
+        some if some.contains(&None) => None,
+        _ => Some(false),
+    };
+    let workspaces = part.workspaces.values().map(|own| {
+        let workspace = own.workspace.value()?.as_ref();
+        Some(workspace.is_some_and(|workspace| workspace.auth_mode.is_key()))
+    });
+    let stores = |all: &[Datastore]| {
+        all.iter().any(|store| store.is_on(part.account_id.name()) && store.credentials.may_need_key())
+    };
+    let here = part.workspaces.values().map(|own| Some(stores(own.datastores.value()?)));
+    let elsewhere = part.elsewhere.value().map(|all| all.values().any(|all| stores(all)));
+    Holders { workspaces: any(workspaces.collect()), datastores: any(here.chain([elsewhere]).collect()) }
 }
 
 /// A window cannot be cut before an answer has told the server's time.

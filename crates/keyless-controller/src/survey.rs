@@ -135,7 +135,7 @@ fn nothing_desired(scope: &Scope, account: &StorageAccountId) -> KeyDesired {
         account_id: account.clone(),
         account: None,
         workspaces: BTreeMap::new(),
-        unplaced: BTreeSet::new(),
+        unplaced: Arc::default(),
         group_is_shared: false,
     }
 }

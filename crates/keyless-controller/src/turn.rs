@@ -242,7 +242,7 @@ impl Loop {
         let left = self.boot_ends()?.saturating_duration_since(Instant::now());
         if left.is_zero() {
             self.boot.needed = false;
-            self.shared.observer.memory().boot_is_over();
+            self.shared.observer.memory().boot_is_over(now);
             self.shared.status.update(|status| status.boot_until = None);
             return None;
         }
@@ -416,6 +416,7 @@ impl Loop {
         if std::mem::replace(&mut self.recalled, true) {
             return;
         }
+        self.shared.observer.memory().begins();
         let noted = match self.shared.notes.read(&self.shared.state_dir, &desired.fleet.owner, now) {
             Ok(noted) => noted,
             Err(error) => {

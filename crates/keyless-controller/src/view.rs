@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use keyless_core::desired::{Desired, KeyDesired};
+use keyless_core::desired::{Desired, DesiredWorkspace, KeyDesired};
 use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{Observed, ObservedWorkspace};
 
@@ -15,8 +15,8 @@ use crate::index::Index;
 pub(crate) struct View {
     pub(crate) desired: Arc<Desired>,
     pub(crate) index: Arc<Index>,
-    /// Declared workspaces that may stand on any account.
-    unplaced: BTreeSet<WorkspaceId>,
+    /// Workspaces that may stand on any account, with their documents.
+    unplaced: Arc<BTreeMap<WorkspaceId, Option<DesiredWorkspace>>>,
     /// Subscriptions that are searched in any case.
     pub(crate) known: BTreeSet<SubscriptionId>,
 }
@@ -29,6 +29,11 @@ impl View {
         // Declared since the last look over the fleet.
         unplaced.extend(desired.workspaces.keys().filter(|id| !told(id)).cloned());
         let known = index.listings.keys().copied().collect();
+        let with_document = |id: WorkspaceId| {
+            let document = desired.workspaces.get(&id).cloned();
+            (id, document)
+        };
+        let unplaced = Arc::new(unplaced.into_iter().map(with_document).collect());
         Self { desired, index, unplaced, known }
     }
 
@@ -63,7 +68,7 @@ impl View {
             account_id: key.clone(),
             account: self.desired.accounts.get(key).cloned(),
             workspaces,
-            unplaced: self.unplaced.clone(),
+            unplaced: Arc::clone(&self.unplaced),
             group_is_shared: self.index.placed.iter().any(|(other, on)| {
                 other != key && !on.is_empty() && other.group() == key.group() //
             }),

@@ -308,7 +308,7 @@ async fn what_was_answered_while_another_read_took_long_is_read_once_more_before
         let memory = Arc::new(Memory::new(Growth::PERSON));
         let observer = Observer::new(Arc::clone(&cloud) as Arc<dyn ReadArm>, Arc::new(ServerClock::default()), memory);
         let files = desired("1", AuthMode::Identity, &["ml-a"]);
-        let own = files.for_key(&account_id("stone"), |_| true, BTreeSet::new());
+        let own = files.for_key(&account_id("stone"), |_| true, Arc::default());
         let reads = ReadSet { locks: true, datastores: [workspace_id("ml-a")].into(), ..ReadSet::default() };
         let ask = Ask { desired: &own, reads: &reads, confirming, known: &BTreeSet::new() };
         let late = async {

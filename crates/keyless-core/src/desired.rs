@@ -8,6 +8,7 @@ mod drain;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -491,8 +492,9 @@ pub struct KeyDesired {
     pub account: Option<DesiredAccount>,
     /// The declared workspaces on the account.
     pub workspaces: BTreeMap<WorkspaceId, DesiredWorkspace>,
-    /// Declared workspaces elsewhere whose account could not be found out: any of them may stand on this account.
-    pub unplaced: BTreeSet<WorkspaceId>,
+    /// Workspaces whose account could not be found out, each with its document if it has one: any of them may stand on this
+    /// account.
+    pub unplaced: Arc<BTreeMap<WorkspaceId, Option<DesiredWorkspace>>>,
     /// Whether workspaces, declared or not, stand on other accounts of the account's resource group: their people may rest on
     /// a grant at the group.
     pub group_is_shared: bool,
@@ -553,7 +555,7 @@ impl Desired {
         &self,
         account_id: &StorageAccountId,
         on_account: impl Fn(&WorkspaceId) -> bool,
-        unplaced: BTreeSet<WorkspaceId>,
+        unplaced: Arc<BTreeMap<WorkspaceId, Option<DesiredWorkspace>>>,
     ) -> KeyDesired {
         KeyDesired {
             revision: self.revision.clone(),

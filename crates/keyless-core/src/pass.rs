@@ -6,7 +6,7 @@
 //!
 //! Guarantees: a value read before the plan is never what a write rests on, because it is forgotten before the confirming
 //! read; a failed confirming read leaves a gate that is not open. Assumptions: the shell answers each effect with its
-//! event, sends a write no later than [`SEND_WITHIN`] after the confirming reads ended, and reads account and target last.
+//! event, sends a write no later than [`send_within`] after the confirming reads ended, and reads account and target last.
 
 use std::time::Duration;
 
@@ -24,6 +24,13 @@ pub const SEND_WITHIN: Duration = Duration::from_secs(5);
 
 /// How long all confirming reads together may take.
 pub const CONFIRM_WITHIN: Duration = Duration::from_secs(60);
+
+/// How old the reads of the target and its account may be when this is sent. Of a grant the target is the list of
+/// assignments, which may have many pages; and it takes nothing from anybody, however old that list is.
+#[must_use]
+pub fn send_within(action: &Action) -> Duration {
+    if matches!(action, Action::GrantRole(_)) { CONFIRM_WITHIN } else { SEND_WITHIN }
+}
 
 /// How often one pass goes back for reads that a gate lacks, before it gives up until the next.
 const ROUNDS: u8 = 8;
@@ -416,7 +423,7 @@ fn confirmed(
     let plan = state.plan();
     let why = if *revision != state.job.desired.revision && !ablate::is_gone(Ablation::Revision) {
         Some("the files changed meanwhile".to_owned())
-    } else if took > CONFIRM_WITHIN || target_age > SEND_WITHIN {
+    } else if took > CONFIRM_WITHIN || target_age > send_within(&step.action) {
         Some(format!(
             "the confirming reads took {} ms, the last of them {} ms",
             took.as_millis(),

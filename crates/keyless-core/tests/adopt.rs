@@ -1,6 +1,7 @@
 //! What is adopted describes what is: a plan of the files changes nothing, and what is not known is said.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use insta::assert_snapshot;
 use jiff::SignedDuration;
@@ -65,7 +66,7 @@ fn asked(adopted: &Adopted) -> BTreeMap<WorkspaceId, DesiredWorkspace> {
 /// The plan of the files over the same world, with every gate looked at.
 fn planned(adopted: &Adopted, world: &World) -> Plan {
     let desired = load(adopted);
-    let key = desired.for_key(&account_id(), |id| world.workspaces.contains_key(id), BTreeSet::new());
+    let key = desired.for_key(&account_id(), |id| world.workspaces.contains_key(id), Arc::default());
     let mut observed = world.observe(&key);
     observed.identities = BTreeMap::from([(identity("train"), Reading::known(Some(person(50)), world.now))]);
     world::planned(&key, &observed, &Limits::default(), Look::Everything)

@@ -1,6 +1,7 @@
 //! The second opinion on plans: what it lets pass, and that it sees through every gate that is lost or forced open.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -287,6 +288,11 @@ const SHUT: &[Shut] = &[
     ("SetSharedKeyAccess", Gate::Active, switched, |scene, id| {
         scene.desired.workspaces.get_mut(id).unwrap().enforcement = Enforcement::Observe;
     }),
+    ("SetSharedKeyAccess", Gate::Active, switched, |scene, id| {
+        let mut document = scene.desired.workspaces[id].clone();
+        document.enforcement = Enforcement::Observe;
+        scene.desired.unplaced = Arc::new(BTreeMap::from([(workspace_id("somewhere"), Some(document))]));
+    }),
     ("SetAuthMode", Gate::Booted, ready, |scene, _| {
         scene.limits.boot_until = Some(scene.world.now + SignedDuration::from_secs(1));
     }),
@@ -367,7 +373,7 @@ const SHUT: &[Shut] = &[
         scene.world.workspace("not-declared", ObservedAuthMode::AccessKey);
     }),
     ("SetSharedKeyAccess", Gate::AllOnIdentity, switched, |scene, _| {
-        scene.desired.unplaced.insert(workspace_id("somewhere"));
+        scene.desired.unplaced = Arc::new(BTreeMap::from([(workspace_id("somewhere"), None)]));
     }),
     ("SetSharedKeyAccess", Gate::AllOnIdentity, switched, |scene, id| under_way(scene, id, "Updating")),
     ("SetSharedKeyAccess", Gate::AllOnIdentity, switched, |scene, _| {

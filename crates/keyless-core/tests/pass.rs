@@ -357,6 +357,17 @@ fn a_new_revision_or_slow_reads_stop_the_write() {
 }
 
 #[test]
+fn a_grant_waits_for_a_long_list_of_assignments_and_not_for_ever() {
+    let (world, wanted, _) = grant_world();
+    for (age, sent) in [(CONFIRM_WITHIN, 1), (CONFIRM_WITHIN * 2, 0)] {
+        let mut shell = Shell::new(&world, &wanted);
+        shell.target_age = age;
+        shell.run();
+        assert_eq!(shell.sent.len(), sent, "{age:?}");
+    }
+}
+
+#[test]
 fn a_pass_without_the_word_to_write_only_plans() {
     let (world, wanted, _) = grant_world();
     let mut shell = Shell::new(&world, &wanted);

@@ -319,6 +319,7 @@ prop_compose! {
         if refused {
             let at = world.now - SignedDuration::from_secs(3_600);
             world.watch = Some(WatchFrom { at, because: WatchCause::Switch });
+            world.signed_until = Some(at);
             world.back_on = key.is_on().then_some(BackOn { watched: at, seen: world.now });
             let traffic = Traffic { count: 2, last: Some(world.now), grains: std::collections::BTreeMap::from([(at, 2)]) };
             let (service, api) = (Some(StorageService::Blob), "Unknown".to_owned());

@@ -1,7 +1,11 @@
 //! What a plan tells of documents that are suspended: while it lasts, before it ends, and when it is over.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use jiff::SignedDuration;
 use keyless_core::desired::*;
+use keyless_core::gate::{Gate, GateState};
 use keyless_core::observed::*;
 use keyless_core::plan::finding::SuspendStage;
 use keyless_core::plan::{Finding, Standing};
@@ -59,4 +63,30 @@ fn a_suspension_that_stays_is_told_as_overdue_and_never_as_ended() {
     ] {
         assert_eq!(of(ends_in), Some(wanted), "{ends_in}");
     }
+}
+
+#[test]
+fn the_key_waits_for_a_suspended_workspace_that_may_stand_on_the_account() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    world.key = SharedKeyAccess::Disallowed;
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    declare_account(&mut desired, DesiredSharedKey::Enabled);
+    let somewhere = workspace_id("somewhere");
+    let mut document = desired.workspaces[&a].clone();
+    document.name = "somewhere".to_owned();
+    let mut with = |document: Option<DesiredWorkspace>| {
+        desired.unplaced = Arc::new(BTreeMap::from([(somewhere.clone(), document)]));
+        look(&world, &desired)
+    };
+    assert!(with(None).next().is_some(), "of what has no document nothing is known to be suspended");
+    assert!(with(Some(document.clone())).next().is_some());
+    let until = world.now + SignedDuration::from_secs(HOUR);
+    document.suspend = Some(Suspend { reason: "audit".to_owned(), until, then: AfterSuspend::Resume });
+    let plan = with(Some(document));
+    let held = plan.steps.iter().flat_map(|step| &step.gates).find(|check| check.gate == Gate::Active).unwrap();
+    let GateState::Waiting { until: told, why } = &held.state else { panic!("{}", show(&plan)) };
+    let expected =
+        "somewhere is suspended: audit; it may stand on this account, for its own could not be found out".to_owned();
+    assert_eq!((told, why), (&until, &expected));
 }

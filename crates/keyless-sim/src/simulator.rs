@@ -165,6 +165,14 @@ impl Simulator {
         azure.oracle_report()
     }
 
+    /// When somebody last had an answer from the data plane of an account, by its id, to a request signed with its key,
+    /// whatever metrics tell of it yet.
+    pub fn key_used(&self, account: &str) -> Option<Timestamp> {
+        let mut azure = self.azure();
+        azure.advance(self.clock.now());
+        azure.key_used(&crate::arm_id::key(account))
+    }
+
     /// What `GET /sim/world` answers.
     pub fn world_json(&self) -> Value {
         let mut azure = self.azure();

@@ -492,6 +492,17 @@ impl Azure {
         segments
     }
 
+    /// When a request signed with the account's key last succeeded.
+    pub(crate) fn key_used(&self, account: &str) -> Option<Timestamp> {
+        let segments = self.tries_on(account);
+        let by_key = |one: &Use| one.look == Look { authentication: "AccountKey", response: "Success" };
+        let last = segments.iter().flat_map(|segment| {
+            let places = segment.uses.iter().enumerate().filter(move |(_, one)| by_key(one));
+            places.filter_map(|(place, _)| Some(segment.span(place, Timestamp::MIN, self.now)?.1))
+        });
+        last.max()
+    }
+
     /// What is left of a key user's time, in real-life terms.
     pub(crate) fn key_user_stops_after(&self, key: &str) -> Option<std::time::Duration> {
         match self.clients.get(key)?.what {

@@ -173,8 +173,8 @@ async fn a_list_that_goes_on_under_another_name_is_not_taken_for_whole() {
         assert_eq!(error.class, ErrorClass::Unreadable, "{name}");
     }
     let (client, asks) = client(|number, _| async move {
-        let next = if number == 1 { "/p2" } else { "" };
-        reply(200, &[], json!({"value": [workspace_body("one")], "NextLink": next, "odata.nextLink": null}))
+        let (name, next) = if number == 1 { ("one", "/p2") } else { ("two", "") };
+        reply(200, &[], json!({"value": [workspace_body(name)], "NextLink": next, "odata.nextLink": null}))
     });
     assert_eq!(client.workspaces(SUBSCRIPTION.parse().unwrap()).await.unwrap().value.len(), 2);
     assert_eq!(asks.lock().unwrap().len(), 2);

@@ -1,6 +1,7 @@
 //! Lists of several pages.
 
 use keyless_arm::api::ReadArm;
+use keyless_arm::error::ErrorClass;
 use keyless_core::observed::Compute;
 use serde_json::{Value, json};
 
@@ -29,6 +30,25 @@ async fn absent_null_and_empty_mean_the_last_page() {
     for end in [json!(false), json!(null), json!("")] {
         let (names, asks) = read(vec![page(&["one"], json!("/p2")), page(&["two"], end.clone())]).await;
         assert_eq!((names, asks.lock().unwrap().len()), (vec!["one".to_owned(), "two".to_owned()], 2), "{end}");
+    }
+}
+
+/// Of the machine-learning provider a page begins after so many; what comes in front of them meanwhile moves them on.
+#[tokio::test(start_paused = true)]
+async fn what_stands_on_two_pages_is_there_once_unless_it_stands_there_in_two_ways() {
+    let lists = |other: &str, then: &str| {
+        let item = |id: &str, kind: &str| json!({"id": id, "name": "one", "properties": {"computeType": kind}});
+        let page = |item: Value, next: Value| (200, vec![], json!({"value": [item], "nextLink": next}).to_string());
+        in_turn(vec![page(item("/A/one", "AmlCompute"), json!("/p2")), page(item(other, then), json!(null))]).0
+    };
+    let found = lists("/A/one", "AmlCompute").computes(&workspace()).await.unwrap().value;
+    assert_eq!(found.len(), 1);
+    let found = lists("/A/two", "AmlCompute").computes(&workspace()).await.unwrap().value;
+    assert_eq!(found.len(), 2);
+    for (other, then) in [("/A/one", "Kubernetes"), ("/a/One", "AmlCompute")] {
+        let error = lists(other, then).computes(&workspace()).await.unwrap_err();
+        assert_eq!(error.class, ErrorClass::Transient);
+        assert_eq!(error.message, "`/a/one` changed while the pages of a list were read");
     }
 }
 

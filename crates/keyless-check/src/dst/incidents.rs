@@ -169,9 +169,9 @@ impl Others {
                 let value = json!({"name": format!("script {}", self.made), "triesPerHour": 120,
                     "stopsAfter": humantime::format_duration(span).to_string()});
                 self.made += 1;
-                let from = road.sim.now();
-                let until = from.checked_add(signed(span)).unwrap_or(from);
-                road.judge().key_uses.push(KeyUse { account: account.clone(), from, until });
+                let now = road.sim.now();
+                let until = now.checked_add(signed(span)).unwrap_or(now);
+                road.judge().key_uses.push(KeyUse { account: account.clone(), until });
                 self.change(road, DriftChange::KeyUserStarted, &account, value, Some(account.clone()), hidden)
             }
             10 => {
@@ -532,7 +532,7 @@ pub(crate) fn key_uses(sim: &Simulator) -> Vec<KeyUse> {
                 |name: &str| entry.pointer(&format!("/properties/{name}")).and_then(Value::as_str).unwrap_or_default();
             let left = humantime::parse_duration(text("stopsAfter")).ok();
             let until = left.and_then(|left| now.checked_add(signed(left)).ok());
-            KeyUse { account: text("account").to_ascii_lowercase(), from: now, until: until.unwrap_or(Timestamp::MAX) }
+            KeyUse { account: text("account").to_ascii_lowercase(), until: until.unwrap_or(Timestamp::MAX) }
         })
         .collect()
 }

@@ -19,7 +19,6 @@ use keyless_sim::{DenialEvent, Knobs, Simulator};
 use super::draw::Draw;
 use super::record::{ACCOUNTS, Entry, Record, WORKSPACES, What, upto};
 use super::truth::{Truth, age};
-use super::wire::later;
 
 /// The oldest that a confirming read may be when its write leaves, and the way of both.
 const CONFIRMED_WITHIN: Duration = Duration::from_secs(65);
@@ -55,7 +54,6 @@ pub(crate) struct Foreign {
 #[derive(Debug, Clone)]
 pub(crate) struct KeyUse {
     pub(crate) account: String,
-    pub(crate) from: Timestamp,
     pub(crate) until: Timestamp,
 }
 
@@ -86,12 +84,8 @@ pub(crate) struct Judge {
     stopping: Option<(u32, Duration)>,
     /// The process that runs, when it began, and whether the last one left nothing that may still land.
     begun: (u32, Duration, bool),
-    /// When the last process began that found nothing of what the ones before it had noted.
-    pub(crate) forgot: Option<Timestamp>,
-    /// When each workspace was seen on keys that were accepted.
-    signed: BTreeMap<String, Timestamp>,
-    /// When the key of each account was accepted, from and to; the last may go on.
-    accepted: BTreeMap<String, Vec<(Timestamp, Option<Timestamp>)>>,
+    /// When the key of each account was last used.
+    key_used: BTreeMap<String, Timestamp>,
     draw: Draw,
 }
 
@@ -107,9 +101,7 @@ impl Judge {
             files: (files, Duration::ZERO),
             stopping: None,
             begun: (0, Duration::ZERO, false),
-            forgot: None,
-            signed: BTreeMap::new(),
-            accepted: BTreeMap::new(),
+            key_used: BTreeMap::new(),
             draw: draw.clone(),
         };
         judge.look(sim);
@@ -159,34 +151,9 @@ impl Judge {
     }
 
     fn look(&mut self, sim: &Simulator) {
-        let now = sim.now();
         self.truth = Truth::of(sim);
-        for (id, workspace) in &self.truth.workspaces {
-            let key = workspace.account.as_ref().and_then(|account| self.truth.keys.get(account));
-            if !workspace.on_identity && key == Some(&true) {
-                self.signed.insert(id.clone(), now);
-            }
-        }
-        for (account, key) in &self.truth.keys {
-            let spells = self.accepted.entry(account.clone()).or_default();
-            let last = spells.last_mut().filter(|(_, to)| to.is_none());
-            match (last, key) {
-                (None, true) => spells.push((now, None)),
-                // It takes as long until nobody is let in any more.
-                (Some((_, to)), false) => *to = Some(later(now, self.draw.knobs.key_effect)),
-                _ => {}
-            }
-        }
-    }
-
-    /// When somebody last signed with a key that was accepted: who tries while it is off loses nothing when it stays so.
-    fn last_use(&self, using: &KeyUse, now: Timestamp) -> Option<Timestamp> {
-        let spells = self.accepted.get(&using.account)?;
-        let ends = spells.iter().filter_map(|(from, to)| {
-            let end = using.until.min(now).min(to.unwrap_or(now));
-            (using.from.max(*from) <= end).then_some(end)
-        });
-        ends.max()
+        let used = |account: &String| Some((account.clone(), sim.key_used(account)?));
+        self.key_used = self.truth.keys.keys().filter_map(used).collect();
     }
 
     /// A request leaves its sender.
@@ -442,28 +409,14 @@ impl Judge {
             if workspace.changing {
                 broken.push(format!("S2: the key goes off while an operation may switch `{id}`"));
             }
-            // Who holds an old key has nothing to lose any more.
-            let made_anew = self.foreign.iter().any(|foreign| {
-                foreign.account.as_deref() == Some(account) && foreign.what.starts_with("KeyRegenerated")
-            });
-            let idle = self.signed.get(id).filter(|_| !made_anew).map(|at| age(now, *at));
-            // Which switches were made before it began, a process without notes cannot know, nor do metrics tell of them yet.
-            let unknown = self.signed.get(id).is_some_and(|at| {
-                self.forgot.is_some_and(|forgot| *at <= forgot) && age(now, *at) <= self.draw.waits.metrics_lag
-            });
-            if workspace.on_identity && !unknown && idle.is_some_and(|idle| idle + GRAIN < self.draw.waits.key_idle) {
-                broken.push(format!("S2: the key goes off {idle:?} after `{id}` used it"));
-            }
         }
         let name = account.rsplit('/').next().unwrap_or_default();
         for (workspace, datastore, _) in self.truth.stored.iter().filter(|(_, _, of)| of == name) {
             broken.push(format!("S2: the key goes off while `{workspace}/{datastore}` stores it"));
         }
-        for using in self.key_uses.iter().filter(|using| using.account == account) {
-            let Some(last) = self.last_use(using, now) else { continue };
-            if age(now, last) + GRAIN < self.draw.waits.key_idle {
-                broken.push(format!("S2: the key goes off {:?} after somebody used it", age(now, last)));
-            }
+        let idle = self.key_used.get(account).map(|last| age(now, *last));
+        if let Some(idle) = idle.filter(|idle| *idle + GRAIN < self.draw.waits.key_idle) {
+            broken.push(format!("S2: the key goes off {idle:?} after somebody used it"));
         }
         broken
     }

@@ -149,10 +149,6 @@ impl Run {
         self.lives += 1;
         let (now, settled) = (self.road().since(), self.settled && !forgetful);
         self.road().judge().begins(self.lives, now, settled);
-        if forgetful {
-            let at = self.road().sim.now();
-            self.road().judge().forgot = Some(at);
-        }
         self.settled = false;
         self.began_settled = settled;
         self.life = Some(self.place.start(self.lives, Arc::clone(&self.files)).await?);
@@ -270,7 +266,8 @@ impl Run {
             let broke = event.why.as_deref().is_some_and(|why| why.contains("the pass broke off"));
             if broke || event.event == Name::PlanRejected {
                 judge.count(event.event.as_str());
-                judge.broken.push(format!("told: {}: {}", event.event.as_str(), event.why.unwrap_or_default()));
+                let why = event.why.unwrap_or_else(|| event.problems.join("; "));
+                judge.broken.push(format!("told: {}: {why}", event.event.as_str()));
             }
         }
     }
@@ -287,13 +284,20 @@ impl Run {
         // Who has lifted what only a person can lift says so by new files.
         self.put_in_force();
         let began = tokio::time::Instant::now();
-        let mut missing = self.awake(began).or_else(|| self.missing());
+        // What operations of before leave behind is there to be seen only when they have come to their ends.
+        let mut seen = began;
+        let mut changing = self.is_changing();
+        let mut missing = self.awake(seen).or_else(|| self.missing());
         let mut steady = 0;
         while began.elapsed() < BOUND {
             tokio::time::sleep(LOOK).await;
+            if changing {
+                changing = self.is_changing();
+                seen = tokio::time::Instant::now();
+            }
             let before = missing;
             // To look at the whole world costs more than to ask the process.
-            missing = self.awake(began).or_else(|| self.missing());
+            missing = self.awake(seen).or_else(|| self.missing());
             // What has only just come is looked at once more.
             steady = if missing.is_none() && before.is_none() { steady + 1 } else { 0 };
             if steady > 1 {
@@ -310,6 +314,7 @@ impl Run {
 
     /// S9.
     async fn idles(&mut self) -> anyhow::Result<()> {
+        self.note("at rest".to_owned());
         let before = self.road().judge().record.writes().count();
         let denied = self.road().sim.oracle().denied.entitled;
         let idle = if self.place.draw.seed.is_multiple_of(LONG) { IDLE } else { SHORT_IDLE };
@@ -355,7 +360,12 @@ impl Run {
         })
     }
 
-    /// Which account the process has not come to rest with, as a pass shows that read all of it in the calm.
+    /// Whether an operation on a workspace goes on.
+    fn is_changing(&self) -> bool {
+        Truth::of(&self.road().sim).workspaces.values().any(|workspace| workspace.changing)
+    }
+
+    /// Which account the process has not come to rest with, as a pass shows that read all of it since `calm`.
     fn awake(&self, calm: tokio::time::Instant) -> Option<String> {
         let Some(life) = &self.life else { return Some("there is no process".to_owned()) };
         let snapshot = life.status.snapshot();

@@ -304,7 +304,7 @@ impl Stage<'_> {
                 let metrics = self.place.draw.knobs.metric_lag + INTERVAL * 2;
                 let foreign = self.foreign("KeyUserStarted".to_owned(), hidden + metrics);
                 let mut judge = self.road().judge();
-                judge.key_uses.push(KeyUse { account: account().to_ascii_lowercase(), from, until });
+                judge.key_uses.push(KeyUse { account: account().to_ascii_lowercase(), until });
                 judge.foreign(&sim, foreign);
             }
             Change::Files(number) => {

@@ -147,7 +147,7 @@ impl Names {
             account_id: self.account.clone(),
             account,
             workspaces: self.workspaces.iter().take(declared).map(|id| (id.clone(), workspace(id))).collect(),
-            unplaced: BTreeSet::new(),
+            unplaced: std::sync::Arc::default(),
             group_is_shared: false,
         }
     }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::agreements::Row;
 use crate::clock::later;
 use crate::fights::Bout;
+use crate::memory::Holders;
 use crate::who::APART;
 
 use super::{Noted, Unusable};
@@ -42,6 +43,12 @@ struct AccountForm {
     bouts: Vec<BoutForm>,
     #[serde(default)]
     watch: Option<WatchForm>,
+    #[serde(default)]
+    signed_until: Option<Timestamp>,
+    #[serde(default)]
+    workspaces_on_key: bool,
+    #[serde(default)]
+    datastores_on_key: bool,
     #[serde(default)]
     looked_for_switches: bool,
 }
@@ -128,12 +135,23 @@ pub(super) fn encoded(
 
 fn forms(noted: BTreeMap<StorageAccountId, Noted>) -> BTreeMap<String, AccountForm> {
     let form = |(id, noted): (StorageAccountId, Noted)| {
-        let Noted { shown, keys_taken, bouts, watch, looked_for_switches } = noted;
+        let Noted { shown, keys_taken, bouts, watch, signed_until, on_key, looked_for_switches } = noted;
         let shown = shown.into_iter().map(|(shown, row)| row_form(shown, row)).collect();
         let keys_taken = keys_taken.into_iter().map(|(workspace, taken)| taken_form(&workspace, taken)).collect();
         let bouts = bouts.into_iter().map(|(setting, bout)| bout_form(setting, bout)).collect();
         let watch = watch.map(watch_form);
-        (id.to_string(), AccountForm { shown, keys_taken, bouts, watch, looked_for_switches })
+        let Holders { workspaces: workspaces_on_key, datastores: datastores_on_key } = on_key;
+        let form = AccountForm {
+            shown,
+            keys_taken,
+            bouts,
+            watch,
+            signed_until,
+            workspaces_on_key,
+            datastores_on_key,
+            looked_for_switches,
+        };
+        (id.to_string(), form)
     };
     noted.into_iter().map(form).collect()
 }
@@ -200,7 +218,16 @@ pub(super) fn decoded(
 
 /// What cannot be made sense of is left out.
 fn noted(form: AccountForm, at: Timestamp) -> Noted {
-    let AccountForm { shown, keys_taken, bouts, watch, looked_for_switches } = form;
+    let AccountForm {
+        shown,
+        keys_taken,
+        bouts,
+        watch,
+        signed_until,
+        workspaces_on_key,
+        datastores_on_key,
+        looked_for_switches,
+    } = form;
     let row = |RowForm { what, first, last, reads, seen }: RowForm| {
         let shown = match what {
             ShownForm::Assignment { at, id, made } => {
@@ -244,6 +271,8 @@ fn noted(form: AccountForm, at: Timestamp) -> Noted {
     });
     Noted {
         watch,
+        signed_until: signed_until.map(|until| until.min(at)),
+        on_key: Holders { workspaces: workspaces_on_key, datastores: datastores_on_key },
         looked_for_switches,
         shown: shown.into_iter().filter_map(row).collect(),
         keys_taken: keys_taken.into_iter().filter_map(taken).collect(),

@@ -37,7 +37,7 @@ async fn pass(cloud: &Arc<Cloud>, dir: &Path, newcomer: &str, rests_until: Optio
             account_id: account_id("stone"),
             account: None,
             workspaces: files.workspaces.clone(),
-            unplaced: BTreeSet::new(),
+            unplaced: std::sync::Arc::default(),
             group_is_shared: false,
         },
         limits: Limits::default(),

@@ -88,7 +88,8 @@ impl Facts<'_> {
                     let enforcement = account.enforcement.unwrap_or(self.desired.fleet.enforcement);
                     acts(enforcement, account.suspend.as_ref())
                 });
-                own && self.desired.workspaces.values().all(document)
+                let elsewhere = self.desired.unplaced.values().flatten();
+                own && self.desired.workspaces.values().chain(elsewhere).all(document)
             }
             _ => workspace_of(step).and_then(|id| self.desired.workspaces.get(id)).is_some_and(document),
         };
@@ -256,6 +257,9 @@ impl Facts<'_> {
         // A minute for the reads themselves.
         let fresh = now.duration_since(usage.to) <= lag.saturating_add(SignedDuration::from_mins(1));
         found.demand(long && fresh, Rule::Facts, "the key-usage answer is of another time");
+        let told = self.observed.history.signed_until.is_none_or(|signed| usage.to >= signed);
+        let why = "the key-usage answer ends before the last use that may have been";
+        found.demand(told || unknown_is_accepted, Rule::Facts, why);
         let sas_is_accepted = self.desired.accepted_sas().any(|(_, accepted)| now < accepted.until);
         found.demand(usage.sas.count == 0 || sas_is_accepted, Rule::Facts, "a SAS is in use, and nobody accepts it");
     }

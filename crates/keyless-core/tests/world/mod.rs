@@ -144,6 +144,7 @@ pub(crate) struct World {
     pub(crate) sas_by_service: BTreeMap<StorageService, u64>,
     /// Since when the account is watched, and what was refused since.
     pub(crate) watch: Option<WatchFrom>,
+    pub(crate) signed_until: Option<Timestamp>,
     /// Whether somebody turned the key on again.
     pub(crate) back_on: Option<BackOn>,
     pub(crate) denied: Vec<ServiceUse>,
@@ -187,6 +188,7 @@ impl World {
             sas: 0,
             sas_by_service: BTreeMap::new(),
             watch: None,
+            signed_until: None,
             back_on: None,
             denied: Vec::new(),
             callers: Vec::new(),
@@ -432,6 +434,7 @@ impl World {
         observed.history.key_on_since = self.key_on_since;
         observed.history.keys_taken = self.keys_taken.clone();
         observed.history.watch = self.watch;
+        observed.history.signed_until = self.signed_until;
         observed.history.back_on = self.back_on;
         observed.history.due_elsewhere = self.due_elsewhere.clone();
         observed
@@ -631,7 +634,7 @@ pub(crate) fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> Key
         account_id: account_id(),
         account: None,
         workspaces,
-        unplaced: BTreeSet::new(),
+        unplaced: std::sync::Arc::default(),
         group_is_shared: false,
     }
 }

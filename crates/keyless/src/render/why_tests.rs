@@ -91,7 +91,7 @@ impl Case {
             account_id: account(),
             account: None,
             workspaces: BTreeMap::from([(workspace(), declared)]),
-            unplaced: BTreeSet::new(),
+            unplaced: std::sync::Arc::default(),
             group_is_shared: false,
         };
         let mut observed = Observed::unread(account(), now());

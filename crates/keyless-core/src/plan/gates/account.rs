@@ -51,7 +51,7 @@ pub(in crate::plan) fn all_on_identity(observed: &Observed, desired: &KeyDesired
             }
         }
     }
-    for id in &desired.unplaced {
+    for id in desired.unplaced.keys() {
         unmet.push(format!("{} may stand on this account: its own could not be found out", id.name()));
     }
     if !unmet.is_empty() {

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::desired::{Acceptance, KeyDesired};
 use crate::gate::{GateState, ReadSet};
-use crate::observed::{KeyDetails, KeyUsage, Observed, Reading, Signed, StorageService, WatchCause, WatchFrom, hour};
+use crate::observed::{KeyDetails, KeyUsage, Observed, Reading, Signed, StorageService, hour};
 use crate::plan::callers;
 use crate::plan::finding::plural;
 use crate::span::span;
@@ -57,12 +57,13 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
             "the storage metric shows no traffic of any kind, which proves nothing",
         ));
     }
-    if let Some(WatchFrom { at, because: WatchCause::Switch }) = observed.history.watch
+    if let Some(at) = observed.history.signed_until
         && usage.to < at
     {
-        // Until then a workspace may have signed with the key, lately put back on it by somebody, and metrics do not tell yet.
-        let why =
-            format!("the metric tells what happened up to {}, and the last workspace was switched at {at}", usage.to);
+        let why = format!(
+            "the metric tells what happened up to {}, and until {at} a workspace or datastore may have used the key",
+            usage.to
+        );
         let until = now.saturating_add(at.duration_since(usage.to)).unwrap_or(Timestamp::MAX);
         return told(GateState::Waiting { until, why });
     }

@@ -73,6 +73,17 @@ pub(in crate::plan) fn account_active(desired: &KeyDesired, now: Timestamp) -> G
         cautious.push(document_active(&account.name, enforcement, account.suspend.as_ref(), now));
     }
     cautious.extend(desired.workspaces.values().map(|workspace| workspace_active(workspace, desired, now)));
+    let elsewhere = desired.unplaced.values().flatten();
+    cautious.extend(elsewhere.map(|workspace| {
+        let here = |why| format!("{why}; it may stand on this account, for its own could not be found out");
+        match workspace_active(workspace, desired, now) {
+            GateState::Waiting { until, why } => GateState::Waiting { until, why: here(why) },
+            GateState::Unmet { why, lift } => {
+                GateState::unmet(here(why), format!("{lift}, or a read that tells where it stands"))
+            }
+            open @ (GateState::Open | GateState::NotLooked) => open,
+        }
+    }));
     if desired.fleet.paused {
         return GateState::unmet("the kill switch is set", "`guard: {paused: false}` in the Fleet document");
     }

@@ -18,7 +18,7 @@ impl Planner<'_> {
         let Some(assignments) = self.observed.assignments.value() else { return };
         let mut kept: BTreeSet<PrincipalId> = BTreeSet::new();
         let mut doubts: BTreeSet<String> =
-            self.desired.unplaced.iter().map(|id| format!("{} may stand on it", id.name())).collect();
+            self.desired.unplaced.keys().map(|id| format!("{} may stand on it", id.name())).collect();
         // A workspace whose document was removed keeps what it has.
         let undeclared = self.observed.workspaces.keys().filter(|id| !self.desired.workspaces.contains_key(id));
         doubts.extend(undeclared.map(|id| format!("{} is not declared", id.name())));
