@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use keyless_controller::event::Name;
 use keyless_core::ablate::{self, Ablation};
-use keyless_core::desired::{AuthMode, Desired, ServiceGrants};
+use keyless_core::desired::{AuthMode, Desired, DesiredWorkspace, ServiceGrants};
 use keyless_core::gate::GateState;
 use keyless_core::id::WorkspaceId;
 use keyless_core::plan::Standing;
@@ -410,7 +410,13 @@ impl Run {
                 continue;
             }
             let name = account.rsplit('/').next().unwrap_or_default();
-            let stored = truth.stored.iter().any(|(of, _, at)| at == name && declared(of).is_none());
+            // Nobody's, or of one that waits for what was taken from it.
+            let keeps = |of: &str| {
+                let waits =
+                    |own: &DesiredWorkspace| own.service_grants == ServiceGrants::Wait && !truth.has_service_grant(of);
+                declared(of).is_none_or(waits)
+            };
+            let stored = truth.stored.iter().any(|(of, _, at)| at == name && keeps(of));
             let held = stored || on.iter().any(|(_, workspace)| !workspace.on_identity);
             let used = self.road().judge().key_uses.iter().any(|using| using.account == *account && using.until > now);
             let back = asked.iter().any(|one| one.auth_mode == AuthMode::AccessKey);
