@@ -69,6 +69,30 @@ async fn switching_before_the_role_propagates_denies_until_it_does() {
     assert!(oracle.events[0].cause.starts_with("AuthorizationPermissionMismatch"), "{:?}", oracle.events);
 }
 
+/// Whatever metrics tell of it yet.
+#[tokio::test]
+async fn the_last_use_of_the_key_is_the_last_that_was_served() {
+    let cloud = Cloud::new(small_world(), ten_minutes());
+    let used = || cloud.sim.key_used(&account());
+    cloud.grant(&account(), G1, DANA, BLOB_CONTRIBUTOR).await;
+    cloud.pass(600);
+    let ago = |at: jiff::Timestamp| cloud.sim.now().duration_since(at).as_secs();
+    assert!(ago(used().unwrap()) <= 10, "every ten seconds, through the workspace on keys");
+    cloud.mode("churn", "Identity").await;
+    let last = used().unwrap();
+    cloud.pass(3600);
+    assert_eq!(used(), Some(last), "by identity");
+    assert_eq!(cloud.sim.key_used(&account().to_uppercase()), Some(last));
+    cloud.drift("keyUserStarted", &account(), json!({"name": "script", "triesPerHour": 60}));
+    cloud.pass(61);
+    assert!(ago(used().unwrap()) <= 60, "by somebody outside");
+    cloud.flag(false).await;
+    let last = used().unwrap();
+    cloud.pass(3600);
+    assert_eq!(used(), Some(last), "who is refused has not used it");
+    assert_eq!(cloud.sim.key_used("/subscriptions/none"), None);
+}
+
 #[tokio::test]
 async fn the_key_goes_off_and_on_after_its_delay() {
     let knobs = Knobs { key_effect: Duration::from_secs(120), ..Knobs::immediate() };
