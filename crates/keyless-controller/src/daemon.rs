@@ -290,7 +290,14 @@ impl Shared {
         });
     }
 
-    pub(crate) fn note(&self, key: &StorageAccountId, plan: &Plan, failure: Option<&str>, stopped: bool) {
+    /// Takes in a pass that began at `began`.
+    pub(crate) fn note(
+        &self,
+        key: &StorageAccountId,
+        plan: &Plan,
+        failure: Option<&str>,
+        (began, stopped): (Instant, bool),
+    ) {
         self.status.update(|status| {
             status.counters.passes += 1;
             status.counters.failed_passes += u64::from(failure.is_some());
@@ -303,7 +310,7 @@ impl Shared {
             let incomplete = plan.findings.iter().any(|finding| matches!(finding, Finding::Incomplete { .. }));
             if !incomplete {
                 account.last_good_pass = told_at(plan);
-                account.last_good_at = Some(Instant::now());
+                account.last_good_at = Some(began);
             }
             account.planned(plan);
         });

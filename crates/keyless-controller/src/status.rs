@@ -61,7 +61,8 @@ pub struct AccountStatus {
     pub differences: usize,
     /// The server's time of the last pass that read everything it needed.
     pub last_good_pass: Option<Timestamp>,
-    /// The same on this process's own clock: what freshness is measured from.
+    /// When that pass began, on this process's own clock: what freshness is measured from, for what it read may have
+    /// changed since.
     pub last_good_at: Option<Instant>,
     /// What went wrong in the last pass, if anything did.
     pub last_error: Option<String>,

@@ -26,6 +26,7 @@ use crate::event::{Event, Level, Name};
 use crate::execute::Passed;
 use crate::index::Index;
 use crate::membership;
+use crate::memory::Growth;
 use crate::notes::{PACE, When};
 use crate::queue::{Queue, Reason, Start};
 use crate::rest::{Patience, Rest};
@@ -58,6 +59,10 @@ enum Finished {
     Search(Box<(Arc<Desired>, Index)>),
 }
 
+/// When a look over the fleet is made once more that did not find out where everything stands: nothing is written to an
+/// account for a workspace of which that is not known. After an interval at the latest. Design decision.
+const SEARCH_AGAIN: Growth = Growth { first: Duration::from_secs(5), last: Growth::TIME.last };
+
 pub(crate) struct Loop {
     pub(crate) options: Options,
     pub(crate) shared: Arc<Shared>,
@@ -74,6 +79,8 @@ pub(crate) struct Loop {
     pub(crate) view: Option<Arc<View>>,
     searching: bool,
     search_due: Option<Instant>,
+    /// How many looks over the fleet in a row did not find out where everything stands.
+    searches_failed: u32,
     passes: u64,
     /// With patience the loop ends once every account has come to rest.
     patience: Option<Patience>,
@@ -109,6 +116,7 @@ impl Loop {
             view: None,
             searching: false,
             search_due: None,
+            searches_failed: 0,
             passes: 0,
             patience,
             rests: BTreeMap::new(),
@@ -295,6 +303,13 @@ impl Loop {
             self.queue.drop_key(key);
             self.rests.remove(key);
         }
+        if complete && view.places_all() {
+            self.searches_failed = 0;
+        } else {
+            self.searches_failed = self.searches_failed.saturating_add(1);
+            let again = now + SEARCH_AGAIN.wait(self.searches_failed);
+            self.search_due = self.search_due.map(|due| due.min(again));
+        }
         // An account that a partial look does not show may only be out of sight.
         if complete && view.places_all() {
             self.shared.observer.keep_only(&keys);
@@ -346,7 +361,7 @@ impl Loop {
             }
         };
         let stopped = matches!(&passed, Passed::Finished(report) if report.ended == Ended::Stopped);
-        self.shared.note(&key, plan, failure.as_deref(), stopped);
+        self.shared.note(&key, plan, failure.as_deref(), (began, stopped));
         // That keys were taken is owed to the workspace, whatever happens next.
         let took = matches!(&passed, Passed::Finished(report)
             if report.write.as_ref().is_some_and(|write| matches!(write.action, Action::ResyncWorkspaceKeys { .. })));

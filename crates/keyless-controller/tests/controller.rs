@@ -280,6 +280,26 @@ async fn a_failed_list_or_metric_keeps_the_key_on() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_look_that_does_not_find_out_where_everything_stands_is_made_once_more_before_long() {
+    let (cloud, dir) = (two(), settled_state());
+    cloud.lock().down.extend(["workspaces", "workspace"]);
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    let searches = |least| move |snapshot: &Snapshot| snapshot.counters.searches >= least;
+    rig.until("one look", searches(1)).await;
+    let begun = Instant::now();
+    rig.until("another", searches(2)).await;
+    rig.until("and one more", searches(3)).await;
+    let took = begun.elapsed();
+    assert!((Duration::from_secs(14)..Duration::from_secs(20)).contains(&took), "5 s and 10 s: {took:?}");
+    cloud.lock().down.clear();
+    rig.until("all is found", |snapshot| snapshot.unplaced.is_empty() && snapshot.fleet_complete == Some(true)).await;
+    let done = rig.status.snapshot().counters.searches;
+    let begun = Instant::now();
+    rig.until("the next", searches(done + 1)).await;
+    assert!(begun.elapsed() > Duration::from_secs(30), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn files_that_change_in_the_midst_of_a_pass_stop_its_write() {
     for operation in ["role_assignments", "locks", "account"] {
         let (cloud, dir) = (two(), settled_state());

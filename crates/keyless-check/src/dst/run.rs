@@ -369,6 +369,9 @@ impl Run {
     fn awake(&self, calm: tokio::time::Instant) -> Option<String> {
         let Some(life) = &self.life else { return Some("there is no process".to_owned()) };
         let snapshot = life.status.snapshot();
+        if let Some(id) = snapshot.unplaced.keys().next() {
+            return Some(format!("where {} stands is not known", id.name()));
+        }
         let awake = snapshot.accounts.iter().find(|(_, account)| {
             !matches!(account.standing(), Some(Standing::Converged | Standing::Blocked))
                 || account.last_good_at.is_none_or(|at| at < calm)
