@@ -235,8 +235,8 @@ impl Memory {
         let begins = self.dark().begins;
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
-        // The first look: `looked_for_switches` stands once it is over.
-        let mut held = begins && !memory.looked_for_switches;
+        // The first look of all.
+        let mut held = begins && memory.signed_until.is_none();
         for (any, before) in
             [(any.workspaces, &mut memory.on_key.workspaces), (any.datastores, &mut memory.on_key.datastores)]
         {
@@ -705,13 +705,14 @@ mod tests {
             memory.saw_workspaces(&key(), true, Some(at(second)));
             until
         };
-        let memory = Memory::new(Growth::PERSON);
         let (yes, no) = (Some(true), Some(false));
-        assert_eq!(looks(&memory, no, no, 10), None, "who only looks takes nothing for granted");
+        let shown = Memory::new(Growth::PERSON);
+        assert_eq!(looks(&shown, no, no, 10), None, "who only shows what would be done begins with nothing");
+        let memory = Memory::new(Growth::PERSON);
         memory.begins();
-        assert_eq!(looks(&memory, no, no, 20), None, "looked at before");
-        assert_eq!(looks(&memory, yes, no, 30), None, "another gate waits for its end");
-        assert_eq!(looks(&memory, None, no, 40), None, "nothing was read");
+        assert_eq!(looks(&memory, None, None, 10), Some(at(10)), "without notes nobody knows what was before");
+        assert_eq!(looks(&memory, yes, no, 30), Some(at(10)), "another gate waits for its end");
+        assert_eq!(looks(&memory, None, no, 40), Some(at(10)), "nothing was read");
         assert_eq!(looks(&memory, no, no, 50), Some(at(50)));
         assert_eq!(looks(&memory, no, yes, 60), Some(at(50)));
         assert_eq!(looks(&memory, no, no, 65), Some(at(65)));
@@ -727,11 +728,6 @@ mod tests {
         assert_eq!(looks(&next, no, no, 110), Some(at(100)));
         next.boot_is_over(at(120));
         assert_eq!(looks(&next, no, no, 130), Some(at(120)), "a write without a word may have landed until then");
-
-        let first = Memory::new(Growth::PERSON);
-        first.begins();
-        assert_eq!(looks(&first, no, no, 10), Some(at(10)), "without notes nobody knows what was before");
-        assert_eq!(looks(&first, no, no, 20), Some(at(10)));
     }
 
     /// Others may have turned the key on again before anybody looked.

@@ -279,6 +279,25 @@ async fn a_failed_list_or_metric_keeps_the_key_on() {
     }
 }
 
+/// Nobody's workspaces tell when they were switched.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_only_the_document_of_its_account_wants_off_waits_for_the_metric_once() {
+    let (cloud, dir) = (two(), settled_state());
+    for name in ["ml-a", "ml-b"] {
+        cloud.lock().workspaces.get_mut(&workspace_id(name)).unwrap().auth_mode = ObservedAuthMode::Identity;
+    }
+    let rig = Rig::start(
+        &cloud,
+        dir.path(),
+        with_key(desired("1", AuthMode::Identity, &[]), "stone", DesiredSharedKey::Disabled),
+    );
+    rig.until("the key is off", |snapshot| snapshot.accounts.values().any(|account| account.writes == 1)).await;
+    assert!(!cloud.key_on("stone"));
+    let first = cloud.lock().account_reads[&account_id("stone")][0];
+    let off = cloud.lock().calls[0].0;
+    assert!((waits().metrics_lag..waits().metrics_lag * 3).contains(&gap(first, off)), "{:?}", gap(first, off));
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_look_that_does_not_find_out_where_everything_stands_is_made_once_more_before_long() {
     let (cloud, dir) = (two(), settled_state());
