@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use keyless_controller::event::Name;
 use keyless_core::ablate::{self, Ablation};
 use keyless_core::desired::{AuthMode, Desired, DesiredWorkspace, ServiceGrants};
-use keyless_core::gate::GateState;
+use keyless_core::gate::{Gate, GateCheck, GateState};
 use keyless_core::id::WorkspaceId;
 use keyless_core::plan::Standing;
 use keyless_sim::Faults;
@@ -315,6 +315,7 @@ impl Run {
     /// S9.
     async fn idles(&mut self) -> anyhow::Result<()> {
         self.note("at rest".to_owned());
+        let gates = self.gates().join("\n    ");
         let before = self.road().judge().record.writes().count();
         let denied = self.road().sim.oracle().denied.entitled;
         let idle = if self.place.draw.seed.is_multiple_of(LONG) { IDLE } else { SHORT_IDLE };
@@ -322,7 +323,9 @@ impl Run {
         let mut judge = self.road().judge();
         if judge.record.writes().count() != before {
             let last = judge.record.writes().last().map(|(entry, _)| entry.line()).unwrap_or_default();
-            judge.broken.push(format!("S9: a write after the world had come to rest\n    {last}"));
+            judge
+                .broken
+                .push(format!("S9: a write after the world had come to rest\n    {last}\n    at rest: {gates}"));
         }
         let more = self.road().sim.oracle().denied.entitled - denied;
         if more > 0 {
@@ -372,10 +375,16 @@ impl Run {
         if let Some(id) = snapshot.unplaced.keys().next() {
             return Some(format!("where {} stands is not known", id.name()));
         }
+        // All can be listed in the calm: a gate that says otherwise rests on a look of before.
+        let of_before =
+            |check: &GateCheck| check.gate == Gate::Listed && matches!(check.state, GateState::Unmet { .. });
         let awake = snapshot.accounts.iter().find(|(_, account)| {
             !matches!(account.standing(), Some(Standing::Converged | Standing::Blocked))
                 || account.last_good_at.is_none_or(|at| at < calm)
-                || account.plan.as_ref().is_none_or(|plan| plan.revision != self.files.revision)
+                || account.plan.as_ref().is_none_or(|plan| {
+                    plan.revision != self.files.revision
+                        || plan.steps.iter().flat_map(|step| &step.gates).any(of_before)
+                })
         });
         awake.map(|(id, account)| format!("{} is {:?}", id.name(), account.standing()))
     }
