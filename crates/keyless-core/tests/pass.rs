@@ -362,7 +362,7 @@ fn a_grant_waits_for_a_long_list_of_assignments_and_not_for_ever() {
     for (age, sent) in [(CONFIRM_WITHIN, 1), (CONFIRM_WITHIN * 2, 0)] {
         let mut shell = Shell::new(&world, &wanted);
         shell.target_age = age;
-        shell.run();
+        let _ = shell.run();
         assert_eq!(shell.sent.len(), sent, "{age:?}");
     }
 }
