@@ -371,6 +371,22 @@ async fn a_refusal_of_the_resource_manager_holds_up_all_writes_whatever_is_left_
 }
 
 #[tokio::test(start_paused = true)]
+async fn after_an_answer_that_is_no_refusal_the_next_refusal_is_waited_for_as_the_first_was() {
+    let (client, _) = client(|number, _| async move {
+        if number == 2 { reply(201, &[], "{}") } else { reply(429, &[("x-ms-failure-cause", "gateway")], "") }
+    });
+    let mut waited = Vec::new();
+    for is_refused in [true, false, true] {
+        assert_eq!(grant(&client).await.is_err(), is_refused);
+        let start = Instant::now();
+        permit(&client, WriteKind::Grant).await;
+        waited.push(start.elapsed());
+    }
+    assert!(!waited[0].is_zero() && waited[1].is_zero(), "{waited:?}");
+    assert_eq!(waited[2], waited[0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn something_busy_holds_up_its_own_operation_only() {
     let (client, asks) = client(|_, _| async {
         let body = json!({"error": {"code": "RetryableError", "message": "busy"}});
