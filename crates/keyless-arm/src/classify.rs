@@ -224,6 +224,8 @@ mod tests {
             (Get, 404, "ResourceNotFound", Absent),
             (Get, 404, "ResourceGroupNotFound", Absent),
             (Get, 404, "SubscriptionNotFound", NO(Refused)),
+            (Get, 404, "TenantNotFound", NO(Refused)),
+            (Get, 404, "OperationNotFound", NO(Refused)),
             (List, 404, "ResourceNotFound", NO(Refused)),
             (Patch, 404, "ResourceNotFound", NO(Refused)),
             (Get, 404, "", NO(Unreadable)), // no envelope
@@ -322,6 +324,14 @@ mod tests {
             (Put, 404, "WorkspaceNotFound", NO(Refused)),
             (Put, 409, "ScopeLocked", NO(Refused)),
             (Put, 500, "ServiceError", UNKNOWN(Transient)),
+        ]);
+        check("requests that are wrong in themselves: RFC 9110, section 15.5", &[
+            (Patch, 405, "", NO(Bug)),
+            (Get, 406, "", NO(Bug)),
+            (Act, 411, "", NO(Bug)),
+            (Put, 413, "", NO(Bug)),
+            (Get, 414, "", NO(Bug)),
+            (Create, 415, "", NO(Bug)),
         ]);
         check("recorded traffic beside the business as usual", &[
             (Patch, 502, "BadGatewayConnection", UNKNOWN(Transient)),
@@ -438,5 +448,6 @@ mod tests {
         assert_eq!(classify(Grant, StatusCode::CONFLICT, &coded("roleassignmentexists")), AlreadySo);
         assert!(!exhausts_quota(StatusCode::TOO_MANY_REQUESTS, Some("retryableerror")));
         assert!(exhausts_quota(StatusCode::TOO_MANY_REQUESTS, None));
+        assert!(!exhausts_quota(StatusCode::SERVICE_UNAVAILABLE, None), "only a throttle speaks of quotas");
     }
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use jiff::SignedDuration;
+use keyless_core::access::{self, Cover, Orphan, Question};
 use keyless_core::action::{Action, Grant, assignment_name, is_own_name, second_name};
-use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER};
+use keyless_core::catalog::{self, BLOB_CONTRIBUTOR, BLOB_READER};
 use keyless_core::desired::*;
 use keyless_core::gate::Gate;
 use keyless_core::id::*;
@@ -89,6 +90,101 @@ fn groups_that_could_not_be_read_are_not_no_groups() {
     assert_eq!(planned.standing(), Standing::Blocked);
     assert!(!planned.steps.iter().any(|step| matches!(step.action, Action::GrantRole(_))));
     assert!(show(&planned).contains("could not be read: groups of"), "{}", show(&planned));
+}
+
+#[test]
+fn access_that_several_grants_make_up_counts_from_the_youngest_of_them_and_of_the_same_from_the_oldest() {
+    let [first, rest, all] = [1, 2, 3].map(|n| RoleId(uuid::Uuid::from_u128(n)));
+    let minute = 60;
+    for (grants, works_after) in [
+        (vec![(first, DAY), (rest, minute)], 14 * 60),
+        (vec![(first, minute), (rest, DAY)], 14 * 60),
+        (vec![(all, DAY), (all, minute)], 15 * 60 - DAY),
+        (vec![(all, minute), (all, DAY)], 15 * 60 - DAY),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        let actions = question().role.data_actions;
+        world.define(first, "first", &actions[..1], &[], false);
+        world.define(rest, "rest", &actions[1..], &[], false);
+        world.define(all, "all", actions, &[], false);
+        for (role, age) in &grants {
+            world.assign(person(1), *role, *age);
+        }
+        let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+        let cover = access::cover(&question(), &world.observe(&desired), &desired.fleet.waits);
+        let Cover::Covered { works_at: Some(at), .. } = cover else { panic!("{cover:?}") };
+        assert_eq!(at, world.now + SignedDuration::from_secs(works_after), "{grants:?}");
+    }
+}
+
+/// Whether person 1 writes blobs.
+fn question() -> Question<'static> {
+    Question::plain(person(1), PrincipalType::User, catalog::find_role(BLOB_CONTRIBUTOR).unwrap())
+}
+
+#[test]
+fn a_grant_through_a_group_is_no_direct_one() {
+    let (world, a) = nested();
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let (observed, waits) = (world.observe(&desired), &desired.fleet.waits);
+    assert!(matches!(access::cover(&question(), &observed, waits), Cover::Covered { .. }));
+    assert!(matches!(access::direct_cover(&question(), &observed, waits), Cover::Missing { .. }));
+}
+
+#[test]
+fn where_nothing_could_help_it_is_missing_whatever_is_not_known_of_groups_and_denials() {
+    let (mut world, a) = nested();
+    world.assignments.retain(|assignment| assignment.principal != person(8));
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let mut observed = world.observe(&desired);
+    observed.groups.insert(person(1), Reading::unknown("503"));
+    observed.denies = Reading::unknown("503");
+    let cover = access::effective_cover(&question(), &observed, &desired.fleet.waits);
+    assert!(matches!(cover, Cover::Missing { .. }), "{cover:?}");
+}
+
+#[test]
+fn a_hole_is_what_a_role_names_and_then_subtracts() {
+    let blobs = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs";
+    let (all, read, write) = (format!("{blobs}/*"), format!("{blobs}/read"), format!("{blobs}/write"));
+    for (names, subtracts, holes) in [
+        (&all, Some(&write), vec![write.as_str()]),
+        (&all, None, vec![]),
+        // What it never names it does not subtract.
+        (&read, Some(&write), vec![]),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        let subtracts: Vec<&str> = subtracts.into_iter().map(String::as_str).collect();
+        world.define(owner_role(), "Blobs in part", &[names], &subtracts, false);
+        world.assign(person(1), owner_role(), DAY);
+        let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+        let observed = world.observe(&desired);
+        let answer = access::judge(&question(), &observed, &desired.fleet.waits);
+        let [path] = answer.paths.as_slice() else { panic!("{answer:?}") };
+        assert_eq!(path.holes(question().role), holes, "{names} without {subtracts:?}");
+    }
+}
+
+#[test]
+fn orphans_are_own_grants_to_identities_that_no_document_comes_to() {
+    use PrincipalType::{ServicePrincipal, User};
+    let mut world = World::new();
+    for (n, kind, owner) in [
+        (1, ServicePrincipal, "ml-platform-prod"),
+        // One that a document comes to, a person, and a grant of another installation.
+        (2, ServicePrincipal, "ml-platform-prod"),
+        (3, User, "ml-platform-prod"),
+        (4, ServicePrincipal, "ml-platform-test"),
+    ] {
+        let made = world.assign(person(n), BLOB_READER, DAY);
+        made.name = assignment_name(owner, account_id().arm(), person(n), BLOB_READER, None);
+        made.principal_type = Some(kind);
+    }
+    let found = access::orphans("ml-platform-prod", &world.assignments, &BTreeSet::from([person(2)]));
+    let assignment = world.assignments[0].id.clone();
+    assert_eq!(found, [Orphan { assignment, principal: person(1), role: BLOB_READER }]);
 }
 
 #[test]

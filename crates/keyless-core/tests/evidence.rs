@@ -245,7 +245,8 @@ fn whoever_is_refused_after_the_key_went_off_is_told_with_what_is_likely_behind_
         api: "Unknown".to_owned(),
         signed,
         refused: true,
-        traffic: Traffic { count: 5, last: Some(start()), grains: BTreeMap::from([(hour(at), 5)]) },
+        // Of an hour in which nothing was refused nothing is told.
+        traffic: Traffic { count: 5, last: Some(start()), grains: BTreeMap::from([(hour(at), 5), (hour(start()), 0)]) },
     };
     world.denied = vec![refused(Signed::AccountKey), refused(Signed::OAuth)];
     let denied = |plan: &plan::Plan| -> Vec<String> {
@@ -268,6 +269,23 @@ fn whoever_is_refused_after_the_key_went_off_is_told_with_what_is_likely_behind_
         plan.steps.iter().any(|step| matches!(step.action, Action::SetSharedKeyAccess { allowed: true, .. }))
     };
     assert!(!undone(&plan), "it never causes an undo");
+    // A service that has it off by itself is named as long as the account has it on.
+    for (shared_key, words) in [
+        (SharedKeyAccess::Allowed, "the key is off for file, and somebody still signs with it"),
+        (SharedKeyAccess::Disallowed, "the key is off, and somebody still signs with it"),
+    ] {
+        let mut observed = world.observe(&desired);
+        let Reading::Known { value: Some(account), .. } = &mut observed.account else { panic!("it is known") };
+        account.shared_key = shared_key;
+        account.services.0.insert(StorageService::File, false);
+        let told = denied(&planned(&desired, &observed, &Limits::default(), Look::Everything));
+        assert!(told[0].contains(words), "{told:?}");
+    }
+    // Whom documents name as broken by it comes first.
+    world.workspaces.get_mut(&a).unwrap().mode = ObservedAuthMode::AccessKey;
+    let told = denied(&look(&world, &desired));
+    assert!(told[0].contains("the key is off, and fraud-train is on access keys"), "{told:?}");
+    world.workspaces.get_mut(&a).unwrap().mode = ObservedAuthMode::Identity;
     // Not read, it is asked for; after the watch, no more.
     let mut observed = world.observe(&desired);
     observed.denials = Reading::NotRead;
@@ -418,7 +436,8 @@ fn a_key_that_somebody_turned_on_again_is_told_with_what_was_refused_and_which_r
     assert_eq!(cause(&look(&world, &desired)), None, "nobody saw it off");
     world.back_on = Some(BackOn { watched: world.now - SignedDuration::from_secs(3 * DAY), seen: world.now });
     let role = "lacks Storage File Data Privileged Reader that fraud-train declares";
-    assert!(cause(&look(&world, &desired)).unwrap().ends_with(role));
+    let roles_alone = cause(&look(&world, &desired)).unwrap();
+    assert!(roles_alone.ends_with(role), "{roles_alone}");
     let at = hour(world.now);
     world.denied = vec![ServiceUse {
         service: Some(StorageService::File),
@@ -431,6 +450,11 @@ fn a_key_that_somebody_turned_on_again_is_told_with_what_was_refused_and_which_r
     let refused =
         format!("file GetFile with {} was refused 5 times, the last in the hour to {at}", Signed::OAuth.as_str());
     assert!(told.starts_with(&refused) && told.contains("of whom is not told; ") && told.ends_with(role), "{told}");
+    // What was served, or refused not once, is behind nothing.
+    let refused = world.denied.remove(0);
+    world.denied.push(ServiceUse { refused: false, ..refused.clone() });
+    world.denied.push(ServiceUse { traffic: Traffic::default(), ..refused });
+    assert_eq!(cause(&look(&world, &desired)), Some(roles_alone));
     // Unknown is said to be so, whatever else is known, and asked for where it was not read.
     let mut observed = world.observe(&desired);
     observed.denials = Reading::unknown("503");

@@ -239,4 +239,9 @@ fn an_account_that_cannot_be_read_has_its_tenant_looked_for() {
     let plan = planned(&wanted, &observed, &Limits::default(), Look::WhatMatters);
     assert!(show(&plan).contains("crossTenantAccount: "), "{}", show(&plan));
     assert_eq!(plan.next(), None);
+    // Of one that can be read it is asked once nothing else holds the switch.
+    let (world, a, _) = across(None);
+    let wanted = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_READER)])]);
+    let plan = planned(&wanted, &world.observe(&wanted), &Limits::default(), Look::WhatMatters);
+    assert_eq!(plan.wants.barriers.tenants, BTreeSet::new(), "{}", show(&plan));
 }

@@ -205,6 +205,17 @@ fn with_endpoint() -> (World, KeyDesired, WorkspaceId) {
     (world, wanted, a)
 }
 
+#[test]
+fn endpoints_are_asked_for_where_it_matters_what_the_service_granted_to_them() {
+    let (world, mut wanted, a) = with_endpoint();
+    let mut observed = world.observe(&wanted);
+    observed.endpoints = Reading::NotRead;
+    let asks = |wanted: &KeyDesired| planned(wanted, &observed, &Limits::default(), Look::WhatMatters).wants.endpoints;
+    assert!(asks(&wanted));
+    wanted.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Accept;
+    assert!(!asks(&wanted));
+}
+
 /// What the controller may not see of endpoints, Azure leaves out of their list without a word.
 #[test]
 fn endpoints_that_are_not_shown_any_more_are_not_let_in_again() {

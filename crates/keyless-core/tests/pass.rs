@@ -1,10 +1,10 @@
 //! The pass machine: what it reads, when it writes, and that nothing it rests on is older than its plan.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use keyless_core::action::{Action, Grant};
-use keyless_core::catalog::BLOB_CONTRIBUTOR;
+use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER};
 use keyless_core::desired::*;
 use keyless_core::gate::ReadSet;
 use keyless_core::id::*;
@@ -29,8 +29,20 @@ struct Shell<'a> {
     changed: bool,
     /// Whether nothing can be read any more once a write was sent.
     blind_after_write: bool,
+    /// When nothing comes back of what is to be read.
+    silent: Silent,
     stop_after_write: bool,
+    /// What a write is answered with, if it is not done.
+    answer: Option<Outcome>,
     meddle: Meddler<'a>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Silent {
+    Never,
+    Always,
+    WhileConfirming,
+    AfterWrite,
 }
 
 type Meddler<'a> = Box<dyn FnMut(usize, &mut World, &mut Revision) + 'a>;
@@ -49,7 +61,9 @@ impl<'a> Shell<'a> {
             sticks: true,
             changed: true,
             blind_after_write: false,
+            silent: Silent::Never,
             stop_after_write: false,
+            answer: None,
             meddle: Box::new(|_, _, _| {}),
         }
     }
@@ -151,9 +165,15 @@ impl<'a> Shell<'a> {
             let event = match effect {
                 Effect::Read { .. } if self.stop_after_write && !self.sent.is_empty() => Event::Stop,
                 Effect::Read { reads, confirming } => {
-                    let reads = *reads;
+                    let (reads, none) = (*reads, ReadSet::default());
                     (self.meddle)(self.reads.len(), &mut self.world, &mut self.revision);
-                    let mut part = Box::new(self.part(&reads));
+                    let is_silent = match self.silent {
+                        Silent::Never => false,
+                        Silent::Always => true,
+                        Silent::WhileConfirming => confirming.is_some(),
+                        Silent::AfterWrite => !self.sent.is_empty(),
+                    };
+                    let mut part = Box::new(self.part(if is_silent { &none } else { &reads }));
                     if self.blind_after_write && !self.sent.is_empty() {
                         let why = "no answer";
                         part.account = Reading::unknown(why);
@@ -170,7 +190,8 @@ impl<'a> Shell<'a> {
                         self.world.apply(&action);
                     }
                     self.sent.push(action);
-                    Event::Sent(Outcome::Done { changed: self.changed, request_id: Some("r".to_owned()) })
+                    let done = Outcome::Done { changed: self.changed, request_id: Some("r".to_owned()) };
+                    Event::Sent(self.answer.clone().unwrap_or(done))
                 }
                 Effect::Finish(report) => return *report,
             };
@@ -354,6 +375,68 @@ fn a_new_revision_or_slow_reads_stop_the_write() {
         assert!(matches!(shell.run().ended, Ended::Raced { .. }));
         assert!(shell.sent.is_empty());
     }
+    let mut shell = Shell::new(&world, &wanted);
+    (shell.took, shell.target_age) = (CONFIRM_WITHIN, SEND_WITHIN);
+    assert_eq!(shell.run().ended, Ended::Wrote, "just in time");
+}
+
+#[test]
+fn what_the_confirming_reads_do_not_bring_is_not_known_any_more() {
+    for make in [grant_world, switch_world, key_world] {
+        let (world, wanted, _) = make();
+        let mut shell = Shell::new(&world, &wanted);
+        shell.silent = Silent::WhileConfirming;
+        assert!(matches!(shell.run().ended, Ended::Raced { .. }));
+        assert!(shell.sent.is_empty());
+    }
+}
+
+#[test]
+fn a_pass_goes_back_eight_times_for_reads_that_bring_nothing() {
+    let (world, wanted, _) = grant_world();
+    let mut shell = Shell::new(&world, &wanted);
+    shell.silent = Silent::Always;
+    let report = shell.run();
+    assert_eq!((report.ended, shell.reads.len()), (Ended::Planned, 1 + 8));
+    assert!(!report.plan.wants.is_empty());
+}
+
+#[cfg(feature = "ablate")]
+#[test]
+fn nothing_is_sent_of_a_plan_that_its_second_judge_rejects() {
+    use keyless_core::ablate::{Ablation, without};
+    use keyless_core::gate::Gate;
+
+    let (mut world, wanted, _) = key_world();
+    world.key_user_until = Some(world.now);
+    let mut shell = Shell::new(&world, &wanted);
+    let report = without(&BTreeSet::from([Ablation::Gate(Gate::KeyIdle)]), || shell.run());
+    assert!(matches!(report.ended, Ended::Rejected { .. }), "{:?}", report.ended);
+    assert_eq!(report.requeue(), Requeue::Backoff);
+    assert!(shell.sent.is_empty());
+}
+
+#[test]
+fn the_answer_to_a_write_tells_when_the_next_pass_is_due_and_whether_it_may_still_land() {
+    let wait = Duration::from_secs(7);
+    let refused = |by, retry_after| {
+        let (cause, message) = (Cause::default(), String::new());
+        Outcome::Refused(Refused { by, cause, code: None, status: None, message, request_id: None, retry_after })
+    };
+    let why = || ("no answer".to_owned(), Cause::default());
+    for (answer, requeue, is_unsettled) in [
+        (refused(RefusedBy::Time, Some(wait)), Requeue::After(wait), false),
+        (refused(RefusedBy::Time, None), Requeue::Backoff, false),
+        (refused(RefusedBy::Person, Some(wait)), Requeue::Interval, false),
+        (Outcome::NotSent { why: why().0, cause: why().1 }, Requeue::Backoff, false),
+        (Outcome::Unknown { why: why().0, cause: why().1, request_id: None }, Requeue::Backoff, true),
+    ] {
+        let (world, wanted, _) = key_world();
+        let mut shell = Shell::new(&world, &wanted);
+        shell.answer = Some(answer.clone());
+        let report = shell.run();
+        assert_eq!((report.requeue(), report.is_unsettled()), (requeue, is_unsettled), "{answer:?}");
+    }
 }
 
 #[test]
@@ -362,7 +445,7 @@ fn a_grant_waits_for_a_long_list_of_assignments_and_not_for_ever() {
     for (age, sent) in [(CONFIRM_WITHIN, 1), (CONFIRM_WITHIN * 2, 0)] {
         let mut shell = Shell::new(&world, &wanted);
         shell.target_age = age;
-        shell.run();
+        let _ = shell.run();
         assert_eq!(shell.sent.len(), sent, "{age:?}");
     }
 }
@@ -452,7 +535,90 @@ fn a_read_back_that_fails_is_neither_done_nor_undone() {
         let mut shell = Shell::new(&world, &wanted);
         shell.blind_after_write = true;
         assert!(matches!(shell.run().write.unwrap().result, WriteResult::NotReadBack { .. }));
+        let mut shell = Shell::new(&world, &wanted);
+        shell.silent = Silent::AfterWrite;
+        let result = shell.run().write.unwrap().result;
+        assert!(matches!(&result, WriteResult::NotReadBack { why, .. } if why == "not read"), "{result:?}");
     }
+}
+
+/// What becomes of the next write, of this kind, where this happens between it and its read back.
+fn read_back(world: &World, wanted: &KeyDesired, kind: &str, meddle: impl Fn(&mut World)) -> WriteResult {
+    let mut calm = Shell::new(world, wanted);
+    let _ = calm.run();
+    assert_eq!(calm.sent.iter().map(Action::kind).collect::<Vec<_>>(), [kind]);
+    let last = calm.reads.len() - 1;
+    let mut shell = Shell::new(world, wanted).meddle(|n, world, _| {
+        if n == last {
+            meddle(world);
+        }
+    });
+    shell.run().write.unwrap().result
+}
+
+#[test]
+fn a_datastore_is_read_back_with_what_it_stores_and_a_new_one_with_kind_and_account_too() {
+    type Meddle = fn(&mut Datastore);
+    let cases: [(&str, Meddle, [bool; 2]); 5] = [
+        ("nothing", |_| {}, [true, true]),
+        ("the account in capitals", |found| found.account_name = Some("STML".to_owned()), [true, true]),
+        ("a key", |found| found.credentials = DatastoreCredentials::AccountKey, [false, false]),
+        ("another kind", |found| found.form.kind = "AzureFile".to_owned(), [true, false]),
+        ("another account", |found| found.account_name = Some("stother".to_owned()), [true, false]),
+    ];
+    let (mut world, mut wanted, a) = key_world();
+    world.assign(person(1), BLOB_READER, DAY);
+    let declared = wanted.workspaces.get_mut(&a).unwrap();
+    declared.accept_one_way = accepted();
+    declared.datastores = DesiredDatastores::ConvertAll;
+    let mut converted = world.clone();
+    converted.workspaces.get_mut(&a).unwrap().datastores = vec![stored("raw", DatastoreCredentials::AccountKey)];
+    let mut made = wanted.clone();
+    let listed = BTreeMap::from([("curated".to_owned(), described("curated"))]);
+    made.workspaces.get_mut(&a).unwrap().datastores = DesiredDatastores::Listed(listed);
+    for (what, meddle, sticks) in cases {
+        for ((world, wanted, kind), sticks) in [
+            (&converted, &wanted, "SetDatastoreCredential"), //
+            (&world, &made, "CreateDatastore"),
+        ]
+        .into_iter()
+        .zip(sticks)
+        {
+            let result = read_back(world, wanted, kind, |world| {
+                meddle(world.workspaces.get_mut(&a).unwrap().datastores.last_mut().unwrap());
+            });
+            let expected = if sticks {
+                matches!(result, WriteResult::Applied { .. })
+            } else {
+                matches!(result, WriteResult::DidNotStick { .. })
+            };
+            assert!(expected, "{kind}, {what}: {result:?}");
+        }
+    }
+}
+
+#[test]
+fn a_new_workspace_is_read_back_with_its_mode() {
+    let mut world = World::new();
+    world.key = SharedKeyAccess::Disallowed;
+    let a = workspace_id("fraud-train");
+    let mut wanted = desired(&[(&a, AuthMode::Identity, vec![])]);
+    let parts = Parts { key_vault: account_id().arm().clone(), application_insights: None, container_registry: None };
+    wanted.workspaces.get_mut(&a).unwrap().create = Some(Create {
+        location: "westeurope".to_owned(),
+        kind: CreateKind::Default(parts),
+        friendly_name: None,
+        storage_account: account_id(),
+        public_network_access: true,
+        isolation: Isolation::Disabled,
+    });
+    let result = |mode: ObservedAuthMode| {
+        read_back(&world, &wanted, "CreateWorkspace", |world| {
+            world.workspaces.get_mut(&a).unwrap().mode = mode.clone();
+        })
+    };
+    assert!(matches!(result(ObservedAuthMode::Identity), WriteResult::Applied { changed: true, .. }));
+    assert!(matches!(result(ObservedAuthMode::AccessKey), WriteResult::DidNotStick { .. }));
 }
 
 #[test]

@@ -164,6 +164,64 @@ fn an_undeclared_workspace_on_identity_does_not_hold_the_key_open() {
     fixed(&world, &desired);
 }
 
+/// While the key is on, the gate on it tells of whom it waits for.
+#[test]
+fn an_undeclared_workspace_is_told_once_the_key_is_off_or_where_everything_is_looked_at() {
+    use ObservedAuthMode::{AccessKey, Identity};
+    use SharedKeyAccess::{Allowed, Disallowed};
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", Identity);
+    let stray = world.workspace("somebody-elses", Identity);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    for (key, mode, look, is_broken) in [
+        (Allowed, AccessKey, Look::WhatMatters, None),
+        (Allowed, AccessKey, Look::Everything, Some(false)),
+        (Disallowed, AccessKey, Look::WhatMatters, Some(true)),
+        (Disallowed, Identity, Look::WhatMatters, Some(false)),
+    ] {
+        world.key = key;
+        world.workspaces.get_mut(&stray).unwrap().mode = mode.clone();
+        let plan = planned(&desired, &world.observe(&desired), &Limits::default(), look);
+        let told = plan.findings.iter().find_map(|finding| match finding {
+            Finding::Undeclared { workspace, broken, .. } if *workspace == stray => Some(*broken),
+            _ => None,
+        });
+        assert_eq!(told, is_broken, "{key:?} {mode} {look:?}: {}", show(&plan));
+    }
+    let mut observed = world.observe(&desired);
+    observed.workspaces.get_mut(&stray).unwrap().workspace = Reading::NotRead;
+    let wants = planned(&desired, &observed, &Limits::default(), Look::WhatMatters).wants;
+    assert_eq!(wants.workspaces, BTreeSet::from([stray]));
+}
+
+#[test]
+fn a_scenario_that_the_articles_list_for_another_kind_of_workspace_alone_is_told_and_holds_nothing() {
+    use WorkspaceKind::{Default, FeatureStore, Hub, Project};
+    for (kind, scenario, is_told) in [
+        (Default, "training", false),
+        (Default, "speech", true),
+        (Default, "promptFlow", false),
+        (Hub, "training", true),
+        (Hub, "speech", false),
+        (Hub, "promptFlow", false),
+        (Project, "training", true),
+        (Project, "speech", false),
+        // No article is about those.
+        (FeatureStore, "speech", false),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        world.workspaces.get_mut(&a).unwrap().kind = kind.clone();
+        world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
+        let because = BTreeSet::from([Because::Scenario(scenario)]);
+        let need = Need { because, ..need(object(1), BLOB_CONTRIBUTOR) };
+        let plan = look(&world, &desired(&[(&a, AuthMode::Identity, vec![need])]));
+        let told = Finding::ScenarioMisplaced { workspace: a, scenario, kind: kind.clone() };
+        assert_eq!(plan.findings.contains(&told), is_told, "{kind} {scenario}: {}", show(&plan));
+        assert!(matches!(plan.next().unwrap().action, Action::SetAuthMode { .. }), "{}", show(&plan));
+    }
+}
+
 /// What a process before this one began may end long after it, and put the workspace back on the key.
 #[test]
 fn a_workspace_on_which_an_operation_runs_holds_the_key_open_until_it_ends() {

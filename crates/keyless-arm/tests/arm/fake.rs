@@ -92,6 +92,8 @@ pub(crate) struct Asked {
     /// `x-ms-version`, which the data plane alone gets.
     pub(crate) version: String,
     pub(crate) host: String,
+    /// `content-length`, where it is set by hand.
+    pub(crate) length: String,
 }
 
 pub(crate) type Asks = Arc<Mutex<Vec<Asked>>>;
@@ -119,6 +121,7 @@ where
             client_request_id: header("x-ms-client-request-id"),
             version: header("x-ms-version"),
             host: header("host"),
+            length: header("content-length"),
         };
         let number = {
             let mut asks = self.asks.lock().unwrap();

@@ -1,16 +1,21 @@
 //! Reading: values, pages, repetition, quotas, and what must never be believed.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use keyless_arm::api::ReadArm;
 use keyless_arm::error::{ArmError, ErrorClass};
 use keyless_arm::quota::{Limits, Rate};
+use keyless_arm::secret::Secret;
+use keyless_arm::token::{TokenClass, TokenError, TokenSource};
 use keyless_arm::versions::{ApiVersions, Interface};
 use keyless_arm::wire::WireError;
 use keyless_core::id::{ArmId, StorageAccountId, WorkspaceId};
 use keyless_core::observed::{ObservedAuthMode, SharedKeyAccess};
 use serde_json::{Value, json};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::fake::{
     BASE, GROUP, GUID, SUBSCRIPTION, account_id, client, client_with, error, reply, silence, try_client, workspace_id,
@@ -270,6 +275,135 @@ async fn a_fault_that_asks_for_a_repetition_at_once_is_repeated_with_backoff_all
     client.workspace(&workspace()).await.unwrap_err();
     assert_eq!(asks.lock().unwrap().len(), 4);
     assert!(start.elapsed() >= Duration::from_millis(800), "{:?}", start.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_is_repeated_as_long_as_its_time_is_not_over_by_then() {
+    for (seconds, sent) in [(17, 2), (16, 1)] {
+        let (client, asks) = client_with(
+            |number, _| async move {
+                if number == 1 {
+                    reply(503, &[("retry-after", "17")], "")
+                } else {
+                    reply(200, &[], workspace_body("one"))
+                }
+            },
+            |options| options.timeouts.read = Duration::from_secs(seconds),
+        );
+        assert_eq!(client.workspace(&workspace()).await.is_ok(), sent == 2, "{seconds}");
+        assert_eq!(asks.lock().unwrap().len(), sent, "{seconds}");
+    }
+}
+
+/// No token is to be had.
+struct NoTokens;
+
+#[async_trait::async_trait]
+impl TokenSource for NoTokens {
+    async fn token(&self) -> Result<Secret, TokenError> {
+        Err(TokenError::new(TokenClass::ExpiredSecret, "it ended yesterday"))
+    }
+    async fn renew(&self, _: &Secret) {}
+}
+
+/// Tokens, of which some take long.
+struct LateTokens {
+    late: Duration,
+    is_late: fn(usize) -> bool,
+    asked: AtomicUsize,
+}
+
+impl LateTokens {
+    fn new(late: Duration, is_late: fn(usize) -> bool) -> Arc<Self> {
+        Arc::new(Self { late, is_late, asked: AtomicUsize::new(0) })
+    }
+}
+
+#[async_trait::async_trait]
+impl TokenSource for LateTokens {
+    async fn token(&self) -> Result<Secret, TokenError> {
+        if (self.is_late)(self.asked.fetch_add(1, Ordering::Relaxed) + 1) {
+            tokio::time::sleep(self.late).await;
+        }
+        Ok(Secret::new("token".to_owned()))
+    }
+    async fn renew(&self, _: &Secret) {}
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_comes_late_is_no_way_into_a_quota_that_closed_meanwhile() {
+    for late in [Duration::from_millis(1), Duration::from_secs(10)] {
+        let (client, _) = client_with(
+            |number, _| async move {
+                let refused = [("retry-after", "36"), ("x-ms-failure-cause", "gateway")];
+                if number == 1 { reply(429, &refused, "") } else { reply(200, &[], workspace_body("one")) }
+            },
+            // One more is asked for once there is a place.
+            |options| options.tokens = LateTokens::new(late, |number| number == 2),
+        );
+        let (start, other) = (Instant::now(), client.clone());
+        let waiting = tokio::spawn(async move {
+            other.workspace(&workspace()).await.unwrap();
+            start.elapsed()
+        });
+        tokio::task::yield_now().await;
+        client.workspace(&workspace()).await.unwrap();
+        assert!(waiting.await.unwrap() >= Duration::from_secs(36), "{late:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_that_always_come_late_hold_up_no_read_for_ever() {
+    let (client, asks) = client_with(
+        |_, _| async { reply(200, &[], workspace_body("one")) },
+        |options| options.tokens = LateTokens::new(Duration::from_secs(10), |_| true),
+    );
+    let read = tokio::time::timeout(Duration::from_secs(60), async { client.workspace(&workspace()).await });
+    read.await.expect("it ends").unwrap();
+    assert_eq!(asks.lock().unwrap().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pause_that_is_no_longer_than_the_patience_is_waited_out() {
+    for (asked_for, sent) in [("60", 2), ("61", 1)] {
+        let (client, asks) = client_with(
+            move |number, _| async move {
+                if number == 1 {
+                    reply(503, &[("retry-after", asked_for)], "")
+                } else {
+                    reply(200, &[], workspace_body("one"))
+                }
+            },
+            |options| options.timeouts.read = Duration::ZERO,
+        );
+        client.workspace(&workspace()).await.unwrap_err();
+        assert_eq!(client.workspace(&workspace()).await.is_ok(), sent == 2, "{asked_for}");
+        assert_eq!(asks.lock().unwrap().len(), sent, "{asked_for}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pauses_double_and_as_much_as_half_of_each_is_left_out_by_chance() {
+    for (bits, least, most) in [(0, 875, 885), (u128::MAX, 1_740, 1_755)] {
+        let (client, _) = client_with(
+            |_, _| async { error(503, "ServerBusy") },
+            |options| options.ids = Arc::new(move || Uuid::from_u128(bits)),
+        );
+        let start = Instant::now();
+        client.account(&account()).await.unwrap_err();
+        let took = start.elapsed().as_millis();
+        assert!((least..=most).contains(&took), "{took} ms");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_token_nothing_is_sent_and_the_error_says_what_would_lift_it() {
+    let (client, asks) =
+        client_with(|_, _| async { reply(200, &[], account_body()) }, |options| options.tokens = Arc::new(NoTokens));
+    let error = client.account(&account()).await.unwrap_err();
+    assert_eq!(error.class, ErrorClass::Token(TokenClass::ExpiredSecret));
+    assert_eq!(error.lift.as_deref(), Some(TokenClass::ExpiredSecret.hint()));
+    assert_eq!(asks.lock().unwrap().len(), 0);
 }
 
 #[tokio::test(start_paused = true)]

@@ -27,6 +27,7 @@ async fn it_is_a_post_without_a_body_below_the_workspace() {
     assert_eq!(written.unwrap(), Written::Changed);
     let [asked] = asks.as_slice() else { panic!("{asks:?}") };
     assert_eq!((asked.method.as_str(), &asked.body), ("POST", &Value::Null));
+    assert_eq!(asked.length, "0", "a request that could carry something says that it does not");
     let url = url::Url::parse(&asked.url).unwrap();
     assert_eq!(url.path(), format!("{}/resyncKeys", workspace_id()));
 }
@@ -41,6 +42,7 @@ async fn it_is_over_when_the_operation_is() {
     .await;
     assert_eq!(written.unwrap(), Written::Changed);
     assert_eq!(asks.iter().map(|asked| asked.method.as_str()).collect::<Vec<_>>(), ["POST", "GET", "GET"]);
+    assert_eq!(asks[1].length, "");
 }
 
 #[tokio::test(start_paused = true)]

@@ -356,6 +356,37 @@ async fn a_refusal_of_the_provider_holds_up_its_own_writes_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_resource_manager_holds_up_all_writes_whatever_is_left_of_its_quota() {
+    for (cause, code) in [("gateway", "429"), ("", "SubscriptionRequestsThrottled"), ("", "TenantRequestsThrottled")] {
+        let (client, _) = client(move |_, _| async move {
+            let left = ("x-ms-ratelimit-remaining-subscription-writes", "1198");
+            let body = json!({"error": {"code": code, "message": "too many"}});
+            reply(429, &[("retry-after", "36"), ("x-ms-failure-cause", cause), left], body)
+        });
+        set_key(&client, false).await.unwrap_err();
+        let start = Instant::now();
+        permit(&client, WriteKind::Workspace).await;
+        assert!(start.elapsed() >= Duration::from_secs(36), "{cause} {code}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_answer_that_is_no_refusal_the_next_refusal_is_waited_for_as_the_first_was() {
+    let (client, _) = client(|number, _| async move {
+        if number == 2 { reply(201, &[], "{}") } else { reply(429, &[("x-ms-failure-cause", "gateway")], "") }
+    });
+    let mut waited = Vec::new();
+    for is_refused in [true, false, true] {
+        assert_eq!(grant(&client).await.is_err(), is_refused);
+        let start = Instant::now();
+        permit(&client, WriteKind::Grant).await;
+        waited.push(start.elapsed());
+    }
+    assert!(!waited[0].is_zero() && waited[1].is_zero(), "{waited:?}");
+    assert_eq!(waited[2], waited[0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn something_busy_holds_up_its_own_operation_only() {
     let (client, asks) = client(|_, _| async {
         let body = json!({"error": {"code": "RetryableError", "message": "busy"}});
@@ -418,7 +449,7 @@ impl TokenSource for SlowTokens {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_does_not_leave_long_after_its_gates_were_read_because_a_token_was_slow() {
-    for (slow, sent) in [(Duration::from_secs(1), 1), (Duration::from_secs(15), 0)] {
+    for (slow, sent) in [(Duration::from_secs(1), 1), (Duration::from_secs(2), 1), (Duration::from_secs(15), 0)] {
         let (client, asks) =
             client_with(|_, _| async { reply(201, &[], "{}") }, |options| options.tokens = Arc::new(SlowTokens(slow)));
         let result = grant(&client).await;

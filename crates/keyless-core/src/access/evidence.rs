@@ -126,7 +126,10 @@ fn after(start: Timestamp, wait: Duration) -> Timestamp {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
+    use crate::id::PrincipalId;
 
     const APART: Duration = Duration::from_secs(300);
 
@@ -167,6 +170,30 @@ mod tests {
         }
         let one = Waits { agreeing_reads: 1, ..Waits::default() };
         assert_eq!(agreed_at(row(5, 5, 1), &one, at(5)), at(5), "one read is the read at hand");
+    }
+
+    #[test]
+    fn until_reads_agree_the_last_of_them_is_still_to_come() {
+        let account = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers\
+                       /Microsoft.Storage/storageAccounts/stml";
+        let mut observed = Observed::unread(account.parse().unwrap(), at(0));
+        let [principal, group] = [1, 2].map(|n| PrincipalId(Uuid::from_u128(n)));
+        let shown = Shown::Member { principal, group };
+        // Two reads, 225 s apart and 450 s from the first to the last.
+        for (last, agrees_at, reads) in [(450, 450, 2), (300, 525, 1)] {
+            observed.now = at(last);
+            observed.history.agreements.insert(shown.clone(), row(0, last, 2));
+            let found = agreed([shown.clone()], &observed, &Waits::default());
+            assert_eq!(found, Some((at(agrees_at), reads, 2)), "{last}");
+        }
+    }
+
+    #[test]
+    fn evidence_says_since_or_from_when_it_is_old_enough_and_how_many_reads_agree() {
+        let told = |aged_at, reads, of| Evidence { aged_at, reads, of }.told(at(10)).to_string();
+        assert_eq!(told(Some(at(11)), 1, 2), format!("old enough at {}, 1 of 2 reads agree", at(11)));
+        assert_eq!(told(Some(at(10)), 2, 2), "old enough, 2 of 2 reads agree");
+        assert_eq!(told(None, 0, 0), "of unknown age");
     }
 
     #[test]

@@ -87,21 +87,18 @@ impl Trust {
         Self { since, works_at, evidence: Evidence { aged_at, reads, of } }
     }
 
-    /// The one that works earlier; what is not told works last.
+    /// The one that works earlier.
     pub(super) fn earlier(self, other: Self) -> Self {
-        match (self.works_at, other.works_at) {
-            (Some(a), Some(b)) if b < a => other,
-            (None, Some(_)) => other,
-            (_, _) => self,
-        }
+        [self, other].into_iter().min_by_key(Self::order).unwrap_or(self)
     }
 
-    /// The one that works later; what is not told works last.
+    /// The one that works later.
     pub(super) fn later(self, other: Self) -> Self {
-        match (self.works_at, other.works_at) {
-            (Some(a), Some(b)) if b > a => other,
-            (Some(_), None) => other,
-            (_, _) => self,
-        }
+        [other, self].into_iter().max_by_key(Self::order).unwrap_or(self)
+    }
+
+    /// What is not told works last.
+    fn order(&self) -> (bool, Option<Timestamp>) {
+        (self.works_at.is_none(), self.works_at)
     }
 }

@@ -47,6 +47,26 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_block_allows_of_each_plane_what_it_names_and_does_not_subtract() {
+        let list = |pattern: &str| vec![pattern.to_owned()];
+        let block = Permission {
+            actions: list("a/*"),
+            not_actions: list("a/delete"),
+            data_actions: list("d/*"),
+            not_data_actions: list("d/delete"),
+        };
+        for (action, control, data) in [
+            ("a/read", true, false),
+            ("a/delete", false, false),
+            ("d/read", false, true),
+            ("d/delete", false, false),
+            ("b/read", false, false),
+        ] {
+            assert_eq!((allows_control(&block, action), allows(&block, action)), (control, data), "{action}");
+        }
+    }
+
+    #[test]
     fn wildcards_match_any_run_without_case() {
         for (pattern, action, expected) in [
             ("*", "a/b/c", true),
