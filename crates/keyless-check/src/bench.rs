@@ -369,7 +369,7 @@ mod tests {
     #[test]
     fn writes_that_do_not_stick_and_answers_429_are_counted() {
         let size = Size { seed: 1, workspaces: 1, cycles: 1, changes: 0, key_idle: Duration::from_secs(300) };
-        let rates = vec![("refuse", 0.02), ("ignored", 0.5)];
+        let rates = vec![("refuse", 0.02), ("ignored", 0.8)];
         let figures = stage::play(size, crate::dst::draw::Draw { rates, ..stage::draw(size) }).unwrap();
         let wrong = judged(&figures).join("; ");
         assert!(wrong.contains("answers 429"), "{wrong}");
