@@ -79,6 +79,7 @@ fn writes(plan: &Plan, reference: &Outcome, outcome: &Outcome) -> Vec<String> {
 /// - a death leaves at most one change untold, and one cleared difference of each workspace: the process that made it is
 ///   gone, and the next one never saw the difference. The wait after its start may outlast a gate that only time opens. An
 ///   older read before it puts off what is told of the change before, so that as much goes with the process once more.
+///   What the dead one may have switched, the next one does not know: it waits for the metric, and tells that.
 /// - a change that is read back as it was before is told as failed in place of applied, and is waited for; the wait may
 ///   outlast such a gate too, and the older read may shut a gate that was open.
 /// - what an older read alone shows to differ was changed by nobody, and the activity log says so when its time is over.
@@ -110,7 +111,7 @@ fn alerts(workload: &Workload, plan: &Plan, reference: &Outcome, outcome: &Outco
             ("drift_cleared", false) => spend(&mut cleared),
             ("gate_unmet", false) => is_timed(alert) && (crashes > 0 || is_aged),
             ("action_failed", true) => is_aged && about.ends_with("did_not_stick"),
-            ("gate_unmet", true) => is_aged,
+            ("gate_unmet", true) => is_aged || (crashes > 0 && alert.contains(" key_idle ")),
             ("observe_incomplete", true) => lists_keys,
             ("drift_attributed", true) => is_aged && about.ends_with("the activity log names nobody"),
             _ => false,
