@@ -303,20 +303,18 @@ impl Loop {
             self.queue.drop_key(key);
             self.rests.remove(key);
         }
-        if complete && view.places_all() {
-            self.searches_failed = 0;
-        } else {
-            self.searches_failed = self.searches_failed.saturating_add(1);
-            let again = now + SEARCH_AGAIN.wait(self.searches_failed);
-            self.search_due = self.search_due.map(|due| due.min(again));
-        }
         // An account that a partial look does not show may only be out of sight.
         if complete && view.places_all() {
+            self.searches_failed = 0;
             self.shared.observer.keep_only(&keys);
             self.shared.who.keep_only(&keys);
             self.shared.fights.keep_only(&keys);
             let events = lock(&self.shared.book).keep_only(&keys);
             self.shared.emit(events);
+        } else {
+            self.searches_failed = self.searches_failed.saturating_add(1);
+            let again = now + SEARCH_AGAIN.wait(self.searches_failed);
+            self.search_due = self.search_due.map(|due| due.min(again));
         }
         let known: BTreeSet<StorageAccountId> = self.queue.keys().cloned().collect();
         for key in &keys {
