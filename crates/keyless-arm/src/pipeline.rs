@@ -10,7 +10,7 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode};
 use jiff::Timestamp;
 use tokio::time::Instant;
-use tracing::{debug, trace};
+use tracing::{Level, debug, enabled, trace};
 use url::Url;
 
 use crate::classify::{Kind, Verdict, classify, exhausts_quota, knows_no_version};
@@ -357,7 +357,7 @@ impl Pipeline {
         if call.method != Method::GET {
             self.sent.remember(&client_request_id);
         }
-        let url = redact::url(&call.url);
+        let url = enabled!(Level::DEBUG).then(|| redact::url(&call.url));
         trace!(
             method = %call.method, url, client_request_id,
             body = redact::body(call.body.as_deref().unwrap_or_default()), "request_body"

@@ -178,7 +178,7 @@ impl Answer {
     }
 
     pub(crate) fn into_response(self) -> Response<Bytes> {
-        let body = self.body.map(|body| Bytes::from(body.to_string()));
+        let body = self.body.map(|body| Bytes::from(serde_json::to_vec(&body).unwrap_or_default()));
         let mut response = Response::new(body.clone().unwrap_or_default());
         *response.status_mut() = self.status;
         let headers = response.headers_mut();

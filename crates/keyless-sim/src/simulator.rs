@@ -180,6 +180,13 @@ impl Simulator {
         azure.world_json()
     }
 
+    /// Shows each entry of the world as it is now, in the order of their ids, without a copy of all of them.
+    pub fn each_entry(&self, mut look: impl FnMut(&Value)) {
+        let mut azure = self.azure();
+        azure.advance(self.clock.now());
+        azure.world.entries().for_each(&mut look);
+    }
+
     /// What `GET /sim/requests` answers.
     pub fn requests(&self) -> RequestsReport {
         self.azure().log.report()

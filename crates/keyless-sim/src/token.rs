@@ -2,6 +2,7 @@
 //! Source: MicrosoftDocs/azure-docs
 //! `articles/active-directory/develop/v2-oauth2-client-creds-grant-flow.md`; crate azure_identity 1.0.0.
 
+use std::cell::RefCell;
 use std::fmt;
 
 use base64::Engine;
@@ -62,6 +63,17 @@ pub(crate) struct Identities {
     pub(crate) client_secret: Secret,
     pub(crate) identity_header: Secret,
     signing_key: Secret,
+    /// The token that was looked at last, and what it says: a client sends the same one many times.
+    last: RefCell<Option<(Secret, Claims)>>,
+}
+
+/// What a token says that bears this cloud's signature.
+#[derive(Clone)]
+struct Claims {
+    oid: String,
+    expires: i64,
+    /// Whom it is for, in lower case, without trailing slashes.
+    audience: String,
 }
 
 /// Who sent a request, or why nobody may have.
@@ -69,7 +81,7 @@ enum Bearer {
     Missing,
     Unknown,
     Expired,
-    Valid(String),
+    Valid(Claims),
 }
 
 impl Identities {
@@ -84,6 +96,7 @@ impl Identities {
             client_secret: draw("client secret"),
             identity_header: draw("identity header"),
             signing_key: draw("signing key"),
+            last: RefCell::default(),
         }
     }
 
@@ -108,24 +121,34 @@ impl Identities {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
             _ => return Bearer::Missing,
         };
-        let Some((signed, signature)) = token.rsplit_once('.') else { return Bearer::Unknown };
-        if self.signature(signed) != signature {
-            return Bearer::Unknown;
-        }
-        let Some(claims) = payload(token) else { return Bearer::Unknown };
-        let expires = claims.get("exp").and_then(Value::as_i64).unwrap_or(0);
-        match read::text(&claims, &["oid"]) {
-            Some(_) if expires <= now.as_second() => Bearer::Expired,
-            Some(oid) => Bearer::Valid(oid.to_owned()),
+        match self.claims(token) {
+            Some(claims) if claims.expires <= now.as_second() => Bearer::Expired,
+            Some(claims) => Bearer::Valid(claims),
             None => Bearer::Unknown,
         }
     }
-}
 
-/// Whom the token of a request is for.
-fn audience(call: &Call) -> Option<String> {
-    let claims = payload(call.header("authorization")?.split_once(' ')?.1.trim())?;
-    read::text(&claims, &["aud"]).map(|audience| audience.trim_end_matches('/').to_ascii_lowercase())
+    /// What a token says, if this cloud has signed it.
+    fn claims(&self, token: &str) -> Option<Claims> {
+        let mut last = self.last.borrow_mut();
+        if let Some((known, claims)) = &*last
+            && known.reveal() == token
+        {
+            return Some(claims.clone());
+        }
+        let (signed, signature) = token.rsplit_once('.')?;
+        if self.signature(signed) != signature {
+            return None;
+        }
+        let said = payload(token)?;
+        let claims = Claims {
+            oid: read::text(&said, &["oid"])?.to_owned(),
+            expires: said.get("exp").and_then(Value::as_i64).unwrap_or(0),
+            audience: read::text(&said, &["aud"]).unwrap_or_default().trim_end_matches('/').to_ascii_lowercase(),
+        };
+        *last = Some((Secret(token.to_owned()), claims.clone()));
+        Some(claims)
+    }
 }
 
 fn payload(token: &str) -> Option<Value> {
@@ -144,10 +167,10 @@ impl Azure {
             (Bearer::Valid(_), Some(Spoiled::Expired)) => {
                 ("ExpiredAuthenticationToken", "The access token expiry UTC time is earlier than current.")
             }
-            (Bearer::Valid(_), None) if audience(call).as_deref() == Some(STORAGE) => {
+            (Bearer::Valid(claims), None) if claims.audience == STORAGE => {
                 ("InvalidAuthenticationTokenAudience", "The access token has been obtained for wrong audience.")
             }
-            (Bearer::Valid(oid), None) => return Ok(oid),
+            (Bearer::Valid(claims), None) => return Ok(claims.oid),
             (Bearer::Missing, _) => {
                 ("AuthenticationFailed", "Authentication failed. The 'Authorization' header is missing.")
             }
@@ -169,14 +192,14 @@ impl Azure {
     /// audiences; recordings of Azure/azure-sdk-for-js of October 2023 for a token of another tenant, which all bad tokens
     /// are answered as (design decision).
     pub(crate) fn data_caller(&self, call: &Call, account: &str) -> Result<String, &'static str> {
-        let bearer = match (self.identities.bearer(call, self.now), self.spoiled(call)) {
+        let claims = match (self.identities.bearer(call, self.now), self.spoiled(call)) {
             (Bearer::Missing, _) => return Err("NoAuthenticationInformation"),
-            (Bearer::Valid(oid), None) => oid,
+            (Bearer::Valid(claims), None) => claims,
             _ => return Err("InvalidAuthenticationInfo"),
         };
         let own = format!("https://{account}.blob.core.windows.net");
-        let audience = audience(call).unwrap_or_default();
-        if audience == STORAGE || audience == own { Ok(bearer) } else { Err("InvalidAuthenticationInfo") }
+        let meant = claims.audience == STORAGE || claims.audience == own;
+        if meant { Ok(claims.oid) } else { Err("InvalidAuthenticationInfo") }
     }
 
     /// How the token that a request carries was spoiled before its time.

@@ -80,7 +80,12 @@ impl World {
 
     /// The same form again, ordered by id.
     pub fn to_json(&self) -> Value {
-        Value::Array(self.entries.values().cloned().collect())
+        Value::Array(self.entries().cloned().collect())
+    }
+
+    /// Everything in it, ordered by id.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Value> {
+        self.entries.values()
     }
 
     /// Adds or replaces an entry; false if it is of no kind that is known here.

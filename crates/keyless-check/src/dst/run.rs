@@ -375,9 +375,11 @@ impl Run {
         if let Some(id) = snapshot.unplaced.keys().next() {
             return Some(format!("where {} stands is not known", id.name()));
         }
-        // All can be listed in the calm: a gate that says otherwise rests on a look of before.
-        let of_before =
-            |check: &GateCheck| check.gate == Gate::Listed && matches!(check.state, GateState::Unmet { .. });
+        // In the calm all can be listed and operations end: a gate that says otherwise rests on a look of before, or a write
+        // of before has only just landed.
+        let of_before = |check: &GateCheck| {
+            matches!(check.gate, Gate::Listed | Gate::ModeKnown) && matches!(check.state, GateState::Unmet { .. })
+        };
         let awake = snapshot.accounts.iter().find(|(_, account)| {
             !matches!(account.standing(), Some(Standing::Converged | Standing::Blocked))
                 || account.last_good_at.is_none_or(|at| at < calm)

@@ -58,8 +58,16 @@ pub(crate) const STRONGER: [(&str, &str); 4] = [
 const SYSTEM_DATASTORES: [&str; 4] =
     ["workspaceblobstore", "workspacefilestore", "workspaceartifactstore", "workspaceworkingdirectory"];
 
-fn text<'a>(value: &'a Value, pointer: &str) -> Option<&'a str> {
-    value.pointer(pointer).and_then(Value::as_str)
+fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
+    path.iter().try_fold(value, |value, name| value.get(name))
+}
+
+fn text<'a>(value: &'a Value, path: &[&str]) -> Option<&'a str> {
+    at(value, path).and_then(Value::as_str)
+}
+
+fn lower(value: &Value, path: &[&str]) -> Option<String> {
+    text(value, path).map(str::to_ascii_lowercase)
 }
 
 impl Truth {
@@ -68,61 +76,10 @@ impl Truth {
         let mut truth = Self::default();
         let mut hubs = BTreeMap::new();
         let mut members: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        let world = sim.world_json();
-        for entry in world.as_array().into_iter().flatten() {
-            let id = text(entry, "/id").unwrap_or_default().to_ascii_lowercase();
-            let kind = text(entry, "/type").unwrap_or_default().to_ascii_lowercase();
-            match kind.as_str() {
-                "microsoft.storage/storageaccounts" => {
-                    let allowed = entry.pointer("/properties/allowSharedKeyAccess").and_then(Value::as_bool);
-                    truth.keys.insert(id, allowed.unwrap_or(true));
-                }
-                "microsoft.machinelearningservices/workspaces" => {
-                    let mode = text(entry, "/properties/systemDatastoresAuthMode");
-                    let hub = text(entry, "/properties/hubResourceId").map(str::to_ascii_lowercase);
-                    if let Some(hub) = hub {
-                        hubs.insert(id.clone(), hub);
-                    }
-                    let assigned = entry.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
-                    truth.workspaces.insert(
-                        id,
-                        Workspace {
-                            on_identity: mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("accesskey")),
-                            changing: text(entry, "/properties/provisioningState") == Some("Updating"),
-                            account: text(entry, "/properties/storageAccount").map(str::to_ascii_lowercase),
-                            principal: text(entry, "/identity/principalId").map(str::to_ascii_lowercase),
-                            assigned: principals(assigned.map(|all| all.values())),
-                        },
-                    );
-                }
-                "microsoft.authorization/roleassignments" => truth.assignment(id, entry),
-                "microsoft.machinelearningservices/workspaces/datastores" => {
-                    let credentials = text(entry, "/properties/credentials/credentialsType").unwrap_or("None");
-                    let (workspace, name) = id.split_once("/datastores/").unwrap_or_default();
-                    if !credentials.eq_ignore_ascii_case("none") && !SYSTEM_DATASTORES.contains(&name) {
-                        let account = text(entry, "/properties/accountName").unwrap_or_default();
-                        truth.stored.push((workspace.to_owned(), name.to_owned(), account.to_ascii_lowercase()));
-                    }
-                }
-                "microsoft.machinelearningservices/workspaces/computes" => {
-                    let assigned = entry.pointer("/identity/userAssignedIdentities").and_then(Value::as_object);
-                    let mut found = principals(assigned.map(|all| all.values()));
-                    found.extend(text(entry, "/identity/principalId").map(str::to_ascii_lowercase));
-                    truth.computes.insert(id, found);
-                }
-                "microsoft.managedidentity/userassignedidentities" => {
-                    let principal = text(entry, "/properties/principalId").unwrap_or_default();
-                    truth.identities.insert(id, principal.to_ascii_lowercase());
-                }
-                "microsoft.graph/groups" => {
-                    let all = entry.pointer("/members").and_then(Value::as_array).into_iter().flatten();
-                    for member in all.filter_map(Value::as_str) {
-                        members.entry(member.to_ascii_lowercase()).or_default().insert(id.clone());
-                    }
-                }
-                _ => {}
-            }
-        }
+        sim.each_entry(|entry| {
+            let kind = at(entry, &["type"]).and_then(Value::as_str).unwrap_or_default();
+            truth.takes_in(&kind.to_ascii_lowercase(), entry, &mut hubs, &mut members);
+        });
         let of_hub: Vec<(String, Option<String>)> = hubs
             .into_iter()
             .map(|(project, hub)| (project, truth.workspaces.get(&hub).and_then(|hub| hub.account.clone())))
@@ -136,24 +93,76 @@ impl Truth {
         truth
     }
 
+    fn takes_in(
+        &mut self,
+        kind: &str,
+        entry: &Value,
+        hubs: &mut BTreeMap<String, String>,
+        members: &mut BTreeMap<String, BTreeSet<String>>,
+    ) {
+        let id = || lower(entry, &["id"]).unwrap_or_default();
+        match kind {
+            "microsoft.storage/storageaccounts" => {
+                let allowed = at(entry, &["properties", "allowSharedKeyAccess"]).and_then(Value::as_bool);
+                self.keys.insert(id(), allowed.unwrap_or(true));
+            }
+            "microsoft.machinelearningservices/workspaces" => {
+                let mode = text(entry, &["properties", "systemDatastoresAuthMode"]);
+                hubs.extend(lower(entry, &["properties", "hubResourceId"]).map(|hub| (id(), hub)));
+                let workspace = Workspace {
+                    on_identity: mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("accesskey")),
+                    changing: text(entry, &["properties", "provisioningState"]) == Some("Updating"),
+                    account: lower(entry, &["properties", "storageAccount"]),
+                    principal: lower(entry, &["identity", "principalId"]),
+                    assigned: assigned(entry),
+                };
+                self.workspaces.insert(id(), workspace);
+            }
+            "microsoft.authorization/roleassignments" => self.assignment(id(), entry),
+            "microsoft.machinelearningservices/workspaces/datastores" => {
+                let id = id();
+                let credentials = text(entry, &["properties", "credentials", "credentialsType"]).unwrap_or("None");
+                let (workspace, name) = id.split_once("/datastores/").unwrap_or_default();
+                if !credentials.eq_ignore_ascii_case("none") && !SYSTEM_DATASTORES.contains(&name) {
+                    let account = lower(entry, &["properties", "accountName"]).unwrap_or_default();
+                    self.stored.push((workspace.to_owned(), name.to_owned(), account));
+                }
+            }
+            "microsoft.machinelearningservices/workspaces/computes" => {
+                let mut found = assigned(entry);
+                found.extend(lower(entry, &["identity", "principalId"]));
+                self.computes.insert(id(), found);
+            }
+            "microsoft.managedidentity/userassignedidentities" => {
+                let principal = lower(entry, &["properties", "principalId"]).unwrap_or_default();
+                self.identities.insert(id(), principal);
+            }
+            "microsoft.graph/groups" => {
+                let all = at(entry, &["members"]).and_then(Value::as_array).into_iter().flatten();
+                for member in all.filter_map(Value::as_str) {
+                    members.entry(member.to_ascii_lowercase()).or_default().insert(id());
+                }
+            }
+            _ => {}
+        }
+    }
+
     fn assignment(&mut self, id: String, entry: &Value) {
         let Some((scope, _)) = id.split_once("/providers/microsoft.authorization/roleassignments/") else { return };
-        let since = ["/properties/createdOn", "/properties/updatedOn"]
+        let since = ["createdOn", "updatedOn"]
             .iter()
-            .filter_map(|pointer| text(entry, pointer)?.parse::<Timestamp>().ok())
+            .filter_map(|name| text(entry, &["properties", name])?.parse::<Timestamp>().ok())
             .max();
-        let role = text(entry, "/properties/roleDefinitionId").unwrap_or_default();
-        self.assignments.insert(
-            id.clone(),
-            Assignment {
-                scope: scope.to_owned(),
-                role: role.rsplit('/').next().unwrap_or_default().to_ascii_lowercase(),
-                principal: text(entry, "/properties/principalId").unwrap_or_default().to_ascii_lowercase(),
-                conditional: text(entry, "/properties/condition").is_some(),
-                since: since.unwrap_or(Timestamp::MAX),
-                description: text(entry, "/properties/description").unwrap_or_default().to_owned(),
-            },
-        );
+        let role = text(entry, &["properties", "roleDefinitionId"]).unwrap_or_default();
+        let made = Assignment {
+            scope: scope.to_owned(),
+            role: role.rsplit('/').next().unwrap_or_default().to_ascii_lowercase(),
+            principal: lower(entry, &["properties", "principalId"]).unwrap_or_default(),
+            conditional: text(entry, &["properties", "condition"]).is_some(),
+            since: since.unwrap_or(Timestamp::MAX),
+            description: text(entry, &["properties", "description"]).unwrap_or_default().to_owned(),
+        };
+        self.assignments.insert(id, made);
     }
 
     /// The workspaces on an account.
@@ -217,7 +226,8 @@ pub(crate) fn age(now: Timestamp, since: Timestamp) -> Duration {
     Duration::try_from(now.duration_since(since)).unwrap_or_default()
 }
 
-fn principals<'a>(all: Option<impl Iterator<Item = &'a Value>>) -> Vec<String> {
-    let all = all.into_iter().flatten();
-    all.filter_map(|entry| text(entry, "/principalId").map(str::to_ascii_lowercase)).collect()
+/// The principals of the user-assigned identities that a resource has.
+fn assigned(entry: &Value) -> Vec<String> {
+    let all = at(entry, &["identity", "userAssignedIdentities"]).and_then(Value::as_object).into_iter();
+    all.flat_map(|all| all.values()).filter_map(|one| lower(one, &["principalId"])).collect()
 }
