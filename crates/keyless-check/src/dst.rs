@@ -22,9 +22,10 @@ pub(crate) mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use keyless_core::ablate::Ablation;
 
+use crate::progress::Progress;
 use draw::Draw;
 use run::{Outcome, once};
 
@@ -174,10 +175,11 @@ fn twice(draw: &Draw, gone: &BTreeSet<Ablation>) -> anyhow::Result<Outcome> {
 /// Runs the seeds and tells what was explored and what was broken.
 ///
 /// # Errors
-/// If a rule is broken.
+/// If a rule is broken, or no seed was run.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let began = Instant::now();
     let tally = explore(options)?;
+    ensure!(tally.seeds > 0 || options.shard.of > 1, "no seed was run");
     let Tally { seeds, twice, requests, writes, virtual_time, counts, failed } = tally;
     let took = began.elapsed().as_secs_f64();
     let hours = virtual_time.as_secs_f64() / 3600.0;
@@ -188,7 +190,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         println!("{count:>9} {what}");
     }
     let missed: Vec<String> = reach().into_iter().filter(|what| !counts.contains_key(what)).collect();
-    if !missed.is_empty() && seeds > 0 {
+    if !missed.is_empty() {
         println!("never: {}", missed.join("; "));
     }
     if !failed.is_empty() {
@@ -299,6 +301,7 @@ pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
     let began = Instant::now();
     let mut tally = Tally::default();
     let Shard { part, of } = options.shard;
+    let mut progress = Progress::of("seeds", options.seeds.div_ceil(of));
     for seed in (options.from..options.from.saturating_add(options.seeds)).filter(|seed| seed % of == part - 1) {
         if began.elapsed() > options.limit {
             println!("the time is over; go on with --from {seed}");
@@ -319,6 +322,7 @@ pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
         } else if let Some(broken) = outcome.broken.first() {
             println!("seed {seed}: {broken}");
         }
+        progress.tell(tally.seeds, tally.failed.len());
     }
     Ok(tally)
 }

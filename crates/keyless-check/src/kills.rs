@@ -14,9 +14,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use crate::dst::Shard;
+use crate::progress::Progress;
 use world::Lived;
 
 /// How many deaths one cloud sees.
@@ -45,7 +46,7 @@ pub(crate) struct Options {
 /// Kills, and tells how often and what came of it.
 ///
 /// # Errors
-/// If something could not be run, or a rule is broken.
+/// If something could not be run, or nothing was, or a rule is broken.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let began = Instant::now();
     let mut all = Lived::default();
@@ -53,6 +54,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let clouds = options.deaths.div_ceil(DEATHS);
     let Shard { part, of } = options.shard;
     let (mut left, mut done) = (options.deaths, 0);
+    let mut progress = Progress::of("clouds", clouds.div_ceil(of));
     for number in options.from..options.from.saturating_add(clouds) {
         let deaths = left.min(DEATHS);
         left -= deaths;
@@ -85,7 +87,9 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             println!("{again}");
         }
         all.add(lived);
+        progress.tell(done, broken.len());
     }
+    ensure!(done > 0 || of > 1, "no cloud was run");
     let took = began.elapsed();
     println!("{done} clouds, {} deaths in {:.0} s, {:.2} a second", all.deaths(), took.as_secs_f64(), {
         all.deaths() as f64 / took.as_secs_f64().max(0.001)

@@ -8,6 +8,7 @@ mod dst;
 mod kills;
 mod matrix;
 mod model;
+mod progress;
 mod shut;
 mod soak;
 mod world;
@@ -37,9 +38,9 @@ enum Command {
         /// How much is explored.
         #[arg(long, value_enum, default_value = "pr")]
         tier: model::Tier,
-        /// How many seconds one configuration may take.
-        #[arg(long, value_name = "SECONDS", default_value_t = 2400)]
-        limit: u64,
+        /// How long one configuration may take.
+        #[arg(long, value_name = "DURATION", default_value = "40m", value_parser = humantime::parse_duration)]
+        limit: Duration,
         /// Rules to take away: `lint`, `revision`, `same_step`, `confirm`, `off_last`, `on_first`, or a gate by its name in
         /// events.
         #[arg(long, value_name = "RULE")]
@@ -187,7 +188,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Model { tier, limit, without, safety } => {
-            ablation::named(&without).and_then(|gone| model::run(tier, Duration::from_secs(limit), &gone, safety))
+            ablation::named(&without).and_then(|gone| model::run(tier, limit, &gone, safety))
         }
         Command::Dst { seed, seeds, from, shard, limit, without, ablations, quiet, again } => ablation::named(&without)
             .and_then(|gone| {

@@ -21,6 +21,7 @@ use clap::ValueEnum;
 use keyless_core::ablate::Ablation;
 
 use crate::dst::Shard;
+use crate::progress::Progress;
 use generate::Generated;
 use plan::Plan;
 use stage::{Outcome, play};
@@ -91,7 +92,7 @@ impl References {
 /// Runs what is asked and tells what came of it.
 ///
 /// # Errors
-/// If a plan fails.
+/// If a plan fails, or none was run.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let began = Instant::now();
     let all = workload::all();
@@ -99,21 +100,24 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let known: Vec<&str> = all.iter().map(|workload| workload.name).collect();
         ensure!(known.contains(&name.as_str()), "no workload is called `{name}`; there are {}", known.join(", "));
     }
-    let mut failed = 0;
+    let (mut failed, mut executed) = (0, 0);
     for workload in
         all.iter().filter(|one| options.workloads.is_empty() || options.workloads.iter().any(|name| name == one.name))
     {
-        failed += one(workload, options, began).with_context(|| format!("workload `{}`", workload.name))?;
+        let (done, wrong) = one(workload, options, began).with_context(|| format!("workload `{}`", workload.name))?;
+        executed += done;
+        failed += wrong;
     }
+    ensure!(executed > 0 || options.shard.of > 1, "no plan was run");
     if failed > 0 { bail!("{failed} plans fail") } else { Ok(()) }
 }
 
-/// Runs the plans of one workload. How many failed.
-fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result<usize> {
+/// Runs the plans of one workload. How many there were, and how many failed.
+fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result<(usize, usize)> {
     let started = Instant::now();
     let references = References::of(workload)?;
     if let Some(name) = &options.plan {
-        return told(workload, name, &references, &options.gone);
+        return told(workload, name, &references, &options.gone).map(|failed| (1, failed));
     }
     let reference = &references.whole;
     let generated = made(workload, options.plans, reference);
@@ -141,7 +145,7 @@ fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result
         println!("  {}", wrong.join("\n  "));
         println!("  again: keyless-check matrix --workload {} --plan {plan}", workload.name);
     }
-    Ok(tally.failed.len())
+    Ok((tally.executed, tally.failed.len()))
 }
 
 /// The undisturbed run, which has to end as the workload says.
@@ -170,6 +174,7 @@ fn explore(
     let began = Instant::now();
     let mut tally = Tally::default();
     let Shard { part, of } = options.shard;
+    let mut progress = Progress::of("plans", (generated.plans.len().saturating_sub(options.from) as u64).div_ceil(of));
     for (number, plan) in generated.plans.iter().enumerate().skip(options.from) {
         if number as u64 % of != part - 1 {
             continue;
@@ -187,6 +192,7 @@ fn explore(
         if !wrong.is_empty() {
             tally.failed.push((plan.clone(), wrong));
         }
+        progress.tell(tally.executed as u64, tally.failed.len());
     }
     Ok(tally)
 }

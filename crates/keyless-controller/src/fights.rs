@@ -160,8 +160,13 @@ impl Fights {
         let mut keys = self.keys();
         let Some(bouts) = keys.get_mut(&desired.account_id) else { return BTreeMap::new() };
         let words = words_of(desired);
-        let over = |bout: &Bout| matches!((bout.held_until, now), (Some(until), Some(now)) if until <= now);
-        bouts.retain(|_, bout| bout.is_about(words) && !over(bout));
+        let within = desired.fleet.fight.within;
+        bouts.retain(|_, bout| {
+            // No hold is longer, whatever notes of before say.
+            bout.held_until = bout.held_until.map(|until| now.map_or(until, |now| until.min(later(now, within))));
+            let over = matches!((bout.held_until, now), (Some(until), Some(now)) if until <= now);
+            bout.is_about(words) && !over
+        });
         let identity = identity.map(|id| format!(", identity {id}")).unwrap_or_default();
         let ours = format!("keyless, owner {}{identity}", desired.fleet.owner);
         let fight = |(setting, bout): (&Setting, &Bout)| {

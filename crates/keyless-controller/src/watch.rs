@@ -105,6 +105,7 @@ impl Watch {
             last: None,
             pending: None,
             before: None,
+            forgotten: false,
             stamps: Vec::new(),
             looks: LOOKS_AFTER_CHANGE,
             told: None,
@@ -183,6 +184,8 @@ struct Follower {
     pending: Option<Standing>,
     /// The files in force; at a start, those that were kept.
     before: Option<Before>,
+    /// Whether there were files in force before this start of which nobody knows any more what they asked for.
+    forgotten: bool,
     stamps: Vec<(PathBuf, Option<Stamp>)>,
     /// How often the files are still read although nothing shows.
     looks: u8,
@@ -211,6 +214,17 @@ struct Before {
     desired: Arc<Desired>,
     /// In bytes.
     lengths: BTreeMap<String, usize>,
+}
+
+/// What an earlier process left of the files that it had in force.
+enum Kept {
+    /// There was none.
+    Nothing,
+    /// The same as now, or now there is no revision.
+    Same,
+    Other(Before),
+    /// It cannot be told, for this reason.
+    Unknown(String),
 }
 
 enum Look {
@@ -280,9 +294,13 @@ impl Follower {
             }
             None if self.sender.borrow().is_none() && self.before.is_none() => {
                 let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
-                self.before = self.kept_before(&sources);
-                if self.before.is_none() {
-                    return self.judge(files);
+                match self.kept_before(&sources) {
+                    Kept::Nothing | Kept::Same => return self.judge(files),
+                    Kept::Other(before) => self.before = Some(before),
+                    Kept::Unknown(why) => {
+                        self.complain("what was in force before this start is not known", why);
+                        self.forgotten = true;
+                    }
                 }
             }
             _ => {}
@@ -307,8 +325,12 @@ impl Follower {
         }
     }
 
-    /// Whether files ask for less than those in force, or one of them is gone or has lost more than a tenth.
+    /// Whether files ask for less than those in force, or one of them is gone or has lost more than a tenth; or may, for
+    /// nobody knows what was in force.
     fn is_loss(&self, files: &[Found]) -> bool {
+        if self.forgotten {
+            return true;
+        }
         let Some(Before { desired, lengths }) = &self.before else { return false };
         let now: BTreeMap<&str, usize> = files.iter().map(|found| (found.path.as_str(), found.length())).collect();
         let shorter = lengths.iter().any(|(path, length)| {
@@ -355,6 +377,7 @@ impl Follower {
                 self.status.update(|status| status.rejected.clear());
                 let lengths = files.iter().map(|found| (found.path.clone(), found.length())).collect();
                 self.before = self.sender.borrow().clone().map(|desired| Before { desired, lengths });
+                self.forgotten = false;
                 match saved(files) {
                     Ok(files) => self.unsaved = Some(files),
                     Err(error) => self.complain("the last good revision could not be kept", error),
@@ -439,16 +462,26 @@ impl Follower {
         }
     }
 
-    /// What was in force before this start, to hold the files against; nothing where these are just what they were, or no
-    /// revision at all, which has rules of its own.
-    fn kept_before(&self, now: &[SourceFile]) -> Option<Before> {
-        // What cannot be read is told where it has to be put in force. Whoever may not read it may not read either that the last
-        // process left nothing behind, and waits before the first write.
-        let kept = self.kept().ok().flatten()?;
+    /// What was in force before this start, to hold the files against.
+    fn kept_before(&self, now: &[SourceFile]) -> Kept {
+        let load = |files: &[SourceFile]| manifest::load(&self.watch.path.display().to_string(), files);
+        // What is no revision at all has rules of its own.
+        let Ok(Accepted { desired: now, .. }) = load(now) else { return Kept::Same };
+        let kept = match self.kept() {
+            Ok(Some(kept)) => kept,
+            // Without the mark the first write waits for longer than files have to stand.
+            Ok(None) if self.watch.state_dir.as_ref().is_some_and(|state_dir| state_dir.mark().is_set()) => {
+                return Kept::Unknown(format!("`{SAVED}` is gone"));
+            }
+            Ok(None) => return Kept::Nothing,
+            Err((why, _)) => return Kept::Unknown(why),
+        };
         let lengths = lengths_of(&kept);
-        let revision = |files: &[SourceFile]| manifest::load(&self.watch.path.display().to_string(), files).ok();
-        let (before, now) = (revision(&sources(kept))?.desired, revision(now)?.desired);
-        (before.revision != now.revision).then(|| Before { desired: Arc::new(before), lengths })
+        match load(&sources(kept)) {
+            Ok(Accepted { desired, .. }) if desired.revision == now.revision => Kept::Same,
+            Ok(Accepted { desired, .. }) => Kept::Other(Before { desired: Arc::new(desired), lengths }),
+            Err(rejected) => Kept::Unknown(format!("`{SAVED}`: {rejected}")),
+        }
     }
 
     /// Puts in force what was kept, if nothing is. Says whether it did.
@@ -472,6 +505,7 @@ impl Follower {
                 self.trouble = None;
                 self.accept(desired, &warnings, Some("the last good revision, because the files are rejected"));
                 self.before = self.sender.borrow().clone().map(|desired| Before { desired, lengths });
+                self.forgotten = false;
                 true
             }
             Err(rejected) => {

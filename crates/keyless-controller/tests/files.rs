@@ -231,6 +231,37 @@ async fn a_start_with_files_that_lost_much_since_the_last_process_waits_until_th
     assert_eq!(followed.owner().as_deref(), Some("ten"));
 }
 
+/// Whether they ask for less than what was in force, nobody can tell.
+#[tokio::test]
+async fn a_start_that_cannot_read_what_was_in_force_waits_until_the_files_have_stood() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("fleet.yaml"), fleet("one")).unwrap();
+    let quiet = Quiet { loss: Duration::from_secs(3600), ..NONE };
+    let no_revision = r#"{"files":[{"path":"fleet.yaml","text":"apiVersion: keyless.dev/v1\nkind: Fleat\n"}]}"#;
+    for (kept, settled, waits) in [
+        (Some(r#"{"files":[{"path":"fleet.y"#), false, true),
+        (Some(""), false, true),
+        (Some(r#"{"version":99}"#), true, true),
+        (Some(no_revision), false, true),
+        // The last process wrote nothing that may still land, so this one does not wait before its first write.
+        (None, true, true),
+        (None, false, false),
+    ] {
+        let state = tempfile::tempdir().unwrap();
+        if let Some(kept) = kept {
+            fs::write(state.path().join("desired.last-good.json"), kept).unwrap();
+        }
+        if settled {
+            fs::write(state.path().join("settled"), "").unwrap();
+        }
+        let mut followed = follow_quiet(dir.path(), Some(state_dir(state.path()).await), quiet).await;
+        if waits {
+            tokio::time::timeout(Duration::from_millis(300), followed.feed.changed()).await.unwrap_err();
+        }
+        assert_eq!(followed.owner().as_deref(), (!waits).then_some("one"), "{kept:?}, settled: {settled}");
+    }
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn a_swap_of_links_is_noticed_as_one_whole_revision() {

@@ -1,4 +1,6 @@
 //! Properties of plans over random worlds, judged by a naive oracle that shares no code with the planner.
+//!
+//! `KEYLESS_PLAN_CASES` chooses how many worlds are drawn for each.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -712,8 +714,13 @@ fn check(case: &Case, before: &World, action: &Action) {
     }
 }
 
+/// How many cases of each property are drawn.
+fn cases() -> u32 {
+    std::env::var("KEYLESS_PLAN_CASES").map_or(2_000, |text| text.parse().expect("KEYLESS_PLAN_CASES is a number"))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(), failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn no_prefix_of_any_plan_breaks_an_invariant_and_its_end_plans_to_nothing(case in fenced()) {
