@@ -410,6 +410,9 @@ fn too_many_documents_in_one_file_are_refused_quickly() {
 fn kinds_are_found_by_their_word_without_regard_to_case() {
     assert_eq!("storageaccount".parse(), Ok(Kind::StorageAccount));
     assert!("Deployment".parse::<Kind>().is_err());
+    for kind in Kind::ALL {
+        assert_eq!(kind.to_string().parse(), Ok(kind));
+    }
 }
 
 #[test]
@@ -478,6 +481,54 @@ fn datastores_are_one_word_for_all_or_a_list() {
                         until: 2027-01-31T00:00:00Z,
                     },
                 ),
+            },
+        },
+    )
+    "#);
+}
+
+#[test]
+fn how_a_workspace_is_made_and_what_is_accepted_of_it_is_kept() {
+    let group = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers";
+    let text = workspace(
+        "fraud",
+        &format!(
+            "  authMode: identity
+  create:
+    location: West Europe
+    kind: default
+    storageAccount: {group}/Microsoft.Storage/storageAccounts/stfraud
+    keyVault: {group}/Microsoft.KeyVault/vaults/kv
+    publicNetworkAccess: disabled
+  acceptIncompatible:
+    - {{id: crossRegionAccount, reason: agreed, owner: ada, until: 2027-01-31T00:00:00Z}}
+"
+        ),
+    );
+    let workspace = accept(&[SourceFile::new("w.yaml", text)]).desired.workspaces.into_values().next().unwrap();
+    insta::assert_debug_snapshot!((workspace.create, workspace.accept_incompatible), @r#"
+    (
+        Some(
+            Create {
+                location: "westeurope",
+                kind: Default(
+                    Parts {
+                        key_vault: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv,
+                        application_insights: None,
+                        container_registry: None,
+                    },
+                ),
+                friendly_name: None,
+                storage_account: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/stfraud,
+                public_network_access: false,
+                isolation: Disabled,
+            },
+        ),
+        {
+            "crossRegionAccount": Acceptance {
+                reason: "agreed",
+                owner: "ada",
+                until: 2027-01-31T00:00:00Z,
             },
         },
     )

@@ -163,3 +163,143 @@ fn what_is_allowed_but_doubtful_is_a_warning() {
     empty.yaml:1:1: the file holds no document
     "#);
 }
+
+const WORKSPACE: &str = "apiVersion: keyless.dev/v1\nkind: Workspace\nmetadata: {name: fraud}\nspec:\n  authMode: identity\n  resourceId: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/fraud\n";
+
+/// What is told of these documents: problems, or else warnings; `f.yaml:` is left out.
+fn told(text: &str) -> String {
+    told_of(&[SourceFile::new("f.yaml", text)])
+}
+
+fn told_of(files: &[SourceFile]) -> String {
+    let told = match load("desired", files) {
+        Ok(accepted) => lines(&accepted.warnings),
+        Err(rejected) => lines(&rejected.problems),
+    };
+    told.replace("f.yaml:", "")
+}
+
+/// What is told of a workspace that also says this; its first line is the seventh.
+fn told_of_workspace(rest: &str) -> String {
+    told(&format!("{WORKSPACE}{rest}"))
+}
+
+fn fleet(spec: &str) -> String {
+    format!("apiVersion: keyless.dev/v1\nkind: Fleet\nspec: {{owner: o, {spec}}}\n")
+}
+
+#[test]
+fn a_profile_that_is_missing_is_explained_by_what_is_there() {
+    let workspace = format!("{WORKSPACE}  profiles: [readers]\n---\n");
+    let profile = "apiVersion: keyless.dev/v1\nkind: AccessProfile\nmetadata: {name: something-else}\nspec: {access: [{principal: {compute: cpu}, level: readOnly}]}\n";
+    for (beside, hint) in [
+        (String::new(), " (hint: there is no AccessProfile document)"),
+        (profile.to_owned(), ""),
+        (profile.replace("something-else", "reader"), " (hint: did you mean `reader`?)"),
+        (profile.replace("AccessProfile", "AccesProfile"), " (hint: what could not be read may define it)"),
+    ] {
+        let told = told(&format!("{workspace}{beside}"));
+        let first = told.lines().next().unwrap();
+        assert_eq!(first, format!("7:14: there is no AccessProfile named `readers`{hint}"));
+    }
+}
+
+#[test]
+fn what_lies_in_no_subscription_of_the_scope_is_a_warning() {
+    let of = |subscription: &str| {
+        told(&format!("{WORKSPACE}---\n{}", fleet(&format!("scope: {{subscriptions: [{subscription}]}}"))))
+    };
+    assert_eq!(of("3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90"), "");
+    insta::assert_snapshot!(of("11111111-52b4-4c0e-9d2e-7a1b6c5d4e90"), @"6:15: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/fraud` is in a subscription that the Fleet's `scope` does not name");
+}
+
+#[test]
+fn waits_may_be_just_as_long_as_azure_asks_for() {
+    let of = |defaults: &str| told(&fleet(&format!("defaults: {{{defaults}}}")));
+    assert_eq!(of("rolePropagation: 10m, groupPropagation: 24h, keyIdle: 92d"), "");
+    insta::assert_snapshot!(of("rolePropagation: 599s, groupPropagation: 86399s"), @r"
+    3:46: `spec.defaults.rolePropagation` is 9m 59s, but Azure says that it can take 10m (hint: a grant may not work yet when it counts as old enough)
+    3:70: `spec.defaults.groupPropagation` is 23h 59m 59s, but Azure says that it can take 24h (hint: a grant may not work yet when it counts as old enough)
+    ");
+    insta::assert_snapshot!(of("keyIdle: 92d 1s"), @"3:38: `spec.defaults.keyIdle` is 93 days, but Azure keeps metrics for 93 (hint: at most `92d`, for the newest metrics are not complete)");
+}
+
+#[test]
+fn nothing_is_said_of_what_stands_behind_a_break() {
+    insta::assert_snapshot!(told_of_workspace("  datastores:\n    - name: raw\n      credentials: \"none\n"), @"9:20: the document is not YAML: unclosed quote");
+    insta::assert_snapshot!(told_of_workspace("  access:\n    - principal:\n        person: ada\n        user: \"ada\n"), @r"
+    9:9: unknown field `person` in `spec.access[0].principal` (hint: known here: user, group, servicePrincipal, managedIdentity, compute, workspace)
+    10:15: the document is not YAML: unclosed quote
+    ");
+}
+
+#[test]
+fn scenarios_of_somebody_else_are_a_warning() {
+    let object = "objectId: 4d2c8a1e-6b3f-4e57-9c0d-1f2a3b4c5d6e";
+    let identity = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/train";
+    let scenarios = ["notebooks", "computeInstance", "parallelRunStep", "training"];
+    let mut table = String::new();
+    for (who, principal) in [
+        ("user", format!("user: {{{object}}}")),
+        ("group", format!("group: {{{object}}}")),
+        ("service principal", format!("servicePrincipal: {{{object}}}")),
+        ("managed identity", format!("managedIdentity: {identity}")),
+        ("compute", "compute: cpu".to_owned()),
+        ("system", "workspace: system".to_owned()),
+        ("user-assigned", "workspace: userAssigned".to_owned()),
+    ] {
+        let entry = format!("  access: [{{principal: {{{principal}}}, scenarios: [{}]}}]\n", scenarios.join(", "));
+        let told = told_of_workspace(&entry);
+        let warned: Vec<&str> =
+            scenarios.into_iter().filter(|name| told.contains(&format!("scenario `{name}` uses"))).collect();
+        assert_eq!(told.lines().count(), warned.len(), "{told}");
+        table.push_str(&format!("{who}: {warned:?}\n"));
+    }
+    insta::assert_snapshot!(table, @r#"
+    user: ["parallelRunStep", "training"]
+    group: []
+    service principal: []
+    managed identity: ["notebooks"]
+    compute: ["notebooks"]
+    system: ["notebooks", "computeInstance", "parallelRunStep", "training"]
+    user-assigned: ["notebooks", "computeInstance", "training"]
+    "#);
+}
+
+#[test]
+fn a_condition_has_at_most_eight_kilobytes() {
+    let of = |length: usize| {
+        let condition = format!("(@Resource[a] StringEquals '{}')", "x".repeat(length - 30));
+        assert_eq!(condition.len(), length);
+        told_of_workspace(&format!(
+            "  access: [{{principal: {{compute: cpu}}, level: readOnly, condition: \"{condition}\"}}]\n"
+        ))
+    };
+    assert_eq!(of(8192), "");
+    for length in [8193, 9000] {
+        assert!(of(length).contains("`spec.access[0].condition` is longer than 8192 bytes"), "{length}");
+    }
+}
+
+#[test]
+fn other_roles_of_a_principal_may_be_under_other_conditions() {
+    let entry = |level: &str, name: &str| {
+        format!(
+            "    - {{principal: {{compute: cpu}}, level: {level}, condition: \"(@Resource[a] StringEquals '{name}')\"}}\n"
+        )
+    };
+    let of = |first: &str, second: &str| {
+        told_of_workspace(&format!("  access:\n{}{}", entry(first, "raw"), entry(second, "done")))
+    };
+    assert_eq!(of("readOnly", "readWrite"), "");
+    insta::assert_snapshot!(of("readOnly", "readOnly"), @"9:63: the principal is given the same role under another condition before (hint: a principal has a role once at a scope: write one condition with `OR`)");
+}
+
+#[test]
+fn a_new_datastore_has_a_name_of_small_letters_digits_and_underscores() {
+    let of = |name: &str| told_of_workspace(&format!("  datastores: [{{name: {name}, type: blob, container: raw}}]\n"));
+    assert_eq!(of("raw_2"), "");
+    for name in ["Raw", "raw-2"] {
+        assert!(of(name).contains("is not a name for a new datastore"), "{name}");
+    }
+}

@@ -9,12 +9,14 @@ fn samples() -> Vec<(Kind, Value)> {
     let id = "9b1f3c52-7d64-4f0a-8a3e-2c5b6d7e8f90";
     let suspend = json!({"reason": "audit", "until": "2026-12-24T00:00:00Z", "then": "stay"});
     let acceptance = json!({"reason": "agreed", "owner": "ada", "until": "2027-01-31T00:00:00Z"});
+    let evidence = json!({"logAnalytics": {"workspace": format!("{group}/Microsoft.OperationalInsights/workspaces/logs")}, "dataProbe": true});
     let access = json!([
         {"principal": {"user": {"objectId": id, "name": "ada"}}, "level": "readWrite", "grantScope": "account"},
         {"principal": {"group": {"objectId": id}}, "level": "readOnly", "scenarios": ["notebooks"]},
         {"principal": {"servicePrincipal": {"objectId": id}}, "level": "readOnly", "grantScope": "resourceGroup"},
         {"principal": {"managedIdentity": format!("{group}/Microsoft.ManagedIdentity/userAssignedIdentities/train")}, "scenarios": ["training"]},
-        {"principal": {"compute": "cpu-cluster"}, "scenarios": ["training", "parallelRunStep"]},
+        {"principal": {"compute": "cpu-cluster"}, "scenarios": ["training", "parallelRunStep"],
+            "condition": "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'raw')"},
         {"principal": {"workspace": "system"}, "level": "readOnly"},
     ]);
     vec![
@@ -47,7 +49,7 @@ fn samples() -> Vec<(Kind, Value)> {
             json!({"apiVersion": "keyless.dev/v1", "kind": "StorageAccount", "metadata": {"name": "a"}, "spec": {
                 "resourceId": format!("{group}/Microsoft.Storage/storageAccounts/stfraud"),
                 "sharedKeyAccess": "unmanaged", "enforcement": "observe", "suspend": suspend, "keyIdle": "30d",
-                "acceptSas": acceptance, "acceptUnknownKeyUse": acceptance, "acceptOneWay": acceptance,
+                "acceptSas": acceptance, "acceptUnknownKeyUse": acceptance, "acceptOneWay": acceptance, "evidence": evidence,
             }}),
         ),
         (
@@ -62,6 +64,7 @@ fn samples() -> Vec<(Kind, Value)> {
                     "keyEffect": "2m", "metricsLag": "15m", "lateWrite": "5m", "watch": "24h", "prune": false, "drain": "wait"},
                 "changeWindows": [{"days": ["Mon", "Sun"], "from": "09:00", "to": "17:00"}], "guard": {"paused": false, "fight": {"reversals": 3, "within": "24h"}},
                 "acceptSas": [{"accounts": [group.strip_suffix("/providers")], "services": ["blob"], "reason": "r", "owner": "o", "until": "2027-01-31T00:00:00Z"}],
+                "evidence": evidence,
             }}),
         ),
     ]
