@@ -42,6 +42,18 @@ fn samples() -> Vec<(Kind, Value)> {
             json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w"}, "spec": {
                 "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
                 "authMode": "identity", "datastores": {"convert": "all"},
+                "create": {"location": "westeurope", "kind": "hub", "friendlyName": "Fraud", "publicNetworkAccess": "disabled", "managedNetwork": "disabled",
+                    "storageAccount": format!("{group}/Microsoft.Storage/storageAccounts/stfraud"), "keyVault": format!("{group}/Microsoft.KeyVault/vaults/kv"),
+                    "applicationInsights": format!("{group}/Microsoft.Insights/components/app"), "containerRegistry": format!("{group}/Microsoft.ContainerRegistry/registries/acr")},
+            }}),
+        ),
+        (
+            Kind::Workspace,
+            json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w"}, "spec": {
+                "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
+                "authMode": "identity",
+                "create": {"location": "westeurope", "kind": "project", "storageAccount": format!("{group}/Microsoft.Storage/storageAccounts/stfraud"),
+                    "hub": format!("{group}/Microsoft.MachineLearningServices/workspaces/hub")},
             }}),
         ),
         (
@@ -74,7 +86,7 @@ fn samples() -> Vec<(Kind, Value)> {
 fn decoder_accepts(kind: Kind, document: &Value) -> bool {
     let mut files = vec![SourceFile::new("document.json", document.to_string())];
     if kind == Kind::Workspace {
-        let mut profile = samples().remove(3).1;
+        let mut profile = samples().into_iter().find(|(kind, _)| *kind == Kind::AccessProfile).unwrap().1;
         profile["metadata"]["name"] = json!("known");
         files.push(SourceFile::new("profile.json", profile.to_string()));
     }
@@ -203,6 +215,14 @@ fn the_schema_of_all_kinds_takes_what_exactly_one_kind_takes() {
 }
 
 #[test]
+fn what_several_kinds_say_is_defined_once() {
+    let definitions = &schema_all()["$defs"];
+    for name in ["Acceptance", "AccessEntry", "Duration", "Name"] {
+        assert!(definitions[name].is_object(), "{name}");
+    }
+}
+
+#[test]
 fn every_field_is_described_for_editors() {
     fn walk(value: &Value, at: &str) {
         if let Some(properties) = value.get("properties").and_then(Value::as_object) {
@@ -237,6 +257,7 @@ fn the_files_with_errors_that_a_schema_can_see_are_refused_by_it() {
         "nothing-asked.yaml",
         "acceptance-without-owner.yaml",
         "accesskey-with-disabled-key.yaml",
+        "create-contradicts-itself.yaml",
         "not-a-mapping.yaml",
         "wrong-kind.yaml",
         "not-offered-yet.json",
