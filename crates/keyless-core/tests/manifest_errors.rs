@@ -234,6 +234,18 @@ fn nothing_is_said_of_what_stands_behind_a_break() {
 }
 
 #[test]
+fn what_has_no_value_is_told_unless_the_document_breaks_off() {
+    insta::assert_snapshot!(told_of_workspace("  profiles:\n    -\n  drain: 7\n"), @r"
+    8:6: `spec.profiles[0]` must be text; found nothing
+    9:10: `spec.drain` must be one of wait, ignore; found the number 7
+    ");
+    insta::assert_snapshot!(told_of_workspace("  profiles:\n    -\n  drain: 7\n  create: \"\n"), @r"
+    9:10: `spec.drain` must be one of wait, ignore; found the number 7
+    10:11: the document is not YAML: unclosed quote
+    ");
+}
+
+#[test]
 fn scenarios_of_somebody_else_are_a_warning() {
     let object = "objectId: 4d2c8a1e-6b3f-4e57-9c0d-1f2a3b4c5d6e";
     let identity = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/train";
@@ -302,4 +314,65 @@ fn a_new_datastore_has_a_name_of_small_letters_digits_and_underscores() {
     for name in ["Raw", "raw-2"] {
         assert!(of(name).contains("is not a name for a new datastore"), "{name}");
     }
+}
+
+#[test]
+fn what_stands_before_a_break_is_checked_wherever_it_shows() {
+    // The parser stops a line after the first break, and five lines after the second.
+    for rest in ["  access: [a\n  profiles: x\n", "  suspend: 'x\n  a: b\n  c: d\n  e: f\n  g: h\n  i: 'j\n"] {
+        let told = told_of_workspace(&format!("  drane: wait\n{rest}"));
+        assert!(told.contains("7:3: unknown field `drane`") && told.contains("the document is not YAML"), "{told}");
+    }
+}
+
+#[test]
+fn what_yaml_can_say_and_no_document_may_is_told() {
+    insta::assert_snapshot!(told_of_workspace("  \tdrain: wait\n"), @"7:1: a tab indents this line (hint: YAML is indented with spaces)");
+    insta::assert_snapshot!(told_of_workspace("  drain: !word wait\n"), @"7:16: the document is not YAML: unsupported tag `!word`");
+    insta::assert_snapshot!(told_of_workspace("  <<: {drain: wait}\n"), @"7:3: unknown field `<<` in `spec` (hint: merge keys are not read; an AccessProfile shares access)");
+    insta::assert_snapshot!(told_of_workspace("  1: wait\n"), @"7:3: a field name must be text, found the number 1 in `spec`");
+}
+
+#[test]
+fn texts_have_a_longest_length() {
+    let line = |length: usize| told(&fleet("").replace("owner: o", &format!("owner: \"{}\"", "é".repeat(length))));
+    let prose = |length: usize| {
+        told_of_workspace(&format!("  suspend: {{until: 2026-12-24T00:00:00Z, reason: \"{}\"}}\n", "é".repeat(length)))
+    };
+    assert_eq!((line(256), prose(2000)), (String::new(), String::new()));
+    for (line, prose) in [(line(257), prose(2001)), (line(300), prose(2500))] {
+        assert!(line.contains("`spec.owner` is longer than 256 characters"), "{line}");
+        assert!(prose.contains("`spec.suspend.reason` is longer than 2000 characters"), "{prose}");
+    }
+    assert_eq!(told(&fleet("defaults: {watch: 400d}")), "");
+    assert!(told(&fleet("defaults: {watch: 400d 1s}")).contains("`spec.defaults.watch` must be at most 400 days"));
+}
+
+#[test]
+fn yes_and_no_are_true_and_false_without_quotes() {
+    let of = |value: &str| told(&fleet(&format!("evidence: {{dataProbe: {value}}}")));
+    assert_eq!((of("true"), of("false")), (String::new(), String::new()));
+    for (value, hint) in [("\"true\"", true), ("\"false\"", true), ("yes", false), ("1", false), ("\"True\"", false)] {
+        let told = of(value);
+        assert!(told.contains("`spec.evidence.dataProbe` must be `true` or `false`; found"), "{told}");
+        assert_eq!(told.contains("(hint: in quotes it is text; write it without them)"), hint, "{told}");
+    }
+}
+
+#[test]
+fn labels_are_texts() {
+    let of = |labels: &str| told(&WORKSPACE.replace("name: fraud}", &format!("name: fraud, labels: {labels}}}")));
+    assert_eq!(of("{team: fraud, empty: \"\"}"), "");
+    insta::assert_snapshot!(of("{team: 7, ring: \"a\\tb\"}"), @r"
+    3:40: `metadata.labels` must be text; found the number 7 (hint: put it in quotes)
+    3:49: `metadata.labels` holds the control character U+0009
+    ");
+    insta::assert_snapshot!(of("[fraud]"), @"3:33: `metadata.labels` must be a mapping of text to text; found a list");
+}
+
+#[test]
+fn what_a_file_says_is_shortened_in_messages() {
+    let of = |length: usize| told_of_workspace(&format!("  {}: 1\n", "x".repeat(length)));
+    assert!(of(80).starts_with(&format!("7:3: unknown field `{}` in", "x".repeat(80))), "{}", of(80));
+    assert!(of(81).starts_with(&format!("7:3: unknown field `{}…` in", "x".repeat(79))), "{}", of(81));
 }
