@@ -168,11 +168,7 @@ const WORKSPACE: &str = "apiVersion: keyless.dev/v1\nkind: Workspace\nmetadata: 
 
 /// What is told of these documents: problems, or else warnings; `f.yaml:` is left out.
 fn told(text: &str) -> String {
-    told_of(&[SourceFile::new("f.yaml", text)])
-}
-
-fn told_of(files: &[SourceFile]) -> String {
-    let told = match load("desired", files) {
+    let told = match load("desired", &[SourceFile::new("f.yaml", text)]) {
         Ok(accepted) => lines(&accepted.warnings),
         Err(rejected) => lines(&rejected.problems),
     };
