@@ -220,3 +220,215 @@ fn whatever_is_left_out_is_named() {
     f.json:6:24: not imported: `properties.hbiWorkspace`
     "#);
 }
+
+const GROUP: &str = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-fraud/providers";
+
+fn workspace_body(mode: &str) -> String {
+    format!(
+        r#"{{"id": "{GROUP}/Microsoft.MachineLearningServices/workspaces/fraud-ml", "properties":
+        {{"systemDatastoresAuthMode": "{mode}", "storageAccount": "{GROUP}/Microsoft.Storage/storageAccounts/stfraud"}}}}"#
+    )
+}
+
+fn account_body(name: &str, key_allowed: bool) -> String {
+    format!(
+        r#"{{"id": "{GROUP}/Microsoft.Storage/storageAccounts/{name}", "properties": {{"allowSharedKeyAccess": {key_allowed}}}}}"#
+    )
+}
+
+/// The text, and the warnings or else the problems.
+fn told(text: &str, facts: &Facts) -> (String, String) {
+    match import(&[SourceFile::new("f.json", text.as_bytes())], facts) {
+        Ok(imported) => (imported.text, lines(&imported.warnings)),
+        Err(refused) => (String::new(), lines(&refused.problems)),
+    }
+}
+
+#[test]
+fn a_key_that_is_off_does_not_go_with_a_workspace_on_keys() {
+    for (mode, account, allowed, word_on_order, warned) in [
+        ("identity", "stfraud", false, false, false),
+        ("identity", "stfraud", true, false, false),
+        ("accesskey", "stfraud", true, false, false),
+        ("accesskey", "stfraud", false, true, true),
+        ("accesskey", "stother", true, true, false),
+        ("accesskey", "stother", false, true, false),
+    ] {
+        let text = format!("[{}, {}]", workspace_body(mode), account_body(account, allowed));
+        let (text, warnings) = told(&text, &Facts::default());
+        assert_eq!(text.contains("# The articles switch a workspace back first"), word_on_order, "{text}");
+        let message = "`fraud-ml` is to use the key of `stfraud`, which is to be off: a plan will not get there";
+        assert_eq!(warnings.contains(message), warned, "{mode} {account} {allowed}: {warnings}");
+    }
+    let text = format!("[{},\n{}]", account_body("stfraud", true), account_body("stfraud", false));
+    assert_snapshot!(told(&text, &Facts::default()).1, @"f.json:2:1: the key of `stfraud` is on in one place and off in another, at f.json:1:2 (hint: import one of the two)");
+}
+
+#[test]
+fn a_resource_taken_out_of_a_template_or_a_list_is_a_body() {
+    let (text, told_of_list) = told(&format!("{{\"value\": [{}]}}", workspace_body("identity")), &Facts::default());
+    assert!(text.contains("workspaces/fraud-ml") && told_of_list.is_empty(), "{told_of_list}");
+    for fields in
+        [r#""apiVersion": "2024-04-01""#, r#""apiVersion": "2024-04-01", "kind": "Default""#, r#""kind": "Hub""#]
+    {
+        let (text, told) = told(&format!("{{{fields}, {}", &workspace_body("identity")[1..]), &Facts::default());
+        assert!(text.contains("workspaces/fraud-ml") && told.is_empty(), "{told}");
+    }
+}
+
+#[test]
+fn a_name_in_brackets_is_a_placeholder() {
+    for (name, placeholder) in
+        [("<name>", true), ("{name}", true), (" ", true), ("<name", false), ("name>", false), ("{name", false)]
+    {
+        let text = format!("name: \"{name}\"\nsystem_datastores_auth_mode: identity\n");
+        let (_, told) = told(&text, &facts(None));
+        assert_eq!(told.contains("is a placeholder, not a name"), placeholder, "{name}: {told}");
+    }
+}
+
+#[test]
+fn a_grant_that_no_word_says_is_left_out() {
+    let grant = format!(
+        r#"{{"id": "{GROUP}/Microsoft.Storage/storageAccounts/stfraud/providers/Microsoft.Authorization/roleAssignments/0a1b2c3d-4e5f-4a6b-8c7d-9e0f1a2b3c4d",
+        "properties": {{"roleDefinitionId": "Storage Table Data Contributor", "principalId": "9a8b7c6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d", "principalType": "User"}}}}"#
+    );
+    let (text, warnings) = told(&format!("[{}, {grant}]", workspace_body("identity")), &Facts::default());
+    assert!(text.contains("kind: Workspace") && !text.contains("access:"), "{text}");
+    assert_snapshot!(warnings, @"f.json:2:201: Storage Table Data Contributor of 9a8b7c6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d is left out: no level or scenario says it");
+}
+
+#[test]
+fn a_resource_is_what_its_type_or_id_says_whatever_its_properties() {
+    let properties = r#""properties": {"systemDatastoresAuthMode": "identity", "allowSharedKeyAccess": true, "roleDefinitionId": "Owner"}"#;
+    let text = format!(
+        r#"[{}, {{"type": "A.B/c", "name": "d", {properties}}}, {{"id": "{GROUP}/Microsoft.KeyVault/vaults/kv", {properties}}}]"#,
+        account_body("stfraud", true)
+    );
+    let (text, warnings) = told(&text, &facts(None));
+    assert_eq!(text.matches("kind: ").count(), 1, "{text}");
+    assert_snapshot!(warnings, @r"
+    f.json:1:187: `A.B/c` is left alone
+    f.json:1:334: `Microsoft.KeyVault/vaults` is left alone
+    ");
+}
+
+/// What is told of a role assignment of a template with these fields and properties, and the names of the documents.
+fn assignment(fields: &str, properties: &str, facts: &Facts) -> String {
+    let account = r#""type": "Microsoft.Storage/storageAccounts", "name": "stfraud", "properties": {"allowSharedKeyAccess": true}"#;
+    let text = if let Some(fields) = fields.strip_prefix("child ") {
+        format!(r#"{{"resources": [{{{account}, "resources": [{{{fields}, "properties": {{{properties}}}}}]}}]}}"#)
+    } else {
+        format!(r#"{{"resources": [{{{fields}, "properties": {{{properties}}}}}, {{{account}}}]}}"#)
+    };
+    let (text, told) = told(&text, facts);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("metadata: ")).collect();
+    format!("{}{}", names.join(" "), told.lines().map(|line| format!("\n  {line}")).collect::<String>())
+}
+
+const READS: &str = r#""roleDefinitionName": "Storage Blob Data Reader", "principalId": "9a8b7c6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d", "principalType": "ServicePrincipal""#;
+
+#[test]
+fn where_a_role_assignment_is_made_is_said_in_many_ways() {
+    let kind = r#""type": "Microsoft.Authorization/roleAssignments", "name": "[guid('x')]""#;
+    let account = format!("{GROUP}/Microsoft.Storage/storageAccounts/stfraud");
+    let at_account = [
+        (format!(r#"{kind}, "scope": "{account}""#), READS.to_owned()),
+        (format!(r#"{kind}, "scope": "Microsoft.Storage/storageAccounts/stfraud""#), READS.to_owned()),
+        (kind.to_owned(), format!(r#"{READS}, "scope": "{account}""#)),
+        (
+            r#""type": "Microsoft.Storage/storageAccounts/providers/roleAssignments", "name": "[concat('stfraud/Microsoft.Authorization/', guid('x'))]""#.to_owned(),
+            READS.to_owned(),
+        ),
+        (format!("child {kind}"), READS.to_owned()),
+        (r#"child "type": "providers/roleAssignments", "name": "[concat('Microsoft.Authorization/', guid('x'))]""#.to_owned(), READS.to_owned()),
+    ];
+    for (fields, properties) in at_account {
+        let told = assignment(&fields, &properties, &facts(None));
+        assert!(told.starts_with("{name: stfraud} {name: stfraud-access}"), "{fields}: {told}");
+    }
+    assert!(assignment(kind, READS, &facts(None)).starts_with("{name: stfraud} {name: rg-fraud-access}"));
+    let nowhere = Facts { resource_group: None, ..facts(None) };
+    assert!(assignment(kind, READS, &nowhere).contains("where the role assignment is made is not said"));
+    let bad = assignment(&format!(r#"{kind}, "scope": "[variables('x')]""#), READS, &facts(None));
+    assert!(bad.contains("`[variables('x')]` has no value here: there is no variable `x`"), "{bad}");
+}
+
+#[test]
+fn what_a_role_assignment_lacks_or_says_wrongly_is_told() {
+    let kind = r#""type": "Microsoft.Authorization/roleAssignments", "name": "[guid('x')]""#;
+    let of = |properties: &str| assignment(kind, properties, &facts(None));
+    let mut told = String::new();
+    for properties in [
+        String::new(),
+        READS.replace("Storage Blob Data Reader", "Owner"),
+        READS.replace("9a8b7c6d-5e4f", "ada"),
+        READS.replace("ServicePrincipal", "Device"),
+        READS.replace("ServicePrincipal", "user"),
+        format!(r#"{READS}, "condition": "(true)""#),
+        format!(r#"{READS}, "condition": null, "description": "x""#),
+        READS.replace("9a8b7c6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d", "<object id>"),
+        READS.replace("9a8b7c6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d", "[object id]"),
+        READS.replace("9a8b7c6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d", "[reference('x').principalId]"),
+        READS.replace("9a8b7c6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d", "[variables('x')]"),
+    ] {
+        told.push_str(&format!("{}\n", of(&properties)));
+    }
+    assert_snapshot!(told, @r"
+      f.json:1:105: missing field `principalId`
+      f.json:1:105: missing field `roleDefinitionId`
+      f.json:1:105: whether the principal is a person, a group or a machine is not said: missing field `principalType` (hint: `User`, `Group` or `ServicePrincipal`)
+    {name: stfraud}
+      f.json:1:128: the role `Owner` is left out: no word of desired state stands for it
+
+      f.json:1:171: `ada-4a3b-8c2d-1e0f9a8b7c6d` is not a GUID (hint: role assignments need the object id)
+
+      f.json:1:228: `Device` is no kind of principal that desired state names (hint: known here: User, Group, ServicePrincipal)
+    {name: stfraud}
+      f.json:1:16: Storage Blob Data Reader of 9a8b7c6d-5e4f-4a3b-8c2d-1e0f9a8b7c6d is left out: no level or scenario says it
+      f.json:1:16: no workspace of these files stands on `rg-fraud`, so its grants become an AccessProfile (hint: name it in `profiles` of the workspaces that it is meant for)
+    {name: stfraud}
+      f.json:1:248: the role assignment has a condition and is left out (hint: a grant under a condition does not satisfy a need, so it stays out of the files)
+    {name: stfraud} {name: rg-fraud-access}
+      f.json:1:16: no workspace of these files stands on `rg-fraud`, so its grants become an AccessProfile (hint: name it in `profiles` of the workspaces that it is meant for)
+      f.json:1:105: not imported: `properties.description`
+
+      f.json:1:171: `<object id>` is not a GUID (hint: role assignments need the object id)
+
+      f.json:1:171: `[object id]` has no value here: `object` is neither a text in quotes nor a function with `()` (hint: put the value there, or give it with `--name`)
+
+      f.json:1:171: `[reference('x').principalId]` has no value here: only Azure can tell what `reference` gives (hint: put the value there; identities have names of their own in desired state: `managedIdentity`, `compute`, `workspace: system`)
+
+      f.json:1:171: `[variables('x')]` has no value here: there is no variable `x` (hint: put the value there, or give it in a file of parameters beside the template)
+    ");
+}
+
+#[test]
+fn a_key_of_which_nothing_is_said_is_left_out() {
+    for properties in ["{}", r#"{"allowSharedKeyAccess": null}"#] {
+        let text = format!(
+            r#"[{}, {{"type": "Microsoft.Storage/storageAccounts", "name": "stfraud", "properties": {properties}}}]"#,
+            workspace_body("identity")
+        );
+        let (text, warnings) = told(&text, &facts(None));
+        assert!(!text.contains("StorageAccount") && warnings.contains("the storage account is left out"), "{warnings}");
+    }
+}
+
+#[test]
+fn a_condition_of_a_resource_is_true_or_false() {
+    for (condition, expected) in [
+        ("true", ""),
+        ("\"[true()]\"", ""),
+        ("\"[not(true())]\"", "is left out: its `condition` is false"),
+        ("\"yes\"", "is neither true nor false"),
+    ] {
+        let text = format!(
+            r#"[{}, {{"condition": {condition}, {}]"#,
+            workspace_body("identity"),
+            &account_body("stfraud", true)[1..]
+        );
+        let (_, told) = told(&text, &facts(None));
+        assert!(told.contains(expected) && told.is_empty() == expected.is_empty(), "{condition}: {told}");
+    }
+}

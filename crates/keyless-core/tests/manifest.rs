@@ -358,6 +358,7 @@ fn a_file_that_is_no_text_is_named_beside_the_problems_of_the_others() {
         SourceFile::new("image.yaml", b"# logo\n\x89PNG\r\n\x1a\n".to_vec()),
         SourceFile::new("utf16.yaml", b"\xff\xfea\x00:\x00".to_vec()),
         SourceFile::new("bidi.yaml", "name: \u{202e}evil\n"),
+        SourceFile::new("marks.yaml", "\u{feff}\u{feff}name: x\n"),
         SourceFile::new("large.yaml", vec![b'#'; huge]),
         SourceFile::too_large("larger.yaml", 100_000_000),
         SourceFile::unreadable("secret.yaml", "permission denied"),
@@ -369,11 +370,18 @@ fn a_file_that_is_no_text_is_named_beside_the_problems_of_the_others() {
     image.yaml:2:1: the file is not UTF-8 text: byte 0x89 (hint: only YAML and JSON documents belong here)
     large.yaml:1:1: the file is too large: 4194305 bytes, at most 4194304 are read
     larger.yaml:1:1: the file is too large: 100000000 bytes, at most 4194304 are read
+    marks.yaml:1:1: the file holds the control character U+FEFF (hint: only YAML and JSON documents belong here)
     secret.yaml:1:1: cannot be read: permission denied
     utf16.yaml:1:1: the file is UTF-16, which is not read (hint: save it as UTF-8)
     w.yaml:5:3: missing field `authMode` in `spec`
     w.yaml:6:3: unknown field `authmode` in `spec` (hint: did you mean `authMode`?)
     "#);
+}
+
+#[test]
+fn a_file_may_be_just_as_large_as_is_read() {
+    let largest = vec![b'#'; usize::try_from(MAX_FILE_BYTES).unwrap()];
+    assert!(problems(&[SourceFile::new("large.yaml", largest)]).contains("no file holds a document"));
 }
 
 #[test]
@@ -410,6 +418,9 @@ fn too_many_documents_in_one_file_are_refused_quickly() {
 fn kinds_are_found_by_their_word_without_regard_to_case() {
     assert_eq!("storageaccount".parse(), Ok(Kind::StorageAccount));
     assert!("Deployment".parse::<Kind>().is_err());
+    for kind in Kind::ALL {
+        assert_eq!(kind.to_string().parse(), Ok(kind));
+    }
 }
 
 #[test]
@@ -478,6 +489,54 @@ fn datastores_are_one_word_for_all_or_a_list() {
                         until: 2027-01-31T00:00:00Z,
                     },
                 ),
+            },
+        },
+    )
+    "#);
+}
+
+#[test]
+fn how_a_workspace_is_made_and_what_is_accepted_of_it_is_kept() {
+    let group = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers";
+    let text = workspace(
+        "fraud",
+        &format!(
+            "  authMode: identity
+  create:
+    location: West Europe
+    kind: default
+    storageAccount: {group}/Microsoft.Storage/storageAccounts/stfraud
+    keyVault: {group}/Microsoft.KeyVault/vaults/kv
+    publicNetworkAccess: disabled
+  acceptIncompatible:
+    - {{id: crossRegionAccount, reason: agreed, owner: ada, until: 2027-01-31T00:00:00Z}}
+"
+        ),
+    );
+    let workspace = accept(&[SourceFile::new("w.yaml", text)]).desired.workspaces.into_values().next().unwrap();
+    insta::assert_debug_snapshot!((workspace.create, workspace.accept_incompatible), @r#"
+    (
+        Some(
+            Create {
+                location: "westeurope",
+                kind: Default(
+                    Parts {
+                        key_vault: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv,
+                        application_insights: None,
+                        container_registry: None,
+                    },
+                ),
+                friendly_name: None,
+                storage_account: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/stfraud,
+                public_network_access: false,
+                isolation: Disabled,
+            },
+        ),
+        {
+            "crossRegionAccount": Acceptance {
+                reason: "agreed",
+                owner: "ada",
+                until: 2027-01-31T00:00:00Z,
             },
         },
     )

@@ -163,3 +163,212 @@ fn what_is_allowed_but_doubtful_is_a_warning() {
     empty.yaml:1:1: the file holds no document
     "#);
 }
+
+const WORKSPACE: &str = "apiVersion: keyless.dev/v1\nkind: Workspace\nmetadata: {name: fraud}\nspec:\n  authMode: identity\n  resourceId: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/fraud\n";
+
+/// What is told of these documents: problems, or else warnings; `f.yaml:` is left out.
+fn told(text: &str) -> String {
+    let told = match load("desired", &[SourceFile::new("f.yaml", text)]) {
+        Ok(accepted) => lines(&accepted.warnings),
+        Err(rejected) => lines(&rejected.problems),
+    };
+    told.replace("f.yaml:", "")
+}
+
+/// What is told of a workspace that also says this; its first line is the seventh.
+fn told_of_workspace(rest: &str) -> String {
+    told(&format!("{WORKSPACE}{rest}"))
+}
+
+fn fleet(spec: &str) -> String {
+    format!("apiVersion: keyless.dev/v1\nkind: Fleet\nspec: {{owner: o, {spec}}}\n")
+}
+
+#[test]
+fn a_profile_that_is_missing_is_explained_by_what_is_there() {
+    let workspace = format!("{WORKSPACE}  profiles: [readers]\n---\n");
+    let profile = "apiVersion: keyless.dev/v1\nkind: AccessProfile\nmetadata: {name: something-else}\nspec: {access: [{principal: {compute: cpu}, level: readOnly}]}\n";
+    for (beside, hint) in [
+        (String::new(), " (hint: there is no AccessProfile document)"),
+        (profile.to_owned(), ""),
+        (profile.replace("something-else", "reader"), " (hint: did you mean `reader`?)"),
+        (profile.replace("AccessProfile", "AccesProfile"), " (hint: what could not be read may define it)"),
+    ] {
+        let told = told(&format!("{workspace}{beside}"));
+        let first = told.lines().next().unwrap();
+        assert_eq!(first, format!("7:14: there is no AccessProfile named `readers`{hint}"));
+    }
+}
+
+#[test]
+fn what_lies_in_no_subscription_of_the_scope_is_a_warning() {
+    let of = |subscription: &str| {
+        told(&format!("{WORKSPACE}---\n{}", fleet(&format!("scope: {{subscriptions: [{subscription}]}}"))))
+    };
+    assert_eq!(of("3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90"), "");
+    insta::assert_snapshot!(of("11111111-52b4-4c0e-9d2e-7a1b6c5d4e90"), @"6:15: `/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/fraud` is in a subscription that the Fleet's `scope` does not name");
+}
+
+#[test]
+fn waits_may_be_just_as_long_as_azure_asks_for() {
+    let of = |defaults: &str| told(&fleet(&format!("defaults: {{{defaults}}}")));
+    assert_eq!(of("rolePropagation: 10m, groupPropagation: 24h, keyIdle: 92d"), "");
+    insta::assert_snapshot!(of("rolePropagation: 599s, groupPropagation: 86399s"), @r"
+    3:46: `spec.defaults.rolePropagation` is 9m 59s, but Azure says that it can take 10m (hint: a grant may not work yet when it counts as old enough)
+    3:70: `spec.defaults.groupPropagation` is 23h 59m 59s, but Azure says that it can take 24h (hint: a grant may not work yet when it counts as old enough)
+    ");
+    insta::assert_snapshot!(of("keyIdle: 92d 1s"), @"3:38: `spec.defaults.keyIdle` is 93 days, but Azure keeps metrics for 93 (hint: at most `92d`, for the newest metrics are not complete)");
+}
+
+#[test]
+fn nothing_is_said_of_what_stands_behind_a_break() {
+    insta::assert_snapshot!(told_of_workspace("  datastores:\n    - name: raw\n      credentials: \"none\n"), @"9:20: the document is not YAML: unclosed quote");
+    insta::assert_snapshot!(told_of_workspace("  access:\n    - principal:\n        person: ada\n        user: \"ada\n"), @r"
+    9:9: unknown field `person` in `spec.access[0].principal` (hint: known here: user, group, servicePrincipal, managedIdentity, compute, workspace)
+    10:15: the document is not YAML: unclosed quote
+    ");
+}
+
+#[test]
+fn what_has_no_value_is_told_unless_the_document_breaks_off() {
+    insta::assert_snapshot!(told_of_workspace("  profiles:\n    -\n  drain: 7\n"), @r"
+    8:6: `spec.profiles[0]` must be text; found nothing
+    9:10: `spec.drain` must be one of wait, ignore; found the number 7
+    ");
+    insta::assert_snapshot!(told_of_workspace("  profiles:\n    -\n  drain: 7\n  create: \"\n"), @r"
+    9:10: `spec.drain` must be one of wait, ignore; found the number 7
+    10:11: the document is not YAML: unclosed quote
+    ");
+}
+
+#[test]
+fn scenarios_of_somebody_else_are_a_warning() {
+    let object = "objectId: 4d2c8a1e-6b3f-4e57-9c0d-1f2a3b4c5d6e";
+    let identity = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/train";
+    let scenarios = ["notebooks", "computeInstance", "parallelRunStep", "training"];
+    let mut table = String::new();
+    for (who, principal) in [
+        ("user", format!("user: {{{object}}}")),
+        ("group", format!("group: {{{object}}}")),
+        ("service principal", format!("servicePrincipal: {{{object}}}")),
+        ("managed identity", format!("managedIdentity: {identity}")),
+        ("compute", "compute: cpu".to_owned()),
+        ("system", "workspace: system".to_owned()),
+        ("user-assigned", "workspace: userAssigned".to_owned()),
+    ] {
+        let entry = format!("  access: [{{principal: {{{principal}}}, scenarios: [{}]}}]\n", scenarios.join(", "));
+        let told = told_of_workspace(&entry);
+        let warned: Vec<&str> =
+            scenarios.into_iter().filter(|name| told.contains(&format!("scenario `{name}` uses"))).collect();
+        assert_eq!(told.lines().count(), warned.len(), "{told}");
+        table.push_str(&format!("{who}: {warned:?}\n"));
+    }
+    insta::assert_snapshot!(table, @r#"
+    user: ["parallelRunStep", "training"]
+    group: []
+    service principal: []
+    managed identity: ["notebooks"]
+    compute: ["notebooks"]
+    system: ["notebooks", "computeInstance", "parallelRunStep", "training"]
+    user-assigned: ["notebooks", "computeInstance", "training"]
+    "#);
+}
+
+#[test]
+fn a_condition_has_at_most_eight_kilobytes() {
+    let of = |length: usize| {
+        let condition = format!("(@Resource[a] StringEquals '{}')", "x".repeat(length - 30));
+        assert_eq!(condition.len(), length);
+        told_of_workspace(&format!(
+            "  access: [{{principal: {{compute: cpu}}, level: readOnly, condition: \"{condition}\"}}]\n"
+        ))
+    };
+    assert_eq!(of(8192), "");
+    for length in [8193, 9000] {
+        assert!(of(length).contains("`spec.access[0].condition` is longer than 8192 bytes"), "{length}");
+    }
+}
+
+#[test]
+fn other_roles_of_a_principal_may_be_under_other_conditions() {
+    let entry = |level: &str, name: &str| {
+        format!(
+            "    - {{principal: {{compute: cpu}}, level: {level}, condition: \"(@Resource[a] StringEquals '{name}')\"}}\n"
+        )
+    };
+    let of = |first: &str, second: &str| {
+        told_of_workspace(&format!("  access:\n{}{}", entry(first, "raw"), entry(second, "done")))
+    };
+    assert_eq!(of("readOnly", "readWrite"), "");
+    insta::assert_snapshot!(of("readOnly", "readOnly"), @"9:63: the principal is given the same role under another condition before (hint: a principal has a role once at a scope: write one condition with `OR`)");
+}
+
+#[test]
+fn a_new_datastore_has_a_name_of_small_letters_digits_and_underscores() {
+    let of = |name: &str| told_of_workspace(&format!("  datastores: [{{name: {name}, type: blob, container: raw}}]\n"));
+    assert_eq!(of("raw_2"), "");
+    for name in ["Raw", "raw-2"] {
+        assert!(of(name).contains("is not a name for a new datastore"), "{name}");
+    }
+}
+
+#[test]
+fn what_stands_before_a_break_is_checked_wherever_it_shows() {
+    // The parser stops a line after the first break, and five lines after the second.
+    for rest in ["  access: [a\n  profiles: x\n", "  suspend: 'x\n  a: b\n  c: d\n  e: f\n  g: h\n  i: 'j\n"] {
+        let told = told_of_workspace(&format!("  drane: wait\n{rest}"));
+        assert!(told.contains("7:3: unknown field `drane`") && told.contains("the document is not YAML"), "{told}");
+    }
+}
+
+#[test]
+fn what_yaml_can_say_and_no_document_may_is_told() {
+    insta::assert_snapshot!(told_of_workspace("  \tdrain: wait\n"), @"7:1: a tab indents this line (hint: YAML is indented with spaces)");
+    insta::assert_snapshot!(told_of_workspace("  drain: !word wait\n"), @"7:16: the document is not YAML: unsupported tag `!word`");
+    insta::assert_snapshot!(told_of_workspace("  <<: {drain: wait}\n"), @"7:3: unknown field `<<` in `spec` (hint: merge keys are not read; an AccessProfile shares access)");
+    insta::assert_snapshot!(told_of_workspace("  1: wait\n"), @"7:3: a field name must be text, found the number 1 in `spec`");
+}
+
+#[test]
+fn texts_have_a_longest_length() {
+    let line = |length: usize| told(&fleet("").replace("owner: o", &format!("owner: \"{}\"", "é".repeat(length))));
+    let prose = |length: usize| {
+        told_of_workspace(&format!("  suspend: {{until: 2026-12-24T00:00:00Z, reason: \"{}\"}}\n", "é".repeat(length)))
+    };
+    assert_eq!((line(256), prose(2000)), (String::new(), String::new()));
+    for (line, prose) in [(line(257), prose(2001)), (line(300), prose(2500))] {
+        assert!(line.contains("`spec.owner` is longer than 256 characters"), "{line}");
+        assert!(prose.contains("`spec.suspend.reason` is longer than 2000 characters"), "{prose}");
+    }
+    assert_eq!(told(&fleet("defaults: {watch: 400d}")), "");
+    assert!(told(&fleet("defaults: {watch: 400d 1s}")).contains("`spec.defaults.watch` must be at most 400 days"));
+}
+
+#[test]
+fn yes_and_no_are_true_and_false_without_quotes() {
+    let of = |value: &str| told(&fleet(&format!("evidence: {{dataProbe: {value}}}")));
+    assert_eq!((of("true"), of("false")), (String::new(), String::new()));
+    for (value, hint) in [("\"true\"", true), ("\"false\"", true), ("yes", false), ("1", false), ("\"True\"", false)] {
+        let told = of(value);
+        assert!(told.contains("`spec.evidence.dataProbe` must be `true` or `false`; found"), "{told}");
+        assert_eq!(told.contains("(hint: in quotes it is text; write it without them)"), hint, "{told}");
+    }
+}
+
+#[test]
+fn labels_are_texts() {
+    let of = |labels: &str| told(&WORKSPACE.replace("name: fraud}", &format!("name: fraud, labels: {labels}}}")));
+    assert_eq!(of("{team: fraud, empty: \"\"}"), "");
+    insta::assert_snapshot!(of("{team: 7, ring: \"a\\tb\"}"), @r"
+    3:40: `metadata.labels` must be text; found the number 7 (hint: put it in quotes)
+    3:49: `metadata.labels` holds the control character U+0009
+    ");
+    insta::assert_snapshot!(of("[fraud]"), @"3:33: `metadata.labels` must be a mapping of text to text; found a list");
+}
+
+#[test]
+fn what_a_file_says_is_shortened_in_messages() {
+    let of = |length: usize| told_of_workspace(&format!("  {}: 1\n", "x".repeat(length)));
+    assert!(of(80).starts_with(&format!("7:3: unknown field `{}` in", "x".repeat(80))), "{}", of(80));
+    assert!(of(81).starts_with(&format!("7:3: unknown field `{}…` in", "x".repeat(79))), "{}", of(81));
+}

@@ -9,12 +9,14 @@ fn samples() -> Vec<(Kind, Value)> {
     let id = "9b1f3c52-7d64-4f0a-8a3e-2c5b6d7e8f90";
     let suspend = json!({"reason": "audit", "until": "2026-12-24T00:00:00Z", "then": "stay"});
     let acceptance = json!({"reason": "agreed", "owner": "ada", "until": "2027-01-31T00:00:00Z"});
+    let evidence = json!({"logAnalytics": {"workspace": format!("{group}/Microsoft.OperationalInsights/workspaces/logs")}, "dataProbe": true});
     let access = json!([
         {"principal": {"user": {"objectId": id, "name": "ada"}}, "level": "readWrite", "grantScope": "account"},
         {"principal": {"group": {"objectId": id}}, "level": "readOnly", "scenarios": ["notebooks"]},
         {"principal": {"servicePrincipal": {"objectId": id}}, "level": "readOnly", "grantScope": "resourceGroup"},
         {"principal": {"managedIdentity": format!("{group}/Microsoft.ManagedIdentity/userAssignedIdentities/train")}, "scenarios": ["training"]},
-        {"principal": {"compute": "cpu-cluster"}, "scenarios": ["training", "parallelRunStep"]},
+        {"principal": {"compute": "cpu-cluster"}, "scenarios": ["training", "parallelRunStep"],
+            "condition": "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'raw')"},
         {"principal": {"workspace": "system"}, "level": "readOnly"},
     ]);
     vec![
@@ -40,6 +42,18 @@ fn samples() -> Vec<(Kind, Value)> {
             json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w"}, "spec": {
                 "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
                 "authMode": "identity", "datastores": {"convert": "all"},
+                "create": {"location": "westeurope", "kind": "hub", "friendlyName": "Fraud", "publicNetworkAccess": "disabled", "managedNetwork": "disabled",
+                    "storageAccount": format!("{group}/Microsoft.Storage/storageAccounts/stfraud"), "keyVault": format!("{group}/Microsoft.KeyVault/vaults/kv"),
+                    "applicationInsights": format!("{group}/Microsoft.Insights/components/app"), "containerRegistry": format!("{group}/Microsoft.ContainerRegistry/registries/acr")},
+            }}),
+        ),
+        (
+            Kind::Workspace,
+            json!({"apiVersion": "keyless.dev/v1", "kind": "Workspace", "metadata": {"name": "w"}, "spec": {
+                "resourceId": format!("{group}/Microsoft.MachineLearningServices/workspaces/fraud"),
+                "authMode": "identity",
+                "create": {"location": "westeurope", "kind": "project", "storageAccount": format!("{group}/Microsoft.Storage/storageAccounts/stfraud"),
+                    "hub": format!("{group}/Microsoft.MachineLearningServices/workspaces/hub")},
             }}),
         ),
         (
@@ -47,7 +61,7 @@ fn samples() -> Vec<(Kind, Value)> {
             json!({"apiVersion": "keyless.dev/v1", "kind": "StorageAccount", "metadata": {"name": "a"}, "spec": {
                 "resourceId": format!("{group}/Microsoft.Storage/storageAccounts/stfraud"),
                 "sharedKeyAccess": "unmanaged", "enforcement": "observe", "suspend": suspend, "keyIdle": "30d",
-                "acceptSas": acceptance, "acceptUnknownKeyUse": acceptance, "acceptOneWay": acceptance,
+                "acceptSas": acceptance, "acceptUnknownKeyUse": acceptance, "acceptOneWay": acceptance, "evidence": evidence,
             }}),
         ),
         (
@@ -62,6 +76,7 @@ fn samples() -> Vec<(Kind, Value)> {
                     "keyEffect": "2m", "metricsLag": "15m", "lateWrite": "5m", "watch": "24h", "prune": false, "drain": "wait"},
                 "changeWindows": [{"days": ["Mon", "Sun"], "from": "09:00", "to": "17:00"}], "guard": {"paused": false, "fight": {"reversals": 3, "within": "24h"}},
                 "acceptSas": [{"accounts": [group.strip_suffix("/providers")], "services": ["blob"], "reason": "r", "owner": "o", "until": "2027-01-31T00:00:00Z"}],
+                "evidence": evidence,
             }}),
         ),
     ]
@@ -71,7 +86,7 @@ fn samples() -> Vec<(Kind, Value)> {
 fn decoder_accepts(kind: Kind, document: &Value) -> bool {
     let mut files = vec![SourceFile::new("document.json", document.to_string())];
     if kind == Kind::Workspace {
-        let mut profile = samples().remove(3).1;
+        let mut profile = samples().into_iter().find(|(kind, _)| *kind == Kind::AccessProfile).unwrap().1;
         profile["metadata"]["name"] = json!("known");
         files.push(SourceFile::new("profile.json", profile.to_string()));
     }
@@ -200,6 +215,14 @@ fn the_schema_of_all_kinds_takes_what_exactly_one_kind_takes() {
 }
 
 #[test]
+fn what_several_kinds_say_is_defined_once() {
+    let definitions = &schema_all()["$defs"];
+    for name in ["Acceptance", "AccessEntry", "Duration", "Name"] {
+        assert!(definitions[name].is_object(), "{name}");
+    }
+}
+
+#[test]
 fn every_field_is_described_for_editors() {
     fn walk(value: &Value, at: &str) {
         if let Some(properties) = value.get("properties").and_then(Value::as_object) {
@@ -234,6 +257,7 @@ fn the_files_with_errors_that_a_schema_can_see_are_refused_by_it() {
         "nothing-asked.yaml",
         "acceptance-without-owner.yaml",
         "accesskey-with-disabled-key.yaml",
+        "create-contradicts-itself.yaml",
         "not-a-mapping.yaml",
         "wrong-kind.yaml",
         "not-offered-yet.json",

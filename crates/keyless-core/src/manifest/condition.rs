@@ -137,6 +137,7 @@ mod tests {
     #[test]
     fn lines_are_joined_and_what_is_quoted_is_kept() {
         assert_eq!(folded("  (a\n   StringEquals 'x  y')\n"), "(a StringEquals 'x  y')");
+        assert_eq!(folded("'x  y'\n  OR  'z'"), "'x  y' OR 'z'");
     }
 
     #[test]

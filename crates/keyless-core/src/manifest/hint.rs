@@ -45,12 +45,12 @@ fn distance(a: &str, b: &str) -> usize {
     for (row, x) in a.chars().enumerate() {
         let mut current = vec![row + 1];
         for (column, y) in b.iter().enumerate() {
-            let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX / 2);
+            let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or_default();
             let mut best = (at(&above, column) + usize::from(x != *y))
                 .min(at(&above, column + 1) + 1)
                 .min(at(&current, column) + 1);
             let left = column.checked_sub(1).and_then(|left| b.get(left));
-            if last == Some(*y) && left == Some(&x) && row > 0 {
+            if last == Some(*y) && left == Some(&x) {
                 best = best.min(at(&before, column.saturating_sub(1)) + 1);
             }
             current.push(best);
@@ -72,8 +72,20 @@ mod tests {
         assert_eq!(nearest("auth_mode", words), Some("authMode"));
         assert_eq!(nearest("authMdoe", words), Some("authMode"));
         assert_eq!(nearest("readwrite", words), Some("readWrite"));
+        assert_eq!(nearest("reedWryte", words), Some("readWrite"));
         assert_eq!(nearest("zebra", words), None);
-        assert_eq!(nearest("", words), None);
-        assert_eq!(nearest(&"x".repeat(1000), words), None);
+        assert_eq!(nearest("", ["a"]), None);
+        let long = "x".repeat(42);
+        assert_eq!(nearest(&long[..40], [long.as_str()]), Some(long.as_str()));
+        assert_eq!(nearest(&long[..41], [long.as_str()]), None);
+    }
+
+    #[test]
+    fn an_edit_takes_a_letter_away_adds_one_changes_one_or_swaps_two() {
+        for (a, b, edits) in
+            [("", "", 0), ("a", "", 1), ("", "ab", 2), ("ab", "ba", 1), ("ab", "bc", 2), ("kitten", "sitting", 3)]
+        {
+            assert_eq!(distance(a, b), edits, "{a} {b}");
+        }
     }
 }

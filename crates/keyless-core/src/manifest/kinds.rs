@@ -185,6 +185,10 @@ object! {
         "systemDatastoresAuthMode" => "what is made is on identity-based access from the start",
         "identity" => "what is made has a system-assigned identity",
     }
+    also { "oneOf": [
+        { "required": ["keyVault"], "properties": { "kind": { "enum": ["default", "hub"] } } },
+        { "required": ["hub"], "properties": { "kind": { "enum": ["project"] } } },
+    ] }
 }
 
 /// What is made.

@@ -147,8 +147,7 @@ pub(super) fn parse(part: Part<'_>) -> Parsed {
         let Some(before) = part.text.get(..length).filter(|before| !before.trim().is_empty()) else { break };
         match parse_all(before, part.lines_before) {
             Ok(node) => return Parsed { node: Some(node), fault: Some(fault) },
-            Err(earlier) if earlier.at.line < line => line = earlier.at.line,
-            Err(_) => line = line.saturating_sub(1),
+            Err(earlier) => line = earlier.at.line.min(line.saturating_sub(1)),
         }
     }
     Parsed { node: None, fault: Some(fault) }

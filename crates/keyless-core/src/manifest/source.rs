@@ -237,12 +237,16 @@ mod tests {
         assert_eq!(cut("---\n---\n\n# x\n"), []);
         assert_eq!(cut("a: |\n  ---\n"), [(0, "a: |\n  ---\n")]);
         assert_eq!(cut("a: ---b\n----\n"), [(0, "a: ---b\n----\n")]);
+        assert_eq!(cut(&"--- a\n".repeat(MAX_DOCUMENTS)).len(), MAX_DOCUMENTS);
     }
 
     #[test]
     fn a_directive_stays_with_the_document_it_opens() {
         assert_eq!(cut("%YAML 1.2\n---\na: 1\n---\nb: 2\n"), [(0, "%YAML 1.2\n---\na: 1\n"), (3, "---\nb: 2\n")]);
         assert_eq!(cut("%YAML 1.2\n---\n---\nb: 2\n"), [(2, "---\nb: 2\n")]);
+        assert_eq!(cut("%YAML 1.2\n%TAG ! !a\n---\na: 1\n"), [(0, "%YAML 1.2\n%TAG ! !a\n---\na: 1\n")]);
+        assert_eq!(cut("%YAML 1.2\na: 1\n---\nb: 2\n"), [(0, "%YAML 1.2\na: 1\n"), (2, "---\nb: 2\n")]);
+        assert_eq!(cut("%YAML 1.2\n# x\n\n---\na: 1\n"), [(0, "%YAML 1.2\n# x\n\n---\na: 1\n")]);
     }
 
     #[test]

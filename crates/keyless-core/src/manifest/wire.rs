@@ -374,7 +374,8 @@ pub(super) fn prose(lines: &[&str]) -> String {
 /// Declares an object by its fields, as a struct that can be decoded and described.
 ///
 /// `checked` fields are decoded and described, but nobody needs their values. `also` adds to the schema what the fields
-/// alone do not say, and `check` is the decoder's side of it: it is told which fields are there, even if they are wrong.
+/// alone do not say, and `check` is the decoder's side of it, told which fields are there, even if they are wrong; where
+/// that takes their values, it stands in the module `check`.
 macro_rules! object {
     (
         $(#[doc = $about:literal])+
@@ -382,7 +383,7 @@ macro_rules! object {
             $( $(#[doc = $doc:literal])+ $need:ident $field:ident($key:literal): $type:ty, )+
         }
         $(elsewhere { $($other:literal => $why:literal,)+ })?
-        $(also $also:tt check $check:path)?
+        $(also $also:tt $(check $check:path)?)?
     ) => {
         $(#[doc = $about])+
         #[derive(Debug, Clone)]
@@ -401,7 +402,7 @@ macro_rules! object {
                 $($( fields.take::<$ctype>($ckey, object!(@required $cneed), reader); )+)?
                 $( let $field = fields.take($key, object!(@required $need), reader); )+
                 fields.finish(&[$($(($other, $why),)+)?], reader);
-                $( $check(&fields, reader); )?
+                $($( $check(&fields, reader); )?)?
                 Some(Self { $($field,)+ })
             }
 

@@ -246,6 +246,8 @@ mod tests {
             ("/subscriptions/x", "/subscriptions/x"),
             ("9c1d2f63-4b0a-4d57-8f3e-1a2b3c4d5e6f", "9c1d2f63-4b0a-4d57-8f3e-1a2b3c4d5e6f"),
             ("123", "\"123\""),
+            ("123456789012345678901234567890123456", "\"123456789012345678901234567890123456\""),
+            ("12345678901234567890123456789012", "\"12345678901234567890123456789012\""),
             ("1e5", "\"1e5\""),
             ("No", "\"No\""),
             ("", "\"\""),
@@ -262,5 +264,19 @@ mod tests {
     fn a_comment_stays_a_comment() {
         let written = Written { comment: vec!["first\nkind: Fleet\u{85}\u{2028}x".to_owned()], document: None };
         assert_eq!(file(&[written]), "# first kind: Fleet  x\n");
+    }
+
+    #[test]
+    fn a_fleet_names_its_subscriptions_if_it_has_any() {
+        let head = "apiVersion: keyless.dev/v1\nkind: Fleet\nspec:\n  owner: ml\n";
+        let defaults = "  defaults:\n    enforcement: observe";
+        let id = "9c1d2f63-4b0a-4d57-8f3e-1a2b3c4d5e6f";
+        for (subscriptions, scope) in [
+            (BTreeSet::new(), String::new()),
+            (BTreeSet::from([id.parse().unwrap()]), format!("  scope:\n    subscriptions:\n      - {id}\n")),
+        ] {
+            let fleet = Document::Fleet { owner: "ml".to_owned(), subscriptions };
+            assert_eq!(as_comment(&fleet).join("\n"), format!("{head}{scope}{defaults}"));
+        }
     }
 }

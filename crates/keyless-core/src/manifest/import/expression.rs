@@ -360,18 +360,42 @@ mod tests {
         Node { at: Place { line: 1, column: 1 }, value: Value::Text(text.to_owned()) }
     }
 
+    /// A variable with fields: one with a value, and one that is its own.
+    fn object() -> Node {
+        let fields = [("a_b", "[concat('x', 'y')]"), ("again", "[variables('object').again]")];
+        let entries = fields.map(|(name, text)| (node(name), node(text)));
+        Node { value: Value::Map(entries.to_vec()), ..node("") }
+    }
+
     fn value(text: &str) -> Result<String, String> {
         let (name, looped, list) =
             (node("st"), node("[variables('again')]"), node("[concat(parameters('name'), 'ml')]"));
+        let (object, own) = (object(), node("[parameters('own')]"));
         let scope = Scope {
-            parameters: BTreeMap::from([("name".to_owned(), Some(&name)), ("bare".to_owned(), None)]),
-            variables: BTreeMap::from([("account".to_owned(), &list), ("again".to_owned(), &looped)]),
+            parameters: BTreeMap::from([
+                ("name".to_owned(), Some(&name)),
+                ("bare".to_owned(), None),
+                ("own".to_owned(), Some(&own)),
+            ]),
+            variables: BTreeMap::from([
+                ("account".to_owned(), &list),
+                ("again".to_owned(), &looped),
+                ("object".to_owned(), &object),
+            ]),
+            ..scope()
+        };
+        scope.evaluate(&node(text)).and_then(Evaluated::into_text)
+    }
+
+    fn scope<'n>() -> Scope<'n> {
+        Scope {
+            parameters: BTreeMap::new(),
+            variables: BTreeMap::new(),
             subscription: Some("SUB".to_owned()),
             group: Some("rg".to_owned()),
             any_guid: None,
             steps: Cell::default(),
-        };
-        scope.evaluate(&node(text)).and_then(Evaluated::into_text)
+        }
     }
 
     #[test]
@@ -384,6 +408,16 @@ mod tests {
             ("[concat('a', '''', 'b')]", "a'b"),
             ("[format('{0}-{1}{{x}}', parameters('name'), 'b')]", "st-b{x}"),
             ("[toLower('AbC')]", "abc"),
+            ("[toUpper('AbC')]", "ABC"),
+            ("[string(-12)]", "-12"),
+            ("[concat(string(1), true, false)]", "1truefalse"),
+            ("[concat(true(), false(), not(true()))]", "truefalsefalse"),
+            ("[variables('object').a_b]", "xy"),
+            ("[variables('object')['A_B']]", "xy"),
+            ("[subscription().id]", "/subscriptions/SUB"),
+            ("[subscriptionResourceId('S', 'A.B/c', 'd')]", "/subscriptions/S/providers/A.B/c/d"),
+            ("[tenantResourceId('A.B/c', 'd')]", "/providers/A.B/c/d"),
+            ("[tenantResourceId('A.B/c/e', 'd/f')]", "/providers/A.B/c/d/e/f"),
             ("[resourceGroup().name]", "rg"),
             ("[subscription()['subscriptionId']]", "SUB"),
             ("[resourceId('A.B/c', 'd')]", "/subscriptions/SUB/resourceGroups/rg/providers/A.B/c/d"),
@@ -405,6 +439,17 @@ mod tests {
             ("[parameters('bare')]", "has no default value"),
             ("[parameters('who')]", "no parameter `who`"),
             ("[variables('again')]", "leads to itself"),
+            ("[variables('object').again]", "leads to itself"),
+            ("[parameters('own')]", "leads to itself"),
+            ("[variables('object').b]", "there is no `.b`"),
+            ("[variables('object')]", "it is no text"),
+            ("[variables('name')]", "no variable `name`"),
+            ("[subscription().tenantId]", "`.tenantId` is not known here"),
+            ("[toLower('a').b]", "`.b` of something that has no fields"),
+            ("[toLower('a', 'b')]", "takes one argument, not 2"),
+            ("[not('a')]", "takes one boolean"),
+            ("[guid('a')]", "only Azure can tell"),
+            ("[a.b_c1('x')]", "`a.b_c1` is not a function"),
             ("[reference('x').id]", "only Azure can tell"),
             ("[shout('x')]", "not a function"),
             ("[workspace name]", "neither a text in quotes"),
@@ -412,6 +457,10 @@ mod tests {
             ("[concat('a') b]", "no telling what `b` is"),
             ("[]", "no telling"),
             ("[resourceId('A.B/c')]", "takes 1 names, not 0"),
+            ("[resourceId('c')]", "names no type"),
+            ("[resourceId('a', 'b', 'c', 'A.B/c', 'd')]", "too many arguments"),
+            ("[tenantResourceId('A.B')]", "takes 0 names, not 0"),
+            ("[subscriptionResourceId('a')]", "takes 0 names, not 0"),
             ("[format('{1}', 'a')]", "no value for `{1}`"),
         ] {
             let error = value(text).unwrap_err();
@@ -419,5 +468,45 @@ mod tests {
         }
         let deep = format!("[{}'x'{}]", "concat(".repeat(5000), ")".repeat(5000));
         assert!(value(&deep).unwrap_err().contains("too deep"));
+    }
+
+    #[test]
+    fn what_leads_too_deep_or_takes_too_long_has_no_value() {
+        let nested = |times: usize| value(&format!("[{}'x'{}]", "concat(".repeat(times), ")".repeat(times)));
+        assert_eq!(nested(MAX_DEPTH - 1).as_deref(), Ok("x"));
+        assert_eq!(nested(MAX_DEPTH), Err("it nests too deep".to_owned()));
+        let many = vec!["'x'"; 2 * MAX_DEPTH];
+        assert_eq!(value(&format!("[concat({})]", many.join(", "))), Ok("x".repeat(many.len())));
+
+        // Each variable is the next one, and the last one a text.
+        let chain: Vec<Node> = (1..=MAX_DEPTH).map(|next| node(&format!("[variables('{next}')]"))).collect();
+        let last = node("x");
+        let variables = chain.iter().chain([&last]).enumerate().map(|(number, node)| (number.to_string(), node));
+        let scope = Scope { variables: variables.collect(), ..scope() };
+        assert_eq!(scope.evaluate(&node("[variables('1')]")), Ok(Evaluated::Text("x".to_owned())));
+        assert_eq!(scope.evaluate(&node("[variables('0')]")), Err("it leads to itself".to_owned()));
+
+        scope.steps.set(MAX_STEPS - 1);
+        assert_eq!(scope.evaluate(&last), Ok(Evaluated::Text("x".to_owned())));
+        assert_eq!(scope.evaluate(&last), Err("the template takes too many steps to evaluate".to_owned()));
+    }
+
+    #[test]
+    fn a_guid_that_does_not_matter_stands_for_any() {
+        let scope = Scope { any_guid: Some("any"), ..scope() };
+        for text in ["[guid('a', 'b')]", "[newGuid()]"] {
+            assert_eq!(scope.evaluate(&node(text)), Ok(Evaluated::Text("any".to_owned())));
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_taken_as_it_is() {
+        for (given, expected) in [
+            (Value::Null, Evaluated::Null),
+            (Value::Bool(true), Evaluated::Bool(true)),
+            (Value::Number("1".to_owned()), Evaluated::Text("1".to_owned())),
+        ] {
+            assert_eq!(scope().evaluate(&Node { value: given, ..node("") }), Ok(expected));
+        }
     }
 }
