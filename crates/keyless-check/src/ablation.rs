@@ -15,14 +15,25 @@ pub(crate) fn named(names: &[String]) -> anyhow::Result<BTreeSet<Ablation>> {
     names.iter().map(|name| find(name).with_context(|| format!("no rule is called `{name}`"))).collect()
 }
 
-fn find(name: &str) -> Option<Ablation> {
-    match name {
-        "lint" => Some(Ablation::Lint),
-        "revision" => Some(Ablation::Revision),
-        "same_step" => Some(Ablation::SameStep),
-        "confirm" => Some(Ablation::Confirm),
-        "off_last" => Some(Ablation::OffLast),
-        "on_first" => Some(Ablation::OnFirst),
-        _ => Gate::ALL.into_iter().find(|gate| gate.as_str() == name).map(Ablation::Gate),
+/// The arguments that take these rules away.
+pub(crate) fn arguments(rules: &BTreeSet<Ablation>) -> String {
+    rules.iter().map(|rule| format!(" --without {}", name(*rule))).collect()
+}
+
+fn name(rule: Ablation) -> &'static str {
+    match rule {
+        Ablation::Gate(gate) => gate.as_str(),
+        Ablation::Lint => "lint",
+        Ablation::Revision => "revision",
+        Ablation::SameStep => "same_step",
+        Ablation::Confirm => "confirm",
+        Ablation::OffLast => "off_last",
+        Ablation::OnFirst => "on_first",
     }
+}
+
+fn find(of: &str) -> Option<Ablation> {
+    use Ablation::{Confirm, Lint, OffLast, OnFirst, Revision, SameStep};
+    let gates = Gate::ALL.into_iter().map(Ablation::Gate);
+    gates.chain([Lint, Revision, SameStep, Confirm, OffLast, OnFirst]).find(|rule| name(*rule) == of)
 }

@@ -13,7 +13,7 @@ mod told;
 
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{bail, ensure};
 
 use self::stage::{Drifted, Figures, INTERVAL, Migrate, Rest, Size};
 use self::sum::{Shares, Spans, Sum};
@@ -53,6 +53,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         humantime::format_duration(INTERVAL),
         humantime::format_duration(*key_idle)
     );
+    ensure!(!workspaces.contains(&0), "a fleet has workspaces");
     let smallest = workspaces.iter().copied().min().unwrap_or_default();
     let mut wrong = Vec::new();
     for &of in workspaces {

@@ -312,7 +312,8 @@ async fn sequence(knobs: Knobs, seed: u64, number: u64) -> anyhow::Result<()> {
 
 fn agree(knobs: &Knobs, from: u64, sequences: u64, seed: u64) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    (from..from.saturating_add(sequences)).try_for_each(|number| {
+    let end = from.checked_add(sequences).filter(|end| *end > from).context("there are no such sequences")?;
+    (from..end).try_for_each(|number| {
         runtime.block_on(sequence(knobs.clone(), seed, number)).with_context(|| {
             format!(
                 "the simulator and the model part in sequence {number}\n\
@@ -325,7 +326,7 @@ fn agree(knobs: &Knobs, from: u64, sequences: u64, seed: u64) -> anyhow::Result<
 /// Makes the same random changes to both sides, and compares.
 ///
 /// # Errors
-/// At the first sequence in which they part.
+/// At the first sequence in which they part, or if there is none to make.
 pub(crate) fn run(from: u64, sequences: u64, seed: u64) -> anyhow::Result<()> {
     let began = Instant::now();
     agree(&knobs(), from, sequences, seed)?;

@@ -53,7 +53,7 @@ pub(crate) struct Options {
 }
 
 /// So many seeds reach all of [`reach`]; fewer need not.
-const ENOUGH: u64 = 500;
+const ENOUGH: u64 = 2_000;
 
 /// What has to happen in some seed of enough.
 fn reach() -> Vec<String> {
@@ -302,32 +302,41 @@ pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     let Shard { part, of } = options.shard;
     let mut progress = Progress::of("seeds", options.seeds.div_ceil(of));
-    for seed in (options.from..options.from.saturating_add(options.seeds)).filter(|seed| seed % of == part - 1) {
+    let last = options.from.saturating_add(options.seeds.saturating_sub(1));
+    let seeds = (options.from..=last).take(usize::try_from(options.seeds).unwrap_or(usize::MAX));
+    for seed in seeds.filter(|seed| seed % of == part - 1) {
         if began.elapsed() > options.limit {
             println!("the time is over; go on with --from {seed}");
             break;
         }
         let draw = if options.quiet { Draw::quiet(seed) } else { Draw::new(seed) };
-        let again = seed.is_multiple_of(options.again.max(1));
-        let outcome = if again { twice(&draw, &options.gone) } else { once(&draw, &options.gone) };
+        let two = seed.is_multiple_of(options.again.max(1));
+        let outcome = if two { twice(&draw, &options.gone) } else { once(&draw, &options.gone) };
         let outcome = outcome.with_context(|| format!("seed {seed}"))?;
-        tally.twice += u64::from(again);
+        tally.twice += u64::from(two);
         tally.add(&outcome);
         let first = tally.failed.is_empty();
         if let Some(broken) = outcome.broken.first() {
             tally.failed.insert(seed, broken.clone());
         }
         if options.told || (first && !outcome.broken.is_empty() && options.gone.is_empty()) {
-            tell(&draw, &outcome, options.told);
+            tell(&draw, &outcome, options);
         } else if let Some(broken) = outcome.broken.first() {
-            println!("seed {seed}: {broken}");
+            println!("seed {seed}: {broken}\n{}", again(options, seed));
         }
         progress.tell(tally.seeds, tally.failed.len());
     }
     Ok(tally)
 }
 
-fn tell(draw: &Draw, outcome: &Outcome, all: bool) {
+/// How a seed is run alone, as it was among the others.
+fn again(Options { gone, quiet, .. }: &Options, seed: u64) -> String {
+    let quiet = if *quiet { " --quiet" } else { "" };
+    format!("again: keyless-check dst --seed {seed}{quiet}{}", crate::ablation::arguments(gone))
+}
+
+fn tell(draw: &Draw, outcome: &Outcome, options: &Options) {
+    let all = options.told;
     println!("seed {}: {draw:?}", draw.seed);
     let skipped = if all { 0 } else { outcome.lines.len().saturating_sub(TOLD) };
     for (_, line) in outcome.lines.iter().skip(skipped) {
@@ -340,7 +349,7 @@ fn tell(draw: &Draw, outcome: &Outcome, all: bool) {
     for broken in &outcome.broken {
         println!("{broken}");
     }
-    println!("again: keyless-check dst --seed {}", draw.seed);
+    println!("{}", again(options, draw.seed));
 }
 
 #[cfg(test)]

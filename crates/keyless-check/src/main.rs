@@ -66,7 +66,7 @@ enum Command {
         /// After how long no further seed is begun.
         #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
         limit: Duration,
-        /// Rules to take away, as for `model`: some seed has to notice.
+        /// Rules to take away, as for `model`. A seed that notices fails.
         #[arg(long, value_name = "RULE")]
         without: Vec<String>,
         /// Take the rules away one after the other, and tell how many of the seeds notice each.
@@ -147,7 +147,7 @@ enum Command {
         /// One plan by its name, and everything that happens in it; `none` for the undisturbed run.
         #[arg(long, value_name = "PLAN", requires = "workload")]
         plan: Option<String>,
-        /// Rules to take away, as for `model`: some plan has to notice.
+        /// Rules to take away, as for `model`. A plan that notices fails.
         #[arg(long, value_name = "RULE")]
         without: Vec<String>,
     },

@@ -143,7 +143,8 @@ fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result
     }
     for (plan, wrong) in &tally.failed {
         println!("  {}", wrong.join("\n  "));
-        println!("  again: keyless-check matrix --workload {} --plan {plan}", workload.name);
+        let rules = crate::ablation::arguments(&options.gone);
+        println!("  again: keyless-check matrix --workload {} --plan {plan}{rules}", workload.name);
     }
     Ok((tally.executed, tally.failed.len()))
 }
@@ -221,6 +222,10 @@ fn told(workload: &Workload, name: &str, references: &References, gone: &BTreeSe
     let wrong = oracle::against(workload, &plan, references.expected(workload, &plan), &outcome);
     for line in &wrong {
         println!("{line}");
+    }
+    if outcome.struck < plan.0.len() {
+        println!("{} of the {} disturbances came about", outcome.struck, plan.0.len());
+        ensure!(outcome.struck > 0 || plan.0.is_empty(), "nothing of the plan came about");
     }
     Ok(usize::from(!wrong.is_empty()))
 }

@@ -54,6 +54,8 @@ struct Sample {
 /// # Errors
 /// If it cannot be run, the process ends, or something grows.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    let length = Duration::try_from_secs_f64(options.days * 86_400.0 / options.speed)
+        .context("so many days at this speed are no length of time")?;
     let cloud = Cloud::start(options.workspaces, options.seed, options.speed, faults())?;
     let program = Program {
         binary: &options.binary,
@@ -62,7 +64,6 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         identity_header: cloud.ready.identity_header.reveal(),
     };
     let mut daemon = program.daemon(Log::Read, false)?;
-    let length = Duration::from_secs_f64(options.days * 86_400.0 / options.speed);
     let pause = DRIFT.div_f64(options.speed);
     let (began, mut samples, mut drifts) = (Instant::now(), Vec::new(), 0_u32);
     let mut dice = Dice::of(options.seed, "drift");
@@ -97,6 +98,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         cloud.is_reached(Way::Forward)
     );
     judge(&samples, options.speed, options.most_per_day)?;
+    ensure!(requests.writes > drifts as u64 / 2, "too little was written for {drifts} changes behind its back");
     ensure!(denied.entitled + denied.key_users == 0, "S1: {:?}", cloud.sim.oracle().events.first());
     Ok(())
 }

@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::aims::{Aimed, Hit};
 use super::dice::Dice;
 use super::draw::Draw;
-use super::judge::{Foreign, Judge, KeyUse};
+use super::judge::{DECLARED, Foreign, Judge, KeyUse};
 use super::wire::Road;
 
 /// Something that happens.
@@ -484,7 +484,7 @@ impl Others {
             since: road.since(),
             shown_by: None,
             account,
-            what: "declared somebody".to_owned(),
+            what: format!("{DECLARED} somebody"),
             hidden: Duration::ZERO,
         };
         road.judge().foreign(&road.sim, foreign);

@@ -15,6 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace};
 use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_sim::{DenialEvent, Knobs, Simulator};
+use serde_json::Value;
 
 use super::draw::Draw;
 use super::record::{ACCOUNTS, Entry, Record, WORKSPACES, What, upto};
@@ -35,6 +36,20 @@ const KEY_USER_THERE: &str = "KeyUserThere";
 /// `Date` headers are cut to whole seconds.
 const GRAIN: Duration = Duration::from_secs(1);
 
+/// What a datastore has beside its credential that can be written.
+const DATASTORE: [&str; 10] = [
+    "datastoreType",
+    "accountName",
+    "containerName",
+    "fileShareName",
+    "filesystem",
+    "endpoint",
+    "protocol",
+    "description",
+    "tags",
+    "properties",
+];
+
 /// Somebody else's change.
 #[derive(Debug, Clone)]
 pub(crate) struct Foreign {
@@ -48,6 +63,43 @@ pub(crate) struct Foreign {
     pub(crate) what: String,
     /// How much longer than other changes it stays unseen.
     pub(crate) hidden: Duration,
+}
+
+impl Foreign {
+    /// The kind of the change, in a word.
+    fn kind(&self) -> &str {
+        self.what.split(' ').next().unwrap_or_default()
+    }
+}
+
+/// The kinds of change by which somebody may lose access, or try to get it without having it.
+const TAKING: [&str; 8] = [
+    "AuthMode",
+    "SharedKey",
+    "GrantRemoved",
+    "ResourceRemoved",
+    "WorkspaceAdded",
+    "DatastoreAdded",
+    "KeyRegenerated",
+    DECLARED,
+];
+
+/// The first word of a change of the files by which somebody has work to do.
+pub(crate) const DECLARED: &str = "declared";
+
+/// Whether a change by somebody else can make wrong what was right when the gates of a write were read.
+fn bears_on(write: &What, kind: &str) -> bool {
+    match write {
+        What::Key { allowed: false, .. } => {
+            let holds = ["AuthMode", "SharedKey", "WorkspaceAdded", "DatastoreAdded", "KeyUserStarted", KEY_USER_THERE];
+            holds.contains(&kind)
+        }
+        // While the key is off, nobody has access to lose.
+        What::Mode { identity: true, .. } => ["GrantRemoved", "ResourceRemoved", "SharedKey", DECLARED].contains(&kind),
+        What::Mode { identity: false, .. } => ["SharedKey", "KeyRegenerated"].contains(&kind),
+        What::Datastore { .. } | What::Revoke { .. } => ["GrantRemoved", "ResourceRemoved", DECLARED].contains(&kind),
+        What::Key { allowed: true, .. } | What::Grant { .. } | What::Resync { .. } | What::Other => false,
+    }
 }
 
 /// Somebody who signs with the key.
@@ -226,14 +278,13 @@ impl Judge {
         if off && self.truth.keys.get(account) == Some(&true) { Due::KeyOff } else { Due::Nothing }
     }
 
-    /// What somebody else did to the account in the time in which it cannot have been seen: shortly before the write or
-    /// after it, and not shown by a read whose answer the process had.
+    /// What somebody else did to the account, and that bears on the write, in the time in which it cannot have been seen:
+    /// shortly before the write or after it, and not shown by a read whose answer the process had.
     fn raced(&self, account: &str, write: &Entry, to: Timestamp) -> Option<&Foreign> {
-        let turns_off = matches!(write.what, Some(What::Key { allowed: false, .. }));
+        let what = write.what.as_ref()?;
         self.foreign.iter().find(|foreign| {
             let unseen = before(write.left, CONFIRMED_WITHIN + foreign.hidden);
-            // Who signs with the key changes nothing for any other write.
-            (turns_off || foreign.what != KEY_USER_THERE)
+            bears_on(what, foreign.kind())
                 && foreign.account.as_deref().is_none_or(|of| of == account)
                 && foreign.at >= unseen
                 && foreign.at <= to
@@ -289,7 +340,7 @@ impl Judge {
         if !facts.is_empty()
             && let Some(foreign) = self.raced(&account, entry, now)
         {
-            let what = format!("raced: {}", foreign.what.split(' ').next().unwrap_or_default());
+            let what = format!("raced: {}", foreign.kind());
             self.count(&what);
             facts.clear();
         }
@@ -344,7 +395,7 @@ impl Judge {
         match what {
             What::Other => wrong("a request that no step makes"),
             What::Mode { .. } | What::Key { .. } => {
-                let body: serde_json::Value = serde_json::from_slice(&entry.body).unwrap_or_default();
+                let body: Value = serde_json::from_slice(&entry.body).unwrap_or_default();
                 let whole = body.as_object().map_or(0, serde_json::Map::len);
                 let properties = body.get("properties").and_then(|value| value.as_object()).map_or(0, |all| all.len());
                 if (whole, properties) == (1, 1) { None } else { wrong("more than one property changes") }
@@ -353,7 +404,20 @@ impl Judge {
                 Some(gone) if !gone.description.starts_with("granted by keyless") => wrong("the grant is not its own"),
                 _ => None,
             },
-            What::Grant { .. } | What::Datastore { .. } | What::Resync { .. } => None,
+            What::Datastore { .. } => {
+                let body: Value = serde_json::from_slice(&entry.body).unwrap_or_default();
+                let there = self.truth.datastores.get(&entry.path);
+                let kept = |name: &str| {
+                    let of = |all: Option<&Value>| all?.get(name).filter(|value| !value.is_null()).cloned();
+                    of(body.get("properties")) == of(there)
+                };
+                if DATASTORE.iter().all(|name| kept(name)) {
+                    None
+                } else {
+                    wrong("a datastore changes in more than how it signs")
+                }
+            }
+            What::Grant { .. } | What::Resync { .. } => None,
         }
     }
 
@@ -394,7 +458,20 @@ impl Judge {
                     broken.push("S8: the key comes on although no file says so".to_owned());
                 }
             }
-            What::Grant { .. } | What::Revoke { .. } | What::Other => {}
+            What::Revoke { id } => {
+                let gone = self.truth.assignments.get(id).map(|gone| gone.principal.clone()).unwrap_or_default();
+                let wants = |(id, one): (&String, &DesiredWorkspace)| {
+                    one.needs.iter().any(|need| self.truth.principals(id, need).contains(&gone))
+                };
+                let mut declared = self.truth.on(account).filter_map(|(id, _)| Some((id, self.declared(id)?)));
+                if declared.any(wants) {
+                    broken.push("S7: a grant that somebody declared needs is taken back".to_owned());
+                }
+                if !self.files.0.fleet.prune {
+                    broken.push("S7: a grant is taken back although the files do not say so".to_owned());
+                }
+            }
+            What::Grant { .. } | What::Other => {}
         }
         broken
     }
@@ -482,7 +559,7 @@ impl Judge {
                     if self.draw.breaker {
                         self.count("losses to roles that are slower than they may be");
                     } else if let Some(foreign) = self.raced(&account, entry, at) {
-                        let what = format!("raced losses: {}", foreign.what.split(' ').next().unwrap_or_default());
+                        let what = format!("raced losses: {}", foreign.kind());
                         self.count(&what);
                     } else {
                         self.broken.push(format!("S1: {event:?}\n    {line}"));
@@ -494,7 +571,7 @@ impl Judge {
                     let longest = role_propagation.max.max(slow_propagation.max).max(*key_effect) + GRAIN;
                     let explained = self.foreign.iter().any(|foreign| {
                         let on = foreign.account.as_deref().is_none_or(|of| of == account);
-                        let takes = foreign.what != KEY_USER_THERE;
+                        let takes = TAKING.contains(&foreign.kind());
                         takes && on && foreign.at <= at && age(at, foreign.at) <= longest
                     });
                     if explained {

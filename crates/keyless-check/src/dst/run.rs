@@ -414,6 +414,19 @@ impl Run {
             if workspace.on_identity != to_identity {
                 return Some(format!("{id} is not on {}", declared.auth_mode));
             }
+            for (need, principal) in declared.needs.iter().flat_map(|need| {
+                let all = if to_identity { truth.principals(&id, need) } else { Vec::new() };
+                all.into_iter().map(move |principal| (need, principal))
+            }) {
+                let role = need.role.to_string().to_ascii_lowercase();
+                let account = workspace.account.as_deref().unwrap_or_default();
+                if truth.held_since(&principal, &role, account, need.condition.is_some()) == (None, None) {
+                    return Some(format!("`{principal}` has no {role} for {id}"));
+                }
+            }
+        }
+        if let Some(grant) = self.unwanted(&truth) {
+            return Some(format!("{grant} is nobody's"));
         }
         let now = self.road().sim.now();
         for (account, key) in &truth.keys {
@@ -445,6 +458,31 @@ impl Run {
             }
         }
         None
+    }
+
+    /// A grant of keyless's own that nobody on its account has a use for, where the files want it taken back.
+    fn unwanted<'a>(&self, truth: &'a Truth) -> Option<&'a str> {
+        if !self.files.fleet.prune {
+            return None;
+        }
+        let mut own = truth.assignments.iter().filter(|(_, one)| one.description.starts_with("granted by keyless"));
+        let unwanted = own.find(|(_, one)| {
+            let on: Vec<&String> = truth.on(&one.scope).map(|(id, _)| id).collect();
+            let asked: Vec<Option<&DesiredWorkspace>> =
+                on.iter().map(|id| WorkspaceId::parse(id).ok().and_then(|id| self.files.workspaces.get(&id))).collect();
+            let certain = asked.iter().zip(&on).all(|(asked, id)| {
+                asked.is_some_and(|asked| {
+                    let known = asked.needs.iter().all(|need| !truth.principals(id, need).is_empty());
+                    known && asked.auth_mode == AuthMode::Identity
+                })
+            });
+            let wanted = asked.iter().zip(&on).any(|(asked, id)| {
+                let needs = asked.iter().flat_map(|asked| &asked.needs);
+                needs.into_iter().any(|need| truth.principals(id, need).contains(&one.principal))
+            });
+            !on.is_empty() && certain && !wanted
+        });
+        unwanted.map(|(id, _)| id.as_str())
     }
 
     /// The gates that are shut, by the plans of the process.

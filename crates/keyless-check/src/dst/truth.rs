@@ -17,6 +17,8 @@ pub(crate) struct Truth {
     pub(crate) assignments: BTreeMap<String, Assignment>,
     /// Workspace, name and account name of each datastore that stores a credential and is not the system's.
     pub(crate) stored: Vec<(String, String, String)>,
+    /// What is told of each of those.
+    pub(crate) datastores: BTreeMap<String, Value>,
     /// The groups of each principal.
     groups: BTreeMap<String, BTreeSet<String>>,
     /// The principal of each user-assigned identity.
@@ -126,6 +128,7 @@ impl Truth {
                 if !credentials.eq_ignore_ascii_case("none") && !SYSTEM_DATASTORES.contains(&name) {
                     let account = lower(entry, &["properties", "accountName"]).unwrap_or_default();
                     self.stored.push((workspace.to_owned(), name.to_owned(), account));
+                    self.datastores.extend(at(entry, &["properties"]).map(|told| (id.clone(), told.clone())));
                 }
             }
             "microsoft.machinelearningservices/workspaces/computes" => {

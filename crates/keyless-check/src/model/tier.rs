@@ -78,12 +78,15 @@ pub(crate) fn configs(tier: Tier) -> Vec<Counted> {
             (beside(Mode::Key, at(1, 1, Want::Forward, false, budget(1, 1, 1, 2, 2))), Some(3_038_583)),
             (barred(at(1, 1, Want::Forward, false, budget(1, 1, 0, 3, 1))), Some(641_382)),
             (at(1, 1, Want::Forward, true, budget(2, 1, 1, 2, 4)), Some(3_989_837)),
+            (rich(at(2, 2, Want::Forward, false, budget(1, 1, 1, 2, 2))), Some(16_275_281)),
+            (barred(at(2, 1, Want::Forward, false, budget(1, 1, 1, 3, 2))), Some(12_430_207)),
+            (beside(Mode::Id, at(2, 2, Want::Back, true, budget(1, 1, 1, 2, 3))), Some(9_951_034)),
         ],
         Tier::Nightly => vec![
-            (rich(at(2, 2, Want::Forward, false, budget(1, 1, 1, 2, 2))), None),
-            (barred(at(2, 1, Want::Forward, false, budget(1, 1, 1, 3, 2))), None),
-            (beside(Mode::Id, at(2, 2, Want::Back, true, budget(1, 1, 1, 2, 3))), None),
-            (at(2, 2, Want::Forward, true, budget(2, 2, 1, 2, 3)), None),
+            (at(2, 2, Want::Forward, true, budget(2, 2, 1, 2, 3)), Some(50_381_695)),
+            (rich(at(2, 2, Want::Forward, false, budget(1, 1, 1, 3, 2))), None),
+            (beside(Mode::Key, at(2, 2, Want::Forward, false, budget(1, 1, 1, 2, 3))), None),
+            (at(2, 2, Want::Forward, false, budget(2, 1, 1, 3, 3)), None),
         ],
     }
 }
