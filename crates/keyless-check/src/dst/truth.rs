@@ -18,7 +18,7 @@ pub(crate) struct Truth {
     /// Workspace, name and account name of each datastore that stores a credential and is not the system's.
     pub(crate) stored: Vec<(String, String, String)>,
     /// The groups of each principal.
-    groups: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) groups: BTreeMap<String, BTreeSet<String>>,
     /// The principal of each user-assigned identity.
     identities: BTreeMap<String, String>,
     /// The principals of each compute.
@@ -32,7 +32,7 @@ pub(crate) struct Workspace {
     pub(crate) changing: bool,
     /// Its account, or its hub's.
     pub(crate) account: Option<String>,
-    principal: Option<String>,
+    pub(crate) principal: Option<String>,
     assigned: Vec<String>,
 }
 
