@@ -1,6 +1,6 @@
 //! What happens to a run from outside: others change things, the files change their mind, the process dies or is stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,6 +29,10 @@ pub(crate) enum Incident {
     Trouble,
     /// Somebody changes what was aimed at.
     Aimed(Hit),
+    /// People join groups that have what they need.
+    Join,
+    /// One of them leaves.
+    Leave,
     Drift,
     Flip,
     Crash,
@@ -70,6 +74,18 @@ pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
             all.insert((at, number), Incident::Aimed(hit));
         }
     }
+    if draw.members {
+        let mut dice = Dice::of(draw.seed, "members come and go");
+        // Before anybody writes, so that nobody is granted what groups give; and out again about when that would count.
+        let counts = u64::try_from(draw.waits.group_propagation.as_millis()).unwrap_or_default();
+        let storm = u64::try_from(draw.storm.as_millis()).unwrap_or_default();
+        all.insert((Duration::ZERO, number + 1), Incident::Join);
+        let soon = [dice.millis(counts / 2, counts + 60_000), dice.millis(counts / 2, counts + 60_000)];
+        let later = [dice.millis(0, storm), dice.millis(0, storm)];
+        for (place, at) in (2..).zip(soon.into_iter().chain(later)) {
+            all.insert((at, number + place), Incident::Leave);
+        }
+    }
     all
 }
 
@@ -78,6 +94,9 @@ pub(crate) struct Others {
     draw: Draw,
     drift: Dice,
     flip: Dice,
+    members: Dice,
+    /// Who is in which group to have what they need.
+    joined: Vec<(String, String)>,
     /// What the files ask now.
     pub(crate) desired: Desired,
     /// Workspaces that somebody added.
@@ -94,11 +113,14 @@ pub(crate) struct Others {
 impl Others {
     pub(crate) fn new(draw: &Draw, desired: Desired) -> Self {
         let (drift, flip) = (Dice::of(draw.seed, "drift"), Dice::of(draw.seed, "flip"));
+        let members = Dice::of(draw.seed, "who joins");
         let draw = draw.clone();
         Self {
             draw,
             drift,
             flip,
+            members,
+            joined: Vec::new(),
             desired,
             added: Vec::new(),
             locks: Vec::new(),
@@ -205,6 +227,44 @@ impl Others {
                 None => "nothing".to_owned(),
             },
         }
+    }
+
+    /// People of the files who are in no group join one, which has what they need since long ago. How many, in words.
+    pub(crate) fn join(&mut self, road: &Road) -> String {
+        let (groups, wanting) = {
+            let judge = road.judge();
+            let groups: BTreeSet<String> = judge.truth.groups.values().flatten().cloned().collect();
+            let mut wanting = BTreeSet::new();
+            for (id, one) in &self.desired.workspaces {
+                let Some(account) = judge.account_of(&id.as_str().to_ascii_lowercase()) else { continue };
+                for need in &one.needs {
+                    let PrincipalRef::Object { kind: PrincipalType::User, id: person, .. } = &need.principal else {
+                        continue;
+                    };
+                    wanting.insert((person.to_string(), account.clone(), need.role.to_string()));
+                }
+            }
+            (groups.into_iter().collect::<Vec<_>>(), wanting)
+        };
+        let Some(group) = self.members.pick(&groups).cloned() else { return "nobody joins".to_owned() };
+        let long_ago = road.sim.now().checked_sub(SignedDuration::from_hours(24 * 30)).unwrap_or(Timestamp::MIN);
+        for (person, account, role) in wanting {
+            let value = json!({"principalId": group, "roleDefinitionId": role,
+                "createdOn": long_ago.to_string(), "updatedOn": long_ago.to_string()});
+            self.change(road, DriftChange::GrantAdded, &account, value, Some(account.clone()), Duration::ZERO);
+            if self.joined.iter().all(|(member, _)| *member != person) {
+                self.change(road, DriftChange::MemberAdded, &group, json!(person), None, Duration::ZERO);
+                self.joined.push((person, group.clone()));
+            }
+        }
+        format!("{} people join {group}", self.joined.len())
+    }
+
+    /// One of those leaves the group. What, in words.
+    pub(crate) fn leave(&mut self, road: &Road) -> String {
+        let Some((person, group)) = self.members.pick(&self.joined).cloned() else { return "nobody leaves".to_owned() };
+        self.joined.retain(|(member, _)| *member != person);
+        self.change(road, DriftChange::MemberRemoved, &group, json!(person), None, Duration::ZERO)
     }
 
     /// A workspace on keys that no file declares comes to the account.

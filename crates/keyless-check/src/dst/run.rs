@@ -180,6 +180,16 @@ impl Run {
                     self.road().trouble(draw.wire);
                     continue;
                 }
+                Incident::Join => {
+                    let what = self.others.join(&self.place.road);
+                    self.note(what);
+                    continue;
+                }
+                Incident::Leave => {
+                    let what = self.others.leave(&self.place.road);
+                    self.note(what);
+                    continue;
+                }
                 Incident::Aimed(hit) => {
                     let what = self.others.aimed(&self.place.road, &hit);
                     self.note(what);
@@ -227,7 +237,7 @@ impl Run {
                     self.road().judge().count(word);
                     self.start(forgetful).await?;
                 }
-                Incident::Trouble | Incident::Aimed(_) => {}
+                Incident::Trouble | Incident::Join | Incident::Leave | Incident::Aimed(_) => {}
             }
         }
     }
