@@ -84,6 +84,7 @@ fn reach() -> Vec<String> {
         "one suspended or resumed",
         "all suspended or resumed",
         "paused or resumed",
+        "documents gone",
     ];
     let others = [
         "crashes",

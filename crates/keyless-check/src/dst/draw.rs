@@ -57,6 +57,8 @@ pub(crate) struct Draw {
     pub(crate) members: bool,
     /// Whether grants stand that keyless made for people whom no file names any more.
     pub(crate) leavers: bool,
+    /// Whether the documents of all that is on an account go, and come again soon.
+    pub(crate) documents: bool,
 }
 
 /// What only the wire can do.
@@ -168,6 +170,8 @@ impl Draw {
         draw.members = dice.chance(0.15);
         let mut dice = Dice::of(seed, "leavers");
         draw.leavers = dice.chance(0.15);
+        let mut dice = Dice::of(seed, "documents");
+        draw.documents = dice.chance(0.15);
         let mut dice = Dice::of(seed, "wire rates");
         draw.wire = WireRates {
             latency: dice.between(20, 400),
@@ -281,6 +285,7 @@ impl Draw {
             aimed: 0.0,
             members: false,
             leavers: false,
+            documents: false,
         }
     }
 

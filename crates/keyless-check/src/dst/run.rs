@@ -190,6 +190,12 @@ impl Run {
                     self.note(what);
                     continue;
                 }
+                Incident::Documents => {
+                    let what = self.others.documents(&self.place.road);
+                    self.note(format!("files: {what}"));
+                    self.put_in_force();
+                    continue;
+                }
                 Incident::Aimed(hit) => {
                     let what = self.others.aimed(&self.place.road, &hit);
                     self.note(what);
@@ -237,7 +243,7 @@ impl Run {
                     self.road().judge().count(word);
                     self.start(forgetful).await?;
                 }
-                Incident::Trouble | Incident::Join | Incident::Leave | Incident::Aimed(_) => {}
+                Incident::Trouble | Incident::Join | Incident::Leave | Incident::Documents | Incident::Aimed(_) => {}
             }
         }
     }
