@@ -72,6 +72,8 @@ fn reach() -> Vec<String> {
         "ResourceRemoved",
         "KeyUserStopped",
         "KeyRegenerated",
+        "MemberAdded",
+        "MemberRemoved",
     ];
     let flips = [
         "account to identity",
@@ -83,6 +85,7 @@ fn reach() -> Vec<String> {
         "one suspended or resumed",
         "all suspended or resumed",
         "paused or resumed",
+        "documents gone",
     ];
     let others = [
         "crashes",
@@ -379,6 +382,16 @@ mod tests {
     fn whatever_goes_wrong_nothing_is_done_that_must_not_be_and_every_fleet_comes_to_rest() {
         let tally = explore(&options(1, 5)).unwrap();
         assert_eq!(tally.failed, BTreeMap::new());
+    }
+
+    #[test]
+    fn people_come_by_what_they_need_through_groups_and_leave_them() {
+        let seed = (1..).find(|seed| Draw::new(*seed).members).unwrap();
+        let outcome = once(&Draw::new(seed), &BTreeSet::new()).unwrap();
+        assert_eq!(outcome.broken, Vec::<String>::new());
+        for change in ["drift: MemberAdded", "drift: MemberRemoved"] {
+            assert!(outcome.counts.contains_key(change), "seed {seed}: {:?}", outcome.counts);
+        }
     }
 
     #[test]

@@ -641,6 +641,20 @@ mod tests {
         assert!(memory.is_settled());
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_pass_that_began_in_the_rest_after_a_lost_write_does_not_end_it() {
+        let late_write = Duration::from_secs(40);
+        let unknown = WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+        let memory = Memory::new(Growth::PERSON);
+        memory.record(&report(Some(unknown)), Instant::now(), at(0), late_write);
+        let began = Instant::now();
+        tokio::time::advance(late_write + Duration::from_secs(1)).await;
+        memory.record(&report(None), began, at(41), late_write);
+        assert!(!memory.is_settled(), "it may have looked before the write landed");
+        memory.record(&report(None), Instant::now(), at(42), late_write);
+        assert!(memory.is_settled());
+    }
+
     /// It may have landed at any time of the rest, and the workspace may have signed with the key until then.
     #[tokio::test(start_paused = true)]
     async fn a_switch_of_unknown_outcome_counts_as_made_when_it_can_land_no_more() {
@@ -727,6 +741,8 @@ mod tests {
         assert_eq!(looks(&next, no, no, 100), Some(at(100)), "it held it when the last process looked");
         assert_eq!(looks(&next, no, no, 110), Some(at(100)));
         next.boot_is_over(at(120));
+        let left = next.noted(at(125)).remove(&key()).unwrap().signed_until;
+        assert_eq!(left, Some(at(120)), "whoever comes next hears of it, although nobody has looked since");
         assert_eq!(looks(&next, no, no, 130), Some(at(120)), "a write without a word may have landed until then");
     }
 

@@ -176,10 +176,10 @@ fn options(wire: impl Wire + 'static) -> ClientOptions {
 
 /// An answer with headers.
 pub(crate) fn reply(status: u16, headers: &[(&str, &str)], body: impl ToString) -> Result<Response<Bytes>, WireError> {
-    let mut response = Response::builder()
-        .status(status)
-        .header("date", "Sun, 01 Nov 2026 12:00:00 GMT")
-        .header("x-ms-request-id", "req-1");
+    let mut response = Response::builder().status(status).header("x-ms-request-id", "req-1");
+    if headers.iter().all(|(name, _)| *name != "date") {
+        response = response.header("date", "Sun, 01 Nov 2026 12:00:00 GMT");
+    }
     for (name, value) in headers {
         response = response.header(*name, *value);
     }

@@ -33,6 +33,15 @@ async fn absent_null_and_empty_mean_the_last_page() {
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_list_is_as_old_as_its_first_page() {
+    let page = |date, next: Value| (200, vec![("date", date)], json!({"value": [], "nextLink": next}).to_string());
+    let first = page("Mon, 21 Sep 2026 14:13:20 GMT", json!("/p2"));
+    let last = page("Mon, 21 Sep 2026 14:14:20 GMT", json!(null));
+    let at = in_turn(vec![first, last]).0.computes(&workspace()).await.unwrap().at;
+    assert_eq!(at.to_string(), "2026-09-21T14:13:20Z");
+}
+
 /// Of the machine-learning provider a page begins after so many; what comes in front of them meanwhile moves them on.
 #[tokio::test(start_paused = true)]
 async fn what_stands_on_two_pages_is_there_once_unless_it_stands_there_in_two_ways() {

@@ -53,6 +53,12 @@ pub(crate) struct Draw {
     pub(crate) incidents: Incidents,
     /// The chance of each kind of change that is aimed at a moment.
     pub(crate) aimed: f64,
+    /// Whether people have what they need by groups that they join at first, and leave later.
+    pub(crate) members: bool,
+    /// Whether grants stand that keyless made for people whom no file names any more.
+    pub(crate) leavers: bool,
+    /// Whether the documents of all that is on an account go, and come again soon.
+    pub(crate) documents: bool,
 }
 
 /// What only the wire can do.
@@ -138,10 +144,13 @@ const RATES: &[(&str, f64)] = &[
     ("deniesItself", 0.1),
 ];
 
+/// As [`RATES`], of what was drawn for the first time when many seeds were known: drawn aside, and off in most of the seeds.
+const RARE_RATES: &[(&str, f64)] = &[("writeLandsWith503", 0.2)];
+
 /// The faults of the simulator that some rule brings.
 pub(crate) fn fault_names() -> std::collections::BTreeSet<&'static str> {
     let draw = Draw::quiet(0);
-    let rules = RATES.iter().flat_map(|(name, _)| draw.rules(name)).map(|(_, rule)| rule);
+    let rules = RATES.iter().chain(RARE_RATES).flat_map(|(name, _)| draw.rules(name)).map(|(_, rule)| rule);
     Faults::new(rules).kinds().into_iter().collect()
 }
 
@@ -152,6 +161,17 @@ impl Draw {
         let mut dice = Dice::of(seed, "rates");
         draw.rates =
             RATES.iter().map(|&(name, most)| (name, dice.rate(most))).filter(|(_, rate)| *rate > 0.0).collect();
+        for &(name, most) in RARE_RATES {
+            let mut dice = Dice::of(seed, name);
+            let (drawn, rate) = (dice.chance(0.2), dice.rate(most));
+            draw.rates.extend((drawn && rate > 0.0).then_some((name, rate)));
+        }
+        let mut dice = Dice::of(seed, "members");
+        draw.members = dice.chance(0.15);
+        let mut dice = Dice::of(seed, "leavers");
+        draw.leavers = dice.chance(0.15);
+        let mut dice = Dice::of(seed, "documents");
+        draw.documents = dice.chance(0.15);
         let mut dice = Dice::of(seed, "wire rates");
         draw.wire = WireRates {
             latency: dice.between(20, 400),
@@ -263,6 +283,9 @@ impl Draw {
             },
             incidents: Incidents { drift: 0.0, crash: 0.0, stop: 0.0, flip: 0.0 },
             aimed: 0.0,
+            members: false,
+            leavers: false,
+            documents: false,
         }
     }
 
@@ -350,6 +373,7 @@ impl Draw {
             "writeHangs" => writes(&[Fault::HangBefore, Fault::HangAfter]),
             "writeLate" => writes(&[late(Meanwhile::Reset), late(Meanwhile::Hang), late(Meanwhile::GatewayTimeout)]),
             "writeLandsWith5xx" => writes(&[error(502, false, true), error(504, false, true)]),
+            "writeLandsWith503" => writes(&[error(503, false, true)]),
             "writeTruncated" => writes(&[Fault::Truncated, Fault::NotJson]),
             "ignored" => writes(&[Fault::Ignored]),
             "busy" => writes(&[Fault::Busy]),

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use keyless_controller::source;
+use keyless_core::action::Grant;
 use keyless_core::desired::{Desired, Revision};
-use keyless_core::id::WorkspaceId;
-use keyless_core::manifest;
+use keyless_core::id::{PrincipalId, StorageAccountId, WorkspaceId};
+use keyless_core::observed::PrincipalType;
+use keyless_core::{catalog, manifest};
 use keyless_sim::desired_files::{self, Credential, WriteOptions};
 use keyless_sim::{ClockMode, Drift, DriftChange, SimOptions, Simulator, World, fleet};
 use serde_json::json;
@@ -86,7 +88,30 @@ pub(crate) fn make(draw: &Draw, folder: &Path) -> anyhow::Result<Made> {
             sim.drift(Drift { change: DriftChange::KeyUserStarted, target: id, value, by: String::new() })?;
         }
     }
+    if draw.leavers {
+        leave_grants(draw, &sim, &desired)?;
+    }
     Ok(Made { sim: Arc::new(sim), desired })
+}
+
+/// Grants of this installation to people whom no file names any more stand at some accounts.
+fn leave_grants(draw: &Draw, sim: &Simulator, desired: &Desired) -> anyhow::Result<()> {
+    let mut dice = Dice::of(draw.seed, "who has left");
+    for id in accounts(sim).into_keys() {
+        let (leaver, left) = (PrincipalId(dice.uuid()), dice.chance(0.7));
+        let Ok(account) = StorageAccountId::parse(&id) else { continue };
+        let owner = &desired.fleet.owner;
+        let grant = Grant::new(owner, account.arm().clone(), leaver, PrincipalType::User, catalog::BLOB_CONTRIBUTOR);
+        let value = json!({
+            "principalId": leaver.to_string(), "roleDefinitionId": grant.role.to_string(),
+            "description": Grant::description(owner),
+        });
+        if left {
+            let change = DriftChange::GrantAdded;
+            sim.drift(Drift { change, target: grant.id().to_string(), value, by: String::new() })?;
+        }
+    }
+    Ok(())
 }
 
 /// Id and name of each account, ordered by the id in lower case.

@@ -1,6 +1,6 @@
 //! What happens to a run from outside: others change things, the files change their mind, the process dies or is stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use keyless_core::catalog;
 use keyless_core::desired::{
-    AfterSuspend, AuthMode, Desired, DesiredAccount, DesiredSharedKey, GrantScope, Location, Need, PrincipalRef,
-    Revision, Suspend,
+    AfterSuspend, AuthMode, Desired, DesiredAccount, DesiredSharedKey, DesiredWorkspace, GrantScope, Location, Need,
+    PrincipalRef, Revision, Suspend,
 };
 use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_core::observed::PrincipalType;
@@ -29,6 +29,12 @@ pub(crate) enum Incident {
     Trouble,
     /// Somebody changes what was aimed at.
     Aimed(Hit),
+    /// People join groups that have what they need.
+    Join,
+    /// One of them leaves.
+    Leave,
+    /// The documents of an account's workspaces go; or those that went come again.
+    Documents,
     Drift,
     Flip,
     Crash,
@@ -70,6 +76,38 @@ pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
             all.insert((at, number), Incident::Aimed(hit));
         }
     }
+    if draw.members {
+        let mut dice = Dice::of(draw.seed, "members come and go");
+        // Before anybody writes, so that nobody is granted what groups give; and out again about when that would count.
+        let counts = u64::try_from(draw.waits.group_propagation.as_millis()).unwrap_or_default();
+        let storm = u64::try_from(draw.storm.as_millis()).unwrap_or_default();
+        all.insert((Duration::ZERO, number + 1), Incident::Join);
+        let soon = [dice.millis(counts / 2, counts + 60_000), dice.millis(counts / 2, counts + 60_000)];
+        let later = [dice.millis(0, storm), dice.millis(0, storm)];
+        for (place, at) in (2..).zip(soon.into_iter().chain(later)) {
+            all.insert((at, number + place), Incident::Leave);
+        }
+        number += 5;
+    }
+    // And what comes when the fleet was read for such stores already, and the key waits to be idle.
+    let mut dice = Dice::of(draw.seed, "store elsewhere later");
+    let read = draw.waits.late_write + draw.waits.group_propagation;
+    let at = dice.millis(0, u64::try_from(draw.waits.key_idle.as_millis()).unwrap_or_default());
+    if dice.chance(draw.aimed / 3.0) {
+        number += 1;
+        let hit = Hit { what: Aimed::StoreElsewhere, account: String::new(), after: Duration::ZERO };
+        all.insert((read + at, number), Incident::Aimed(hit));
+    }
+    if draw.documents {
+        let mut dice = Dice::of(draw.seed, "documents go and come");
+        let storm = u64::try_from(draw.storm.as_millis()).unwrap_or_default();
+        for _ in 0..3 {
+            let (gone, again) = (dice.millis(0, storm), dice.millis(1_000, 240_000));
+            all.insert((draw.before + gone, number + 1), Incident::Documents);
+            all.insert((draw.before + gone + again, number + 2), Incident::Documents);
+            number += 2;
+        }
+    }
     all
 }
 
@@ -78,6 +116,12 @@ pub(crate) struct Others {
     draw: Draw,
     drift: Dice,
     flip: Dice,
+    members: Dice,
+    /// Who is in which group to have what they need.
+    joined: Vec<(String, String)>,
+    documents: Dice,
+    /// Documents that went.
+    gone: BTreeMap<WorkspaceId, DesiredWorkspace>,
     /// What the files ask now.
     pub(crate) desired: Desired,
     /// Workspaces that somebody added.
@@ -94,11 +138,17 @@ pub(crate) struct Others {
 impl Others {
     pub(crate) fn new(draw: &Draw, desired: Desired) -> Self {
         let (drift, flip) = (Dice::of(draw.seed, "drift"), Dice::of(draw.seed, "flip"));
+        let members = Dice::of(draw.seed, "who joins");
+        let documents = Dice::of(draw.seed, "which documents");
         let draw = draw.clone();
         Self {
             draw,
             drift,
             flip,
+            members,
+            joined: Vec::new(),
+            documents,
+            gone: BTreeMap::new(),
             desired,
             added: Vec::new(),
             locks: Vec::new(),
@@ -205,6 +255,63 @@ impl Others {
                 None => "nothing".to_owned(),
             },
         }
+    }
+
+    /// People of the files who are in no group join one, which has what they need since long ago. How many, in words.
+    pub(crate) fn join(&mut self, road: &Road) -> String {
+        let (groups, wanting) = {
+            let judge = road.judge();
+            let groups: BTreeSet<String> = judge.truth.groups.values().flatten().cloned().collect();
+            let mut wanting = BTreeSet::new();
+            for (id, one) in &self.desired.workspaces {
+                let Some(account) = judge.account_of(&id.as_str().to_ascii_lowercase()) else { continue };
+                for need in &one.needs {
+                    let PrincipalRef::Object { kind: PrincipalType::User, id: person, .. } = &need.principal else {
+                        continue;
+                    };
+                    wanting.insert((person.to_string(), account.clone(), need.role.to_string()));
+                }
+            }
+            (groups.into_iter().collect::<Vec<_>>(), wanting)
+        };
+        let Some(group) = self.members.pick(&groups).cloned() else { return "nobody joins".to_owned() };
+        let long_ago = road.sim.now().checked_sub(SignedDuration::from_hours(24 * 30)).unwrap_or(Timestamp::MIN);
+        for (person, account, role) in wanting {
+            let value = json!({"principalId": group, "roleDefinitionId": role,
+                "createdOn": long_ago.to_string(), "updatedOn": long_ago.to_string()});
+            self.change(road, DriftChange::GrantAdded, &account, value, Some(account.clone()), Duration::ZERO);
+            if self.joined.iter().all(|(member, _)| *member != person) {
+                self.change(road, DriftChange::MemberAdded, &group, json!(person), None, Duration::ZERO);
+                self.joined.push((person, group.clone()));
+            }
+        }
+        format!("{} people join {group}", self.joined.len())
+    }
+
+    /// One of those leaves the group. What, in words.
+    pub(crate) fn leave(&mut self, road: &Road) -> String {
+        let Some((person, group)) = self.members.pick(&self.joined).cloned() else { return "nobody leaves".to_owned() };
+        self.joined.retain(|(member, _)| *member != person);
+        self.change(road, DriftChange::MemberRemoved, &group, json!(person), None, Duration::ZERO)
+    }
+
+    /// The documents of all workspaces on an account go, but for the last; or those that went come again. What, in words.
+    pub(crate) fn documents(&mut self, road: &Road) -> String {
+        if !self.gone.is_empty() {
+            self.desired.workspaces.append(&mut self.gone);
+            self.speaks_of_keys(road);
+            return "documents come again".to_owned();
+        }
+        let on = |id: &WorkspaceId| road.judge().account_of(&id.as_str().to_ascii_lowercase());
+        let all: Vec<(WorkspaceId, Option<String>)> =
+            self.desired.workspaces.keys().map(|id| (id.clone(), on(id))).collect();
+        let Some((_, account)) = self.documents.pick(&all).cloned() else { return "nothing".to_owned() };
+        for (id, _) in all.iter().filter(|(_, of)| *of == account).take(all.len() - 1) {
+            self.gone.extend(self.desired.workspaces.remove_entry(id));
+        }
+        self.speaks_of_keys(road);
+        road.judge().count("flip: documents gone");
+        format!("{} documents go", self.gone.len())
     }
 
     /// A workspace on keys that no file declares comes to the account.
@@ -503,6 +610,9 @@ impl Others {
             let gone = DriftChange::ResourceRemoved;
             // It may have gone with its workspace.
             let _ = road.sim.drift(Drift { change: gone, target: store, value: Value::Null, by: String::new() });
+        }
+        if !self.gone.is_empty() {
+            self.documents(road);
         }
         self.desired.fleet.paused = false;
         for one in self.desired.workspaces.values_mut() {

@@ -12,7 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
-use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace};
+use keyless_core::catalog::BLOB_CONTRIBUTOR;
+use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace, GrantScope, Need, ServiceGrants};
 use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_sim::{DenialEvent, Knobs, Simulator};
 use serde_json::Value;
@@ -29,6 +30,9 @@ const TARGET_WITHIN: Duration = Duration::from_secs(5);
 
 /// A write may wait this long for its token after the files were looked at last.
 const ON_THE_WAY: Duration = Duration::from_secs(2);
+
+/// After so long every list shows what was changed, whatever the clocks did meanwhile.
+const SEEN_BY_ALL: Duration = Duration::from_secs(15 * 60);
 
 /// What is said of somebody who signs with the key at the start.
 const KEY_USER_THERE: &str = "KeyUserThere";
@@ -73,10 +77,11 @@ impl Foreign {
 }
 
 /// The kinds of change by which somebody may lose access, or try to get it without having it.
-const TAKING: [&str; 8] = [
+const TAKING: [&str; 9] = [
     "AuthMode",
     "SharedKey",
     "GrantRemoved",
+    "MemberRemoved",
     "ResourceRemoved",
     "WorkspaceAdded",
     "DatastoreAdded",
@@ -95,9 +100,13 @@ fn bears_on(write: &What, kind: &str) -> bool {
             holds.contains(&kind)
         }
         // While the key is off, nobody has access to lose.
-        What::Mode { identity: true, .. } => ["GrantRemoved", "ResourceRemoved", "SharedKey", DECLARED].contains(&kind),
+        What::Mode { identity: true, .. } => {
+            ["GrantRemoved", "MemberRemoved", "ResourceRemoved", "SharedKey", DECLARED].contains(&kind)
+        }
         What::Mode { identity: false, .. } => ["SharedKey", "KeyRegenerated"].contains(&kind),
-        What::Datastore { .. } | What::Revoke { .. } => ["GrantRemoved", "ResourceRemoved", DECLARED].contains(&kind),
+        What::Datastore { .. } | What::Revoke { .. } => {
+            ["GrantRemoved", "MemberRemoved", "ResourceRemoved", DECLARED].contains(&kind)
+        }
         What::Key { allowed: true, .. } | What::Grant { .. } | What::Resync { .. } | What::Other => false,
     }
 }
@@ -332,6 +341,7 @@ impl Judge {
         let mut facts = match what {
             What::Key { allowed: false, .. } => self.off(&account, now),
             What::Mode { workspace, identity: true } => self.to_identity(workspace, &account, now),
+            What::Grant { id } => self.is_had(&Given::of(id, &entry.body), &account, entry).into_iter().collect(),
             What::Mode { identity: false, .. } if self.truth.keys.get(&account) != Some(&true) => {
                 vec!["S3: a workspace goes back to a key that is off".to_owned()]
             }
@@ -379,10 +389,17 @@ impl Judge {
             stale.push("S4: the target was not read just before".to_owned());
         }
         if let What::Key { allowed: false, .. } = what {
+            // The metric is what a pass reads again first of all.
+            let mut mine = self.record.entries.iter().rev().filter(|read| read.life == entry.life);
+            let metric = format!("{account}/providers/microsoft.insights/metrics");
+            let again = mine.find(|read| read.path == metric).map(|read| entry.since.saturating_sub(read.since));
+            let within = again.unwrap_or(CONFIRMED_WITHIN).min(CONFIRMED_WITHIN);
             for (id, _) in self.truth.on(account) {
                 let raced = self.raced(account, entry, now).is_some();
-                if !read_within(id, CONFIRMED_WITHIN) && !raced {
-                    stale.push(format!("S4: `{id}` was not read before the key goes off"));
+                for path in [id.clone(), format!("{id}/datastores")] {
+                    if !read_within(&path, within) && !raced {
+                        stale.push(format!("S4: `{path}` was not read again before the key goes off"));
+                    }
                 }
             }
         }
@@ -458,22 +475,59 @@ impl Judge {
                     broken.push("S8: the key comes on although no file says so".to_owned());
                 }
             }
+            What::Grant { id } => {
+                if !self.is_needed(&Given::of(id, &entry.body), account) {
+                    broken.push("S7: a grant that no file asks for".to_owned());
+                }
+            }
             What::Revoke { id } => {
-                let gone = self.truth.assignments.get(id).map(|gone| gone.principal.clone()).unwrap_or_default();
-                let wants = |(id, one): (&String, &DesiredWorkspace)| {
-                    one.needs.iter().any(|need| self.truth.principals(id, need).contains(&gone))
-                };
-                let mut declared = self.truth.on(account).filter_map(|(id, _)| Some((id, self.declared(id)?)));
-                if declared.any(wants) {
-                    broken.push("S7: a grant that somebody declared needs is taken back".to_owned());
+                let taken = self.truth.assignments.get(id).map(|gone| &gone.principal);
+                if taken.is_some_and(|principal| self.needs(account).any(|(_, who)| who == *principal)) {
+                    broken.push("S8: a grant is taken from somebody whom the files name".to_owned());
                 }
                 if !self.files.0.fleet.prune {
                     broken.push("S7: a grant is taken back although the files do not say so".to_owned());
                 }
             }
-            What::Grant { .. } | What::Other => {}
+            What::Other => {}
         }
         broken
+    }
+
+    /// What the files ask for at an account, and for whom.
+    fn needs<'a>(&'a self, account: &'a str) -> impl Iterator<Item = (&'a Need, String)> {
+        let declared = self.truth.on(account).filter_map(move |(id, _)| Some((id, self.declared(id)?)));
+        let needs = declared.flat_map(|(id, one)| one.needs.iter().map(move |need| (id, need)));
+        needs.flat_map(move |(id, need)| self.truth.principals(id, need).into_iter().map(move |who| (need, who)))
+    }
+
+    /// S9: who has a role since long, by whatever way, is granted nothing. Lists are not as old as that, and nor are groups.
+    fn is_had(&self, given: &Given, account: &str, entry: &Entry) -> Option<String> {
+        let old = |since: Option<Timestamp>| since.is_some_and(|since| age(entry.left, since) > SEEN_BY_ALL);
+        let named = self.needs(account).any(|(need, who)| {
+            who == given.principal && need.role.to_string().eq_ignore_ascii_case(&given.role) //
+        });
+        let (direct, by_group) =
+            self.truth.held_since(&given.principal, &given.role, account, given.condition.is_some());
+        (named && entry.since > SEEN_BY_ALL && (old(direct) || old(by_group)))
+            .then(|| format!("S9: `{}` is granted what it has", given.principal))
+    }
+
+    /// Whether a file asks for just this grant: for the principal, at the account, with the role and under the condition.
+    fn is_needed(&self, given: &Given, account: &str) -> bool {
+        let is_asked = |(need, who): (&Need, String)| {
+            who == given.principal
+                && need.role.to_string().eq_ignore_ascii_case(&given.role)
+                && need.condition == given.condition
+                && need.grant_scope == GrantScope::Account
+        };
+        let mut declared = self.truth.on(account).filter(|(id, _)| {
+            self.declared(id).is_some_and(|one| one.service_grants == ServiceGrants::Grant) //
+        });
+        let of_service = given.condition.is_none() && given.role == BLOB_CONTRIBUTOR.to_string();
+        given.scope == account
+            && (self.needs(account).any(is_asked)
+                || (of_service && declared.any(|(_, one)| one.principal.as_ref() == Some(&given.principal))))
     }
 
     /// S2.
@@ -626,6 +680,95 @@ impl Judge {
     }
 }
 
+/// A role assignment as it is asked for. Ids are in lower case.
+#[derive(Default)]
+struct Given {
+    scope: String,
+    principal: String,
+    role: String,
+    condition: Option<String>,
+}
+
+impl Given {
+    fn of(id: &str, body: &Bytes) -> Self {
+        let Some((scope, _)) = id.split_once("/providers/microsoft.authorization/roleassignments/") else {
+            return Self::default();
+        };
+        let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = |name: &str| body.pointer(&format!("/properties/{name}")).and_then(serde_json::Value::as_str);
+        let folded = |name: &str| text(name).unwrap_or_default().to_ascii_lowercase();
+        Self {
+            scope: scope.to_owned(),
+            principal: folded("principalId"),
+            role: folded("roleDefinitionId").rsplit('/').next().unwrap_or_default().to_owned(),
+            condition: text("condition").map(str::to_owned),
+        }
+    }
+}
+
 fn before(at: Timestamp, by: Duration) -> Timestamp {
     SignedDuration::try_from(by).ok().and_then(|by| at.checked_sub(by).ok()).unwrap_or(Timestamp::MIN)
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use keyless_core::desired::PrincipalRef;
+    use serde_json::json;
+
+    use super::super::fleet::{Made, make};
+    use super::*;
+
+    /// What is broken by this request, the age of the process and of its reads left out.
+    fn broken(judge: &mut Judge, sim: &Simulator, method: Method, path: &str, body: &serde_json::Value) -> Vec<String> {
+        let request = Request::builder().method(method).uri(format!("https://management.azure.com{path}"));
+        let request = request.body(Bytes::from(body.to_string())).unwrap();
+        judge.broken.clear();
+        judge.leaves(1, Duration::from_secs(3600), sim, &request);
+        let of_grants = |why: &String| why.contains("no file asks for") || why.contains("whom the files name");
+        std::mem::take(&mut judge.broken).into_iter().filter(of_grants).collect()
+    }
+
+    #[test]
+    fn a_grant_is_made_for_whom_a_file_names_and_taken_from_nobody_else() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let _entered = runtime.enter();
+        let (draw, folder) = (Draw::quiet(2), tempfile::tempdir().unwrap());
+        let Made { sim, desired } = make(&draw, folder.path()).unwrap();
+        let mut judge = Judge::new(&draw, &sim, Arc::new(desired.clone()));
+        let named = desired.workspaces.iter().find_map(|(id, one)| {
+            let account = judge.account_of(&id.as_str().to_ascii_lowercase())?;
+            let object = |need: &Need| match &need.principal {
+                PrincipalRef::Object { id, .. } => Some((id.to_string(), need.role.to_string())),
+                _ => None,
+            };
+            Some((account, one.needs.iter().find_map(object)?))
+        });
+        let (account, (principal, role)) = named.unwrap();
+        let stranger = "7e57ab1e-0000-4000-8000-000000000000";
+        let path = format!("{account}/providers/Microsoft.Authorization/roleAssignments/{stranger}");
+        let given = |principal: &str, role: &str, condition: Option<&str>| {
+            let role = format!("/providers/Microsoft.Authorization/roleDefinitions/{role}");
+            json!({"properties": {"principalId": principal, "roleDefinitionId": role, "condition": condition}})
+        };
+        let owner = "8e3af657-a8ff-443c-a75c-2fe8c4bcb635";
+        for (principal, role, condition, is_asked) in [
+            (&*principal, &*role, None, true),
+            (stranger, &*role, None, false),
+            (&*principal, owner, None, false),
+            (&*principal, &*role, Some("@Resource[name] StringEquals 'one'"), false),
+        ] {
+            let body = given(principal, role, condition);
+            let wrong = broken(&mut judge, &sim, Method::PUT, &path, &body);
+            assert_eq!(wrong.is_empty(), is_asked, "{body}: {wrong:?}");
+        }
+
+        for (principal, is_named) in [(&*principal, true), (stranger, false)] {
+            let value = json!({"principalId": principal, "roleDefinitionId": role});
+            let change = keyless_sim::DriftChange::GrantAdded;
+            sim.drift(keyless_sim::Drift { change, target: path.clone(), value, by: String::new() }).unwrap();
+            let wrong = broken(&mut judge, &sim, Method::DELETE, &path, &json!({}));
+            assert_eq!(!wrong.is_empty(), is_named, "{principal}: {wrong:?}");
+        }
+    }
 }

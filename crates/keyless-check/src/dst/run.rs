@@ -21,7 +21,7 @@ use super::incidents::{Incident, Others, drawn, key_uses};
 use super::judge::Judge;
 use super::life::{Life, Place};
 use super::record::Entry;
-use super::truth::Truth;
+use super::truth::{Assignment, Truth};
 use super::wire::Road;
 
 /// How long the world may take to come to what the files ask once nothing goes wrong: every wait of the files more
@@ -180,6 +180,22 @@ impl Run {
                     self.road().trouble(draw.wire);
                     continue;
                 }
+                Incident::Join => {
+                    let what = self.others.join(&self.place.road);
+                    self.note(what);
+                    continue;
+                }
+                Incident::Leave => {
+                    let what = self.others.leave(&self.place.road);
+                    self.note(what);
+                    continue;
+                }
+                Incident::Documents => {
+                    let what = self.others.documents(&self.place.road);
+                    self.note(format!("files: {what}"));
+                    self.put_in_force();
+                    continue;
+                }
                 Incident::Aimed(hit) => {
                     let what = self.others.aimed(&self.place.road, &hit);
                     self.note(what);
@@ -227,7 +243,7 @@ impl Run {
                     self.road().judge().count(word);
                     self.start(forgetful).await?;
                 }
-                Incident::Trouble | Incident::Aimed(_) => {}
+                Incident::Trouble | Incident::Join | Incident::Leave | Incident::Documents | Incident::Aimed(_) => {}
             }
         }
     }
@@ -465,7 +481,12 @@ impl Run {
         if !self.files.fleet.prune {
             return None;
         }
-        let mut own = truth.assignments.iter().filter(|(_, one)| one.description.starts_with("granted by keyless"));
+        // What it gave in the service's place, no file names.
+        let of_people = |one: &Assignment| !truth.is_own_identity(&one.principal);
+        let mut own = truth
+            .assignments
+            .iter()
+            .filter(|(_, one)| one.description.starts_with("granted by keyless") && of_people(one));
         let unwanted = own.find(|(_, one)| {
             let on: Vec<&String> = truth.on(&one.scope).map(|(id, _)| id).collect();
             let asked: Vec<Option<&DesiredWorkspace>> =

@@ -20,7 +20,7 @@ pub(crate) struct Truth {
     /// What is told of each of those.
     pub(crate) datastores: BTreeMap<String, Value>,
     /// The groups of each principal.
-    groups: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) groups: BTreeMap<String, BTreeSet<String>>,
     /// The principal of each user-assigned identity.
     identities: BTreeMap<String, String>,
     /// The principals of each compute.
@@ -34,7 +34,7 @@ pub(crate) struct Workspace {
     pub(crate) changing: bool,
     /// Its account, or its hub's.
     pub(crate) account: Option<String>,
-    principal: Option<String>,
+    pub(crate) principal: Option<String>,
     assigned: Vec<String>,
 }
 
@@ -182,6 +182,11 @@ impl Truth {
             let (direct, by_group) = self.held_since(principal, BLOB_CONTRIBUTOR, account, true);
             direct.is_some() || by_group.is_some()
         })
+    }
+
+    /// Whether it is the identity of a workspace.
+    pub(crate) fn is_own_identity(&self, principal: &str) -> bool {
+        self.workspaces.values().any(|one| one.principal.as_deref() == Some(principal))
     }
 
     /// Whom a need of a workspace comes to.

@@ -92,6 +92,8 @@ pub(crate) struct State {
     pub(crate) denies: Vec<DenyAssignment>,
     /// Who is in which group: the group first.
     pub(crate) members: BTreeSet<(PrincipalId, PrincipalId)>,
+    /// Roles of people's own making.
+    pub(crate) own_roles: BTreeMap<RoleId, RoleDefinition>,
     /// Somebody signs with the key of these accounts, until then.
     pub(crate) key_users: BTreeMap<StorageAccountId, Timestamp>,
     /// Refused requests: whose account, when, signed how, how many.
@@ -600,7 +602,10 @@ impl ReadArm for Cloud {
         .await
     }
     async fn role_definition(&self, _: &ArmId, role: RoleId) -> Read<Option<RoleDefinition>> {
-        self.read("role_definition", |_| {
+        self.read("role_definition", |state| {
+            if let Some(own) = state.own_roles.get(&role) {
+                return Some(own.clone());
+            }
             let known = catalog::find_role(role)?;
             Some(RoleDefinition {
                 id: role,

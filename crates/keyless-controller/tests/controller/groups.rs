@@ -1,4 +1,4 @@
-//! Access through groups, and names of grants that clash, by the whole controller.
+//! Access through groups and by roles of people's own making, and names of grants that clash, by the whole controller.
 
 use std::time::Duration;
 
@@ -192,6 +192,37 @@ async fn who_leaves_the_group_before_the_switch_is_noticed_by_the_confirming_rea
     let calls = cloud.calls();
     assert_eq!(calls[0], "grant Storage Blob Data Contributor stone", "{calls:?}");
     assert_eq!(calls[1..], ["ml-a identity", "key off stone"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_role_of_peoples_own_that_gives_the_access_no_more_before_the_switch_is_noticed_and_a_grant_made() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), tempfile::tempdir().unwrap());
+    covered(&cloud);
+    let role: RoleId = "5e1f0a7e-0000-4000-8000-000000000001".parse().unwrap();
+    let blobs = catalog::find_role(catalog::BLOB_CONTRIBUTOR).unwrap();
+    {
+        let mut state = cloud.lock();
+        for assignment in state.assignments.values_mut().flatten().filter(|one| one.principal == group(9)) {
+            (assignment.principal, assignment.principal_type) = (group(1), Some(PrincipalType::User));
+            assignment.role = role;
+        }
+        let permissions = vec![catalog::permission_of(blobs)];
+        let name = "our blobs".to_owned();
+        let own = RoleDefinition { id: role, name, permissions, updated_on: None, built_in: false };
+        state.own_roles.insert(role, own);
+    }
+    let changes = cloud.now() + SignedDuration::from_mins(2);
+    let watched = std::sync::Arc::downgrade(&cloud);
+    cloud.lock().on_read = Some(Box::new(move |_| {
+        let cloud = watched.upgrade().unwrap();
+        if cloud.now() >= changes {
+            cloud.lock().own_roles.get_mut(&role).unwrap().permissions.clear();
+        }
+    }));
+    let rig = Rig::start(&cloud, dir.path(), of_a_person("1"));
+    rig.converged("1").await;
+    let calls = cloud.calls();
+    assert_eq!(calls, ["grant Storage Blob Data Contributor stone", "ml-a identity", "key off stone"]);
 }
 
 #[tokio::test(start_paused = true)]
