@@ -12,6 +12,9 @@ const MINUTE: u64 = 60;
 /// How far the `Date` of an answer is behind, where it is.
 const BEHIND: Duration = Duration::from_secs(3 * MINUTE);
 
+/// How old a list is that a replica answers which is behind.
+const OLD_LIST: Duration = Duration::from_secs(2 * MINUTE);
+
 /// Everything that is drawn beforehand.
 #[derive(Debug, Clone)]
 pub(crate) struct Draw {
@@ -296,6 +299,11 @@ impl Draw {
         self.waits.metrics_lag + if behind { BEHIND } else { Duration::ZERO }
     }
 
+    /// How old what a list shows is at most.
+    pub(crate) fn lists_tell(&self) -> Duration {
+        if self.rates.iter().any(|(name, _)| *name == "staleList") { OLD_LIST } else { Duration::ZERO }
+    }
+
     /// The simulator's rules. Those of writes stand first: writes are few, and the first rule that fires decides.
     pub(crate) fn faults(&self) -> Faults {
         let mut rules: Vec<(u8, FaultRule)> = Vec::new();
@@ -352,7 +360,7 @@ impl Draw {
             "noDate" => read(Fault::NoDate),
             "dateBehind" => read(Fault::DateBehind { by: BEHIND }),
             "dateAhead" => read(Fault::DateAhead { by: span(3 * MINUTE) }),
-            "staleList" => read(Fault::StaleList { by: span(2 * MINUTE) }),
+            "staleList" => read(Fault::StaleList { by: OLD_LIST }),
             "emptyPage" => read(Fault::EmptyPage),
             "oddNextLink" => read(Fault::OddNextLink),
             "tokenExpired" => read(Fault::TokenExpired),

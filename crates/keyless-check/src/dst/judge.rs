@@ -89,6 +89,9 @@ const TAKING: [&str; 9] = [
     DECLARED,
 ];
 
+/// The kinds of change that nothing but a list shows.
+const LISTED: [&str; 4] = ["GrantRemoved", "MemberRemoved", "WorkspaceAdded", "DatastoreAdded"];
+
 /// The first word of a change of the files by which somebody has work to do.
 pub(crate) const DECLARED: &str = "declared";
 
@@ -147,6 +150,8 @@ pub(crate) struct Judge {
     begun: (u32, Duration, bool),
     /// When the key of each account was last used.
     key_used: BTreeMap<String, Timestamp>,
+    /// Whose the grants were that were taken back, by their ids.
+    taken: BTreeMap<String, String>,
     draw: Draw,
 }
 
@@ -163,6 +168,7 @@ impl Judge {
             stopping: None,
             begun: (0, Duration::ZERO, false),
             key_used: BTreeMap::new(),
+            taken: BTreeMap::new(),
             draw: draw.clone(),
         };
         judge.look(sim);
@@ -224,6 +230,11 @@ impl Judge {
         let Some(entry) = self.record.entries.get(number).cloned() else { return number };
         if let Some(what) = &entry.what {
             self.look(sim);
+            if let What::Revoke { id } = what
+                && let Some(gone) = self.truth.assignments.get(id)
+            {
+                self.taken.insert(id.clone(), gone.principal.clone());
+            }
             self.count(&format!("step: {}", what.word()));
             for why in self.against(&entry, what) {
                 self.broken.push(format!("{why}\n    {}", entry.line()));
@@ -292,7 +303,8 @@ impl Judge {
     fn raced(&self, account: &str, write: &Entry, to: Timestamp) -> Option<&Foreign> {
         let what = write.what.as_ref()?;
         self.foreign.iter().find(|foreign| {
-            let unseen = before(write.left, CONFIRMED_WITHIN + foreign.hidden);
+            let listed = if LISTED.contains(&foreign.kind()) { self.draw.lists_tell() } else { Duration::ZERO };
+            let unseen = before(write.left, CONFIRMED_WITHIN + foreign.hidden + listed);
             bears_on(what, foreign.kind())
                 && foreign.account.as_deref().is_none_or(|of| of == account)
                 && foreign.at >= unseen
@@ -641,6 +653,7 @@ impl Judge {
     /// The write of ours that took effect in the moment of a denial.
     fn cause_of(&self, event: &DenialEvent, at: Timestamp) -> Option<usize> {
         let workspace = event.workspace.to_ascii_lowercase();
+        let principal = event.principal.to_ascii_lowercase();
         let account = event.account.to_ascii_lowercase();
         let by_key = event.cause.starts_with("KeyBased") || event.cause.starts_with("AuthenticationFailed");
         let operation = self.draw.knobs.operation;
@@ -668,7 +681,10 @@ impl Judge {
                 What::Datastore { workspace: of } => *of == workspace && !by_key && exactly(Duration::ZERO),
                 What::Revoke { id } => {
                     let gone = within(Duration::ZERO, self.draw.knobs.role_propagation.max);
-                    !by_key && gone && id.starts_with(&account)
+                    let holds = |of: &String| {
+                        *of == principal || self.truth.groups.get(&principal).is_some_and(|groups| groups.contains(of))
+                    };
+                    !by_key && gone && id.starts_with(&account) && self.taken.get(id).is_none_or(holds)
                 }
                 _ => false,
             };
