@@ -406,6 +406,12 @@ impl Judge {
             let metric = format!("{account}/providers/microsoft.insights/metrics");
             let again = mine.find(|read| read.path == metric).map(|read| entry.since.saturating_sub(read.since));
             let within = again.unwrap_or(CONFIRMED_WITHIN).min(CONFIRMED_WITHIN);
+            for list in ["locks", "permissions", "policyassignments"] {
+                let path = format!("{account}/providers/microsoft.authorization/{list}");
+                if !read_within(&path, CONFIRMED_WITHIN) {
+                    stale.push(format!("S4: `{path}` was not read again before the key goes off"));
+                }
+            }
             for (id, _) in self.truth.on(account) {
                 let raced = self.raced(account, entry, now).is_some();
                 for path in [id.clone(), format!("{id}/datastores")] {
