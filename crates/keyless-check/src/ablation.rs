@@ -37,3 +37,18 @@ fn find(of: &str) -> Option<Ablation> {
     let gates = Gate::ALL.into_iter().map(Ablation::Gate);
     gates.chain([Lint, Revision, SameStep, Confirm, OffLast, OnFirst]).find(|rule| name(*rule) == of)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_is_found_by_the_name_by_which_it_is_told() {
+        use Ablation::{Confirm, Lint, OffLast, OnFirst, Revision, SameStep};
+        let gates = Gate::ALL.into_iter().map(Ablation::Gate);
+        for rule in gates.chain([Lint, Revision, SameStep, Confirm, OffLast, OnFirst]) {
+            let told = arguments(&BTreeSet::from([rule]));
+            assert_eq!(find(told.trim_start_matches(" --without ")), Some(rule));
+        }
+    }
+}

@@ -353,6 +353,12 @@ mod tests {
     }
 
     #[test]
+    fn no_sequences_agree_with_nothing() {
+        assert!(agree(&knobs(), 0, 0, 1).is_err());
+        assert!(agree(&knobs(), u64::MAX, 2, 1).is_err());
+    }
+
+    #[test]
     fn a_simulator_with_a_bug_is_found_out() {
         let ignoring = |operation: &str| {
             let rules = json!({"rules": [{"operation": operation, "fault": "ignored"}]});

@@ -412,6 +412,12 @@ mod tests {
     }
 
     #[test]
+    fn the_last_of_all_seeds_is_run_and_no_seed_is_no_success() {
+        assert_eq!(explore(&Options { quiet: true, again: u64::MAX, ..options(u64::MAX, 1) }).unwrap().seeds, 1);
+        assert!(run(&options(1, 0)).is_err());
+    }
+
+    #[test]
     fn a_part_of_the_seeds_is_named_by_its_number() {
         assert_eq!("2/5".parse(), Ok(Shard { part: 2, of: 5 }));
         for wrong in ["", "2", "0/5", "6/5", "a/b"] {

@@ -160,6 +160,12 @@ mod tests {
         assert_eq!(missed, Vec::<&str>::new());
     }
 
+    #[test]
+    fn what_is_not_explored_to_the_end_does_not_hold() {
+        let cut_short = explore(Tier::Pr, Duration::from_millis(1), &BTreeSet::new(), Held::Everything, false);
+        assert!(cut_short.is_err_and(|error| error.to_string().contains("not all states")));
+    }
+
     /// What two gates see both is seen without one of them; then both are taken away.
     #[test]
     fn a_rule_that_is_taken_away_is_missed() {

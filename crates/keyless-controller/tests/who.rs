@@ -420,6 +420,29 @@ async fn what_is_set_back_while_no_process_runs_is_counted_and_a_lost_file_begin
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_hold_that_notes_make_longer_than_any_may_be_ends_in_time() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let hour = Duration::from_secs(3600);
+    let rig = Rig::start(&cloud, dir.path(), with_fight("1", hour));
+    rig.converged("1").await;
+    fight(&cloud, &rig, "corrector@example.com").await;
+    let until = rig.told(Name::FightDetected)[0].until.unwrap();
+    let _ = rig.stop().await;
+    let notes = dir.path().join("notes.json");
+    let told = std::fs::read_to_string(&notes).unwrap();
+    let forged = told.replace(&until.to_string(), "9999-12-30T22:00:00Z");
+    assert_ne!(told, forged);
+    std::fs::write(&notes, forged).unwrap();
+    let began = cloud.now();
+    let rig = Rig::start(&cloud, dir.path(), with_fight("1", hour));
+    while cloud.key_on("stone") && cloud.now().duration_since(began) < SignedDuration::from_hours(2) {
+        rig.passes(1).await;
+    }
+    assert!(!cloud.key_on("stone"), "{:?}", cloud.calls());
+    assert!(cloud.now().duration_since(began) >= SignedDuration::from_mins(50), "not before its time");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_grant_that_is_taken_away_again_and_again_is_left_alone_with_both_sides_named() {
     let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
     let rig = Rig::start(&cloud, dir.path(), with_fight("1", Duration::from_secs(24 * 3600)));
