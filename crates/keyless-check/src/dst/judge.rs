@@ -747,8 +747,9 @@ mod tests {
         let request = request.body(Bytes::from(body.to_string())).unwrap();
         judge.broken.clear();
         judge.leaves(1, Duration::from_secs(3600), sim, &request);
-        let of_grants = |why: &String| why.contains("no file asks for") || why.contains("whom the files name");
-        std::mem::take(&mut judge.broken).into_iter().filter(of_grants).collect()
+        let meant = ["no file asks for", "whom the files name", "more than how it signs"];
+        let is_meant = |why: &String| meant.iter().any(|what| why.contains(what));
+        std::mem::take(&mut judge.broken).into_iter().filter(is_meant).collect()
     }
 
     #[test]
@@ -792,5 +793,27 @@ mod tests {
             let wrong = broken(&mut judge, &sim, Method::DELETE, &path, &json!({}));
             assert_eq!(!wrong.is_empty(), is_named, "{principal}: {wrong:?}");
         }
+    }
+
+    #[test]
+    fn a_datastore_keeps_all_but_its_credential() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        let _entered = runtime.enter();
+        let folder = tempfile::tempdir().unwrap();
+        let fleet = |seed: u64| {
+            let draw = Draw::quiet(seed);
+            let Made { sim, desired } = make(&draw, folder.path()).unwrap();
+            let judge = Judge::new(&draw, &sim, Arc::new(desired));
+            let (path, there) = judge.truth.datastores.first_key_value()?;
+            Some((path.clone(), there.clone(), judge, sim))
+        };
+        let (path, mut told, mut judge, sim) = (1..20).find_map(fleet).expect("one with a datastore that stores a key");
+        told["credentials"] = json!({"credentialsType": "None"});
+        let body = json!({"properties": told});
+        assert_eq!(broken(&mut judge, &sim, Method::PUT, &path, &body), Vec::<String>::new());
+        told["containerName"] = json!("another");
+        assert!(!broken(&mut judge, &sim, Method::PUT, &path, &json!({"properties": told})).is_empty());
+        told.as_object_mut().unwrap().remove("containerName");
+        assert!(!broken(&mut judge, &sim, Method::PUT, &path, &json!({"properties": told})).is_empty());
     }
 }
