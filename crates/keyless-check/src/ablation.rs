@@ -32,10 +32,14 @@ fn name(rule: Ablation) -> &'static str {
     }
 }
 
-fn find(of: &str) -> Option<Ablation> {
+/// All rules that can be taken away.
+fn all() -> impl Iterator<Item = Ablation> {
     use Ablation::{Confirm, Lint, OffLast, OnFirst, Revision, SameStep};
-    let gates = Gate::ALL.into_iter().map(Ablation::Gate);
-    gates.chain([Lint, Revision, SameStep, Confirm, OffLast, OnFirst]).find(|rule| name(*rule) == of)
+    Gate::ALL.into_iter().map(Ablation::Gate).chain([Lint, Revision, SameStep, Confirm, OffLast, OnFirst])
+}
+
+fn find(of: &str) -> Option<Ablation> {
+    all().find(|rule| name(*rule) == of)
 }
 
 #[cfg(test)]
@@ -44,9 +48,7 @@ mod tests {
 
     #[test]
     fn every_rule_is_found_by_the_name_by_which_it_is_told() {
-        use Ablation::{Confirm, Lint, OffLast, OnFirst, Revision, SameStep};
-        let gates = Gate::ALL.into_iter().map(Ablation::Gate);
-        for rule in gates.chain([Lint, Revision, SameStep, Confirm, OffLast, OnFirst]) {
+        for rule in all() {
             let told = arguments(&BTreeSet::from([rule]));
             assert_eq!(find(told.trim_start_matches(" --without ")), Some(rule));
         }

@@ -11,9 +11,11 @@ pub(crate) mod aims;
 pub(crate) mod dice;
 pub(crate) mod draw;
 pub(crate) mod fleet;
+pub(crate) mod foreign;
 pub(crate) mod incidents;
 pub(crate) mod judge;
 pub(crate) mod life;
+mod losses;
 pub(crate) mod record;
 mod run;
 pub(crate) mod truth;
@@ -305,18 +307,17 @@ pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     let Shard { part, of } = options.shard;
     let mut progress = Progress::of("seeds", options.seeds.div_ceil(of));
-    let last = options.from.saturating_add(options.seeds.saturating_sub(1));
-    let seeds = (options.from..=last).take(usize::try_from(options.seeds).unwrap_or(usize::MAX));
+    let seeds = (options.from..=u64::MAX).take(usize::try_from(options.seeds).unwrap_or(usize::MAX));
     for seed in seeds.filter(|seed| seed % of == part - 1) {
         if began.elapsed() > options.limit {
             println!("the time is over; go on with --from {seed}");
             break;
         }
         let draw = if options.quiet { Draw::quiet(seed) } else { Draw::new(seed) };
-        let two = seed.is_multiple_of(options.again.max(1));
-        let outcome = if two { twice(&draw, &options.gone) } else { once(&draw, &options.gone) };
+        let repeated = seed.is_multiple_of(options.again.max(1));
+        let outcome = if repeated { twice(&draw, &options.gone) } else { once(&draw, &options.gone) };
         let outcome = outcome.with_context(|| format!("seed {seed}"))?;
-        tally.twice += u64::from(two);
+        tally.twice += u64::from(repeated);
         tally.add(&outcome);
         let first = tally.failed.is_empty();
         if let Some(broken) = outcome.broken.first() {

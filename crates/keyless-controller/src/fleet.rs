@@ -17,8 +17,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::ServerClock;
 use crate::execute::{Intends, Passed, Surroundings, run_pass};
+use crate::growth::Growth;
 use crate::index::Index;
-use crate::memory::{Growth, Memory};
+use crate::memory::Memory;
 use crate::observe::Observer;
 use crate::view::View;
 

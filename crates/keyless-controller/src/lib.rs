@@ -12,6 +12,7 @@ pub mod execute;
 mod failed;
 mod fights;
 pub mod fleet;
+pub mod growth;
 pub mod index;
 mod kept;
 mod ledger;

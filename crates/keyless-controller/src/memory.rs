@@ -18,31 +18,9 @@ use tokio::time::Instant;
 
 use crate::agreements::Agreements;
 use crate::clock::{DATE_GRAIN, end_of, later};
+use crate::growth::Growth;
 use crate::ledger::Ledger;
 use crate::notes::Noted;
-
-/// How the waits between tries of a refused action grow: doubling from the first to the last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Growth {
-    /// After the first refusal.
-    pub first: Duration,
-    /// At most.
-    pub last: Duration,
-}
-
-impl Growth {
-    /// For refusals that only a person can lift. Design decision: a minute to four hours.
-    pub const PERSON: Self = Self { first: Duration::from_secs(60), last: Duration::from_secs(4 * 60 * 60) };
-    /// For refusals that time lifts and that come without `Retry-After`: a second to five minutes.
-    pub const TIME: Self = Self { first: Duration::from_secs(1), last: Duration::from_secs(5 * 60) };
-
-    /// The wait after this many refusals in a row, from 1.
-    #[must_use]
-    pub fn wait(self, tries: u32) -> Duration {
-        let factor = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
-        self.first.checked_mul(factor.max(1)).unwrap_or(self.last).min(self.last)
-    }
-}
 
 /// What lifts a value that is not there although the write was accepted.
 pub(crate) fn not_stuck_lift(action: &Action) -> &'static str {
@@ -541,14 +519,6 @@ mod tests {
     use keyless_core::plan::Plan;
 
     use super::*;
-
-    #[test]
-    fn waits_double_up_to_their_end() {
-        let seconds: Vec<u64> = (1..=10).map(|tries| Growth::PERSON.wait(tries).as_secs()).collect();
-        assert_eq!(seconds, [60, 120, 240, 480, 960, 1920, 3840, 7680, 14_400, 14_400]);
-        assert_eq!(Growth::PERSON.wait(u32::MAX).as_secs(), 14_400);
-        assert_eq!(Growth::PERSON.wait(0).as_secs(), 60);
-    }
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(1_795_000_000 + second).unwrap()

@@ -26,7 +26,7 @@ use keyless_core::policy::{PolicyAssignment, PolicyDefinition, PolicyExemption, 
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::memory::Growth;
+use crate::growth::Growth;
 
 /// How the pauses between asking for the same refused thing grow. Design decision: a minute to an hour, so that rights
 /// that were granted meanwhile are noticed within the hour.

@@ -19,7 +19,8 @@ use keyless_core::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAcc
 use keyless_core::observed::{Observed, Reading, RoleDefinition};
 
 use crate::clock::ServerClock;
-use crate::memory::{Growth, Memory};
+use crate::growth::Growth;
+use crate::memory::Memory;
 use crate::observe::{Ask, Observer};
 use crate::search::{Place, Search, Searcher};
 

@@ -105,7 +105,6 @@ impl Watch {
             last: None,
             pending: None,
             before: None,
-            forgotten: false,
             stamps: Vec::new(),
             looks: LOOKS_AFTER_CHANGE,
             told: None,
@@ -184,8 +183,6 @@ struct Follower {
     pending: Option<Standing>,
     /// The files in force; at a start, those that were kept.
     before: Option<Before>,
-    /// Whether there were files in force before this start of which nobody knows any more what they asked for.
-    forgotten: bool,
     stamps: Vec<(PathBuf, Option<Stamp>)>,
     /// How often the files are still read although nothing shows.
     looks: u8,
@@ -210,21 +207,14 @@ struct Standing {
 }
 
 /// Files that were in force.
-struct Before {
-    desired: Arc<Desired>,
-    /// In bytes.
-    lengths: BTreeMap<String, usize>,
-}
-
-/// What an earlier process left of the files that it had in force.
-enum Kept {
-    /// There was none.
-    Nothing,
-    /// The same as now, or now there is no revision.
-    Same,
-    Other(Before),
-    /// It cannot be told, for this reason.
-    Unknown(String),
+enum Before {
+    Known {
+        desired: Arc<Desired>,
+        /// In bytes.
+        lengths: BTreeMap<String, usize>,
+    },
+    /// Nobody can tell any more what they asked for.
+    Unknown,
 }
 
 enum Look {
@@ -294,13 +284,9 @@ impl Follower {
             }
             None if self.sender.borrow().is_none() && self.before.is_none() => {
                 let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
-                match self.kept_before(&sources) {
-                    Kept::Nothing | Kept::Same => return self.judge(files),
-                    Kept::Other(before) => self.before = Some(before),
-                    Kept::Unknown(why) => {
-                        self.complain("what was in force before this start is not known", why);
-                        self.forgotten = true;
-                    }
+                self.before = self.kept_before(&sources);
+                if self.before.is_none() {
+                    return self.judge(files);
                 }
             }
             _ => {}
@@ -311,7 +297,7 @@ impl Follower {
         });
         let Quiet { change, loss } = self.watch.quiet;
         let long = if self.is_loss(&files) {
-            tracing::info!(stand = ?loss, "the desired files ask for less; they count once they have stood");
+            tracing::info!(stand = ?loss, "the desired files ask for less, or may; they count once they have stood");
             loss
         } else {
             change
@@ -328,10 +314,11 @@ impl Follower {
     /// Whether files ask for less than those in force, or one of them is gone or has lost more than a tenth; or may, for
     /// nobody knows what was in force.
     fn is_loss(&self, files: &[Found]) -> bool {
-        if self.forgotten {
-            return true;
-        }
-        let Some(Before { desired, lengths }) = &self.before else { return false };
+        let (desired, lengths) = match &self.before {
+            None => return false,
+            Some(Before::Unknown) => return true,
+            Some(Before::Known { desired, lengths }) => (desired, lengths),
+        };
         let now: BTreeMap<&str, usize> = files.iter().map(|found| (found.path.as_str(), found.length())).collect();
         let shorter = lengths.iter().any(|(path, length)| {
             let now = now.get(path.as_str()).copied().unwrap_or_default();
@@ -376,8 +363,7 @@ impl Follower {
                 }
                 self.status.update(|status| status.rejected.clear());
                 let lengths = files.iter().map(|found| (found.path.clone(), found.length())).collect();
-                self.before = self.sender.borrow().clone().map(|desired| Before { desired, lengths });
-                self.forgotten = false;
+                self.before = self.sender.borrow().clone().map(|desired| Before::Known { desired, lengths });
                 match saved(files) {
                     Ok(files) => self.unsaved = Some(files),
                     Err(error) => self.complain("the last good revision could not be kept", error),
@@ -462,25 +448,30 @@ impl Follower {
         }
     }
 
-    /// What was in force before this start, to hold the files against.
-    fn kept_before(&self, now: &[SourceFile]) -> Kept {
-        let load = |files: &[SourceFile]| manifest::load(&self.watch.path.display().to_string(), files);
-        // What is no revision at all has rules of its own.
-        let Ok(Accepted { desired: now, .. }) = load(now) else { return Kept::Same };
+    /// What was in force before this start, to hold the files against; nothing where these are just what they were, or no
+    /// revision at all, which has rules of its own.
+    fn kept_before(&mut self, now: &[SourceFile]) -> Option<Before> {
+        let path = self.watch.path.display().to_string();
+        let now = manifest::load(&path, now).ok()?.desired;
+        let settled = self.watch.state_dir.as_ref().is_some_and(|state_dir| state_dir.mark().is_set());
         let kept = match self.kept() {
-            Ok(Some(kept)) => kept,
             // Without the mark the first write waits for longer than files have to stand.
-            Ok(None) if self.watch.state_dir.as_ref().is_some_and(|state_dir| state_dir.mark().is_set()) => {
-                return Kept::Unknown(format!("`{SAVED}` is gone"));
+            Ok(None) if !settled => return None,
+            Ok(None) => Err(format!("`{SAVED}` is gone")),
+            Ok(Some(files)) => {
+                let lengths = lengths_of(&files);
+                let loaded = manifest::load(&path, &sources(files));
+                loaded.map(|accepted| (accepted.desired, lengths)).map_err(|rejected| format!("`{SAVED}`: {rejected}"))
             }
-            Ok(None) => return Kept::Nothing,
-            Err((why, _)) => return Kept::Unknown(why),
+            Err((why, _)) => Err(why),
         };
-        let lengths = lengths_of(&kept);
-        match load(&sources(kept)) {
-            Ok(Accepted { desired, .. }) if desired.revision == now.revision => Kept::Same,
-            Ok(Accepted { desired, .. }) => Kept::Other(Before { desired: Arc::new(desired), lengths }),
-            Err(rejected) => Kept::Unknown(format!("`{SAVED}`: {rejected}")),
+        match kept {
+            Ok((desired, _)) if desired.revision == now.revision => None,
+            Ok((desired, lengths)) => Some(Before::Known { desired: Arc::new(desired), lengths }),
+            Err(why) => {
+                self.complain("what was in force before this start is not known", why);
+                Some(Before::Unknown)
+            }
         }
     }
 
@@ -504,8 +495,7 @@ impl Follower {
             Ok(Accepted { desired, warnings }) => {
                 self.trouble = None;
                 self.accept(desired, &warnings, Some("the last good revision, because the files are rejected"));
-                self.before = self.sender.borrow().clone().map(|desired| Before { desired, lengths });
-                self.forgotten = false;
+                self.before = self.sender.borrow().clone().map(|desired| Before::Known { desired, lengths });
                 true
             }
             Err(rejected) => {

@@ -14,8 +14,9 @@ use keyless_core::plan::why::{self, NobodyFound, Why};
 
 use crate::clock::ServerClock;
 use crate::failed::Failure;
+use crate::growth::Growth;
 use crate::index::Index;
-use crate::memory::{Growth, Memory};
+use crate::memory::Memory;
 use crate::observe::{Ask, Observer, Seen};
 use crate::view::View;
 

@@ -18,8 +18,9 @@ use crate::dst::aims::Aims;
 use crate::dst::dice::Dice;
 use crate::dst::draw::Draw;
 use crate::dst::fleet::{self, Made};
+use crate::dst::foreign::Foreign;
 use crate::dst::incidents::key_uses;
-use crate::dst::judge::{Foreign, Judge};
+use crate::dst::judge::Judge;
 use crate::dst::life::{Life, Place};
 use crate::dst::truth::Truth;
 use crate::dst::wire::Road;
@@ -324,11 +325,7 @@ impl Stage {
         let (workspaces, grants) = {
             let judge = self.road().judge();
             let workspaces: Vec<String> = judge.truth.on(&account).map(|(id, _)| id.clone()).collect();
-            let ours = judge
-                .truth
-                .assignments
-                .iter()
-                .filter(|(_, one)| one.scope == account && one.description.starts_with("granted by keyless"));
+            let ours = judge.truth.assignments.iter().filter(|(_, one)| one.scope == account && one.is_own());
             (workspaces, ours.map(|(id, _)| id.clone()).collect::<Vec<_>>())
         };
         let (change, target, value) = match (kind, dice.pick(&workspaces), dice.pick(&grants)) {

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 use super::aims::{Aimed, Hit};
 use super::dice::Dice;
 use super::draw::Draw;
-use super::judge::{DECLARED, Foreign, Judge, KeyUse};
+use super::foreign::{DECLARED, Foreign};
+use super::judge::{Judge, KeyUse};
 use super::wire::Road;
 
 /// Something that happens.

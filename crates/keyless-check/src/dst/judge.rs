@@ -5,7 +5,7 @@
 //! and nobody who had access has lost it to a write of ours (S1). What somebody else changed between the last
 //! look and the effect cannot be excluded, and is counted apart as raced.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,10 +15,11 @@ use jiff::{SignedDuration, Timestamp};
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace, GrantScope, Need, ServiceGrants};
 use keyless_core::id::{StorageAccountId, WorkspaceId};
-use keyless_sim::{DenialEvent, Knobs, Simulator};
+use keyless_sim::Simulator;
 use serde_json::Value;
 
 use super::draw::Draw;
+use super::foreign::{Foreign, KEY_USER_THERE};
 use super::record::{ACCOUNTS, Entry, Record, WORKSPACES, What, upto};
 use super::truth::{Truth, age};
 
@@ -34,11 +35,8 @@ const ON_THE_WAY: Duration = Duration::from_secs(2);
 /// After so long every list shows what was changed, whatever the clocks did meanwhile.
 const SEEN_BY_ALL: Duration = Duration::from_secs(15 * 60);
 
-/// What is said of somebody who signs with the key at the start.
-const KEY_USER_THERE: &str = "KeyUserThere";
-
 /// `Date` headers are cut to whole seconds.
-const GRAIN: Duration = Duration::from_secs(1);
+pub(super) const GRAIN: Duration = Duration::from_secs(1);
 
 /// What a datastore has beside its credential that can be written.
 const DATASTORE: [&str; 10] = [
@@ -53,66 +51,6 @@ const DATASTORE: [&str; 10] = [
     "tags",
     "properties",
 ];
-
-/// Somebody else's change.
-#[derive(Debug, Clone)]
-pub(crate) struct Foreign {
-    pub(crate) at: Timestamp,
-    /// Virtual time since the run began.
-    pub(crate) since: Duration,
-    /// The path of the read that shows it at once, if there is one that only passes of its account make.
-    pub(crate) shown_by: Option<String>,
-    /// The account that it bears on; every account if it is of none.
-    pub(crate) account: Option<String>,
-    pub(crate) what: String,
-    /// How much longer than other changes it stays unseen.
-    pub(crate) hidden: Duration,
-}
-
-impl Foreign {
-    /// The kind of the change, in a word.
-    fn kind(&self) -> &str {
-        self.what.split(' ').next().unwrap_or_default()
-    }
-}
-
-/// The kinds of change by which somebody may lose access, or try to get it without having it.
-const TAKING: [&str; 9] = [
-    "AuthMode",
-    "SharedKey",
-    "GrantRemoved",
-    "MemberRemoved",
-    "ResourceRemoved",
-    "WorkspaceAdded",
-    "DatastoreAdded",
-    "KeyRegenerated",
-    DECLARED,
-];
-
-/// The kinds of change that nothing but a list shows.
-const LISTED: [&str; 4] = ["GrantRemoved", "MemberRemoved", "WorkspaceAdded", "DatastoreAdded"];
-
-/// The first word of a change of the files by which somebody has work to do.
-pub(crate) const DECLARED: &str = "declared";
-
-/// Whether a change by somebody else can make wrong what was right when the gates of a write were read.
-fn bears_on(write: &What, kind: &str) -> bool {
-    match write {
-        What::Key { allowed: false, .. } => {
-            let holds = ["AuthMode", "SharedKey", "WorkspaceAdded", "DatastoreAdded", "KeyUserStarted", KEY_USER_THERE];
-            holds.contains(&kind)
-        }
-        // While the key is off, nobody has access to lose.
-        What::Mode { identity: true, .. } => {
-            ["GrantRemoved", "MemberRemoved", "ResourceRemoved", "SharedKey", DECLARED].contains(&kind)
-        }
-        What::Mode { identity: false, .. } => ["SharedKey", "KeyRegenerated"].contains(&kind),
-        What::Datastore { .. } | What::Revoke { .. } => {
-            ["GrantRemoved", "MemberRemoved", "ResourceRemoved", DECLARED].contains(&kind)
-        }
-        What::Key { allowed: true, .. } | What::Grant { .. } | What::Resync { .. } | What::Other => false,
-    }
-}
 
 /// Somebody who signs with the key.
 #[derive(Debug, Clone)]
@@ -151,8 +89,8 @@ pub(crate) struct Judge {
     /// When the key of each account was last used.
     key_used: BTreeMap<String, Timestamp>,
     /// Whose the grants were that were taken back, by their ids.
-    taken: BTreeMap<String, String>,
-    draw: Draw,
+    pub(super) taken: BTreeMap<String, String>,
+    pub(super) draw: Draw,
 }
 
 impl Judge {
@@ -300,12 +238,12 @@ impl Judge {
 
     /// What somebody else did to the account, and that bears on the write, in the time in which it cannot have been seen:
     /// shortly before the write or after it, and not shown by a read whose answer the process had.
-    fn raced(&self, account: &str, write: &Entry, to: Timestamp) -> Option<&Foreign> {
+    pub(super) fn raced(&self, account: &str, write: &Entry, to: Timestamp) -> Option<&Foreign> {
         let what = write.what.as_ref()?;
         self.foreign.iter().find(|foreign| {
-            let listed = if LISTED.contains(&foreign.kind()) { self.draw.lists_tell() } else { Duration::ZERO };
+            let listed = if foreign.is_listed() { self.draw.lists_tell() } else { Duration::ZERO };
             let unseen = before(write.left, CONFIRMED_WITHIN + foreign.hidden + listed);
-            bears_on(what, foreign.kind())
+            foreign.bears_on(what)
                 && foreign.account.as_deref().is_none_or(|of| of == account)
                 && foreign.at >= unseen
                 && foreign.at <= to
@@ -436,12 +374,12 @@ impl Judge {
                 if (whole, properties) == (1, 1) { None } else { wrong("more than one property changes") }
             }
             What::Revoke { id } => match self.truth.assignments.get(id) {
-                Some(gone) if !gone.description.starts_with("granted by keyless") => wrong("the grant is not its own"),
+                Some(gone) if !gone.is_own() => wrong("the grant is not its own"),
                 _ => None,
             },
             What::Datastore { .. } => {
                 let body: Value = serde_json::from_slice(&entry.body).unwrap_or_default();
-                let there = self.truth.datastores.get(&entry.path);
+                let there = self.truth.stored.get(&entry.path).map(|stored| &stored.told);
                 let kept = |name: &str| {
                     let of = |all: Option<&Value>| all?.get(name).filter(|value| !value.is_null()).cloned();
                     of(body.get("properties")) == of(there)
@@ -522,9 +460,10 @@ impl Judge {
     /// S9: who has a role since long, by whatever way, is granted nothing. Lists are not as old as that, and nor are groups.
     fn is_had(&self, given: &Given, account: &str, entry: &Entry) -> Option<String> {
         let old = |since: Option<Timestamp>| since.is_some_and(|since| age(entry.left, since) > SEEN_BY_ALL);
-        let named = self.needs(account).any(|(need, who)| {
-            who == given.principal && need.role.to_string().eq_ignore_ascii_case(&given.role) //
-        });
+        let is_named = |(need, who): (&Need, String)| {
+            who == given.principal && need.role.to_string().eq_ignore_ascii_case(&given.role)
+        };
+        let named = self.needs(account).any(is_named);
         let (direct, by_group) =
             self.truth.held_since(&given.principal, &given.role, account, given.condition.is_some());
         (named && entry.since > SEEN_BY_ALL && (old(direct) || old(by_group)))
@@ -539,9 +478,8 @@ impl Judge {
                 && need.condition == given.condition
                 && need.grant_scope == GrantScope::Account
         };
-        let mut declared = self.truth.on(account).filter(|(id, _)| {
-            self.declared(id).is_some_and(|one| one.service_grants == ServiceGrants::Grant) //
-        });
+        let gives = |one: &DesiredWorkspace| one.service_grants == ServiceGrants::Grant;
+        let mut declared = self.truth.on(account).filter(|(id, _)| self.declared(id).is_some_and(gives));
         let of_service = given.condition.is_none() && given.role == BLOB_CONTRIBUTOR.to_string();
         given.scope == account
             && (self.needs(account).any(is_asked)
@@ -560,8 +498,8 @@ impl Judge {
             }
         }
         let name = account.rsplit('/').next().unwrap_or_default();
-        for (workspace, datastore, _) in self.truth.stored.iter().filter(|(_, _, of)| of == name) {
-            broken.push(format!("S2: the key goes off while `{workspace}/{datastore}` stores it"));
+        for (datastore, _) in self.truth.stored.iter().filter(|(_, stored)| stored.account == name) {
+            broken.push(format!("S2: the key goes off while `{datastore}` stores it"));
         }
         let idle = self.key_used.get(account).map(|last| age(now, *last));
         if let Some(idle) = idle.filter(|idle| *idle + GRAIN < self.draw.waits.key_idle) {
@@ -618,88 +556,6 @@ impl Judge {
         self.broken.extend(broken);
         *self.counts.entry("writes of unknown outcome".to_owned()).or_default() += unknown;
     }
-
-    /// S1, over everybody whom the simulator saw denied.
-    pub(crate) fn losses(&mut self, events: &[DenialEvent]) {
-        for event in events {
-            let at: Timestamp = event.at.parse().unwrap_or_default();
-            let account = event.account.to_ascii_lowercase();
-            match self.cause_of(event, at) {
-                Some(number) => {
-                    let Some(entry) = self.record.entries.get(number) else { continue };
-                    let line = entry.line();
-                    if self.draw.breaker {
-                        self.count("losses to roles that are slower than they may be");
-                    } else if let Some(foreign) = self.raced(&account, entry, at) {
-                        let what = format!("raced losses: {}", foreign.kind());
-                        self.count(&what);
-                    } else {
-                        self.broken.push(format!("S1: {event:?}\n    {line}"));
-                    }
-                }
-                None => {
-                    // What somebody else does takes as long to work as what keyless does.
-                    let Knobs { role_propagation, slow_propagation, key_effect, .. } = &self.draw.knobs;
-                    let longest = role_propagation.max.max(slow_propagation.max).max(*key_effect) + GRAIN;
-                    let explained = self.foreign.iter().any(|foreign| {
-                        let on = foreign.account.as_deref().is_none_or(|of| of == account);
-                        let takes = TAKING.contains(&foreign.kind());
-                        takes && on && foreign.at <= at && age(at, foreign.at) <= longest
-                    });
-                    if explained {
-                        self.count("losses to others");
-                    } else {
-                        self.broken.push(format!("S1: nobody did it: {event:?}"));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The write of ours that took effect in the moment of a denial.
-    fn cause_of(&self, event: &DenialEvent, at: Timestamp) -> Option<usize> {
-        let workspace = event.workspace.to_ascii_lowercase();
-        let principal = event.principal.to_ascii_lowercase();
-        let account = event.account.to_ascii_lowercase();
-        let by_key = event.cause.starts_with("KeyBased") || event.cause.starts_with("AuthenticationFailed");
-        let operation = self.draw.knobs.operation;
-        let mut found = None;
-        for (number, entry) in self.record.entries.iter().enumerate() {
-            let Some(what) = &entry.what else { continue };
-            let bases: BTreeSet<Timestamp> = [entry.arrived, entry.lands].into_iter().flatten().collect();
-            let within = |from: Duration, to: Duration| {
-                bases.iter().any(|base| {
-                    let gone = at.duration_since(*base);
-                    let bound = |by: Duration| SignedDuration::try_from(by).unwrap_or_default();
-                    gone >= bound(from) && gone <= bound(to)
-                })
-            };
-            let exactly =
-                |by: Duration| within(by.saturating_sub(Duration::from_millis(2)), by + Duration::from_millis(2));
-            let hangs = entry.fault == Some("operationHangs") && within(Duration::ZERO, Duration::from_secs(16 * 60));
-            let is = match what {
-                What::Mode { workspace: of, identity } => {
-                    *of == workspace && by_key != *identity && (exactly(Duration::ZERO) || exactly(operation) || hangs)
-                }
-                What::Key { account: of, allowed: false } => {
-                    *of == account && by_key && exactly(self.draw.knobs.key_effect)
-                }
-                What::Datastore { workspace: of } => *of == workspace && !by_key && exactly(Duration::ZERO),
-                What::Revoke { id } => {
-                    let gone = within(Duration::ZERO, self.draw.knobs.role_propagation.max);
-                    let holds = |of: &String| {
-                        *of == principal || self.truth.groups.get(&principal).is_some_and(|groups| groups.contains(of))
-                    };
-                    !by_key && gone && id.starts_with(&account) && self.taken.get(id).is_none_or(holds)
-                }
-                _ => false,
-            };
-            if is {
-                found = Some(number);
-            }
-        }
-        found
-    }
 }
 
 /// A role assignment as it is asked for. Ids are in lower case.
@@ -716,8 +572,8 @@ impl Given {
         let Some((scope, _)) = id.split_once("/providers/microsoft.authorization/roleassignments/") else {
             return Self::default();
         };
-        let body: serde_json::Value = serde_json::from_slice(body).unwrap_or_default();
-        let text = |name: &str| body.pointer(&format!("/properties/{name}")).and_then(serde_json::Value::as_str);
+        let body: Value = serde_json::from_slice(body).unwrap_or_default();
+        let text = |name: &str| body.pointer(&format!("/properties/{name}")).and_then(Value::as_str);
         let folded = |name: &str| text(name).unwrap_or_default().to_ascii_lowercase();
         Self {
             scope: scope.to_owned(),
@@ -742,7 +598,7 @@ mod tests {
     use super::*;
 
     /// What is broken by this request, the age of the process and of its reads left out.
-    fn broken(judge: &mut Judge, sim: &Simulator, method: Method, path: &str, body: &serde_json::Value) -> Vec<String> {
+    fn broken(judge: &mut Judge, sim: &Simulator, method: Method, path: &str, body: &Value) -> Vec<String> {
         let request = Request::builder().method(method).uri(format!("https://management.azure.com{path}"));
         let request = request.body(Bytes::from(body.to_string())).unwrap();
         judge.broken.clear();
@@ -804,8 +660,8 @@ mod tests {
             let draw = Draw::quiet(seed);
             let Made { sim, desired } = make(&draw, folder.path()).unwrap();
             let judge = Judge::new(&draw, &sim, Arc::new(desired));
-            let (path, there) = judge.truth.datastores.first_key_value()?;
-            Some((path.clone(), there.clone(), judge, sim))
+            let (path, stored) = judge.truth.stored.first_key_value()?;
+            Some((path.clone(), stored.told.clone(), judge, sim))
         };
         let (path, mut told, mut judge, sim) = (1..20).find_map(fleet).expect("one with a datastore that stores a key");
         told["credentials"] = json!({"credentialsType": "None"});

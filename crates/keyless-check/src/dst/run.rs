@@ -430,14 +430,12 @@ impl Run {
             if workspace.on_identity != to_identity {
                 return Some(format!("{id} is not on {}", declared.auth_mode));
             }
-            for (need, principal) in declared.needs.iter().flat_map(|need| {
-                let all = if to_identity { truth.principals(&id, need) } else { Vec::new() };
-                all.into_iter().map(move |principal| (need, principal))
-            }) {
+            for need in declared.needs.iter().filter(|_| to_identity) {
                 let role = need.role.to_string().to_ascii_lowercase();
                 let account = workspace.account.as_deref().unwrap_or_default();
-                if truth.held_since(&principal, &role, account, need.condition.is_some()) == (None, None) {
-                    return Some(format!("`{principal}` has no {role} for {id}"));
+                let has = |who: &String| truth.held_since(who, &role, account, need.condition.is_some());
+                if let Some(who) = truth.principals(&id, need).into_iter().find(|who| has(who) == (None, None)) {
+                    return Some(format!("`{who}` has no {role} for {id}"));
                 }
             }
         }
@@ -446,9 +444,8 @@ impl Run {
         }
         let now = self.road().sim.now();
         for (account, key) in &truth.keys {
-            let declared = |id: &str| WorkspaceId::parse(id).ok().and_then(|id| self.files.workspaces.get(&id));
             let on: Vec<_> = truth.on(account).collect();
-            let asked: Vec<_> = on.iter().filter_map(|(id, _)| declared(id)).collect();
+            let asked: Vec<_> = on.iter().filter_map(|(id, _)| self.declared(id)).collect();
             if asked.is_empty() {
                 continue;
             }
@@ -457,9 +454,9 @@ impl Run {
             let keeps = |of: &str| {
                 let waits =
                     |own: &DesiredWorkspace| own.service_grants == ServiceGrants::Wait && !truth.has_service_grant(of);
-                declared(of).is_none_or(waits)
+                self.declared(of).is_none_or(waits)
             };
-            let stored = truth.stored.iter().any(|(of, _, at)| at == name && keeps(of));
+            let stored = truth.stored.values().any(|stored| stored.account == name && keeps(&stored.workspace));
             let held = stored || on.iter().any(|(_, workspace)| !workspace.on_identity);
             let used = self.road().judge().key_uses.iter().any(|using| using.account == *account && using.until > now);
             let back = asked.iter().any(|one| one.auth_mode == AuthMode::AccessKey);
@@ -481,29 +478,26 @@ impl Run {
         if !self.files.fleet.prune {
             return None;
         }
+        let is_unwanted = |one: &Assignment| {
+            let on = truth.on(&one.scope).map(|(id, _)| Some((id, self.declared(id)?)));
+            // Who uses what no file declares, or what goes back, is not said here.
+            let Some(asked) = on.collect::<Option<Vec<_>>>() else { return false };
+            let certain = asked.iter().all(|(id, asked)| {
+                let known = asked.needs.iter().all(|need| !truth.principals(id, need).is_empty());
+                known && asked.auth_mode == AuthMode::Identity
+            });
+            let mut needs = asked.iter().flat_map(|(id, asked)| asked.needs.iter().map(move |need| (id, need)));
+            let wanted = needs.any(|(id, need)| truth.principals(id, need).contains(&one.principal));
+            !asked.is_empty() && certain && !wanted
+        };
         // What it gave in the service's place, no file names.
         let of_people = |one: &Assignment| !truth.is_own_identity(&one.principal);
-        let mut own = truth
-            .assignments
-            .iter()
-            .filter(|(_, one)| one.description.starts_with("granted by keyless") && of_people(one));
-        let unwanted = own.find(|(_, one)| {
-            let on: Vec<&String> = truth.on(&one.scope).map(|(id, _)| id).collect();
-            let asked: Vec<Option<&DesiredWorkspace>> =
-                on.iter().map(|id| WorkspaceId::parse(id).ok().and_then(|id| self.files.workspaces.get(&id))).collect();
-            let certain = asked.iter().zip(&on).all(|(asked, id)| {
-                asked.is_some_and(|asked| {
-                    let known = asked.needs.iter().all(|need| !truth.principals(id, need).is_empty());
-                    known && asked.auth_mode == AuthMode::Identity
-                })
-            });
-            let wanted = asked.iter().zip(&on).any(|(asked, id)| {
-                let needs = asked.iter().flat_map(|asked| &asked.needs);
-                needs.into_iter().any(|need| truth.principals(id, need).contains(&one.principal))
-            });
-            !on.is_empty() && certain && !wanted
-        });
-        unwanted.map(|(id, _)| id.as_str())
+        let mut own = truth.assignments.iter().filter(|(_, one)| one.is_own() && of_people(one));
+        own.find(|(_, one)| is_unwanted(one)).map(|(id, _)| id.as_str())
+    }
+
+    fn declared(&self, workspace: &str) -> Option<&DesiredWorkspace> {
+        WorkspaceId::parse(workspace).ok().and_then(|id| self.files.workspaces.get(&id))
     }
 
     /// The gates that are shut, by the plans of the process.

@@ -15,10 +15,8 @@ pub(crate) struct Truth {
     pub(crate) keys: BTreeMap<String, bool>,
     pub(crate) workspaces: BTreeMap<String, Workspace>,
     pub(crate) assignments: BTreeMap<String, Assignment>,
-    /// Workspace, name and account name of each datastore that stores a credential and is not the system's.
-    pub(crate) stored: Vec<(String, String, String)>,
-    /// What is told of each of those.
-    pub(crate) datastores: BTreeMap<String, Value>,
+    /// The datastores that store a credential and are not the system's.
+    pub(crate) stored: BTreeMap<String, Stored>,
     /// The groups of each principal.
     pub(crate) groups: BTreeMap<String, BTreeSet<String>>,
     /// The principal of each user-assigned identity.
@@ -34,8 +32,19 @@ pub(crate) struct Workspace {
     pub(crate) changing: bool,
     /// Its account, or its hub's.
     pub(crate) account: Option<String>,
+    hub: Option<String>,
     pub(crate) principal: Option<String>,
     assigned: Vec<String>,
+}
+
+/// A datastore that stores a credential.
+#[derive(Debug, Clone)]
+pub(crate) struct Stored {
+    pub(crate) workspace: String,
+    /// By its name.
+    pub(crate) account: String,
+    /// Its properties.
+    pub(crate) told: Value,
 }
 
 #[derive(Debug, Clone)]
@@ -45,7 +54,7 @@ pub(crate) struct Assignment {
     pub(crate) principal: String,
     conditional: bool,
     since: Timestamp,
-    pub(crate) description: String,
+    description: String,
 }
 
 /// Roles whose holder can do all that another stands for, beside that role itself.
@@ -72,49 +81,41 @@ fn lower(value: &Value, path: &[&str]) -> Option<String> {
     text(value, path).map(str::to_ascii_lowercase)
 }
 
+impl Assignment {
+    /// Whether keyless made it.
+    pub(crate) fn is_own(&self) -> bool {
+        self.description.starts_with("granted by keyless")
+    }
+}
+
 impl Truth {
     /// The world now.
     pub(crate) fn of(sim: &Simulator) -> Self {
         let mut truth = Self::default();
-        let mut hubs = BTreeMap::new();
-        let mut members: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        sim.each_entry(|entry| {
-            let kind = at(entry, &["type"]).and_then(Value::as_str).unwrap_or_default();
-            truth.takes_in(&kind.to_ascii_lowercase(), entry, &mut hubs, &mut members);
-        });
-        let of_hub: Vec<(String, Option<String>)> = hubs
-            .into_iter()
-            .map(|(project, hub)| (project, truth.workspaces.get(&hub).and_then(|hub| hub.account.clone())))
-            .collect();
-        for (project, account) in of_hub {
-            if let Some(project) = truth.workspaces.get_mut(&project) {
-                project.account = project.account.take().or(account);
-            }
+        sim.each_entry(|entry| truth.takes_in(entry));
+        let accounts: BTreeMap<String, Option<String>> =
+            truth.workspaces.iter().map(|(id, one)| (id.clone(), one.account.clone())).collect();
+        for project in truth.workspaces.values_mut().filter(|one| one.account.is_none()) {
+            project.account = project.hub.as_ref().and_then(|hub| accounts.get(hub)?.clone());
         }
-        truth.groups = members;
         truth
     }
 
-    fn takes_in(
-        &mut self,
-        kind: &str,
-        entry: &Value,
-        hubs: &mut BTreeMap<String, String>,
-        members: &mut BTreeMap<String, BTreeSet<String>>,
-    ) {
+    fn takes_in(&mut self, entry: &Value) {
+        let kind = lower(entry, &["type"]).unwrap_or_default();
         let id = || lower(entry, &["id"]).unwrap_or_default();
-        match kind {
+        match kind.as_str() {
             "microsoft.storage/storageaccounts" => {
                 let allowed = at(entry, &["properties", "allowSharedKeyAccess"]).and_then(Value::as_bool);
                 self.keys.insert(id(), allowed.unwrap_or(true));
             }
             "microsoft.machinelearningservices/workspaces" => {
                 let mode = text(entry, &["properties", "systemDatastoresAuthMode"]);
-                hubs.extend(lower(entry, &["properties", "hubResourceId"]).map(|hub| (id(), hub)));
                 let workspace = Workspace {
                     on_identity: mode.is_some_and(|mode| !mode.eq_ignore_ascii_case("accesskey")),
                     changing: text(entry, &["properties", "provisioningState"]) == Some("Updating"),
                     account: lower(entry, &["properties", "storageAccount"]),
+                    hub: lower(entry, &["properties", "hubResourceId"]),
                     principal: lower(entry, &["identity", "principalId"]),
                     assigned: assigned(entry),
                 };
@@ -127,8 +128,9 @@ impl Truth {
                 let (workspace, name) = id.split_once("/datastores/").unwrap_or_default();
                 if !credentials.eq_ignore_ascii_case("none") && !SYSTEM_DATASTORES.contains(&name) {
                     let account = lower(entry, &["properties", "accountName"]).unwrap_or_default();
-                    self.stored.push((workspace.to_owned(), name.to_owned(), account));
-                    self.datastores.extend(at(entry, &["properties"]).map(|told| (id.clone(), told.clone())));
+                    let told = at(entry, &["properties"]).cloned().unwrap_or_default();
+                    let stored = Stored { workspace: workspace.to_owned(), account, told };
+                    self.stored.insert(id, stored);
                 }
             }
             "microsoft.machinelearningservices/workspaces/computes" => {
@@ -143,7 +145,7 @@ impl Truth {
             "microsoft.graph/groups" => {
                 let all = at(entry, &["members"]).and_then(Value::as_array).into_iter().flatten();
                 for member in all.filter_map(Value::as_str) {
-                    members.entry(member.to_ascii_lowercase()).or_default().insert(id());
+                    self.groups.entry(member.to_ascii_lowercase()).or_default().insert(id());
                 }
             }
             _ => {}

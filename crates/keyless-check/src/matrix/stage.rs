@@ -23,7 +23,8 @@ use super::workload::{Change, Event, Workload};
 use super::world::{INTERVAL, account, desired, draw, works};
 use crate::dst::aims::Aims;
 use crate::dst::fleet::start;
-use crate::dst::judge::{Foreign, Judge, KeyUse};
+use crate::dst::foreign::Foreign;
+use crate::dst::judge::{Judge, KeyUse};
 use crate::dst::life::{Life, Place};
 use crate::dst::wire::Road;
 

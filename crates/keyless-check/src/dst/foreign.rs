@@ -1,0 +1,66 @@
+//! What somebody else does to the world while keyless works on it, and which writes of keyless's that bears on.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::record::What;
+
+/// What is said of somebody who signs with the key at the start.
+pub(crate) const KEY_USER_THERE: &str = "KeyUserThere";
+
+/// The first word of a change of the files by which somebody has work to do.
+pub(crate) const DECLARED: &str = "declared";
+
+/// Somebody else's change.
+#[derive(Debug, Clone)]
+pub(crate) struct Foreign {
+    pub(crate) at: Timestamp,
+    /// Virtual time since the run began.
+    pub(crate) since: Duration,
+    /// The path of the read that shows it at once, if there is one that only passes of its account make.
+    pub(crate) shown_by: Option<String>,
+    /// The account that it bears on; every account if it is of none.
+    pub(crate) account: Option<String>,
+    pub(crate) what: String,
+    /// How much longer than other changes it stays unseen.
+    pub(crate) hidden: Duration,
+}
+
+impl Foreign {
+    /// The kind of the change, in a word.
+    pub(crate) fn kind(&self) -> &str {
+        self.what.split(' ').next().unwrap_or_default()
+    }
+
+    /// Whether nothing but a list shows it.
+    pub(crate) fn is_listed(&self) -> bool {
+        ["GrantRemoved", "MemberRemoved", "WorkspaceAdded", "DatastoreAdded"].contains(&self.kind())
+    }
+
+    /// Whether somebody may lose access by it, or try to get some without having it.
+    pub(crate) fn takes_access(&self) -> bool {
+        let of_roles = ["GrantRemoved", "MemberRemoved", "ResourceRemoved", DECLARED];
+        let of_keys = ["AuthMode", "SharedKey", "WorkspaceAdded", "DatastoreAdded", "KeyRegenerated"];
+        of_roles.contains(&self.kind()) || of_keys.contains(&self.kind())
+    }
+
+    /// Whether it can make wrong what was right when the gates of a write were read.
+    pub(crate) fn bears_on(&self, write: &What) -> bool {
+        let kinds: &[&str] = match write {
+            What::Key { allowed: false, .. } => {
+                &["AuthMode", "SharedKey", "WorkspaceAdded", "DatastoreAdded", "KeyUserStarted", KEY_USER_THERE]
+            }
+            // While the key is off, nobody has access to lose.
+            What::Mode { identity: true, .. } => {
+                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", "SharedKey", DECLARED]
+            }
+            What::Mode { identity: false, .. } => &["SharedKey", "KeyRegenerated"],
+            What::Datastore { .. } | What::Revoke { .. } => {
+                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", DECLARED]
+            }
+            What::Key { allowed: true, .. } | What::Grant { .. } | What::Resync { .. } | What::Other => &[],
+        };
+        kinds.contains(&self.kind())
+    }
+}
