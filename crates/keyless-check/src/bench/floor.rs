@@ -72,7 +72,7 @@ impl Least {
         least.lacking = apart.iter().map(|(account, ..)| account.clone()).collect();
         least.grants = count(apart.len());
         let declares = |id: &str| WorkspaceId::parse(id).is_ok_and(|id| desired.workspaces.contains_key(&id));
-        least.datastores = count(truth.stored.iter().filter(|(workspace, ..)| declares(workspace)).count());
+        least.datastores = count(truth.stored.values().filter(|stored| declares(&stored.workspace)).count());
         least
     }
 
