@@ -189,6 +189,10 @@ impl Draw {
             // A clock that jumps while a write is under way makes it later than the guess.
             draw.wire.late = 0.0;
         }
+        if draw.rates.iter().any(|(name, _)| *name == "writeLate") {
+            // What comes late may be held up by the cloud once more: both together keep the guess.
+            draw.wire.late_by = draw.waits.late_write.mul_f64(0.1);
+        }
         let mut dice = Dice::of(seed, "incidents");
         draw.incidents = Incidents {
             drift: dice.rate(10.0) * draw.workspaces as f64 / 3.0,
