@@ -228,6 +228,28 @@ async fn accounts_of_one_subscription_do_not_overrun_its_ceiling_together() {
     assert_eq!(grants(&cloud).len(), 3);
 }
 
+/// What was sent is due no more, and takes no place twice, although its account is not planned again.
+#[tokio::test(start_paused = true)]
+async fn a_grant_that_was_made_holds_up_no_account_for_which_a_place_is_left() {
+    let ((cloud, files), dir) = (crowded(), tempfile::tempdir().unwrap());
+    let at = std::sync::Arc::downgrade(&cloud);
+    {
+        let mut state = cloud.lock();
+        state.other_assignments = 3_997;
+        state.on_read = Some(Box::new(move |_| {
+            let cloud = at.upgrade().unwrap();
+            let mut state = cloud.lock();
+            if state.calls.iter().any(|(_, call)| call.ends_with(" sta")) {
+                state.stuck.insert(account_id("sta"));
+            }
+        }));
+    }
+    let rig = Rig::start(&cloud, dir.path(), files);
+    rig.until("the others are granted what they need", |_| grants(&cloud).len() == 3).await;
+    let held = rig.told(Name::GateUnmet).into_iter().filter(|event| event.gate.as_deref() == Some("below_ceiling"));
+    assert_eq!(held.collect::<Vec<_>>(), []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_plan_for_people_names_the_accounts_that_do_not_fit_beside_the_others() {
     let (cloud, files) = crowded();

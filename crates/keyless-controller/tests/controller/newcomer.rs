@@ -1,8 +1,10 @@
-//! Workspaces that come to stand on an account while a pass is about to write.
+//! What changes while a pass is about to write, workspaces that come to stand on the account among it.
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use futures::FutureExt as _;
 use keyless_arm::api::ReadArm;
 use keyless_controller::ServerClock;
 use keyless_controller::event::Event;
@@ -12,7 +14,7 @@ use keyless_controller::memory::Memory;
 use keyless_controller::observe::Observer;
 use keyless_core::desired::{KeyDesired, Revision};
 use keyless_core::observed::{Observed, ObservedWorkspace};
-use keyless_core::pass::{Intent, Job, WriteResult};
+use keyless_core::pass::{CONFIRM_WITHIN, Intent, Job, WriteResult};
 use keyless_core::plan::{Limits, Look, Plan};
 
 use super::*;
@@ -28,6 +30,17 @@ impl Intends for Silent {
 
 /// One pass over an account that nothing holds by the server's time.
 async fn pass(cloud: &Arc<Cloud>, dir: &Path, newcomer: &str, rests_until: Option<Instant>) -> Passed {
+    pass_under(cloud, dir, newcomer, rests_until, &|| Revision("1".to_owned())).await
+}
+
+/// As [`pass`], under files of which `revision` tells.
+async fn pass_under(
+    cloud: &Arc<Cloud>,
+    dir: &Path,
+    newcomer: &str,
+    rests_until: Option<Instant>,
+    revision: &(dyn Fn() -> Revision + Send + Sync),
+) -> Passed {
     let (clock, memory) = (Arc::new(ServerClock::default()), Arc::new(Memory::new(Growth::PERSON)));
     let observer = Observer::new(Arc::clone(cloud) as Arc<dyn ReadArm>, clock, memory);
     let files = desired("1", AuthMode::Identity, &["ml-a"]);
@@ -54,7 +67,7 @@ async fn pass(cloud: &Arc<Cloud>, dir: &Path, newcomer: &str, rests_until: Optio
         observer: &observer,
         hands: Some(Hands { write: &**cloud, state_dir: &state_dir }),
         known: &BTreeSet::new(),
-        revision: &|| Revision("1".to_owned()),
+        revision,
         newcomers: &|| BTreeSet::from([workspace_id(newcomer)]),
         intends: &Silent,
         rests_until,
@@ -76,6 +89,47 @@ async fn a_workspace_that_only_a_newer_look_over_the_fleet_shows_stops_the_write
             calls == 0,
             "{result:?}"
         );
+    }
+}
+
+/// How long a read of the cloud takes.
+const READ: Duration = Duration::from_millis(20);
+
+/// The files are looked at once more when nothing is left to be read.
+#[tokio::test(start_paused = true)]
+async fn what_changes_or_grows_old_after_the_last_read_stops_the_write() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    let before_the_write = AtomicUsize::new(0);
+    let same = || {
+        before_the_write.fetch_add(usize::from(cloud.calls().is_empty()), Ordering::Relaxed);
+        Revision("1".to_owned())
+    };
+    let _ = pass_under(&cloud, dir.path(), "ml-a", None, &same).await;
+    let last = before_the_write.into_inner();
+
+    for (revision, late, why) in [
+        ("2", Duration::ZERO, Some("the files changed meanwhile")),
+        ("1", CONFIRM_WITHIN - READ, None),
+        ("1", CONFIRM_WITHIN - READ + Duration::from_millis(1), Some("the confirming reads have grown old")),
+    ] {
+        let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+        let looks = AtomicUsize::new(1);
+        let in_the_end = || {
+            let is_last = looks.fetch_add(1, Ordering::Relaxed) == last;
+            if is_last {
+                // Its first poll is what moves the clock.
+                let _ = tokio::time::advance(late).now_or_never();
+            }
+            Revision(if is_last { revision } else { "1" }.to_owned())
+        };
+        let passed = pass_under(&cloud, dir.path(), "ml-a", None, &in_the_end).await;
+        assert_eq!(cloud.calls().is_empty(), why.is_some(), "{why:?}");
+        let Passed::Finished(report) = passed else { panic!("{passed:?}") };
+        let told = match report.write.unwrap().result {
+            WriteResult::NotSent { why, .. } => Some(why),
+            _ => None,
+        };
+        assert_eq!(told.as_deref(), why);
     }
 }
 
