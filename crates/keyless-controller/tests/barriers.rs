@@ -78,12 +78,16 @@ async fn the_key_stays_on_while_a_policy_bars_the_way_back_and_goes_off_afterwar
     assert_eq!(cloud.calls(), FORWARD[..3]);
     let told = rig.told(Name::GateUnmet).into_iter().find(|event| event.gate.as_deref() == Some("way_back")).unwrap();
     assert!(told.lift.unwrap().contains("acceptOneWay"));
-    // A policy that is gone is seen on the next look, and the definition is not asked for again.
-    let definitions = cloud.lock().reads["policy_definition"];
+    // The definition is asked for once an hour. That no policy is assigned any more is seen on the next look.
+    let definitions = || cloud.lock().reads["policy_definition"];
+    rig.passes(20).await;
+    assert_eq!(definitions(), 1);
+    rig.passes(70).await;
+    assert_eq!(definitions(), 2);
     cloud.lock().policies.clear();
     rig.converged("1").await;
     assert_eq!(cloud.calls(), FORWARD);
-    assert_eq!(cloud.lock().reads["policy_definition"], definitions);
+    assert_eq!(definitions(), 2);
 }
 
 #[tokio::test(start_paused = true)]

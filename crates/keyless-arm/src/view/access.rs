@@ -145,7 +145,8 @@ mod tests {
             "properties": {
                 "roleDefinitionId": format!("/subscriptions/x/providers/Microsoft.Authorization/roleDefinitions/{GUID}"),
                 "principalId": GUID, "principalType": "serviceprincipal", "scope": "/",
-                "condition": null, "createdOn": "2026-02-03T09:14:07.4420133Z", "createdBy": ""
+                "condition": null, "createdOn": "2026-02-03T09:14:07.4420133Z", "createdBy": "",
+                "updatedOn": "2026-03-04T10:15:08.5Z", "description": "by hand"
             }
         });
         change(&mut body["properties"]);
@@ -158,7 +159,32 @@ mod tests {
         assert_eq!(found.scope.as_str(), "/");
         assert_eq!(found.principal_type, Some(PrincipalType::ServicePrincipal));
         assert_eq!(found.condition, None);
-        assert_eq!(found.created_on.unwrap().to_string(), "2026-02-03T09:14:07.4420133Z");
+        let time = |text: &str| Some(text.parse().unwrap());
+        assert_eq!(found.created_on, time("2026-02-03T09:14:07.4420133Z"));
+        assert_eq!(found.updated_on, time("2026-03-04T10:15:08.5Z"));
+        assert_eq!(found.description.as_deref(), Some("by hand"));
+        let without_type = assignment(|properties| properties["principalType"] = Value::Null).unwrap();
+        assert_eq!(without_type.principal_type, None);
+    }
+
+    #[test]
+    fn a_role_definition_tells_what_it_gives_and_since_when() {
+        let kinds = ["Microsoft.Storage/a", "Microsoft.Storage/b", "Microsoft.Storage/c", "Microsoft.Storage/d"];
+        let [actions, not_actions, data_actions, not_data_actions] = kinds.map(|action| vec![action.to_owned()]);
+        let body = json!({
+            "id": format!("{GROUP}/providers/Microsoft.Authorization/roleDefinitions/{GUID}"),
+            "properties": {
+                "roleName": "Reads", "type": "builtinrole", "updatedOn": "2026-03-04T10:15:08Z",
+                "permissions": [{
+                    "actions": actions, "notActions": not_actions,
+                    "dataActions": data_actions, "notDataActions": not_data_actions
+                }]
+            }
+        });
+        let found = role_definition(&Node::root(&body)).unwrap();
+        assert_eq!((found.name.as_str(), found.built_in), ("Reads", true));
+        assert_eq!(found.updated_on, Some("2026-03-04T10:15:08Z".parse().unwrap()));
+        assert_eq!(found.permissions, [Permission { actions, not_actions, data_actions, not_data_actions }]);
     }
 
     #[test]

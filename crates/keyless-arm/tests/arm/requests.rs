@@ -535,3 +535,47 @@ async fn a_version_that_is_broken_for_one_resource_is_left_for_that_read_only_an
     drive(Operation::SetAuthMode, &client).await.unwrap_err();
     assert_eq!(versions_asked(&asks), ["2025-09-01"], "a write that may have landed is not repeated");
 }
+
+/// Whether the operation succeeds where each of its requests is answered so.
+async fn taken_for_an_answer(operation: Operation, status: u16, body: &'static str) -> bool {
+    let (client, _) = client(move |_, _| async move { reply(status, &[], body) });
+    drive(operation, &client).await.is_ok()
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_refused_or_cannot_be_read_is_never_taken_for_nothing_there() {
+    let refused = r#"{"error": {"code": "AuthorizationFailed", "message": "no"}}"#;
+    for &operation in Operation::ALL {
+        for status in [400, 401, 403, 404, 405, 409, 410, 412, 429, 500, 503] {
+            assert!(!taken_for_an_answer(operation, status, refused).await, "{operation:?} answered with {status}");
+        }
+        for body in ["", "{}", "[]", "null", "<html></html>"] {
+            let taken = !is_write(operation) && taken_for_an_answer(operation, 200, body).await;
+            assert!(!taken, "{operation:?} answered with `{body}`");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_of_one_thing_404_says_that_it_is_not_there() {
+    let gone = r#"{"error": {"code": "ResourceNotFound", "message": "not here"}}"#;
+    let mut believed = Vec::new();
+    for &operation in Operation::ALL {
+        if taken_for_an_answer(operation, 404, gone).await {
+            believed.push(operation);
+        }
+    }
+    let single = [
+        Operation::GetSubscription,
+        Operation::GetWorkspace,
+        Operation::GetDatastore,
+        Operation::GetStorageAccount,
+        Operation::GetRoleAssignment,
+        Operation::GetRoleDefinition,
+        Operation::GetPolicyDefinition,
+        Operation::GetPolicySet,
+        Operation::GetManagedIdentity,
+        Operation::RevokeRole,
+    ];
+    assert_eq!(believed, single);
+}
