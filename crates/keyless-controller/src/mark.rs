@@ -415,6 +415,10 @@ mod tests {
         second.before_write().unwrap();
         assert!(first.settle().is_err());
         assert!(!path.join("settled").exists(), "the first does not speak for the second");
+        drop(second);
+        fs::remove_dir_all(&path).unwrap();
+        fs::write(&path, "no directory").unwrap();
+        assert_eq!(first.before_write().unwrap_err().kind(), io::ErrorKind::NotADirectory, "in the system's words");
     }
 
     #[test]
@@ -461,14 +465,44 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let mut state_dir = StateDir::open(dir.path()).unwrap();
         let (answers, hangs) = mpsc::channel::<()>();
+        let (begins, begun) = mpsc::channel::<()>();
+        let hang = move || {
+            begins.send(()).unwrap();
+            hangs.recv().unwrap();
+        };
+        state_dir.jobs.send(Box::new(hang)).unwrap();
+        begun.recv().unwrap();
         state_dir.patience = Duration::from_millis(50);
-        let hung = state_dir.in_time(move |_| hangs.recv().map_err(io::Error::other)).unwrap_err();
-        assert_eq!(hung.kind(), io::ErrorKind::TimedOut);
-        assert!(state_dir.before_write().unwrap_err().to_string().contains("did not answer within"));
+        for _ in 0..2 {
+            let hung = state_dir.before_write().unwrap_err();
+            assert_eq!(hung.kind(), io::ErrorKind::TimedOut);
+            assert!(hung.to_string().contains("did not answer within"), "{hung}");
+        }
         answers.send(()).unwrap();
         state_dir.patience = PATIENCE;
         state_dir.keep("notes", b"x".to_vec()).unwrap();
         state_dir.before_write().unwrap();
+    }
+
+    #[test]
+    fn other_tasks_go_on_while_the_directory_is_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let state_dir = StateDir::open(dir.path()).unwrap();
+        let (answers, hangs) = mpsc::channel::<()>();
+        let (begins, begun) = tokio::sync::oneshot::channel::<()>();
+        let hang = move |_: &Held| {
+            begins.send(()).unwrap();
+            hangs.recv().map_err(io::Error::other)
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+        let waited = runtime.block_on(async {
+            let waits = tokio::spawn(async move { state_dir.in_time(hang) });
+            begun.await.unwrap();
+            tokio::spawn(async {}).await.unwrap();
+            answers.send(()).unwrap();
+            waits.await.unwrap()
+        });
+        waited.expect("the answer came before the patience was over");
     }
 
     #[test]
