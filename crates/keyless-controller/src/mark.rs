@@ -106,6 +106,13 @@ impl StateDir {
         Ok(Self { held, jobs, busy_since, patience: PATIENCE })
     }
 
+    /// The same, and waited for this long by the machine's clock, in place of [`PATIENCE`]: for whom that clock is to decide
+    /// nothing.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -419,6 +426,7 @@ mod tests {
         fs::remove_dir_all(&path).unwrap();
         fs::write(&path, "no directory").unwrap();
         assert_eq!(first.before_write().unwrap_err().kind(), io::ErrorKind::NotADirectory, "in the system's words");
+        assert!(first.kept("notes", 9).is_err(), "unknown, which is not absent");
     }
 
     #[test]

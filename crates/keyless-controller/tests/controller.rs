@@ -74,6 +74,7 @@ async fn the_way_back_turns_the_key_on_first_and_waits_for_it() {
     let back = with_key(desired("2", AuthMode::AccessKey, &names), "stone", DesiredSharedKey::Enabled);
     rig.files.send_replace(Some(Arc::new(back)));
     rig.converged("2").await;
+    assert_eq!(rig.status.snapshot().counters.revisions, 2);
     assert_eq!(cloud.calls()[4..], ["key on stone", "ml-a accesskey", "ml-b accesskey"]);
     let calls = cloud.lock().calls.clone();
     assert!(gap(calls[4].0, calls[5].0) >= waits().key_effect, "the key was used before it worked");

