@@ -465,6 +465,31 @@ mod tests {
         assert!(modified(&noted), "who is new is news");
     }
 
+    #[test]
+    fn whatever_is_noted_is_news_but_that_the_same_was_read_again() {
+        let id = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers\
+                  /Microsoft.MachineLearningServices/workspaces/fraud";
+        let bout = Bout { words: None, set: true, right: true, reversals: vec![], names: vec![], held_until: None };
+        let taken = KeysTaken { keys: None, again: Again::Due };
+        let watch = WatchFrom { at: at(0), because: WatchCause::FirstSeenSwitched };
+        let holds = Holders { workspaces: true, datastores: false };
+        let nothing = Noted::default();
+        for news in [
+            Noted { keys_taken: BTreeMap::from([(WorkspaceId::parse(id).unwrap(), taken)]), ..Noted::default() },
+            Noted { bouts: BTreeMap::from([(Setting::SharedKey, bout)]), ..Noted::default() },
+            Noted { watch: Some(watch), ..Noted::default() },
+            Noted { signed_until: Some(at(0)), ..Noted::default() },
+            Noted { on_key: holds, ..Noted::default() },
+            Noted { looked_for_switches: true, ..Noted::default() },
+            members(1, &[0]).remove(&account("stone")).unwrap(),
+        ] {
+            assert!(!nothing.differs_in_reads_only(&news), "{news:?}");
+            assert!(news.differs_in_reads_only(&news.clone()));
+        }
+        let [once, again] = [&[0][..], &[0, 5]].map(|reads| members(1, reads).remove(&account("stone")).unwrap());
+        assert!(once != again && once.differs_in_reads_only(&again));
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_file_of_a_server_whose_clock_is_a_little_ahead_is_used() {
         let desk = Desk::new();
