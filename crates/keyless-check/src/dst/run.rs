@@ -300,7 +300,7 @@ impl Run {
         // Who has lifted what only a person can lift says so by new files.
         self.put_in_force();
         let began = tokio::time::Instant::now();
-        // What operations of before leave behind is there to be seen only when they have come to their ends.
+        // What operations and late writes of before leave behind is there to be seen only when they have come to their ends.
         let mut seen = began;
         let mut changing = self.is_changing();
         let mut missing = self.awake(seen).or_else(|| self.missing());
@@ -379,9 +379,12 @@ impl Run {
         })
     }
 
-    /// Whether an operation on a workspace goes on.
+    /// Whether an operation on a workspace goes on, or a write is still to land.
     fn is_changing(&self) -> bool {
-        Truth::of(&self.road().sim).workspaces.values().any(|workspace| workspace.changing)
+        let now = self.road().sim.now();
+        let is_late = |entry: &Entry| entry.lands.is_some_and(|lands| lands >= now);
+        let late = self.road().judge().record.writes().any(|(entry, _)| is_late(entry));
+        late || Truth::of(&self.road().sim).workspaces.values().any(|workspace| workspace.changing)
     }
 
     /// Which account the process has not come to rest with, as a pass shows that read all of it since `calm`.
@@ -430,7 +433,7 @@ impl Run {
             if workspace.on_identity != to_identity {
                 return Some(format!("{id} is not on {}", declared.auth_mode));
             }
-            for need in declared.needs.iter().filter(|_| to_identity) {
+            for need in &declared.needs {
                 let role = need.role.to_string().to_ascii_lowercase();
                 let account = workspace.account.as_deref().unwrap_or_default();
                 let has = |who: &String| truth.held_since(who, &role, account, need.condition.is_some());
