@@ -705,6 +705,7 @@ async fn many_accounts_are_each_read_within_the_interval_and_bounded() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let options = Options { max_in_flight: 3, ..Options::default() };
     let rig = Rig::start_with(&cloud, dir.path(), desired("1", AuthMode::Identity, &names), options);
+    rig.until("as many passes as there may be", |snapshot| snapshot.in_flight == 3).await;
     rig.converged("1").await;
     assert_eq!(cloud.calls().len(), 90);
     rig.passes(60).await;
