@@ -81,7 +81,6 @@ pub(crate) struct Loop {
     search_due: Option<Instant>,
     /// How many looks over the fleet in a row did not find out where everything stands.
     searches_failed: u32,
-    passes: u64,
     /// With patience the loop ends once every account has come to rest.
     patience: Option<Patience>,
     rests: BTreeMap<StorageAccountId, Rest>,
@@ -117,7 +116,6 @@ impl Loop {
             searching: false,
             search_due: None,
             searches_failed: 0,
-            passes: 0,
             patience,
             rests: BTreeMap::new(),
             recalled: false,
@@ -212,7 +210,6 @@ impl Loop {
     }
 
     fn start_pass(&mut self, view: &Arc<View>, Start { key, reasons }: Start) {
-        self.passes += 1;
         let boot_until = self.boot_until();
         let clock = self.shared.observer.clock();
         // Without an answer from Azure the end of the boot wait cannot be told, so nothing may be written yet.
@@ -228,7 +225,7 @@ impl Loop {
         let rests_until = self.boot_ends().max(self.shared.observer.memory().rests_until(&key));
         let observed = view.observed_for(&key, clock.last().unwrap_or(Timestamp::MIN));
         let reason = reasons.iter().map(|reason| reason.as_str()).collect::<Vec<_>>().join(",");
-        let span = tracing::info_span!("reconcile", key = key.as_str(), reason, pass = self.passes);
+        let span = tracing::info_span!("reconcile", key = key.as_str(), reason);
         let (shared, view, cancel) = (Arc::clone(&self.shared), Arc::clone(view), self.cancel.clone());
         let id = key.clone();
         let pass = async move {

@@ -803,6 +803,43 @@ async fn apply_ends_where_a_person_is_needed() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn apply_tries_what_cannot_be_read_again_soon_and_not_for_ever() {
+    let (cloud, dir) = (two(), settled_state());
+    cloud.lock().down.insert("role_assignments");
+    let files = Arc::new(desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    let (controller, _) = applier(&cloud, dir.path());
+    let began = Instant::now();
+    let plans = controller.apply(files, None, CancellationToken::new()).await.unwrap();
+    assert!(!plans.is_converged() && cloud.calls().is_empty());
+    let (reads, took) = (cloud.lock().reads["role_assignments"], began.elapsed());
+    assert!(reads >= 5, "{reads} reads");
+    assert!((Duration::from_secs(10)..Options::default().interval).contains(&took), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_read_is_read_again_after_an_interval() {
+    let (cloud, dir) = (two(), settled_state());
+    cloud.lock().down.insert("role_assignments");
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.passes(1).await;
+    let began = Instant::now();
+    rig.passes(5).await;
+    assert!(began.elapsed() >= Options::default().interval.mul_f64(0.85 * 5.0), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_the_state_directory_is_gone_the_passes_grow_rarer_and_nothing_is_written() {
+    let (cloud, dir) = (two(), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    std::fs::remove_dir_all(dir.path()).unwrap();
+    rig.passes(1).await;
+    let began = Instant::now();
+    rig.passes(5).await;
+    assert!(began.elapsed() >= Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(cloud.calls(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_look_over_the_fleet_tells_every_step_and_writes_nothing() {
     let cloud = two();
     let plans = plan_fleet(Arc::new(desired("1", AuthMode::Identity, &["ml-a", "ml-b"])), cloud.clone(), 4).await;

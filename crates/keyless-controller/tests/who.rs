@@ -360,7 +360,8 @@ async fn a_restart_keeps_the_count() {
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_that_at_first_cannot_see_where_the_workspace_stands_keeps_the_hold() {
-    for with_document_of_the_account in [false, true] {
+    // Where the lists come, they may be without it.
+    for (with_document_of_the_account, lists_come) in [(false, false), (true, false), (false, true), (true, true)] {
         let files = || match with_document_of_the_account {
             false => with_fight("1", Duration::from_secs(24 * 3600)),
             true => with_key(
@@ -375,7 +376,8 @@ async fn a_restart_that_at_first_cannot_see_where_the_workspace_stands_keeps_the
         fight(&cloud, &rig, "corrector@example.com").await;
         let writes = cloud.calls().len();
         assert!(rig.stop().await.settled);
-        cloud.lock().down.extend(["workspaces", "workspace"]);
+        cloud.lock().down.extend(if lists_come { &["workspace"][..] } else { &["workspaces", "workspace"] });
+        cloud.lock().unlisted.extend(lists_come.then(|| workspace_id("ml-a")));
         // Neither this process nor the next one may take what it cannot see for gone.
         for _ in 0..2 {
             let rig = Rig::start(&cloud, dir.path(), files());
@@ -385,6 +387,7 @@ async fn a_restart_that_at_first_cannot_see_where_the_workspace_stands_keeps_the
         let rig = Rig::start(&cloud, dir.path(), files());
         rig.until("a look", |snapshot| snapshot.counters.searches >= 2).await;
         cloud.lock().down.clear();
+        cloud.lock().unlisted.clear();
         rig.passes(30).await;
         assert_eq!(cloud.calls().len(), writes, "it is held on");
         assert_eq!(rig.told(Name::FightDetected).len(), 1);
