@@ -393,7 +393,6 @@ impl Loop {
             }
             Requeue::Interval => (latest, Reason::Interval),
         };
-        let reason = if latest < at { Reason::Interval } else { reason };
         self.queue.request(key, at.min(latest).max(now), reason);
     }
 
@@ -445,10 +444,11 @@ impl Loop {
     /// Keeps for the next process what only watching tells, while the loop goes on; what comes while it is being kept is
     /// for the next time.
     fn write_notes(&mut self, when: When) {
-        let (Some(now), Some(desired)) = (self.shared.observer.clock().now(), &self.desired) else { return };
         // What the last process left is not to be overwritten unread.
+        let known = (self.shared.observer.clock().now(), &self.desired, self.recalled);
+        let (Some(now), Some(desired), true) = known else { return };
         let under_way = self.noting.as_ref().is_some_and(|noting| !noting.is_finished());
-        if !self.recalled || under_way || !self.shared.notes.is_due(when) {
+        if under_way || !self.shared.notes.is_due(when) {
             return;
         }
         let mut noted = self.shared.observer.memory().noted(now);

@@ -2,6 +2,7 @@
 
 mod agreements;
 mod back;
+mod broke;
 mod create;
 mod groups;
 mod jumps;

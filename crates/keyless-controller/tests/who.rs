@@ -11,6 +11,7 @@ use keyless_controller::wrote::last_writes;
 use keyless_core::desired::{AuthMode, Desired, FightGuard};
 use keyless_core::observed::{Caller, CallerKind, Change, ObservedAuthMode};
 use keyless_core::plan::Standing;
+use tokio::time::Instant;
 
 use crate::cloud::*;
 use crate::rig::Rig;
@@ -393,6 +394,29 @@ async fn a_restart_that_at_first_cannot_see_where_the_workspace_stands_keeps_the
         assert_eq!(rig.told(Name::FightDetected).len(), 1);
         assert!(cloud.key_on("stone"));
     }
+}
+
+/// What is found out within a few seconds is kept together.
+#[tokio::test(start_paused = true)]
+async fn what_is_remembered_is_kept_at_a_pace() {
+    let (cloud, dir) = (Cloud::new(), settled_state());
+    let names = ["ml-a", "ml-b", "ml-c"];
+    for (account, name) in ["sta", "stb", "stc"].iter().zip(&names) {
+        cloud.add(account, &[*name]);
+    }
+    let options = keyless_controller::daemon::Options { max_in_flight: 1, ..Default::default() };
+    let rig = Rig::start_with(&cloud, dir.path(), desired("1", AuthMode::Identity, &names), options);
+    let began = Instant::now();
+    let file =
+        || std::fs::metadata(dir.path().join("notes.json")).map(|file| std::os::unix::fs::MetadataExt::ino(&file));
+    rig.until("the first is kept", |_| file().is_ok()).await;
+    let first = file().unwrap();
+    rig.until("the others are granted what they need", |_| cloud.calls().len() == 3).await;
+    rig.passes(3).await;
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    assert_eq!(file().unwrap(), first);
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_ne!(file().unwrap(), first);
 }
 
 #[tokio::test(start_paused = true)]

@@ -154,6 +154,8 @@ pub(crate) struct State {
     pub(crate) calls: Vec<(Timestamp, String)>,
     pub(crate) hidden: BTreeSet<ArmId>,
     late: Vec<(Timestamp, Effect)>,
+    /// So many reads of this kind panic.
+    pub(crate) breaks: Option<(&'static str, usize)>,
     under_way: usize,
     pub(crate) most_under_way: usize,
 }
@@ -342,6 +344,13 @@ impl Cloud {
             state.under_way += 1;
             state.most_under_way = state.most_under_way.max(state.under_way);
             *state.reads.entry(operation).or_default() += 1;
+            if let Some((of, left @ 1..)) = &mut state.breaks
+                && *of == operation
+            {
+                *left -= 1;
+                drop(state);
+                panic!("as the test wants it");
+            }
             let hook = state.on_read.take();
             drop(state);
             if let Some(mut hook) = hook {
