@@ -798,9 +798,20 @@ async fn apply_ends_where_a_person_is_needed() {
     cloud.lock().down.insert("locks");
     let files = Arc::new(desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
     let (controller, _) = applier(&cloud, dir.path());
+    let began = Instant::now();
     let plans = controller.apply(files, Some(Duration::from_secs(60)), CancellationToken::new()).await.unwrap();
     assert!(plans.is_blocked());
+    assert!(began.elapsed() < Duration::from_secs(10), "nothing is waited for: {:?}", began.elapsed());
     assert_eq!(cloud.calls(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_never_heard_from_azure_does_not_say_that_writes_of_before_have_landed() {
+    let (cloud, dir) = (two(), state());
+    cloud.lock().down.extend(["subscriptions", "workspaces", "workspace"]);
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.until("looks that fail", |snapshot| snapshot.counters.searches > 3).await;
+    assert!(!rig.stop().await.settled);
 }
 
 #[tokio::test(start_paused = true)]
