@@ -155,6 +155,23 @@ impl Judge {
         self.look(sim);
     }
 
+    /// Whether the workspace is on the key because somebody else put it there, and no answer can have shown that.
+    pub(crate) fn is_on_key_unseen(&self, workspace: &str) -> bool {
+        let id = workspace.to_ascii_lowercase();
+        let puts = |foreign: &&Foreign| {
+            let mut words = foreign.what.split(' ');
+            let kind = words.next().is_some_and(|kind| ["AuthMode", "WorkspaceAdded"].contains(&kind));
+            kind && words.next().is_some_and(|target| target.eq_ignore_ascii_case(&id))
+        };
+        let is_on_key = self.truth.workspaces.get(&id).is_some_and(|one| !one.on_identity);
+        let Some(put) = self.foreign.iter().rev().find(puts).filter(|_| is_on_key) else { return false };
+        let shows = |read: &Entry| {
+            let is_about = read.path == id || read.path.ends_with("/workspaces");
+            is_about && read.what.is_none() && read.ended.is_some_and(|ended| ended >= put.since)
+        };
+        !self.record.entries.iter().rev().any(shows)
+    }
+
     fn look(&mut self, sim: &Simulator) {
         self.truth = Truth::of(sim);
         let used = |account: &String| Some((account.clone(), sim.key_used(account)?));

@@ -420,6 +420,14 @@ impl Run {
             if workspace.changing {
                 return Some(format!("{id} is still changing"));
             }
+            for need in &declared.needs {
+                let role = need.role.to_string().to_ascii_lowercase();
+                let account = workspace.account.as_deref().unwrap_or_default();
+                let has = |who: &String| truth.held_since(who, &role, account, need.condition.is_some());
+                if let Some(who) = truth.principals(&id, need).into_iter().find(|who| has(who) == (None, None)) {
+                    return Some(format!("`{who}` has no {role} for {id}"));
+                }
+            }
             let to_identity = declared.auth_mode == AuthMode::Identity;
             // Who took it away has to give it back, where the files say that it is waited for.
             if to_identity && declared.service_grants == ServiceGrants::Wait && !truth.has_service_grant(&id) {
@@ -432,14 +440,6 @@ impl Run {
             }
             if workspace.on_identity != to_identity {
                 return Some(format!("{id} is not on {}", declared.auth_mode));
-            }
-            for need in &declared.needs {
-                let role = need.role.to_string().to_ascii_lowercase();
-                let account = workspace.account.as_deref().unwrap_or_default();
-                let has = |who: &String| truth.held_since(who, &role, account, need.condition.is_some());
-                if let Some(who) = truth.principals(&id, need).into_iter().find(|who| has(who) == (None, None)) {
-                    return Some(format!("`{who}` has no {role} for {id}"));
-                }
             }
         }
         if let Some(grant) = self.unwanted(&truth) {
