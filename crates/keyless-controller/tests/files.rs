@@ -76,7 +76,7 @@ impl Followed {
 
     async fn owned_by(&mut self, name: &str) {
         let waited = self.feed.wait_for(|desired| owner(desired) == Some(name));
-        tokio::time::timeout(Duration::from_secs(20), waited).await.expect("the change was not noticed").unwrap();
+        tokio::time::timeout(Duration::from_secs(120), waited).await.expect("the change was not noticed").unwrap();
     }
 
     async fn rejected(&self) {
@@ -94,7 +94,7 @@ impl Followed {
                 changes.changed().await.unwrap();
             }
         };
-        tokio::time::timeout(Duration::from_secs(20), waited).await.expect("nothing was rejected, or accepted again");
+        tokio::time::timeout(Duration::from_secs(120), waited).await.expect("nothing was rejected, or accepted again");
     }
 
     fn told(&self, name: Name) -> Vec<Event> {
@@ -360,7 +360,7 @@ async fn a_file_that_keeps_changing_is_named_and_the_last_good_files_stay_in_for
     let busy = dir.path().join("busy.yaml");
     fs::write(dir.path().join("fleet.yaml"), fleet("one")).unwrap();
     // Longer than the writer may be kept from writing on a busy machine.
-    let mut followed = follow_quiet(dir.path(), None, Quiet { change: Duration::from_secs(1), ..NONE }).await;
+    let mut followed = follow_quiet(dir.path(), None, Quiet { change: Duration::from_secs(3), ..NONE }).await;
     let (stop, path) = (CancellationToken::new(), busy.clone());
     let stopped = stop.clone();
     let writer = tokio::spawn(async move {
