@@ -182,7 +182,6 @@ impl Others {
         let choice = dice.between(0, 2);
         let span = dice.seconds(60, 1800);
         let none = Duration::ZERO;
-        let minute = Duration::from_secs(60);
         match kind {
             0..=2 => {
                 let value = [json!("Identity"), json!("accesskey"), Value::Null].get(choice as usize).cloned();
@@ -192,7 +191,7 @@ impl Others {
                 let value = [json!(true), json!(false), Value::Null].get(choice as usize).cloned();
                 let of = Some(account.clone());
                 // Who signs with a key that has come back on is seen when metrics show it.
-                let hidden = self.draw.knobs.metric_lag + minute * 2;
+                let hidden = self.draw.metrics_tell();
                 self.change(road, DriftChange::SharedKey, &account, value.unwrap_or_default(), of, hidden)
             }
             5..=6 => {
@@ -216,7 +215,7 @@ impl Others {
                 }
             },
             9 => {
-                let hidden = self.draw.knobs.metric_lag + minute * 2;
+                let hidden = self.draw.metrics_tell();
                 let value = json!({"name": format!("script {}", self.made), "triesPerHour": 120,
                     "stopsAfter": humantime::format_duration(span).to_string()});
                 self.made += 1;
@@ -390,7 +389,7 @@ impl Others {
                 None => return "nothing".to_owned(),
             },
             Aimed::Key => {
-                let hidden = self.draw.knobs.metric_lag + Duration::from_secs(120);
+                let hidden = self.draw.metrics_tell();
                 self.change(road, DriftChange::SharedKey, &account, json!(true), Some(account.clone()), hidden)
             }
             Aimed::Files => {
