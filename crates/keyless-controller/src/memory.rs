@@ -73,7 +73,7 @@ struct KeyMemory {
     looked_for_switches: bool,
     /// Until when something may have signed with the key.
     signed_until: Option<Timestamp>,
-    /// Whether a workspace was on the key when they were last looked at, and whether a datastore stored it.
+    /// What kept the key on when it was last looked at.
     on_key: Holders<bool>,
     /// As the last read told.
     key_times: KeyTimes,
@@ -84,13 +84,15 @@ struct KeyMemory {
     clashing: BTreeSet<AssignmentName>,
 }
 
-/// Of each kind of what signs with the account's key.
+/// Of each kind of what keeps the account's key on, and lets somebody sign with it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Holders<T> {
     /// Workspaces that are on it.
     pub(crate) workspaces: T,
     /// Datastores that store it.
     pub(crate) datastores: T,
+    /// The files, which do not ask for it to be off: whoever reads them may begin to use it.
+    pub(crate) files: T,
 }
 
 /// A write that may still land.
@@ -215,9 +217,12 @@ impl Memory {
         let memory = keys.entry(key.clone()).or_default();
         // The first look of all.
         let mut held = begins && memory.signed_until.is_none();
-        for (any, before) in
-            [(any.workspaces, &mut memory.on_key.workspaces), (any.datastores, &mut memory.on_key.datastores)]
-        {
+        let on_key = &mut memory.on_key;
+        for (any, before) in [
+            (any.workspaces, &mut on_key.workspaces),
+            (any.datastores, &mut on_key.datastores),
+            (any.files, &mut on_key.files),
+        ] {
             held |= *before && any == Some(false);
             *before = any.unwrap_or(*before);
         }
@@ -268,6 +273,7 @@ impl Memory {
         memory.signed_until = memory.signed_until.max(signed_until);
         memory.on_key.workspaces |= on_key.workspaces;
         memory.on_key.datastores |= on_key.datastores;
+        memory.on_key.files |= on_key.files;
         memory.looked_for_switches |= looked_for_switches;
     }
 
@@ -335,6 +341,8 @@ impl Memory {
         memory.watch_from(&write.action, &write.result, now);
         if matches!(write.action, Action::SetSharedKeyAccess { allowed: true, .. }) {
             memory.back_on = None;
+            // The files may ask for it to be off again before anybody has seen it on.
+            memory.on_key.files = true;
         }
         match &write.result {
             WriteResult::Applied { .. } | WriteResult::NotReadBack { .. }
@@ -683,7 +691,7 @@ mod tests {
     #[test]
     fn what_held_the_key_at_one_look_may_have_used_it_until_the_next() {
         let looks = |memory: &Memory, workspaces, datastores, second| {
-            memory.saw_holders(&key(), Holders { workspaces, datastores }, Some(at(second)));
+            memory.saw_holders(&key(), Holders { workspaces, datastores, files: None }, Some(at(second)));
             let account = Reading::known(Some(account(true)), at(second));
             let until = memory.saw_account(&key(), &account, Some(at(second))).signed_until;
             memory.saw_workspaces(&key(), true, Some(at(second)));
@@ -714,6 +722,31 @@ mod tests {
         let left = next.noted(at(125)).remove(&key()).unwrap().signed_until;
         assert_eq!(left, Some(at(120)), "whoever comes next hears of it, although nobody has looked since");
         assert_eq!(looks(&next, no, no, 130), Some(at(120)), "a write without a word may have landed until then");
+    }
+
+    #[test]
+    fn whoever_reads_the_files_may_use_the_key_until_they_ask_for_it_to_be_off() {
+        let look = |memory: &Memory, files, second| {
+            memory.saw_holders(&key(), Holders { files, ..Holders::default() }, Some(at(second)));
+            memory.noted(at(second)).remove(&key()).unwrap().signed_until
+        };
+        let memory = Memory::new(Growth::PERSON);
+        assert_eq!(look(&memory, Some(true), 10), None);
+        assert_eq!(look(&memory, None, 20), None, "the account was not read");
+        assert_eq!(look(&memory, Some(false), 30), Some(at(30)));
+        assert_eq!(look(&memory, Some(false), 40), Some(at(30)));
+
+        // It has come on, and the files ask for it to be off before it was looked at.
+        let mut came_on = report(Some(WriteResult::Applied { changed: true, request_id: None }));
+        came_on.write.as_mut().unwrap().action = Action::SetSharedKeyAccess { account: key(), allowed: true };
+        memory.record(&came_on, Instant::now(), at(50), Duration::from_secs(40));
+        assert_eq!(look(&memory, Some(false), 60), Some(at(60)));
+
+        // Another process, by the notes of this one.
+        assert_eq!(look(&memory, Some(true), 70), Some(at(60)));
+        let next = Memory::new(Growth::PERSON);
+        next.recall(&key(), memory.noted(at(80)).remove(&key()).unwrap(), Duration::from_secs(600));
+        assert_eq!(look(&next, Some(false), 90), Some(at(90)));
     }
 
     /// Others may have turned the key on again before anybody looked.

@@ -472,7 +472,7 @@ mod tests {
         let bout = Bout { words: None, set: true, right: true, reversals: vec![], names: vec![], held_until: None };
         let taken = KeysTaken { keys: None, again: Again::Due };
         let watch = WatchFrom { at: at(0), because: WatchCause::FirstSeenSwitched };
-        let holds = Holders { workspaces: true, datastores: false };
+        let holds = Holders { files: true, ..Holders::default() };
         let nothing = Noted::default();
         for news in [
             Noted { keys_taken: BTreeMap::from([(WorkspaceId::parse(id).unwrap(), taken)]), ..Noted::default() },

@@ -519,7 +519,7 @@ impl Observer {
                 self.memory.saw_on_key(key, id);
             }
         }
-        self.memory.saw_holders(key, holders(&part), self.clock.now());
+        self.memory.saw_holders(key, holders(ask.desired, &part), self.clock.now());
         part.history = self.memory.saw_account(key, &part.account, self.clock.now());
         if let Some(switched) = already_switched(ask.desired, &part) {
             self.memory.saw_workspaces(key, switched, self.clock.now());
@@ -538,8 +538,8 @@ fn already_switched(desired: &KeyDesired, part: &Observed) -> Option<bool> {
     seen.reduce(|one, other| one || other)
 }
 
-/// Whether any workspace is on the key, and any datastore stores it; `None` where not all that were read of a kind tell.
-fn holders(part: &Observed) -> Holders<Option<bool>> {
+/// What keeps the key on; `None` where not all that were read of a kind tell.
+fn holders(desired: &KeyDesired, part: &Observed) -> Holders<Option<bool>> {
     let any = |all: Vec<Option<bool>>| match all.as_slice() {
         [] => None,
         some if some.contains(&Some(true)) => Some(true),
@@ -555,7 +555,12 @@ fn holders(part: &Observed) -> Holders<Option<bool>> {
     };
     let here = part.workspaces.values().map(|own| Some(stores(own.datastores.value()?)));
     let elsewhere = part.elsewhere.value().map(|all| all.values().any(|all| stores(all)));
-    Holders { workspaces: any(workspaces.collect()), datastores: any(here.chain([elsewhere]).collect()) }
+    let is_on = |account: &Option<Account>| account.as_ref().is_some_and(|account| account.shared_key.is_on());
+    Holders {
+        workspaces: any(workspaces.collect()),
+        datastores: any(here.chain([elsewhere]).collect()),
+        files: part.account.value().map(|account| is_on(account) && !desired.asks_for_key_off()),
+    }
 }
 
 /// A window cannot be cut before an answer has told the server's time.

@@ -506,6 +506,18 @@ impl KeyDesired {
     pub fn key_idle(&self) -> Duration {
         self.account.as_ref().and_then(|account| account.key_idle).unwrap_or(self.fleet.waits.key_idle)
     }
+
+    /// Whether the files ask for the account's key to be off. A workspace that is to be on it keeps it on, whatever the
+    /// account's own document says.
+    #[must_use]
+    pub fn asks_for_key_off(&self) -> bool {
+        let all_on_identity = self.workspaces.values().all(|workspace| workspace.auth_mode == AuthMode::Identity);
+        all_on_identity
+            && match self.account.as_ref().map(|account| account.shared_key_access) {
+                Some(word) => word == DesiredSharedKey::Disabled,
+                None => !self.workspaces.is_empty(),
+            }
+    }
 }
 
 impl KeyDesired {

@@ -50,6 +50,8 @@ struct AccountForm {
     #[serde(default)]
     datastores_on_key: bool,
     #[serde(default)]
+    files_keep_key: bool,
+    #[serde(default)]
     looked_for_switches: bool,
 }
 
@@ -140,7 +142,7 @@ fn forms(noted: BTreeMap<StorageAccountId, Noted>) -> BTreeMap<String, AccountFo
         let keys_taken = keys_taken.into_iter().map(|(workspace, taken)| taken_form(&workspace, taken)).collect();
         let bouts = bouts.into_iter().map(|(setting, bout)| bout_form(setting, bout)).collect();
         let watch = watch.map(watch_form);
-        let Holders { workspaces: workspaces_on_key, datastores: datastores_on_key } = on_key;
+        let Holders { workspaces: workspaces_on_key, datastores: datastores_on_key, files: files_keep_key } = on_key;
         let form = AccountForm {
             shown,
             keys_taken,
@@ -149,6 +151,7 @@ fn forms(noted: BTreeMap<StorageAccountId, Noted>) -> BTreeMap<String, AccountFo
             signed_until,
             workspaces_on_key,
             datastores_on_key,
+            files_keep_key,
             looked_for_switches,
         };
         (id.to_string(), form)
@@ -226,6 +229,7 @@ fn noted(form: AccountForm, at: Timestamp) -> Noted {
         signed_until,
         workspaces_on_key,
         datastores_on_key,
+        files_keep_key,
         looked_for_switches,
     } = form;
     let row = |RowForm { what, first, last, reads, seen }: RowForm| {
@@ -272,7 +276,7 @@ fn noted(form: AccountForm, at: Timestamp) -> Noted {
     Noted {
         watch,
         signed_until: signed_until.map(|until| until.min(at)),
-        on_key: Holders { workspaces: workspaces_on_key, datastores: datastores_on_key },
+        on_key: Holders { workspaces: workspaces_on_key, datastores: datastores_on_key, files: files_keep_key },
         looked_for_switches,
         shown: shown.into_iter().filter_map(row).collect(),
         keys_taken: keys_taken.into_iter().filter_map(taken).collect(),

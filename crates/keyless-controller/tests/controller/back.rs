@@ -217,3 +217,31 @@ async fn a_right_that_is_missing_holds_its_workspace_and_is_told_with_the_comman
     rig.files.send_replace(Some(Arc::new(accepted)));
     rig.converged("3").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_the_files_let_on_goes_off_only_when_the_metric_tells_of_that_time() {
+    for restarts in [false, true] {
+        let (cloud, dir, mut rig) = rotated().await;
+        let word = |revision: &str, word| with_key(desired(revision, AuthMode::Identity, &NAMES), "stone", word);
+        rig.files.send_replace(Some(Arc::new(word("2", DesiredSharedKey::Enabled))));
+        rig.converged("2").await;
+        assert_eq!(cloud.calls(), ["key on stone"]);
+        rig.passes(30).await;
+        let asked = cloud.now();
+        let off = word("3", DesiredSharedKey::Disabled);
+        if restarts {
+            assert!(rig.stop().await.settled);
+            rig = Rig::start(&cloud, dir.path(), off);
+        } else {
+            rig.files.send_replace(Some(Arc::new(off)));
+        }
+        rig.converged("3").await;
+        let calls = cloud.lock().calls.clone();
+        assert_eq!(calls[1].1, "key off stone");
+        let waited = calls[1].0.duration_since(asked);
+        assert!(waited >= waits().metrics_lag.try_into().unwrap(), "{waited:?}, restarts {restarts}");
+        let gates = rig.told(Name::GateUnmet);
+        let told = |why: &str| why.contains("while the files left it on");
+        assert!(gates.iter().any(|event| event.why.as_deref().is_some_and(told)), "{gates:#?}");
+    }
+}

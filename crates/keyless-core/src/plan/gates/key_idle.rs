@@ -61,7 +61,8 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
         && usage.to < at
     {
         let why = format!(
-            "the metric tells what happened up to {}, and until {at} a workspace or datastore may have used the key",
+            "the metric tells what happened up to {}, and until {at} a workspace or datastore may have used the key, or anybody \
+             while the files left it on",
             usage.to
         );
         let until = now.saturating_add(at.duration_since(usage.to)).unwrap_or(Timestamp::MAX);

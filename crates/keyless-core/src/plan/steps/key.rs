@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::action::{Action, Effort};
-use crate::desired::{AuthMode, DesiredSharedKey, DesiredWorkspace};
+use crate::desired::{AuthMode, DesiredSharedKey};
 use crate::gate::{Gate, GateState, ReadSet};
 use crate::plan::gates;
 use crate::plan::{Drift, Finding};
@@ -22,13 +22,15 @@ pub(super) enum KeyTarget {
 
 impl Planner<'_> {
     pub(super) fn key_target(&mut self) -> KeyTarget {
-        let identity = |w: &&DesiredWorkspace| w.auth_mode == AuthMode::Identity;
-        let back: Vec<&DesiredWorkspace> = self.desired.workspaces.values().filter(|w| !identity(w)).collect();
+        if self.desired.asks_for_key_off() {
+            return KeyTarget::Off;
+        }
         match self.desired.account.as_ref().map(|account| (account, account.shared_key_access)) {
-            Some((_, DesiredSharedKey::Unmanaged)) => KeyTarget::Keep,
+            None | Some((_, DesiredSharedKey::Unmanaged)) => KeyTarget::Keep,
             Some((_, DesiredSharedKey::Enabled)) => KeyTarget::On,
-            Some((account, DesiredSharedKey::Disabled)) if !back.is_empty() => {
-                let names: Vec<&str> = back.iter().map(|workspace| workspace.name.as_str()).collect();
+            Some((account, DesiredSharedKey::Disabled)) => {
+                let back = self.desired.workspaces.values().filter(|own| own.auth_mode == AuthMode::AccessKey);
+                let names: Vec<&str> = back.map(|own| own.name.as_str()).collect();
                 let what = format!(
                     "{} asks for the key to be disabled, but {} asks for accesskey: the key keeps its present state",
                     account.name,
@@ -37,9 +39,6 @@ impl Planner<'_> {
                 self.findings.insert(Finding::Contradiction { what: what.clone() });
                 KeyTarget::Disputed(what)
             }
-            Some((_, DesiredSharedKey::Disabled)) => KeyTarget::Off,
-            None if self.desired.workspaces.is_empty() || !back.is_empty() => KeyTarget::Keep,
-            None => KeyTarget::Off,
         }
     }
 
