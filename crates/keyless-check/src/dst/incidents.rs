@@ -431,12 +431,12 @@ impl Others {
         let kind = format!("{change:?}");
         let words = format!("{kind} {target} {value}");
         let harmless = matches!(change, DriftChange::LockAdded | DriftChange::LockRemoved);
-        let mut shown = shown_by(&road.judge(), change, target, account.as_deref());
-        let mut hidden = hidden;
-        if change == DriftChange::AuthMode && road.judge().is_on_key_unseen(target) {
+        let (shown, hidden) = if change == DriftChange::AuthMode && road.judge().is_on_key_unseen(target) {
             // That it signed with the key nothing shows but the metric.
-            (shown, hidden) = (None, hidden.max(self.draw.metrics_tell()));
-        }
+            (None, self.draw.metrics_tell())
+        } else {
+            (shown_by(&road.judge(), change, target, account.as_deref()), hidden)
+        };
         let drift = Drift { change, target: target.to_owned(), value, by: "somebody".to_owned() };
         match road.sim.drift(drift) {
             Ok(()) => {

@@ -1,0 +1,256 @@
+use keyless_core::action::Effort;
+use keyless_core::desired::Revision;
+use keyless_core::gate::ReadSet;
+use keyless_core::observed::{Cause, Network, ServiceFlags, SharedKeyAccess};
+use keyless_core::pass::{Refused, WriteRecord};
+use keyless_core::plan::Plan;
+
+use super::*;
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + second).unwrap()
+}
+
+fn key() -> StorageAccountId {
+    "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/stml"
+        .parse()
+        .unwrap()
+}
+
+fn account(key_on: bool) -> Account {
+    Account {
+        id: key(),
+        shared_key: if key_on { SharedKeyAccess::Allowed } else { SharedKeyAccess::Disallowed },
+        services: ServiceFlags::default(),
+        key_times: KeyTimes::default(),
+        network: Network::default(),
+        provisioning_state: None,
+        blob_endpoint: None,
+        location: "westeurope".to_owned(),
+    }
+}
+
+fn on(memory: &Memory, second: i64) -> Option<Timestamp> {
+    memory.saw_account(&key(), &Reading::known(Some(account(true)), at(second)), Some(at(second))).key_on_since
+}
+
+fn report(result: Option<WriteResult>) -> Report {
+    let plan = Plan {
+        account_id: key(),
+        revision: Revision("r1".to_owned()),
+        at: at(50),
+        drift: BTreeSet::new(),
+        steps: Vec::new(),
+        findings: BTreeSet::new(),
+        wants: ReadSet::default(),
+        switches: BTreeSet::new(),
+    };
+    let write = result.map(|result| WriteRecord {
+        action: Action::SetSharedKeyAccess { account: key(), allowed: false },
+        effort: Effort::Tighten,
+        workspaces: BTreeSet::new(),
+        result,
+    });
+    Report { plan, write, ended: Ended::Wrote }
+}
+
+fn refused() -> WriteResult {
+    WriteResult::Refused(Refused {
+        by: RefusedBy::Person,
+        cause: Cause::default(),
+        code: None,
+        status: Some(409),
+        message: "locked".to_owned(),
+        request_id: None,
+        retry_after: None,
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn rests_and_pauses_count_on_the_own_clock_whatever_the_server_says_that_the_time_is() {
+    let late_write = Duration::from_secs(300);
+    let unknown = WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+    let memory = Memory::new(Growth::PERSON);
+    memory.record(&report(Some(refused())), Instant::now(), at(0), late_write);
+    memory.record(&report(Some(unknown)), Instant::now(), at(0), late_write);
+    let left = |now| {
+        let Limits { unsettled_until, refused, .. } = memory.limits(&key(), now, None);
+        let left = |until: Timestamp| until.duration_since(now.unwrap()).as_secs();
+        (unsettled_until.map(left), refused.values().next().map(|refusal| left(refusal.until)))
+    };
+    for jumped in [-7_200, 0, 7_200] {
+        assert_eq!(left(Some(at(jumped))), (Some(301), None), "{jumped}: a step that is gone is not paused");
+    }
+    memory.record(&report(Some(refused())), Instant::now(), at(0), late_write);
+    tokio::time::advance(Duration::from_secs(59)).await;
+    for jumped in [-7_200, 59, 7_200] {
+        assert_eq!(left(Some(at(jumped))), (Some(242), Some(2)), "{jumped}");
+    }
+    assert_eq!(memory.limits(&key(), None, None).unsettled_until, Some(Timestamp::MAX), "no answer has told the time");
+    tokio::time::advance(Duration::from_secs(241)).await;
+    assert_eq!(left(Some(at(-7_200))), (None, None));
+    assert!(!memory.is_settled(), "nobody has looked since");
+    memory.record(&report(None), Instant::now(), at(-7_200), late_write);
+    assert!(memory.is_settled());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_began_in_the_rest_after_a_lost_write_does_not_end_it() {
+    let late_write = Duration::from_secs(40);
+    let unknown = WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+    let memory = Memory::new(Growth::PERSON);
+    memory.record(&report(Some(unknown)), Instant::now(), at(0), late_write);
+    let began = Instant::now();
+    tokio::time::advance(late_write + Duration::from_secs(1)).await;
+    memory.record(&report(None), began, at(41), late_write);
+    assert!(!memory.is_settled(), "it may have looked before the write landed");
+    memory.record(&report(None), Instant::now(), at(42), late_write);
+    assert!(memory.is_settled());
+}
+
+/// It may have landed at any time of the rest, and the workspace may have signed with the key until then.
+#[tokio::test(start_paused = true)]
+async fn a_switch_of_unknown_outcome_counts_as_made_when_it_can_land_no_more() {
+    let late_write = Duration::from_secs(40);
+    let unknown = WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+    let switch = |mode| {
+        let mut report = report(Some(unknown.clone()));
+        let workspace = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/mlw";
+        let action = Action::SetAuthMode { workspace: workspace.parse().unwrap(), mode };
+        report.write = report.write.map(|write| WriteRecord { action, ..write });
+        report
+    };
+    let account = Reading::known(None, at(0));
+    for (mode, begins) in [(AuthMode::Identity, true), (AuthMode::AccessKey, false)] {
+        let memory = Memory::new(Growth::PERSON);
+        memory.record(&switch(mode), Instant::now(), at(40), late_write);
+        assert_eq!(memory.saw_account(&key(), &account, Some(at(45))).watch, None, "it may still land");
+        tokio::time::advance(late_write).await;
+        let begun = memory.saw_account(&key(), &account, Some(at(90))).watch;
+        let expected = WatchFrom { at: at(90), because: WatchCause::Switch };
+        assert_eq!(begun, begins.then_some(expected));
+        assert_eq!(memory.saw_account(&key(), &account, Some(at(99))).watch, begun, "once");
+    }
+}
+
+/// Whoever turned it off, and by a write whose outcome is unknown too.
+#[test]
+fn a_key_that_goes_off_after_a_switch_is_watched_from_then_on() {
+    let switch = |second| Some(WatchFrom { at: at(second), because: WatchCause::Switch });
+    let off = |second| Some(WatchFrom { at: at(second), because: WatchCause::FirstSeenOff });
+    let look = |memory: &Memory, key_on, second| {
+        let account = account(key_on);
+        memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).watch
+    };
+    let switched = |watch| {
+        let memory = Memory::new(Growth::PERSON);
+        memory.keys().entry(key()).or_default().watch = watch;
+        memory
+    };
+    let memory = switched(switch(0));
+    assert_eq!(look(&memory, true, 10), switch(0));
+    assert_eq!(look(&memory, false, 900), off(900), "a watch of its own");
+    assert_eq!(look(&memory, false, 960), off(900), "once");
+    assert_eq!(look(&memory, true, 1_000), None);
+    assert_eq!(look(&memory, false, 1_900), off(1_900), "another time");
+    // Of a process before this one, which left its notes.
+    assert_eq!(look(&switched(switch(0)), false, 900), off(900));
+    assert_eq!(look(&switched(off(0)), false, 900), off(0), "seen off by that one");
+    // A workspace that goes forward while the key is off is watched for the switch.
+    let memory = switched(None);
+    assert_eq!(look(&memory, false, 10), off(10));
+    memory.keys().get_mut(&key()).unwrap().watch = switch(20);
+    assert_eq!(look(&memory, false, 30), switch(20));
+}
+
+#[test]
+fn what_held_the_key_at_one_look_may_have_used_it_until_the_next() {
+    let looks = |memory: &Memory, workspaces, datastores, second| {
+        memory.saw_holders(&key(), Holders { workspaces, datastores, files: None }, Some(at(second)));
+        let account = Reading::known(Some(account(true)), at(second));
+        let until = memory.saw_account(&key(), &account, Some(at(second))).signed_until;
+        memory.saw_workspaces(&key(), true, Some(at(second)));
+        until
+    };
+    let (yes, no) = (Some(true), Some(false));
+    let shown = Memory::new(Growth::PERSON);
+    assert_eq!(looks(&shown, no, no, 10), None, "who only shows what would be done begins with nothing");
+    let memory = Memory::new(Growth::PERSON);
+    memory.begins();
+    assert_eq!(looks(&memory, None, None, 10), Some(at(10)), "without notes nobody knows what was before");
+    assert_eq!(looks(&memory, yes, no, 30), Some(at(10)), "another gate waits for its end");
+    assert_eq!(looks(&memory, None, no, 40), Some(at(10)), "nothing was read");
+    assert_eq!(looks(&memory, no, no, 50), Some(at(50)));
+    assert_eq!(looks(&memory, no, yes, 60), Some(at(50)));
+    assert_eq!(looks(&memory, no, no, 65), Some(at(65)));
+    assert_eq!(looks(&memory, no, yes, 70), Some(at(65)));
+
+    // Another process, by the notes of this one.
+    let noted = memory.noted(at(80)).remove(&key()).unwrap();
+    let next = Memory::new(Growth::PERSON);
+    next.begins();
+    next.recall(&key(), noted, Duration::from_secs(600));
+    assert_eq!(looks(&next, no, None, 90), Some(at(65)));
+    assert_eq!(looks(&next, no, no, 100), Some(at(100)), "it held it when the last process looked");
+    assert_eq!(looks(&next, no, no, 110), Some(at(100)));
+    next.boot_is_over(at(120));
+    let left = next.noted(at(125)).remove(&key()).unwrap().signed_until;
+    assert_eq!(left, Some(at(120)), "whoever comes next hears of it, although nobody has looked since");
+    assert_eq!(looks(&next, no, no, 130), Some(at(120)), "a write without a word may have landed until then");
+}
+
+#[test]
+fn whoever_reads_the_files_may_use_the_key_until_they_ask_for_it_to_be_off() {
+    let look = |memory: &Memory, files, second| {
+        memory.saw_holders(&key(), Holders { files, ..Holders::default() }, Some(at(second)));
+        memory.noted(at(second)).remove(&key()).unwrap().signed_until
+    };
+    let memory = Memory::new(Growth::PERSON);
+    assert_eq!(look(&memory, Some(true), 10), None);
+    assert_eq!(look(&memory, None, 20), None, "the account was not read");
+    assert_eq!(look(&memory, Some(false), 30), Some(at(30)));
+    assert_eq!(look(&memory, Some(false), 40), Some(at(30)));
+
+    // It has come on, and the files ask for it to be off before it was looked at.
+    let mut came_on = report(Some(WriteResult::Applied { changed: true, request_id: None }));
+    came_on.write.as_mut().unwrap().action = Action::SetSharedKeyAccess { account: key(), allowed: true };
+    memory.record(&came_on, Instant::now(), at(50), Duration::from_secs(40));
+    assert_eq!(look(&memory, Some(false), 60), Some(at(60)));
+
+    // Another process, by the notes of this one.
+    assert_eq!(look(&memory, Some(true), 70), Some(at(60)));
+    let next = Memory::new(Growth::PERSON);
+    next.recall(&key(), memory.noted(at(80)).remove(&key()).unwrap(), Duration::from_secs(600));
+    assert_eq!(look(&next, Some(false), 90), Some(at(90)));
+}
+
+/// Others may have turned the key on again before anybody looked.
+#[tokio::test(start_paused = true)]
+async fn the_key_counts_as_on_anew_once_it_may_have_been_off_unseen() {
+    let late_write = Duration::from_secs(40);
+    let unknown = || WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+    let memory = Memory::new(Growth::PERSON);
+    let since = on(&memory, 0).unwrap();
+    assert_eq!(on(&memory, 30), Some(since), "it was on all the while");
+
+    memory.record(&report(Some(unknown())), Instant::now(), at(40), late_write);
+    let after_the_write = on(&memory, 45).unwrap();
+    assert!(after_the_write >= at(45), "a write that turns it off may have landed");
+
+    memory.record(&report(None), Instant::now(), at(50), late_write);
+    assert_eq!(on(&memory, 60), Some(after_the_write), "it may still land");
+    tokio::time::advance(late_write).await;
+    let after_the_wait = on(&memory, 100).unwrap();
+    assert!(after_the_wait >= at(100), "it may have landed until the wait was over");
+    assert_eq!(on(&memory, 105), Some(after_the_wait), "once");
+    memory.record(&report(None), Instant::now(), at(110), late_write);
+    assert_eq!(on(&memory, 115), Some(after_the_wait));
+
+    memory.boot_is_over(at(118));
+    assert!(on(&memory, 120).unwrap() >= at(120), "and so may one of an earlier process");
+
+    let refused = WriteResult::NotSent { why: "no token".to_owned(), cause: Cause::default() };
+    let before = on(&memory, 130);
+    memory.record(&report(Some(refused)), Instant::now(), at(140), late_write);
+    assert_eq!(on(&memory, 150), before, "nothing left");
+}
