@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::harness::{Daemon, Sim, id_of, number, output_of, patience, wait_until};
+use crate::harness::{Daemon, Sim, id_of, number, output_of, patience, stdout, wait_until};
 
 /// Another fleet: `KEYLESS_E2E_WORKSPACES=200 KEYLESS_E2E_SEED=7 cargo test --test e2e converges`.
 fn fleet() -> (usize, u64) {
@@ -64,8 +64,9 @@ fn asked_to_stop_amid_the_migration_it_ends_in_time_with_every_write_settled() {
     assert!(sim.has_settled_mark());
     assert!(!sim.is_off_keys(), "it was amid the migration");
     let written = sim.requests().writes();
-    let plan = output_of(sim.command(&["plan", "--detailed-exitcode"]), 2);
-    assert!(!plan.stdout.is_empty());
+    // Without `--detailed-exitcode`, for a job at work may well block an account just now.
+    let plan = stdout(&output_of(sim.command(&["plan"]), 0));
+    assert!(plan.contains("shared key access is enabled, files ask disabled"), "{plan}");
     assert_eq!(sim.requests().writes(), written, "nothing comes after its end");
     sim.assert_nobody_was_denied();
 }
