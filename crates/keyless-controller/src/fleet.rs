@@ -109,7 +109,7 @@ pub(crate) async fn look_over(
     limits: impl Fn(&StorageAccountId) -> Limits,
     cancel: &CancellationToken,
 ) -> FleetPlan {
-    let index = Arc::new(before.refreshed(&desired, observer.reader(), observer.clock()).await);
+    let index = Arc::new(before.refreshed(&desired, observer.searcher()).await);
     let view = View::new(desired, Arc::clone(&index));
     let revision = || view.desired.revision.clone();
     let around = Surroundings {

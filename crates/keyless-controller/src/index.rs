@@ -5,12 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use keyless_arm::api::ReadArm;
 use keyless_core::desired::Desired;
 use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::Reading;
 
-use crate::clock::ServerClock;
 use crate::failed::Failure;
 use crate::search::{Place, Searcher, excluded};
 
@@ -36,9 +34,8 @@ pub struct Index {
 impl Index {
     /// Looks over the fleet again. A failed list keeps what `self` knew, and says so in `listings`.
     #[must_use]
-    pub async fn refreshed(&self, desired: &Desired, read: &dyn ReadArm, clock: &ServerClock) -> Self {
+    pub(crate) async fn refreshed(&self, desired: &Desired, searcher: Searcher<'_>) -> Self {
         let scope = &desired.fleet.scope;
-        let searcher = Searcher { read, clock };
         let mut known: BTreeSet<SubscriptionId> = desired.workspaces.keys().map(WorkspaceId::subscription).collect();
         known.extend(desired.accounts.keys().map(StorageAccountId::subscription));
         let search = searcher.search(scope, &known).await;

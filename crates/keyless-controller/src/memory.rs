@@ -209,6 +209,13 @@ impl Memory {
         }
     }
 
+    /// Takes in that a list shows a workspace on the key: one that it is not on at the next look may have signed with it.
+    pub(crate) fn saw_listed_on_key(&self, key: &StorageAccountId) {
+        if let Some(memory) = self.keys().get_mut(key) {
+            memory.on_key.workspaces = true;
+        }
+    }
+
     /// Takes in whether any holds the key, as far as all of a kind were read. What held it at the last look and does so no
     /// more may have signed with it until this one.
     pub(crate) fn saw_holders(&self, key: &StorageAccountId, any: Holders<Option<bool>>, now: Option<Timestamp>) {

@@ -176,6 +176,11 @@ impl Observer {
         &self.clock
     }
 
+    /// What searches the fleet.
+    pub(crate) fn searcher(&self) -> Searcher<'_> {
+        Searcher { read: &*self.read, clock: &self.clock, memory: &self.memory }
+    }
+
     /// The memory.
     pub(crate) fn memory(&self) -> &Memory {
         &self.memory
@@ -217,8 +222,7 @@ impl Observer {
     async fn search(&self, ask: Ask<'_>) -> Search {
         let mut known = ask.known.clone();
         known.insert(ask.desired.account_id.subscription());
-        let searcher = Searcher { read: &*self.read, clock: &self.clock };
-        searcher.search(&ask.desired.fleet.scope, &known).await
+        self.searcher().search(&ask.desired.fleet.scope, &known).await
     }
 
     /// The datastores that name the account, of all workspaces in scope that stand elsewhere.

@@ -14,6 +14,7 @@ use keyless_core::observed::{ObservedAuthMode, Reading, Workspace};
 
 use crate::clock::ServerClock;
 use crate::failed::{Failure, failed, failed_as};
+use crate::memory::Memory;
 
 /// How many lists or direct reads one search has under way at a time.
 const AT_A_TIME: usize = 4;
@@ -37,9 +38,15 @@ impl Place {
         Some(Self::On(own.storage_account.clone()?, own.more_accounts.clone()))
     }
 
+    /// The accounts whose keys a workspace in this place holds.
+    fn accounts(&self) -> impl Iterator<Item = &StorageAccountId> {
+        let all = if let Self::On(first, more) = self { Some((first, more)) } else { None };
+        all.into_iter().flat_map(|(first, more)| std::iter::once(first).chain(more))
+    }
+
     /// Whether a workspace in this place holds the key of `account`.
     pub(crate) fn holds(&self, account: &StorageAccountId) -> bool {
-        matches!(self, Self::On(first, more) if first == account || more.contains(account))
+        self.accounts().any(|one| one == account)
     }
 }
 
@@ -56,11 +63,12 @@ pub(crate) struct Search {
     pub(crate) on_keys: BTreeSet<WorkspaceId>,
 }
 
-/// Searches with one reader, noting the server's time as it goes.
+/// Searches with one reader, noting the server's time and what is on keys as it goes.
 #[derive(Clone, Copy)]
 pub(crate) struct Searcher<'a> {
     pub(crate) read: &'a dyn ReadArm,
     pub(crate) clock: &'a ServerClock,
+    pub(crate) memory: &'a Memory,
 }
 
 impl Searcher<'_> {
@@ -105,6 +113,10 @@ impl Searcher<'_> {
             search.listings.entry(subscription).or_insert(reading);
         }
         self.place(scope, &listed, &mut search).await;
+        // Whomever the lists were read for: no other read may show what was so for moments.
+        for account in search.on_keys.iter().filter_map(|id| search.found.get(id)).flat_map(Place::accounts) {
+            self.memory.saw_listed_on_key(account);
+        }
         search
     }
 

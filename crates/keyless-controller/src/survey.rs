@@ -22,7 +22,7 @@ use crate::clock::ServerClock;
 use crate::growth::Growth;
 use crate::memory::Memory;
 use crate::observe::{Ask, Observer};
-use crate::search::{Place, Search, Searcher};
+use crate::search::{Place, Search};
 
 /// How many reads of one account are under way at a time.
 const AT_A_TIME: usize = 4;
@@ -45,13 +45,11 @@ pub async fn survey(
     at_a_time: usize,
     tick: &(dyn Fn(usize, usize) + Sync),
 ) -> Estate {
-    let clock = Arc::new(ServerClock::default());
-    let observer = Observer::new(read, Arc::clone(&clock), Arc::new(Memory::new(Growth::PERSON)));
+    let observer = Observer::new(read, Arc::new(ServerClock::default()), Arc::new(Memory::new(Growth::PERSON)));
     let mut subscriptions = place.subscriptions.clone();
     subscriptions.extend(place.groups.iter().filter_map(ArmId::subscription));
     let scope = Scope { subscriptions: Some(subscriptions), exclude: BTreeSet::new() };
-    let searcher = Searcher { read: observer.reader(), clock: &clock };
-    let Search { listings, found, .. } = searcher.search(&scope, &BTreeSet::new()).await;
+    let Search { listings, found, .. } = observer.searcher().search(&scope, &BTreeSet::new()).await;
 
     let wanted = |id: &WorkspaceId| place.groups.is_empty() || place.groups.iter().any(|group| group.covers(id.arm()));
     let mut nowhere = BTreeSet::new();

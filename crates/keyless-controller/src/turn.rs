@@ -186,7 +186,7 @@ impl Loop {
             let shared = Arc::clone(&self.shared);
             let task = self.tasks.spawn(async move {
                 let observer = &shared.observer;
-                let index = before.refreshed(&desired, observer.reader(), observer.clock()).await;
+                let index = before.refreshed(&desired, observer.searcher()).await;
                 Finished::Search(Box::new((desired, index)))
             });
             self.running.insert(task.id(), None);

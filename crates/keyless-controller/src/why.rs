@@ -90,7 +90,7 @@ pub async fn why(
 ) -> Result<Why, WhyError> {
     let clock = Arc::new(ServerClock::default());
     let observer = Observer::new(read, clock, Arc::new(Memory::new(Growth::PERSON)));
-    let index = Index::default().refreshed(&desired, observer.reader(), observer.clock()).await;
+    let index = Index::default().refreshed(&desired, observer.searcher()).await;
     let account = account_of(&index, &observer, workspace).await?;
     let view = View::new(desired, Arc::new(index));
     let key = view.desired_for(&account);

@@ -184,13 +184,16 @@ fn what_held_the_key_at_one_look_may_have_used_it_until_the_next() {
     assert_eq!(looks(&memory, no, yes, 60), Some(at(50)));
     assert_eq!(looks(&memory, no, no, 65), Some(at(65)));
     assert_eq!(looks(&memory, no, yes, 70), Some(at(65)));
+    memory.saw_listed_on_key(&key());
+    assert_eq!(looks(&memory, None, yes, 71), Some(at(65)));
+    assert_eq!(looks(&memory, no, yes, 72), Some(at(72)), "what a list showed is over");
 
     // Another process, by the notes of this one.
     let noted = memory.noted(at(80)).remove(&key()).unwrap();
     let next = Memory::new(Growth::PERSON);
     next.begins();
     next.recall(&key(), noted, Duration::from_secs(600));
-    assert_eq!(looks(&next, no, None, 90), Some(at(65)));
+    assert_eq!(looks(&next, no, None, 90), Some(at(72)));
     assert_eq!(looks(&next, no, no, 100), Some(at(100)), "it held it when the last process looked");
     assert_eq!(looks(&next, no, no, 110), Some(at(100)));
     next.boot_is_over(at(120));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures::FutureExt as _;
@@ -191,6 +192,37 @@ async fn a_workspace_that_goes_back_to_keys_behind_its_direct_read_is_seen_in_th
     let calls = cloud.calls();
     assert_eq!(calls[..3], FORWARD[..3]);
     assert_eq!(calls[3..], ["ml-b identity", "key off stone"], "the key waits until it is on identity again");
+}
+
+/// Whoever signed with the key in these moments may not know yet that they are over.
+#[tokio::test(start_paused = true)]
+async fn what_a_list_alone_shows_on_the_key_for_a_moment_is_waited_for_until_the_metric_tells_of_it() {
+    let (cloud, dir) = (two(), settled_state());
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+    rig.until("both switched", |_| cloud.calls().len() == FORWARD.len() - 1).await;
+    let switched = cloud.now();
+    let flash = Arc::new(OnceLock::new());
+    let (at, shown, mut is_over) = (Arc::downgrade(&cloud), Arc::clone(&flash), false);
+    cloud.lock().on_read = Some(Box::new(move |read| {
+        let cloud = at.upgrade().unwrap();
+        let now = cloud.now();
+        let turn = |mode| cloud.lock().workspaces.get_mut(&workspace_id("ml-b")).unwrap().auth_mode = mode;
+        match shown.get() {
+            None if read == "workspaces" && gap(switched, now) > waits().metrics_lag / 2 => {
+                shown.set(now).unwrap();
+                turn(ObservedAuthMode::AccessKey);
+            }
+            Some(&began) if !is_over && gap(began, now) > READ => {
+                is_over = true;
+                turn(ObservedAuthMode::Identity);
+            }
+            _ => {}
+        }
+    }));
+    rig.converged("1").await;
+    assert_eq!(cloud.calls(), FORWARD, "nothing was left to be mended");
+    let off = cloud.lock().calls[FORWARD.len() - 1].0;
+    assert!(gap(*flash.get().unwrap(), off) >= waits().metrics_lag, "{:?}", gap(*flash.get().unwrap(), off));
 }
 
 #[tokio::test(start_paused = true)]
