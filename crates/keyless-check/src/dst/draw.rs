@@ -1,8 +1,9 @@
 //! What a seed decides before anything happens: the fleet, the settings, the pace of Azure, and how much goes wrong.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use keyless_core::desired::{FightGuard, ServiceGrants, Waits};
+use keyless_core::desired::{ChangeWindow, FightGuard, ServiceGrants, Waits};
 use keyless_sim::{Breadth, Casing, Fault, FaultRule, Faults, Knobs, Meanwhile, PollHeaders, Spread, WorkspaceWrite};
 
 use super::dice::Dice;
@@ -62,6 +63,10 @@ pub(crate) struct Draw {
     pub(crate) leavers: bool,
     /// Whether the documents of all that is on an account go, and come again soon.
     pub(crate) documents: bool,
+    /// When changes that take or give back the key may be made while things go wrong, if not always.
+    pub(crate) windows: Vec<ChangeWindow>,
+    /// Whether documents go over to observing, and back.
+    pub(crate) observes: bool,
 }
 
 /// What only the wire can do.
@@ -151,10 +156,19 @@ const RATES: &[(&str, f64)] = &[
 const RARE_RATES: &[(&str, f64)] = &[("writeLandsWith503", 0.2)];
 
 /// The faults of the simulator that some rule brings.
-pub(crate) fn fault_names() -> std::collections::BTreeSet<&'static str> {
+pub(crate) fn fault_names() -> BTreeSet<&'static str> {
     let draw = Draw::quiet(0);
     let rules = RATES.iter().chain(RARE_RATES).flat_map(|(name, _)| draw.rules(name)).map(|(_, rule)| rule);
     Faults::new(rules).kinds().into_iter().collect()
+}
+
+/// Windows of some minutes over the whole of each day.
+fn windows(dice: &mut Dice) -> Vec<ChangeWindow> {
+    const DAY: u16 = 24 * 60;
+    let mut minutes = |low, high| u16::try_from(dice.between(low, high)).unwrap_or(DAY);
+    let (first, apart, open) = (minutes(0, 30), minutes(10, 30), minutes(2, 10));
+    let starts = (first..DAY).step_by(usize::from(apart));
+    starts.map(|from| ChangeWindow { days: BTreeSet::new(), from, to: (from + open).min(DAY) }).collect()
 }
 
 impl Draw {
@@ -175,6 +189,14 @@ impl Draw {
         draw.leavers = dice.chance(0.15);
         let mut dice = Dice::of(seed, "documents");
         draw.documents = dice.chance(0.15);
+        let mut dice = Dice::of(seed, "observes");
+        draw.observes = dice.chance(0.1);
+        let mut dice = Dice::of(seed, "windows");
+        if dice.chance(0.1) {
+            draw.windows = windows(&mut dice);
+            // Whether a window is open is told by Azure's own clock, which is right here.
+            draw.rates.retain(|(name, _)| !["clockJump", "dateAhead"].contains(name));
+        }
         let mut dice = Dice::of(seed, "wire rates");
         draw.wire = WireRates {
             latency: dice.between(20, 400),
@@ -293,6 +315,8 @@ impl Draw {
             members: false,
             leavers: false,
             documents: false,
+            windows: Vec::new(),
+            observes: false,
         }
     }
 

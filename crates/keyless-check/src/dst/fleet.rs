@@ -55,6 +55,7 @@ pub(crate) fn make(draw: &Draw, folder: &Path) -> anyhow::Result<Made> {
     desired.fleet.fight = draw.fight;
     desired.fleet.prune = draw.prune;
     desired.fleet.data_probe = draw.data_probe;
+    desired.fleet.change_windows.clone_from(&draw.windows);
 
     for one in desired.workspaces.values_mut() {
         one.service_grants = draw.service_grants;

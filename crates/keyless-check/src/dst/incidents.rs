@@ -8,8 +8,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use keyless_core::catalog;
 use keyless_core::desired::{
-    AfterSuspend, AuthMode, Desired, DesiredAccount, DesiredSharedKey, DesiredWorkspace, GrantScope, Location, Need,
-    PrincipalRef, Revision, Suspend,
+    AfterSuspend, AuthMode, Desired, DesiredAccount, DesiredSharedKey, DesiredWorkspace, Enforcement, GrantScope,
+    Location, Need, PrincipalRef, Revision, Suspend,
 };
 use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_core::observed::PrincipalType;
@@ -36,6 +36,8 @@ pub(crate) enum Incident {
     Leave,
     /// The documents of an account's workspaces go; or those that went come again.
     Documents,
+    /// A document begins to observe, or to enforce again.
+    Observe,
     Drift,
     Flip,
     Crash,
@@ -109,6 +111,16 @@ pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
             number += 2;
         }
     }
+    if draw.observes {
+        let mut dice = Dice::of(draw.seed, "documents observe");
+        // From the start on, for that is when there is much to do.
+        let over = draw.before + draw.storm;
+        let over = u64::try_from(over.as_millis()).unwrap_or_default();
+        for _ in 0..4 {
+            number += 1;
+            all.insert((dice.millis(0, over), number), Incident::Observe);
+        }
+    }
     all
 }
 
@@ -121,6 +133,7 @@ pub(crate) struct Others {
     /// Who is in which group to have what they need.
     joined: Vec<(String, String)>,
     documents: Dice,
+    observers: Dice,
     /// Documents that went.
     gone: BTreeMap<WorkspaceId, DesiredWorkspace>,
     /// What the files ask now.
@@ -141,6 +154,7 @@ impl Others {
         let (drift, flip) = (Dice::of(draw.seed, "drift"), Dice::of(draw.seed, "flip"));
         let members = Dice::of(draw.seed, "who joins");
         let documents = Dice::of(draw.seed, "which documents");
+        let observers = Dice::of(draw.seed, "who observes");
         let draw = draw.clone();
         Self {
             draw,
@@ -149,6 +163,7 @@ impl Others {
             members,
             joined: Vec::new(),
             documents,
+            observers,
             gone: BTreeMap::new(),
             desired,
             added: Vec::new(),
@@ -312,6 +327,28 @@ impl Others {
         self.speaks_of_keys(road);
         road.judge().count("flip: documents gone");
         format!("{} documents go", self.gone.len())
+    }
+
+    /// A document of those in force begins to observe; or all enforce again. What, in words.
+    pub(crate) fn observes(&mut self, road: &Road) -> String {
+        let observing = |one: &DesiredWorkspace| one.enforcement == Enforcement::Observe;
+        if self.desired.workspaces.values().any(observing) && self.observers.chance(0.5) {
+            self.all_enforce();
+            return "all enforce".to_owned();
+        }
+        let ids: Vec<WorkspaceId> = self.desired.workspaces.keys().cloned().collect();
+        let Some(one) = self.observers.pick(&ids).and_then(|id| self.desired.workspaces.get_mut(id)) else {
+            return "nothing".to_owned();
+        };
+        one.enforcement = Enforcement::Observe;
+        road.judge().count("flip: one observes");
+        format!("{} observes", one.name)
+    }
+
+    fn all_enforce(&mut self) {
+        for one in self.desired.workspaces.values_mut().chain(self.gone.values_mut()) {
+            one.enforcement = Enforcement::Enforce;
+        }
     }
 
     /// A workspace on keys that no file declares comes to the account.
@@ -604,7 +641,7 @@ impl Others {
         "principal added".to_owned()
     }
 
-    /// Nothing stands in the way of anybody any more, and nothing is suspended.
+    /// Nothing stands in the way of anybody any more, and nothing is suspended, observed only or bound to windows.
     pub(crate) fn calm(&mut self, road: &Road) {
         for lock in std::mem::take(&mut self.locks) {
             let gone = DriftChange::LockRemoved;
@@ -620,6 +657,8 @@ impl Others {
             self.documents(road);
         }
         self.desired.fleet.paused = false;
+        self.desired.fleet.change_windows.clear();
+        self.all_enforce();
         for one in self.desired.workspaces.values_mut() {
             one.suspend = None;
         }

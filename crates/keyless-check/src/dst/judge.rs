@@ -11,9 +11,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::Request;
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
-use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace, GrantScope, Need, ServiceGrants};
+use keyless_core::desired::{
+    AuthMode, Desired, DesiredSharedKey, DesiredWorkspace, Enforcement, GrantScope, Need, ServiceGrants,
+};
 use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_sim::Simulator;
 use serde_json::Value;
@@ -416,12 +419,21 @@ impl Judge {
         let now = entry.left;
         let mut broken = Vec::new();
         let on: Vec<&DesiredWorkspace> = self.truth.on(account).filter_map(|(id, _)| self.declared(id)).collect();
-        let asleep = |one: &DesiredWorkspace| one.suspend.as_ref().is_some_and(|suspend| suspend.is_active(now));
+        let asleep = |one: &DesiredWorkspace| {
+            one.enforcement == Enforcement::Observe
+                || one.suspend.as_ref().is_some_and(|suspend| suspend.is_active(now))
+        };
         if self.files.0.fleet.paused {
             broken.push("S8: a write while everything is paused".to_owned());
         }
         if !on.is_empty() && on.iter().all(|one| asleep(one)) {
             broken.push("S8: a write while everything on the account is suspended".to_owned());
+        }
+        if matches!(what, What::Key { .. }) && on.iter().any(|one| asleep(one)) {
+            broken.push("S8: the key changes while something on the account is suspended".to_owned());
+        }
+        if !self.is_repair(what, account) && !self.is_in_a_window(now) {
+            broken.push("S8: a write outside of the change windows".to_owned());
         }
         match what {
             What::Mode { workspace, identity } => match self.declared(workspace) {
@@ -465,6 +477,26 @@ impl Judge {
             What::Other => {}
         }
         broken
+    }
+
+    /// Whether a write is held by no change window: it gives somebody access who has none.
+    fn is_repair(&self, what: &What, account: &str) -> bool {
+        match what {
+            What::Grant { .. } => true,
+            What::Mode { identity, .. } => *identity && self.truth.keys.get(account) == Some(&false),
+            _ => false,
+        }
+    }
+
+    /// Whether a change window is open, or was when a write that leaves now can have been read for last.
+    fn is_in_a_window(&self, now: Timestamp) -> bool {
+        let windows = &self.files.0.fleet.change_windows;
+        let minutes = |at: Timestamp| {
+            let time = at.to_zoned(TimeZone::UTC).time();
+            f64::from(time.hour()) * 60.0 + f64::from(time.minute()) + f64::from(time.second()) / 60.0
+        };
+        let is_open = |at: f64| windows.iter().any(|one| f64::from(one.from) <= at && at < f64::from(one.to));
+        windows.is_empty() || is_open(minutes(now)) || is_open(minutes(before(now, TARGET_WITHIN + ON_THE_WAY)))
     }
 
     /// What the files ask for at an account, and for whom.

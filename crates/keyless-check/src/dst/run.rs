@@ -196,6 +196,12 @@ impl Run {
                     self.put_in_force();
                     continue;
                 }
+                Incident::Observe => {
+                    let what = self.others.observes(&self.place.road);
+                    self.note(format!("files: {what}"));
+                    self.put_in_force();
+                    continue;
+                }
                 Incident::Aimed(hit) => {
                     let what = self.others.aimed(&self.place.road, &hit);
                     self.note(what);
@@ -243,7 +249,12 @@ impl Run {
                     self.road().judge().count(word);
                     self.start(forgetful).await?;
                 }
-                Incident::Trouble | Incident::Join | Incident::Leave | Incident::Documents | Incident::Aimed(_) => {}
+                Incident::Trouble
+                | Incident::Join
+                | Incident::Leave
+                | Incident::Documents
+                | Incident::Observe
+                | Incident::Aimed(_) => {}
             }
         }
     }
