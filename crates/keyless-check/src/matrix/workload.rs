@@ -5,7 +5,7 @@ use std::time::Duration;
 use keyless_sim::{Drift, DriftChange};
 use serde_json::{Value, json};
 
-use super::world::{Asks, Place, account, assignment, resources, workspace};
+use super::world::{Asks, Place, account, assignment, own_grants, resources, workspace};
 
 /// What others do, and when.
 #[derive(Debug, Clone)]
@@ -147,6 +147,12 @@ pub(crate) fn all() -> Vec<Workload> {
         Workload::new("late-key-user", resources(true, &[on_key("a")], &[]), vec![to_identity("a")])
             .then(Event { at: LATER, change: Change::KeyUser(Duration::from_secs(7 * 60)) }),
         named("principal-added", settled()).files_at(LATER, vec![Asks { people: &[0, 1], ..to_identity("a") }], None),
+        Workload::new(
+            "principal-removed",
+            [old(false, &[on_identity("a")]), own_grants(1)].concat(),
+            vec![Asks { people: &[0, 1], ..to_identity("a") }],
+        )
+        .files_at(LATER, vec![to_identity("a")], None),
         Workload::new("files-flip", resources(true, &[on_key("a")], &[]), vec![to_identity("a")])
             .files_at(RESTED, vec![to_key("a")], Some("enabled"))
             .files_at(RESTED * 2, vec![to_identity("a")], None),

@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use jiff::{SignedDuration, Timestamp};
-use keyless_core::desired::{Desired, FightGuard, ServiceGrants, Waits};
+use keyless_core::action::Grant;
+use keyless_core::desired::{Desired, FightGuard, Fleet, ServiceGrants, Waits};
+use keyless_core::id::ArmId;
 use keyless_core::manifest::{self, SourceFile};
+use keyless_core::observed::PrincipalType;
 use keyless_sim::{Knobs, Spread, TENANT_ID};
 use serde_json::{Value, json};
 
@@ -70,7 +73,7 @@ pub(crate) fn assignment(person: usize, role: usize) -> String {
 
 /// The resources: the account with its key on or off, the workspaces, the people, and old grants for those of `granted`.
 pub(crate) fn resources(key_on: bool, places: &[Place], granted: &[usize]) -> Vec<Value> {
-    let long_ago = fleet::start().checked_sub(SignedDuration::from_hours(24 * 90)).unwrap_or(Timestamp::MIN);
+    let long_ago = long_ago();
     let mut all = vec![json!({
         "id": account(), "name": "stmlprod", "type": "Microsoft.Storage/storageAccounts", "location": "westeurope",
         "kind": "StorageV2", "properties": {"provisioningState": "Succeeded", "allowSharedKeyAccess": key_on,
@@ -89,17 +92,38 @@ pub(crate) fn resources(key_on: bool, places: &[Place], granted: &[usize]) -> Ve
         all.extend(place.people.iter().map(|person| works(place.name, *person)));
     }
     for (person, principal) in granted.iter().filter_map(|person| Some((*person, PEOPLE.get(*person)?))) {
-        for (role, definition) in ROLES.iter().enumerate() {
-            all.push(json!({
-                "id": assignment(person, role), "type": "Microsoft.Authorization/roleAssignments",
-                "name": assignment(person, role).rsplit('/').next(),
-                "properties": {"principalId": principal, "principalType": "User", "scope": account(),
-                    "roleDefinitionId": format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{definition}"),
-                    "createdOn": long_ago.to_string(), "updatedOn": long_ago.to_string()},
-            }));
-        }
+        all.extend(ROLES.iter().enumerate().map(|(role, definition)| {
+            let id = assignment(person, role);
+            granted_long_ago(&id, principal, definition, "")
+        }));
     }
     all
+}
+
+/// Grants that keyless itself made for a person.
+pub(crate) fn own_grants(person: usize) -> Vec<Value> {
+    let owner = Fleet::default().owner;
+    let own = |definition: &str| {
+        let principal = PEOPLE.get(person)?;
+        let (scope, role) = (ArmId::parse(&account()).ok()?, definition.parse().ok()?);
+        let grant = Grant::new(&owner, scope, principal.parse().ok()?, PrincipalType::User, role);
+        Some(granted_long_ago(grant.id().as_str(), principal, definition, &Grant::description(&owner)))
+    };
+    ROLES.into_iter().filter_map(own).collect()
+}
+
+fn granted_long_ago(id: &str, principal: &str, definition: &str, description: &str) -> Value {
+    let long_ago = long_ago().to_string();
+    json!({
+        "id": id, "type": "Microsoft.Authorization/roleAssignments", "name": id.rsplit('/').next(),
+        "properties": {"principalId": principal, "principalType": "User", "scope": account(),
+            "roleDefinitionId": format!("/subscriptions/{SUBSCRIPTION}/providers/Microsoft.Authorization/roleDefinitions/{definition}"),
+            "description": description, "createdOn": long_ago, "updatedOn": long_ago},
+    })
+}
+
+fn long_ago() -> Timestamp {
+    fleet::start().checked_sub(SignedDuration::from_hours(24 * 90)).unwrap_or(Timestamp::MIN)
 }
 
 /// The own identity of a workspace.
