@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use keyless_arm::api::{Answer, Read, ReadArm};
 use keyless_core::action::Action;
 use keyless_core::desired::{AuthMode, KeyDesired};
@@ -507,6 +507,8 @@ impl Observer {
             }
         }
         part.now = self.clock.last().unwrap_or(Timestamp::MIN);
+        let by_most = self.clock.now().map_or(SignedDuration::ZERO, |now| now.duration_since(part.now));
+        part.behind = Duration::try_from(by_most).unwrap_or_default();
         // Before a write the lists come after the direct reads: what they show may have happened since.
         for (_, own) in
             part.workspaces.iter_mut().filter(|(id, _)| ask.confirming.is_some() && shown_on_keys.contains(*id))

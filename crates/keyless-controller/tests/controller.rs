@@ -88,7 +88,7 @@ async fn the_way_back_turns_the_key_on_first_and_waits_for_it() {
 async fn answers_whose_date_is_ahead_open_no_gate_early() {
     for one_in in [2, 3, 5, 7] {
         let (cloud, dir) = (two(), settled_state());
-        cloud.one_ahead_in.store(one_in, std::sync::atomic::Ordering::Relaxed);
+        cloud.one_off_in.store(one_in, std::sync::atomic::Ordering::Relaxed);
         let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
         // The cloud looks at the age of every grant itself.
         rig.converged("1").await;

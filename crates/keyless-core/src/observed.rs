@@ -26,8 +26,9 @@ mod usage;
 mod workspace;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::gate::ReadSet;
 use crate::id::{ArmId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId};
@@ -60,8 +61,10 @@ pub use workspace::{ObservedAuthMode, ObservedWorkspace, Workspace, WorkspaceKin
 pub struct Observed {
     /// The account: the key of the pass.
     pub account_id: StorageAccountId,
-    /// The server's clock at the end of the reads. All ages are measured against it.
+    /// The server's clock at the end of the reads, never ahead of it. All ages are measured against it.
     pub now: Timestamp,
+    /// How much later than that it is by most of the answers.
+    pub behind: Duration,
     /// The account; `None` when Azure says it does not exist.
     pub account: Reading<Option<Account>>,
     /// Per subscription in scope: whether its workspaces were listed completely in this pass.
@@ -119,6 +122,7 @@ impl Observed {
         Self {
             account_id,
             now,
+            behind: Duration::ZERO,
             account: Reading::NotRead,
             listings: BTreeMap::new(),
             listed: BTreeSet::new(),
@@ -144,11 +148,20 @@ impl Observed {
         }
     }
 
+    /// The server's clock by most of the answers: what ends by itself, such as a change window or an acceptance, has ended by
+    /// it. Never before [`Self::now`].
+    #[must_use]
+    pub fn latest(&self) -> Timestamp {
+        let behind = SignedDuration::try_from(self.behind).unwrap_or(SignedDuration::MAX);
+        self.now.checked_add(behind).unwrap_or(Timestamp::MAX)
+    }
+
     /// Takes in what another read brought. A read of the listings also settles which workspaces stand on the account.
     pub fn absorb(&mut self, part: Self) {
         let Self {
             account_id: _,
             now,
+            behind,
             account,
             listings,
             listed,
@@ -174,7 +187,7 @@ impl Observed {
         } = part;
         // The later word counts even where it is earlier: by then more is known of the server's clock.
         if now > Timestamp::MIN {
-            self.now = now;
+            (self.now, self.behind) = (now, behind);
         }
         self.account.absorb(account);
         if !listings.is_empty() {

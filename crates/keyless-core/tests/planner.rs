@@ -1,6 +1,7 @@
 //! The planner's rules one by one. Every case that can, ends at the fixed point: execute, observe, plan again, nothing.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use insta::assert_snapshot;
 use jiff::SignedDuration;
@@ -649,6 +650,9 @@ fn incomplete_or_lifeless_key_evidence_is_unknown_and_needs_a_word_in_the_file()
             Some(Acceptance { reason: "r".to_owned(), owner: "o".to_owned(), until });
         // A window that is too short is no failed read: nothing accepts it.
         assert_eq!(judge(&accepted).next().is_some(), n < 3, "case {n}");
+        let late = Observed { behind: Duration::from_secs(1), ..observed.clone() };
+        let plan = planned(&accepted, &late, &Limits::default(), Look::Everything);
+        assert!(plan.next().is_none(), "case {n}: by most answers it has ended");
         accepted.account.as_mut().unwrap().accept_unknown_key_use.as_mut().unwrap().until = world.now;
         assert!(judge(&accepted).next().is_none(), "case {n}: an acceptance that ended");
     }

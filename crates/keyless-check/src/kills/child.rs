@@ -107,7 +107,8 @@ struct Heard {
 impl Said {
     fn hear(&self, line: String, secret: &str) {
         let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let words = ["panicked", "the pass broke off", "plan_rejected", "Bearer ", "\"eyJ"];
+        // The last three: a header with a token, any token that the simulator mints, and a SAS.
+        let words = ["panicked", "the pass broke off", "plan_rejected", "Bearer ", "eyJhbGciOi", "sig="];
         if words.iter().any(|word| line.contains(word)) || line.contains(secret) {
             heard.wrong.push(line.clone());
         }

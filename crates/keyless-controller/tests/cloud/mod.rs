@@ -165,8 +165,10 @@ pub(crate) struct Cloud {
     pub(crate) called: Notify,
     began: Instant,
     answers: AtomicUsize,
-    /// Every answer of so many has a `Date` that is half a day ahead; with 0 none has.
-    pub(crate) one_ahead_in: AtomicUsize,
+    /// Every answer of so many has a `Date` that is off; with 0 none has.
+    pub(crate) one_off_in: AtomicUsize,
+    /// By so many seconds.
+    pub(crate) off_by: AtomicI64,
     /// The first answer's `Date` is off by so many seconds.
     pub(crate) first_off: AtomicI64,
     /// How many seconds the server's time has jumped.
@@ -202,9 +204,10 @@ pub(crate) fn waits() -> Waits {
 impl Cloud {
     pub(crate) fn new() -> Arc<Self> {
         let state = Mutex::new(State::default());
-        let (answers, one_ahead_in, first_off) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicI64::new(0));
+        let (answers, one_off_in, first_off) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicI64::new(0));
+        let off_by = AtomicI64::new(12 * 60 * 60);
         let (called, began, jumped) = (Notify::new(), Instant::now(), AtomicI64::new(0));
-        Arc::new(Self { state, called, began, answers, one_ahead_in, first_off, jumped, waits: waits() })
+        Arc::new(Self { state, called, began, answers, one_off_in, off_by, first_off, jumped, waits: waits() })
     }
 
     /// One account with workspaces in access-key mode.
@@ -399,10 +402,10 @@ impl Cloud {
         let now = self.now();
         // As a `Date` header tells it.
         let number = self.answers.fetch_add(1, Ordering::Relaxed) + 1;
-        let is_ahead = number.checked_rem(self.one_ahead_in.load(Ordering::Relaxed)) == Some(0);
-        let off = match (number, is_ahead) {
+        let is_off = number.checked_rem(self.one_off_in.load(Ordering::Relaxed)) == Some(0);
+        let off = match (number, is_off) {
             (1, _) => self.first_off.load(Ordering::Relaxed),
-            (_, true) => 12 * 60 * 60,
+            (_, true) => self.off_by.load(Ordering::Relaxed),
             (_, false) => 0,
         };
         let at = Timestamp::from_second(now.as_second() + off).unwrap();

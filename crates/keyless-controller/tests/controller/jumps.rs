@@ -1,13 +1,14 @@
 //! The server's time jumps, in every answer at once: what counts on this process's own clock does not notice.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use keyless_core::desired::AuthMode;
+use keyless_core::desired::{AuthMode, ChangeWindow};
 use tokio::time::Instant;
 
-use super::{LATE_WRITE, settled_state, state, two};
+use super::{FORWARD, LATE_WRITE, settled_state, state, two};
 use crate::cloud::*;
 use crate::rig::Rig;
 
@@ -60,5 +61,25 @@ async fn a_jump_of_the_servers_time_neither_cuts_nor_draws_out_the_wait_after_th
             assert_rested(calls(&cloud, 1).await - started, &format!("by {by} s at read {number}"));
             rig.crash().await;
         }
+    }
+}
+
+/// Ages rest on the earliest time that is told, so a window that rested on it too would close late.
+#[tokio::test(start_paused = true)]
+async fn no_answer_that_is_behind_holds_a_change_window_open() {
+    let (cloud, dir) = (two(), settled_state());
+    cloud.one_off_in.store(9, Ordering::Relaxed);
+    cloud.off_by.store(-180, Ordering::Relaxed);
+    let mut files = desired("1", AuthMode::Identity, &["ml-a", "ml-b"]);
+    // By the earliest time, who is granted access at first works while the first of them is open.
+    let closes = u16::try_from(waits().role_propagation.as_secs() / 60).unwrap() + 2;
+    let hours = (0..24).map(|hour| ChangeWindow { days: BTreeSet::new(), from: hour * 60, to: hour * 60 + closes });
+    files.fleet.change_windows = hours.collect();
+    let rig = Rig::start(&cloud, dir.path(), files);
+    rig.converged("1").await;
+    assert_eq!(cloud.calls(), FORWARD);
+    for (at, call) in &cloud.lock().calls[1..] {
+        let minute = at.as_second().rem_euclid(3600) / 60;
+        assert!(minute < i64::from(closes), "{call} at minute {minute}");
     }
 }

@@ -36,7 +36,9 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, 
     let fought = step.action.setting().and_then(|setting| limits.fights.get(&setting)).map(|fight| fight.until);
     found.demand(past(fought), Rule::Facts, "it is fought over");
     let windows = &desired.fleet.change_windows;
-    let in_time = step.effort == Effort::Repair || windows.is_empty() || windows.iter().any(|w| is_in(w, now));
+    let in_time = step.effort == Effort::Repair
+        || windows.is_empty()
+        || windows.iter().any(|w| is_in(w, now) && is_in(w, observed.latest()));
     found.demand(in_time, Rule::Facts, "no change window is open");
     facts.unlocked(step, found);
     super::probed::judge(&step.action, facts.key_is_on() == Some(false), desired, observed, found);
@@ -242,10 +244,10 @@ impl Facts<'_> {
     }
 
     fn key_idle(&self, found: &mut Verdict) {
-        let now = self.observed.now;
+        let (now, ends) = (self.observed.now, self.observed.latest());
         let account = self.desired.account.as_ref();
         let unknown_is_accepted =
-            account.and_then(|own| own.accept_unknown_key_use.as_ref()).is_some_and(|accepted| now < accepted.until);
+            account.and_then(|own| own.accept_unknown_key_use.as_ref()).is_some_and(|accepted| ends < accepted.until);
         let Some(usage) = self.observed.key_usage.value() else {
             return found.demand(unknown_is_accepted, Rule::Facts, "key usage was not read");
         };
@@ -260,7 +262,7 @@ impl Facts<'_> {
         let told = self.observed.history.signed_until.is_none_or(|signed| usage.to >= signed);
         let why = "the key-usage answer ends before the last use that may have been";
         found.demand(told || unknown_is_accepted, Rule::Facts, why);
-        let sas_is_accepted = self.desired.accepted_sas().any(|(_, accepted)| now < accepted.until);
+        let sas_is_accepted = self.desired.accepted_sas().any(|(_, accepted)| ends < accepted.until);
         found.demand(usage.sas.count == 0 || sas_is_accepted, Rule::Facts, "a SAS is in use, and nobody accepts it");
     }
 
@@ -269,7 +271,7 @@ impl Facts<'_> {
         let on_identity = own.is_some_and(|own| own.auth_mode == ObservedAuthMode::Identity);
         found.demand(on_identity, Rule::Facts, "the workspace is not known to be on identity");
         let accepted = self.desired.workspaces.get(workspace).and_then(|own| own.accept_one_way.as_ref());
-        let accepted = accepted.is_some_and(|accepted| self.observed.now < accepted.until);
+        let accepted = accepted.is_some_and(|accepted| self.observed.latest() < accepted.until);
         found.demand(accepted, Rule::Facts, "nobody accepts that the secret is lost");
         let stores = self.observed.workspaces.get(workspace).and_then(|entry| entry.datastores.value());
         let same = stores.into_iter().flatten().any(|store| store.name == name && store.credentials == *from);
@@ -288,7 +290,7 @@ impl Facts<'_> {
             DesiredDatastores::Unmanaged | DesiredDatastores::ConvertAll => None,
         });
         let vouched = listed.and_then(|asked| asked.accept_access.as_ref());
-        if vouched.is_some_and(|accepted| self.observed.now < accepted.until) {
+        if vouched.is_some_and(|accepted| self.observed.latest() < accepted.until) {
             return;
         }
         let mut stores =

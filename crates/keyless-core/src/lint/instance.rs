@@ -13,7 +13,7 @@ const ACCEPTED_AS: &str = "computeInstanceSystemIdentity";
 
 pub(super) fn judge(workspace: &WorkspaceId, desired: &KeyDesired, observed: &Observed, found: &mut Verdict) {
     let accepted = desired.workspaces.get(workspace).and_then(|own| own.accept_incompatible.get(ACCEPTED_AS));
-    if accepted.is_some_and(|accepted| observed.now < accepted.until) {
+    if accepted.is_some_and(|accepted| observed.latest() < accepted.until) {
         return;
     }
     let Some(computes) = observed.workspaces.get(workspace).and_then(|entry| entry.computes.value()) else {

@@ -19,6 +19,6 @@ pub(super) fn judge(
         .all(|made| made.zip(own.created_at).is_some_and(|(made, born)| made < born));
     let taken = observed.history.keys_taken.get(&own.id).is_some_and(|taken| taken.keys == Some(present));
     let accepted = desired.workspaces.get(&own.id).and_then(|document| document.accept_stale_keys.as_ref());
-    let accepted = accepted.is_some_and(|accepted| observed.now < accepted.until);
+    let accepted = accepted.is_some_and(|accepted| observed.latest() < accepted.until);
     found.demand(born_with || taken || accepted, Rule::Facts, "the workspace may have keys of before");
 }

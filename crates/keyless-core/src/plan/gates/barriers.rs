@@ -252,7 +252,7 @@ pub(in crate::plan) fn denials<'a>(
 /// What the policies at a scope say of an action, if they were read.
 pub(in crate::plan) fn policy_words(action: &Action, observed: &Observed) -> Option<BTreeSet<PolicyWord>> {
     let policies = observed.barriers.policies.get(&place(action, &observed.account_id))?.value()?;
-    Some(policies.judge(&PolicyTarget::of(action), observed.now))
+    Some(policies.judge(&PolicyTarget::of(action), observed.latest()))
 }
 
 fn barring(words: BTreeSet<PolicyWord>) -> Vec<String> {
@@ -274,7 +274,7 @@ pub(in crate::plan) fn policy_allows(action: &Action, observed: &Observed) -> Ju
         Ok(policies) => policies,
         Err(judged) => return *judged,
     };
-    let bars = barring(policies.judge(&PolicyTarget::of(action), observed.now));
+    let bars = barring(policies.judge(&PolicyTarget::of(action), observed.latest()));
     if bars.is_empty() {
         return told(GateState::Open);
     }
@@ -286,7 +286,7 @@ pub(in crate::plan) fn policy_allows(action: &Action, observed: &Observed) -> Ju
 pub(in crate::plan) fn way_back(action: &Action, observed: &Observed, desired: &KeyDesired) -> Judged {
     let Some(undo) = undo(action) else { return told(GateState::Open) };
     let accepted = desired.account.as_ref().and_then(|account| account.accept_one_way.as_ref());
-    if accepted.is_some_and(|accepted| accepted.holds(observed.now)) {
+    if accepted.is_some_and(|accepted| accepted.holds(observed.latest())) {
         return told(GateState::Open);
     }
     match policy_allows(&undo, observed) {

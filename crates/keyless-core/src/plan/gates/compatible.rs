@@ -16,7 +16,7 @@ pub(in crate::plan) fn compatible(workspace: &DesiredWorkspace, own: &Workspace,
     let mut ids = BTreeSet::new();
     for row in incompatibility::ALL.iter().filter(|row| row.severity == Severity::Block) {
         let accepted = workspace.accept_incompatible.get(row.id);
-        if accepted.is_some_and(|accepted| accepted.holds(observed.now)) {
+        if accepted.is_some_and(|accepted| accepted.holds(observed.latest())) {
             continue;
         }
         match detect(row, workspace, own, observed) {

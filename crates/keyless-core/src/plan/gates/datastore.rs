@@ -56,7 +56,8 @@ pub(in crate::plan) fn access_judged(
     observed: &Observed,
     desired: &KeyDesired,
 ) -> Judged {
-    if datastore.is_on(observed.account_id.name()) || accepted.is_some_and(|accepted| accepted.holds(observed.now)) {
+    if datastore.is_on(observed.account_id.name()) || accepted.is_some_and(|accepted| accepted.holds(observed.latest()))
+    {
         return told(GateState::Open);
     }
     let place = datastore.account_name.as_deref().unwrap_or("a store that is no storage account");

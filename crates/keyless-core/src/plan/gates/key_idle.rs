@@ -24,7 +24,7 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
     let usage = match &observed.key_usage {
         Reading::NotRead => return lacks(ReadSet { key_usage: true, ..ReadSet::default() }),
         Reading::Unknown { why, .. } => {
-            return told(accept_unknown(desired, now, &format!("key usage could not be read: {why}")));
+            return told(accept_unknown(desired, observed, &format!("key usage could not be read: {why}")));
         }
         Reading::Known { value, .. } => value,
     };
@@ -48,12 +48,12 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
         return told(GateState::unmet("the key-usage answer covers another window", "a read of the whole window"));
     }
     if !usage.complete {
-        return told(accept_unknown(desired, now, "the key-usage answer is incomplete"));
+        return told(accept_unknown(desired, observed, "the key-usage answer is incomplete"));
     }
     if !usage.alive {
         return told(accept_unknown(
             desired,
-            now,
+            observed,
             "the storage metric shows no traffic of any kind, which proves nothing",
         ));
     }
@@ -73,7 +73,7 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
 
 /// A SAS may be made from the key or by Entra, and the metric does not tell: somebody has to.
 fn sas(usage: &KeyUsage, observed: &Observed, desired: &KeyDesired) -> Judged {
-    let now = observed.now;
+    let now = observed.latest();
     let holding: Vec<_> = desired.accepted_sas().filter(|(_, acceptance)| acceptance.holds(now)).collect();
     if holding.iter().any(|(services, _)| services.is_empty()) {
         // Whoever accepted it may not know what the logs do.
@@ -185,9 +185,9 @@ fn busy_until(usage: &KeyUsage, desired: &KeyDesired) -> Option<Timestamp> {
     })
 }
 
-fn accept_unknown(desired: &KeyDesired, now: Timestamp, why: &str) -> GateState {
+fn accept_unknown(desired: &KeyDesired, observed: &Observed, why: &str) -> GateState {
     let accepted = desired.account.as_ref().and_then(|account| account.accept_unknown_key_use.as_ref());
-    if accepted.is_some_and(|accepted| accepted.holds(now)) {
+    if accepted.is_some_and(|accepted| accepted.holds(observed.latest())) {
         return GateState::Open;
     }
     let ended = accepted.map(|ended| format!("; the acceptance of {} ended at {}", ended.owner, ended.until));

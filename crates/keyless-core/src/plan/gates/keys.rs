@@ -37,7 +37,7 @@ pub(in crate::plan) fn keys_taken(workspace: &DesiredWorkspace, own: &Workspace,
     };
     let Some(why) = staleness(own, keys, observed) else { return told(GateState::Open) };
     let ended = match &workspace.accept_stale_keys {
-        Some(accepted) if accepted.holds(observed.now) => return told(GateState::Open),
+        Some(accepted) if accepted.holds(observed.latest()) => return told(GateState::Open),
         Some(Acceptance { owner, until, .. }) => format!("; what {owner} accepted ended at {until}"),
         None => String::new(),
     };

@@ -119,11 +119,19 @@ fn document_active(name: &str, enforcement: Enforcement, suspend: Option<&Suspen
     }
 }
 
-/// [`crate::gate::Gate::Window`]: repair is never held.
-pub(in crate::plan) fn window(effort: Effort, windows: &[ChangeWindow], now: Timestamp) -> GateState {
+/// [`crate::gate::Gate::Window`]: repair is never held. It opens by the time that all answers agree to, and closes by that of
+/// most of them.
+pub(in crate::plan) fn window(effort: Effort, windows: &[ChangeWindow], observed: &Observed) -> GateState {
     if effort == Effort::Repair || windows.is_empty() {
         return GateState::Open;
     }
+    match open_at(windows, observed.now) {
+        GateState::Open => open_at(windows, observed.latest()),
+        shut => shut,
+    }
+}
+
+fn open_at(windows: &[ChangeWindow], now: Timestamp) -> GateState {
     match windows.iter().filter_map(|window| next_opening(window, now)).min() {
         Some(at) if at <= now => GateState::Open,
         Some(until) => GateState::Waiting { until, why: "the next change window".to_owned() },
@@ -180,8 +188,13 @@ pub(in crate::plan) fn not_refused(action: &Action, limits: &Limits, now: Timest
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
+    use std::time::Duration;
 
     use super::*;
+    use crate::id::StorageAccountId;
+
+    const ACCOUNT: &str = "/subscriptions/00000000-0000-4000-8000-000000000001/resourceGroups/rg/providers/\
+        Microsoft.Storage/storageAccounts/stone";
 
     fn at(text: &str) -> Timestamp {
         text.parse().unwrap()
@@ -191,14 +204,19 @@ mod tests {
     fn a_window_opens_on_its_days_at_its_hours() {
         let windows = [ChangeWindow { days: BTreeSet::from([1, 3]), from: 9 * 60, to: 17 * 60 }];
         // 2026-11-23 is a Monday.
-        for (now, until) in [
-            ("2026-11-23T08:59:59Z", Some("2026-11-23T09:00:00Z")),
-            ("2026-11-23T09:00:00Z", None),
-            ("2026-11-23T16:59:59Z", None),
-            ("2026-11-23T17:00:00Z", Some("2026-11-25T09:00:00Z")),
-            ("2026-11-26T00:00:00Z", Some("2026-11-30T09:00:00Z")),
+        for (now, behind, until) in [
+            ("2026-11-23T08:59:59Z", 0, Some("2026-11-23T09:00:00Z")),
+            ("2026-11-23T08:59:59Z", 1, Some("2026-11-23T09:00:00Z")),
+            ("2026-11-23T09:00:00Z", 0, None),
+            ("2026-11-23T16:59:59Z", 0, None),
+            ("2026-11-23T16:59:58Z", 1, None),
+            ("2026-11-23T16:59:59Z", 1, Some("2026-11-25T09:00:00Z")),
+            ("2026-11-23T17:00:00Z", 0, Some("2026-11-25T09:00:00Z")),
+            ("2026-11-26T00:00:00Z", 0, Some("2026-11-30T09:00:00Z")),
         ] {
-            let state = window(Effort::Tighten, &windows, at(now));
+            let account = StorageAccountId::parse(ACCOUNT).unwrap();
+            let observed = Observed { behind: Duration::from_secs(behind), ..Observed::unread(account, at(now)) };
+            let state = window(Effort::Tighten, &windows, &observed);
             match until {
                 None => assert_eq!(state, GateState::Open, "{now}"),
                 Some(opens) => {
@@ -208,7 +226,7 @@ mod tests {
                     );
                 }
             }
-            assert_eq!(window(Effort::Repair, &windows, at(now)), GateState::Open);
+            assert_eq!(window(Effort::Repair, &windows, &observed), GateState::Open);
         }
     }
 }

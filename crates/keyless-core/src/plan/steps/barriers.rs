@@ -39,7 +39,7 @@ impl Planner<'_> {
         let Some(undo) = barriers::undo(action) else { return };
         let words = barriers::policy_words(&undo, self.observed).unwrap_or_default();
         let accepted = self.desired.account.as_ref().and_then(|account| account.accept_one_way.as_ref());
-        let accepted = accepted.filter(|accepted| accepted.holds(self.observed.now));
+        let accepted = accepted.filter(|accepted| accepted.holds(self.observed.latest()));
         for what in barriers::remarks(&words, accepted.is_some()) {
             let what = format!("on the way back, {what}");
             self.findings.insert(Finding::Barrier { kind: Barrier::Policy, what });

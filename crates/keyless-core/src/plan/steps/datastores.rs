@@ -127,7 +127,7 @@ impl Planner<'_> {
         };
         let active = gates::workspace_active(workspace, self.desired, self.observed.now);
         let mut checks = self.checks(&action, Effort::Tighten, active);
-        checks.look(Gate::OneWayAccepted, gates::one_way_accepted(workspace, self.observed.now));
+        checks.look(Gate::OneWayAccepted, gates::one_way_accepted(workspace, self.observed.latest()));
         checks.look(Gate::ModeKnown, gates::mode_known(&workspace.id, self.observed));
         checks.look(Gate::OnIdentity, gates::on_identity(&workspace.id, self.observed));
         let judged = gates::access_judged(datastore, accepted, views, self.observed, self.desired);

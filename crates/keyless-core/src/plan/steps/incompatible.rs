@@ -74,7 +74,7 @@ impl Planner<'_> {
                 workspace: workspace.id.clone(),
                 id: row.id,
                 found: found.join(", "),
-                accepted: accepted.filter(|accepted| accepted.holds(self.observed.now)).map(ToString::to_string),
+                accepted: accepted.filter(|accepted| accepted.holds(self.observed.latest())).map(ToString::to_string),
             });
         }
     }

@@ -19,7 +19,8 @@ impl Planner<'_> {
     /// Where the keys may have been made anew since the workspace took them.
     pub(super) fn resync_before(&mut self, workspace: &DesiredWorkspace, own: &Workspace, target: &KeyTarget) {
         let Some(account) = self.observed.account.value().and_then(Option::as_ref) else { return };
-        let accepted = workspace.accept_stale_keys.as_ref().is_some_and(|accepted| accepted.holds(self.observed.now));
+        let accepted =
+            workspace.accept_stale_keys.as_ref().is_some_and(|accepted| accepted.holds(self.observed.latest()));
         if !accepted && gates::staleness(own, account.key_times, self.observed).is_some() {
             self.resync(workspace, target);
         }
