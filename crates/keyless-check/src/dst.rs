@@ -229,7 +229,7 @@ pub(crate) fn ablations(options: &Options) -> anyhow::Result<()> {
 }
 
 /// Rules whose absence has to be noticed. What two of them see both is taken away together.
-const ABLATIONS: [&[&str]; 16] = [
+const ABLATIONS: [&[&str]; 17] = [
     &["needs_covered", "needs_aged"],
     &["needs_aged"],
     &["key_on", "key_effective"],
@@ -241,6 +241,7 @@ const ABLATIONS: [&[&str]; 16] = [
     &["booted"],
     &["active"],
     &["window"],
+    &["drained"],
     &["confirm"],
     &["revision"],
     &["same_step"],
@@ -250,12 +251,13 @@ const ABLATIONS: [&[&str]; 16] = [
 
 /// Rules with seeds that notice their absence where the second judge is gone too. What two rules see both is taken away
 /// together. There are two of each: whatever changes the requests of the shipped code moves the moments that a seed draws.
-const NOTICED: [(&[&str], [u64; 2]); 11] = [
+const NOTICED: [(&[&str], [u64; 2]); 12] = [
     (&["needs_covered", "needs_aged"], [1, 4]),
     (&["needs_aged"], [1, 4]),
     (&["key_idle"], [1, 4]),
     (&["active"], [2, 13]),
     (&["window"], [10, 85]),
+    (&["drained"], [5, 9]),
     (&["all_on_identity"], [22_955, 24_955]),
     (&["confirm"], [2015, 2045]),
     (&["revision"], [3011, 3044]),

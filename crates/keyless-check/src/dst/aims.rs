@@ -23,6 +23,8 @@ pub(crate) enum Aimed {
     Store,
     /// Somebody loses a role when a workspace is about to go to identity.
     Grant,
+    /// Somebody is denied what the account holds when a workspace is about to go to identity.
+    Deny,
     /// The files ask for the opposite of what is about to be written.
     Files,
     /// Somebody turns the key on again just after it went off.
@@ -91,6 +93,11 @@ impl Aims {
                 }
             }
         }
+        if draw.denies {
+            let mut dice = Dice::of(draw.seed, "aim: deny");
+            let (skips, after) = (dice.between(0, 2), dice.millis(0, draw.wire.latency * 4));
+            aims.push(Aim { what: Aimed::Deny, at: At::Assignments, skips, after });
+        }
         Self { aims, ..Self::default() }
     }
 
@@ -110,7 +117,7 @@ impl Aims {
         let due = judge.due(&account);
         let fits = |what: Aimed| match what {
             Aimed::Mode | Aimed::Store => due == Due::KeyOff,
-            Aimed::Grant => due == Due::Modes,
+            Aimed::Grant | Aimed::Deny => due == Due::Modes,
             Aimed::Files => due != Due::Nothing,
             Aimed::Key => due == Due::Nothing && judge.truth.keys.get(&account) == Some(&false),
             Aimed::Newcomer | Aimed::StoreElsewhere => false,

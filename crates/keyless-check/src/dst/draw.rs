@@ -67,6 +67,8 @@ pub(crate) struct Draw {
     pub(crate) windows: Vec<ChangeWindow>,
     /// Whether documents go over to observing, and back.
     pub(crate) observes: bool,
+    /// Whether people are denied what accounts hold, for a time.
+    pub(crate) denies: bool,
 }
 
 /// What only the wire can do.
@@ -191,6 +193,8 @@ impl Draw {
         draw.documents = dice.chance(0.15);
         let mut dice = Dice::of(seed, "observes");
         draw.observes = dice.chance(0.1);
+        let mut dice = Dice::of(seed, "denies");
+        draw.denies = dice.chance(0.1);
         let mut dice = Dice::of(seed, "windows");
         if dice.chance(0.1) {
             draw.windows = windows(&mut dice);
@@ -317,6 +321,7 @@ impl Draw {
             documents: false,
             windows: Vec::new(),
             observes: false,
+            denies: false,
         }
     }
 

@@ -9,6 +9,9 @@ use super::record::What;
 /// What is said of somebody who signs with the key at the start.
 pub(crate) const KEY_USER_THERE: &str = "KeyUserThere";
 
+/// The first word of a deny assignment that somebody makes.
+pub(crate) const DENIED: &str = "Denied";
+
 /// The first word of a change of the files by which somebody has work to do.
 pub(crate) const DECLARED: &str = "declared";
 
@@ -40,7 +43,7 @@ impl Foreign {
 
     /// Whether somebody may lose access by it, or try to get some without having it.
     pub(crate) fn takes_access(&self) -> bool {
-        let of_roles = ["GrantRemoved", "MemberRemoved", "ResourceRemoved", DECLARED];
+        let of_roles = ["GrantRemoved", "MemberRemoved", "ResourceRemoved", DENIED, DECLARED];
         let of_keys = ["AuthMode", "SharedKey", "WorkspaceAdded", "DatastoreAdded", "KeyRegenerated"];
         of_roles.contains(&self.kind()) || of_keys.contains(&self.kind())
     }
@@ -53,11 +56,11 @@ impl Foreign {
             }
             // While the key is off, nobody has access to lose.
             What::Mode { identity: true, .. } => {
-                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", "SharedKey", DECLARED]
+                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", "SharedKey", DENIED, DECLARED]
             }
             What::Mode { identity: false, .. } => &["SharedKey", "KeyRegenerated"],
             What::Datastore { .. } | What::Revoke { .. } => {
-                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", DECLARED]
+                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", DENIED, DECLARED]
             }
             What::Key { allowed: true, .. } | What::Grant { .. } | What::Resync { .. } | What::Other => &[],
         };

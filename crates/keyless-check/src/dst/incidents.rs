@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use super::aims::{Aimed, Hit};
 use super::dice::Dice;
 use super::draw::Draw;
-use super::foreign::{DECLARED, Foreign};
+use super::foreign::{DECLARED, DENIED, Foreign};
 use super::judge::{Judge, KeyUse};
 use super::wire::Road;
 
@@ -38,6 +38,8 @@ pub(crate) enum Incident {
     Documents,
     /// A document begins to observe, or to enforce again.
     Observe,
+    /// Somebody is denied what an account holds, or nobody any more.
+    Deny,
     Drift,
     Flip,
     Crash,
@@ -121,6 +123,15 @@ pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
             all.insert((dice.millis(0, over), number), Incident::Observe);
         }
     }
+    if draw.denies {
+        let mut dice = Dice::of(draw.seed, "when people are denied");
+        let over = draw.before + draw.storm;
+        let over = u64::try_from(over.as_millis()).unwrap_or_default();
+        for _ in 0..6 {
+            number += 1;
+            all.insert((dice.millis(0, over), number), Incident::Deny);
+        }
+    }
     all
 }
 
@@ -134,6 +145,9 @@ pub(crate) struct Others {
     joined: Vec<(String, String)>,
     documents: Dice,
     observers: Dice,
+    denier: Dice,
+    /// Deny assignments that stand.
+    denied: Vec<String>,
     /// Documents that went.
     gone: BTreeMap<WorkspaceId, DesiredWorkspace>,
     /// What the files ask now.
@@ -155,6 +169,7 @@ impl Others {
         let members = Dice::of(draw.seed, "who joins");
         let documents = Dice::of(draw.seed, "which documents");
         let observers = Dice::of(draw.seed, "who observes");
+        let denier = Dice::of(draw.seed, "who is denied");
         let draw = draw.clone();
         Self {
             draw,
@@ -164,6 +179,8 @@ impl Others {
             joined: Vec::new(),
             documents,
             observers,
+            denier,
+            denied: Vec::new(),
             gone: BTreeMap::new(),
             desired,
             added: Vec::new(),
@@ -345,6 +362,63 @@ impl Others {
         format!("{} observes", one.name)
     }
 
+    /// Somebody of the files is denied what an account holds; or nobody any more. What, in words.
+    pub(crate) fn denies(&mut self, road: &Road) -> String {
+        if !self.denied.is_empty() && self.denier.chance(0.5) {
+            self.allow(road);
+            return "nobody is denied any more".to_owned();
+        }
+        let accounts: Vec<String> = road.judge().truth.keys.keys().cloned().collect();
+        let Some(account) = self.denier.pick(&accounts).cloned() else { return "nothing".to_owned() };
+        self.denies_somebody(road, &account)
+    }
+
+    fn denies_somebody(&mut self, road: &Road, account: &str) -> String {
+        let named: BTreeSet<(String, PrincipalType)> = {
+            let judge = road.judge();
+            let on = judge.truth.on(account).filter_map(|(id, _)| WorkspaceId::parse(id).ok());
+            let needs = on.filter_map(|id| self.desired.workspaces.get(&id)).flat_map(|one| &one.needs);
+            let objects = needs.filter_map(|need| match &need.principal {
+                PrincipalRef::Object { kind, id, .. } => Some((id.to_string(), *kind)),
+                _ => None,
+            });
+            objects.collect()
+        };
+        let named: Vec<_> = named.into_iter().collect();
+        let Some((principal, kind)) = self.denier.pick(&named).cloned() else { return "nobody to deny".to_owned() };
+        let id = format!("{account}/providers/Microsoft.Authorization/denyAssignments/{}", self.denier.uuid());
+        let value = json!({"id": id, "name": id.rsplit('/').next(), "type": "Microsoft.Authorization/denyAssignments",
+            "properties": {"denyAssignmentName": "nobody here", "scope": account, "doNotApplyToChildScopes": false,
+                "permissions": [{"actions": [], "notActions": [], "dataActions": ["*"], "notDataActions": []}],
+                "principals": [{"id": principal, "type": format!("{kind:?}")}], "excludePrincipals": [],
+                "isSystemProtected": true}});
+        let put = DriftChange::ResourcePut;
+        if let Err(error) = road.sim.drift(Drift { change: put, target: id.clone(), value, by: String::new() }) {
+            return format!("refused: {error}");
+        }
+        self.denied.push(id);
+        let mut judge = road.judge();
+        judge.count("people who are denied");
+        let foreign = Foreign {
+            at: road.sim.now(),
+            since: road.since(),
+            shown_by: Some(format!("{account}/providers/microsoft.authorization/denyassignments")),
+            account: Some(account.to_owned()),
+            what: format!("{DENIED} {principal}"),
+            hidden: Duration::ZERO,
+        };
+        judge.foreign(&road.sim, foreign);
+        format!("{principal} is denied what {account} holds")
+    }
+
+    fn allow(&mut self, road: &Road) {
+        for deny in std::mem::take(&mut self.denied) {
+            let gone = DriftChange::ResourceRemoved;
+            // Nobody else takes them away.
+            let _ = road.sim.drift(Drift { change: gone, target: deny, value: Value::Null, by: String::new() });
+        }
+    }
+
     fn all_enforce(&mut self) {
         for one in self.desired.workspaces.values_mut().chain(self.gone.values_mut()) {
             one.enforcement = Enforcement::Enforce;
@@ -429,6 +503,7 @@ impl Others {
                 let hidden = self.draw.metrics_tell();
                 self.change(road, DriftChange::SharedKey, &account, json!(true), Some(account.clone()), hidden)
             }
+            Aimed::Deny => self.denies_somebody(road, &account),
             Aimed::Files => {
                 let modes = on.iter().filter_map(|id| Some(road.judge().declared(id)?.auth_mode));
                 let Some(mode) = modes.min() else { return "nothing".to_owned() };
@@ -643,6 +718,7 @@ impl Others {
 
     /// Nothing stands in the way of anybody any more, and nothing is suspended, observed only or bound to windows.
     pub(crate) fn calm(&mut self, road: &Road) {
+        self.allow(road);
         for lock in std::mem::take(&mut self.locks) {
             let gone = DriftChange::LockRemoved;
             // Two locks of one level at a scope are one.

@@ -575,6 +575,9 @@ impl Judge {
                     since.is_some_and(|since| age(now, since) + GRAIN >= wait)
                 };
                 // Of persons in groups the shorter wait is enough; which principals are persons is not asked.
+                if self.truth.is_denied(&principal, account) {
+                    broken.push(format!("S3: `{principal}` is denied what the account holds"));
+                }
                 if !old(direct, waits.role_propagation) && !old(by_group, waits.role_propagation) {
                     broken.push(format!("S3: `{principal}` has {role} since {direct:?}, by groups {by_group:?}"));
                 }

@@ -202,6 +202,11 @@ impl Run {
                     self.put_in_force();
                     continue;
                 }
+                Incident::Deny => {
+                    let what = self.others.denies(&self.place.road);
+                    self.note(what);
+                    continue;
+                }
                 Incident::Aimed(hit) => {
                     let what = self.others.aimed(&self.place.road, &hit);
                     self.note(what);
@@ -254,6 +259,7 @@ impl Run {
                 | Incident::Leave
                 | Incident::Documents
                 | Incident::Observe
+                | Incident::Deny
                 | Incident::Aimed(_) => {}
             }
         }

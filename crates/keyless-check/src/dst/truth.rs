@@ -17,6 +17,8 @@ pub(crate) struct Truth {
     pub(crate) assignments: BTreeMap<String, Assignment>,
     /// The datastores that store a credential and are not the system's.
     pub(crate) stored: BTreeMap<String, Stored>,
+    /// The scope of each deny assignment, and whom it names.
+    denies: BTreeMap<String, (String, BTreeSet<String>)>,
     /// The groups of each principal.
     pub(crate) groups: BTreeMap<String, BTreeSet<String>>,
     /// The principal of each user-assigned identity.
@@ -122,6 +124,14 @@ impl Truth {
                 self.workspaces.insert(id(), workspace);
             }
             "microsoft.authorization/roleassignments" => self.assignment(id(), entry),
+            "microsoft.authorization/denyassignments" => {
+                let id = id();
+                let (scope, _) =
+                    id.split_once("/providers/microsoft.authorization/denyassignments/").unwrap_or_default();
+                let all = at(entry, &["properties", "principals"]).and_then(Value::as_array).into_iter().flatten();
+                let named = all.filter_map(|one| lower(one, &["id"])).collect();
+                self.denies.insert(id.clone(), (scope.to_owned(), named));
+            }
             "microsoft.machinelearningservices/workspaces/datastores" => {
                 let id = id();
                 let credentials = text(entry, &["properties", "credentials", "credentialsType"]).unwrap_or("None");
@@ -206,6 +216,13 @@ impl Truth {
             PrincipalRef::WorkspaceSystem => own.and_then(|own| own.principal.clone()).into_iter().collect(),
             PrincipalRef::WorkspaceUserAssigned => own.map(|own| own.assigned.clone()).unwrap_or_default(),
         }
+    }
+
+    /// Whether a principal is denied what an account holds, by itself or in a group. All that is denied here is all of it.
+    pub(crate) fn is_denied(&self, principal: &str, account: &str) -> bool {
+        let groups = self.groups.get(principal);
+        let is_meant = |of: &String| of == principal || groups.is_some_and(|groups| groups.contains(of));
+        self.denies.values().any(|(scope, named)| scope == account && named.iter().any(is_meant))
     }
 
     /// Since when a principal has a role on an account, by assignments to itself and to groups that it is in.
