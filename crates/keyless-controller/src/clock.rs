@@ -121,6 +121,15 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
+    async fn a_wait_that_never_ends_lasts_a_lifetime() {
+        let from = Instant::now();
+        for wait in [Duration::MAX, Duration::from_secs(3_153_600_001)] {
+            assert_eq!(end_of(from, wait) - from, Duration::from_secs(3_153_600_000));
+        }
+        assert_eq!(end_of(from, Duration::from_secs(7)) - from, Duration::from_secs(7));
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_clock_that_was_set_forward_is_believed_once_the_answers_agree() {
         let clock = ServerClock::default();
         for _ in 0..AGREED {

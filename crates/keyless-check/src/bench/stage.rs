@@ -19,9 +19,9 @@ use crate::dst::dice::Dice;
 use crate::dst::draw::Draw;
 use crate::dst::fleet::{self, Made};
 use crate::dst::foreign::Foreign;
-use crate::dst::incidents::key_uses;
 use crate::dst::judge::Judge;
 use crate::dst::life::{Life, Place};
+use crate::dst::others::key_uses;
 use crate::dst::truth::Truth;
 use crate::dst::wire::Road;
 
