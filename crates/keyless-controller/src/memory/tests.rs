@@ -156,6 +156,7 @@ fn a_key_that_goes_off_after_a_switch_is_watched_from_then_on() {
     // Of a process before this one, which left its notes.
     assert_eq!(look(&switched(switch(0)), false, 900), off(900));
     assert_eq!(look(&switched(off(0)), false, 900), off(0), "seen off by that one");
+    assert_eq!(look(&switched(switch(900)), false, 900), switch(900), "it is not over sooner");
     // A workspace that goes forward while the key is off is watched for the switch.
     let memory = switched(None);
     assert_eq!(look(&memory, false, 10), off(10));
@@ -256,4 +257,66 @@ async fn the_key_counts_as_on_anew_once_it_may_have_been_off_unseen() {
     let before = on(&memory, 130);
     memory.record(&report(Some(refused)), Instant::now(), at(140), late_write);
     assert_eq!(on(&memory, 150), before, "nothing left");
+}
+
+fn looks(memory: &Memory, key_on: bool, second: i64) -> History {
+    memory.saw_account(&key(), &Reading::known(Some(account(key_on)), at(second)), Some(at(second)))
+}
+
+#[test]
+fn that_a_key_came_on_again_is_remembered_until_it_is_off_again() {
+    let memory = Memory::new(Growth::PERSON);
+    assert_eq!(looks(&memory, false, 10).back_on, None);
+    let back_on = Some(BackOn { watched: at(10), seen: at(20) });
+    assert_eq!(looks(&memory, true, 20).back_on, back_on);
+    assert_eq!(looks(&memory, true, 30).back_on, back_on);
+    assert_eq!(looks(&memory, false, 40).back_on, None);
+}
+
+#[test]
+fn only_the_first_look_of_all_processes_takes_a_switched_workspace_for_an_old_one() {
+    let memory = Memory::new(Growth::PERSON);
+    memory.saw_workspaces(&key(), true, Some(at(10)));
+    let watch = memory.watch(&key()).unwrap();
+    assert_eq!(watch, WatchFrom { at: at(10), because: WatchCause::FirstSeenSwitched });
+
+    let memory = Memory::new(Growth::PERSON);
+    memory.saw_workspaces(&key(), false, Some(at(10)));
+    memory.saw_workspaces(&key(), true, Some(at(20)));
+    assert_eq!(memory.watch(&key()), None);
+    let next = Memory::new(Growth::PERSON);
+    next.recall(&key(), memory.noted(at(30)).remove(&key()).unwrap(), Duration::from_secs(600));
+    next.saw_workspaces(&key(), true, Some(at(40)));
+    assert_eq!(next.watch(&key()), None);
+}
+
+#[test]
+fn each_kind_that_held_the_key_when_the_last_process_looked_is_remembered() {
+    let none = Holders { workspaces: Some(false), datastores: Some(false), files: Some(false) };
+    for held in [
+        Holders { workspaces: Some(true), ..none },
+        Holders { datastores: Some(true), ..none },
+        Holders { files: Some(true), ..none },
+    ] {
+        let memory = Memory::new(Growth::PERSON);
+        memory.saw_holders(&key(), held, Some(at(10)));
+        let next = Memory::new(Growth::PERSON);
+        next.recall(&key(), memory.noted(at(20)).remove(&key()).unwrap(), Duration::from_secs(600));
+        next.saw_holders(&key(), none, Some(at(30)));
+        assert_eq!(looks(&next, true, 30).signed_until, Some(at(30)), "{held:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_no_document_asks_about_is_forgotten_unless_a_write_may_still_land() {
+    let unknown = WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+    for (result, kept) in [(None, false), (Some(unknown), true)] {
+        let memory = Memory::new(Growth::PERSON);
+        looks(&memory, false, 10);
+        memory.record(&report(result), Instant::now(), at(20), Duration::from_secs(40));
+        memory.keep_only(&BTreeSet::from([key()]));
+        assert!(memory.noted(at(30)).contains_key(&key()));
+        memory.keep_only(&BTreeSet::new());
+        assert_eq!(memory.noted(at(30)).contains_key(&key()), kept);
+    }
 }
