@@ -274,7 +274,14 @@ impl Judge {
     /// Whether a read that left after somebody's change brought it before the write left.
     fn was_shown(&self, foreign: &Foreign, write: &Entry) -> bool {
         let Some(path) = &foreign.shown_by else { return false };
-        let mut reads = self.record.known_to(write, foreign.since).filter(|read| read.path == *path).peekable();
+        // A pass reads the target last: what leaves after that is another's, which looks for keys that are stored elsewhere.
+        let target = match &write.what {
+            Some(What::Key { account: target, .. } | What::Mode { workspace: target, .. }) => target,
+            _ => &write.path,
+        };
+        let last = self.record.known_to(write, foreign.since).find(|read| read.path == *target).map(|read| read.since);
+        let own = |read: &&Entry| read.path == *path && last.is_none_or(|last| read.since <= last);
+        let mut reads = self.record.known_to(write, foreign.since).filter(own).peekable();
         let whole = reads.peek().is_some();
         let mut first = false;
         whole

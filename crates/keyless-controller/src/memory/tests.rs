@@ -3,7 +3,7 @@ use keyless_core::desired::Revision;
 use keyless_core::gate::ReadSet;
 use keyless_core::observed::{Cause, Network, ServiceFlags, SharedKeyAccess};
 use keyless_core::pass::{Refused, WriteRecord};
-use keyless_core::plan::Plan;
+use keyless_core::plan::{Plan, Step};
 
 use super::*;
 
@@ -319,4 +319,95 @@ async fn an_account_that_no_document_asks_about_is_forgotten_unless_a_write_may_
         memory.keep_only(&BTreeSet::new());
         assert_eq!(memory.noted(at(30)).contains_key(&key()), kept);
     }
+}
+
+/// A pass that left the step in its plan, or not.
+fn passed(action: Option<&Action>) -> Report {
+    let mut report = report(None);
+    report.plan.steps = action
+        .map(|action| Step {
+            action: action.clone(),
+            effort: Effort::Tighten,
+            workspaces: BTreeSet::new(),
+            reasons: BTreeSet::new(),
+            gates: Vec::new(),
+        })
+        .into_iter()
+        .collect();
+    report
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_lasts_while_its_step_does_and_until_a_person_was_here() {
+    let late_write = Duration::from_secs(40);
+    let action = Action::SetSharedKeyAccess { account: key(), allowed: false };
+    let another = Action::SetSharedKeyAccess { account: key(), allowed: true };
+    let memory = Memory::new(Growth::PERSON);
+    let is_refused = || memory.limits(&key(), Some(at(0)), None).refused.contains_key(&action);
+    let refuse = |by| {
+        let WriteResult::Refused(refused) = refused() else { unreachable!() };
+        let mut report = passed(Some(&action));
+        report.write = self::report(Some(WriteResult::Refused(Refused { by, ..refused }))).write;
+        memory.record(&report, Instant::now(), at(0), late_write);
+    };
+    refuse(RefusedBy::Person);
+    assert!(is_refused() && !memory.time_lifts(&key(), &action));
+    memory.record(&passed(Some(&action)), Instant::now(), at(0), late_write);
+    assert!(is_refused());
+    for (cut_short, ended) in [(true, Ended::Wrote), (false, Ended::Stopped)] {
+        let mut report = passed(None);
+        report.ended = ended;
+        if cut_short {
+            report.plan.findings.insert(Finding::Incomplete {
+                what: "locks".to_owned(),
+                why: "503".to_owned(),
+                cause: Cause::default(),
+            });
+        }
+        memory.record(&report, Instant::now(), at(0), late_write);
+        assert!(is_refused(), "{report:?}");
+    }
+    memory.record(&passed(Some(&another)), Instant::now(), at(0), late_write);
+    assert!(!is_refused(), "the step is gone");
+
+    refuse(RefusedBy::Time);
+    assert!(is_refused() && memory.time_lifts(&key(), &action));
+    memory.forgive();
+    assert!(!is_refused() && !memory.time_lifts(&key(), &action));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_after_the_start_is_told_of_every_account() {
+    let memory = Memory::new(Growth::PERSON);
+    for _ in 0..2 {
+        assert_eq!(memory.limits(&key(), Some(at(0)), Some(at(70))).boot_until, Some(at(70)));
+        looks(&memory, true, 10);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_grant_that_no_list_shows_is_told_whether_azure_said_that_it_was_there_already() {
+    for (changed, words) in [(true, "does not show it yet"), (false, "as being so already")] {
+        let memory = Memory::new(Growth::PERSON);
+        let scope = key().arm().clone();
+        let assignment =
+            format!("{scope}/providers/Microsoft.Authorization/roleAssignments/{}", uuid(1)).parse().unwrap();
+        let action =
+            Action::RevokeRole { assignment, principal: uuid(2).parse().unwrap(), role: uuid(3).parse().unwrap() };
+        let written = report(Some(WriteResult::Applied { changed, request_id: None })).write.unwrap();
+        let write = Some(WriteRecord { action: action.clone(), ..written });
+        let report = Report { write, ..passed(Some(&action)) };
+        memory.record(&report, Instant::now(), at(0), Duration::from_secs(40));
+        let told = memory.limits(&key(), Some(at(0)), None).refused[&action].why.clone();
+        assert!(told.contains(words), "{told}");
+        // Lists lag for so long and no longer: then it takes a person.
+        for tries in 1..=LAGS + 1 {
+            assert_eq!(memory.time_lifts(&key(), &action), tries <= LAGS, "after {tries}");
+            memory.record(&report, Instant::now(), at(0), Duration::from_secs(40));
+        }
+    }
+}
+
+fn uuid(last: u32) -> String {
+    format!("7e57ab1e-0000-4000-8000-{last:012}")
 }
