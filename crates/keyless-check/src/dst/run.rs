@@ -408,6 +408,8 @@ impl Run {
     /// Which account the process has not come to rest with, as a pass shows that read all of it since `calm`.
     fn awake(&self, calm: tokio::time::Instant) -> Option<String> {
         let Some(life) = &self.life else { return Some("there is no process".to_owned()) };
+        // What denies people is read once in half an interval where nothing is written.
+        let calm = if self.place.draw.denies { calm + self.place.draw.interval / 2 } else { calm };
         let snapshot = life.status.snapshot();
         if let Some(id) = snapshot.unplaced.keys().next() {
             return Some(format!("where {} stands is not known", id.name()));
