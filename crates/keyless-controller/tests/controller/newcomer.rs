@@ -13,7 +13,7 @@ use keyless_controller::execute::{Hands, Intends, Passed, Surroundings, run_pass
 use keyless_controller::growth::Growth;
 use keyless_controller::memory::Memory;
 use keyless_controller::observe::Observer;
-use keyless_core::desired::{KeyDesired, Revision};
+use keyless_core::desired::{Desired, KeyDesired, Revision};
 use keyless_core::observed::{Observed, ObservedWorkspace};
 use keyless_core::pass::{CONFIRM_WITHIN, Intent, Job, WriteResult};
 use keyless_core::plan::{Limits, Look, Plan};
@@ -42,15 +42,27 @@ async fn pass_under(
     rests_until: Option<Instant>,
     revision: &(dyn Fn() -> Revision + Send + Sync),
 ) -> Passed {
+    let files = desired("1", AuthMode::Identity, &["ml-a"]);
+    pass_by(&files, cloud, dir, newcomer, rests_until, revision).await
+}
+
+/// As [`pass_under`], by other files.
+async fn pass_by(
+    files: &Desired,
+    cloud: &Arc<Cloud>,
+    dir: &Path,
+    newcomer: &str,
+    rests_until: Option<Instant>,
+    revision: &(dyn Fn() -> Revision + Send + Sync),
+) -> Passed {
     let (clock, memory) = (Arc::new(ServerClock::default()), Arc::new(Memory::new(Growth::PERSON)));
     let observer = Observer::new(Arc::clone(cloud) as Arc<dyn ReadArm>, clock, memory);
-    let files = desired("1", AuthMode::Identity, &["ml-a"]);
     let job = Job {
         desired: KeyDesired {
             revision: files.revision.clone(),
             fleet: files.fleet.clone(),
             account_id: account_id("stone"),
-            account: None,
+            account: files.accounts.get(&account_id("stone")).cloned(),
             workspaces: files.workspaces.clone(),
             unplaced: std::sync::Arc::default(),
             group_is_shared: false,
@@ -91,6 +103,26 @@ async fn a_workspace_that_only_a_newer_look_over_the_fleet_shows_stops_the_write
             "{result:?}"
         );
     }
+}
+
+/// The look over the fleet from which the pass begins did not show it.
+#[tokio::test(start_paused = true)]
+async fn a_workspace_that_only_the_pass_itself_lists_holds_the_key_on_unless_it_is_excluded() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a", "hub-late"]), settled_state());
+    cloud.lock().workspaces.get_mut(&workspace_id("ml-a")).unwrap().auth_mode = ObservedAuthMode::Identity;
+    let mut files = with_key(desired("1", AuthMode::Identity, &[]), "stone", DesiredSharedKey::Disabled);
+    let same = || Revision("1".to_owned());
+    let passed = pass_by(&files, &cloud, dir.path(), "ml-a", None, &same).await;
+    let Passed::Finished(report) = passed else { panic!("{passed:?}") };
+    assert!(cloud.calls().is_empty());
+    let steps = format!("{:?}", report.plan.steps);
+    assert!(steps.contains("workspace hub-late (undeclared) is on accesskey"), "{steps}");
+
+    files.fleet.scope.exclude.insert(workspace_id("hub-late").arm().clone());
+    // The write itself is not for here: it locks out who was excluded.
+    let rest = Some(Instant::now() + Duration::from_secs(200));
+    let passed = pass_by(&files, &cloud, dir.path(), "ml-a", rest, &same).await;
+    assert!(matches!(passed, Passed::Deferred { .. }) && cloud.calls().is_empty(), "{passed:?}");
 }
 
 /// How long a read of the cloud takes.
@@ -247,17 +279,28 @@ async fn a_workspace_that_a_list_shows_and_that_denies_itself_is_not_gone() {
     }
 }
 
-/// Where it stands has to be found out by that read.
+/// Where it stands has to be found out by that read, or by that of its hub.
 #[tokio::test(start_paused = true)]
-async fn a_listed_project_that_denies_itself_leaves_its_list_incomplete() {
-    let (cloud, dir) = (two(), settled_state());
-    let project = workspace("project", None, ObservedAuthMode::AccessKey);
-    cloud.lock().answered_404.insert(project.id.clone());
-    cloud.lock().workspaces.insert(project.id.clone(), project);
-    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
-    rig.until("both switched", |_| cloud.calls().len() == 3).await;
-    rig.passes(20).await;
-    assert_eq!(cloud.calls(), FORWARD[..3]);
-    let gates = rig.told(Name::GateUnmet);
-    assert!(gates.iter().any(|event| event.gate.as_deref() == Some("listed")), "{gates:?}");
+async fn a_listed_project_that_denies_itself_or_its_hub_leaves_its_list_incomplete() {
+    for (hub, why) in [
+        (None, "project is listed, and its own read says that it does not exist"),
+        (Some("hub-gone"), "the account of project could not be found out: its hub hub-gone does not exist"),
+    ] {
+        let (cloud, dir) = (two(), settled_state());
+        let mut project = workspace("project", None, ObservedAuthMode::AccessKey);
+        project.hub = hub.map(workspace_id);
+        if hub.is_none() {
+            cloud.lock().answered_404.insert(project.id.clone());
+        }
+        cloud.lock().workspaces.insert(project.id.clone(), project);
+        let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a", "ml-b"]));
+        rig.until("both switched", |_| cloud.calls().len() == 3).await;
+        rig.passes(20).await;
+        assert_eq!(cloud.calls(), FORWARD[..3]);
+        let told = rig.told(Name::GateUnmet);
+        let held = |event: &Event| {
+            event.gate.as_deref() == Some("listed") && event.why.as_deref().is_some_and(|told| told.contains(why))
+        };
+        assert!(told.iter().any(held), "{told:?}");
+    }
 }
