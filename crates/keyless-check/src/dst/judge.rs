@@ -5,7 +5,7 @@
 //! and nobody who had access has lost it to a write of ours (S1). What somebody else changed between the last
 //! look and the effect cannot be excluded, and is counted apart as raced.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +91,9 @@ pub(crate) struct Judge {
     begun: (u32, Duration, bool),
     /// When the key of each account was last used.
     key_used: BTreeMap<String, Timestamp>,
+    /// The switches to identity, by the number of their request, that left when the key was off already: nobody has access to
+    /// lose then, but for the moments in which a key works on.
+    pub(super) late_switches: BTreeSet<usize>,
     /// Whose the grants were that were taken back, by their ids.
     pub(super) taken: BTreeMap<String, String>,
     pub(super) draw: Draw,
@@ -109,6 +112,7 @@ impl Judge {
             stopping: None,
             begun: (0, Duration::ZERO, false),
             key_used: BTreeMap::new(),
+            late_switches: BTreeSet::new(),
             taken: BTreeMap::new(),
             draw: draw.clone(),
         };
@@ -192,6 +196,12 @@ impl Judge {
                 && let Some(gone) = self.truth.assignments.get(id)
             {
                 self.taken.insert(id.clone(), gone.principal.clone());
+            }
+            if let What::Mode { workspace, identity: true } = what
+                && let Some(account) = self.account_of(workspace)
+                && self.truth.keys.get(&account) == Some(&false)
+            {
+                self.late_switches.insert(number);
             }
             self.count(&format!("step: {}", what.word()));
             for why in self.against(&entry, what) {

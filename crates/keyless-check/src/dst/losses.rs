@@ -22,6 +22,8 @@ impl Judge {
                     let line = entry.line();
                     if self.draw.breaker {
                         self.count("losses to roles that are slower than they may be");
+                    } else if self.late_switches.contains(&number) {
+                        self.count("losses of what a key that is off still gave");
                     } else if let Some(foreign) = self.raced(&account, entry, at) {
                         let what = format!("raced losses: {}", foreign.kind());
                         self.count(&what);
