@@ -61,7 +61,8 @@ impl ServerClock {
         }
     }
 
-    /// The server's time now, by the estimate in the middle of the latest: what the end of a rest is told by.
+    /// The server's time now, by the estimate in the middle of the latest: what the end of a rest is told by, and what ends by
+    /// itself is judged by.
     /// `None` until an answer has been seen.
     #[must_use]
     pub fn now(&self) -> Option<Timestamp> {

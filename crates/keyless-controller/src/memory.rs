@@ -209,7 +209,8 @@ impl Memory {
         }
     }
 
-    /// Takes in that a list shows a workspace on the key: one that it is not on at the next look may have signed with it.
+    /// Takes in that a list shows a workspace on the key: one that it is not on at the next look may have signed with it. What
+    /// nobody has looked at yet begins with that look in any case.
     pub(crate) fn saw_listed_on_key(&self, key: &StorageAccountId) {
         if let Some(memory) = self.keys().get_mut(key) {
             memory.on_key.workspaces = true;

@@ -97,23 +97,17 @@ pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
             number += 2;
         }
     }
-    if draw.observes {
-        let mut dice = Dice::of(draw.seed, "documents observe");
-        // From the start on, for that is when there is much to do.
-        let over = draw.before + draw.storm;
-        let over = u64::try_from(over.as_millis()).unwrap_or_default();
-        for _ in 0..4 {
+    // From the start on, for that is when there is much to do.
+    let whole = u64::try_from((draw.before + draw.storm).as_millis()).unwrap_or_default();
+    let kinds = [
+        (draw.observes, "documents observe", 4, Incident::Observe),
+        (draw.denies, "when people are denied", 6, Incident::Deny),
+    ];
+    for (_, name, times, kind) in kinds.into_iter().filter(|(is_drawn, ..)| *is_drawn) {
+        let mut dice = Dice::of(draw.seed, name);
+        for _ in 0..times {
             number += 1;
-            all.insert((dice.millis(0, over), number), Incident::Observe);
-        }
-    }
-    if draw.denies {
-        let mut dice = Dice::of(draw.seed, "when people are denied");
-        let over = draw.before + draw.storm;
-        let over = u64::try_from(over.as_millis()).unwrap_or_default();
-        for _ in 0..6 {
-            number += 1;
-            all.insert((dice.millis(0, over), number), Incident::Deny);
+            all.insert((dice.millis(0, whole), number), kind.clone());
         }
     }
     all

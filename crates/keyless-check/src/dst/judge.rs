@@ -197,10 +197,8 @@ impl Judge {
             {
                 self.taken.insert(id.clone(), gone.principal.clone());
             }
-            if let What::Mode { workspace, identity: true } = what
-                && let Some(account) = self.account_of(workspace)
-                && self.truth.keys.get(&account) == Some(&false)
-            {
+            let account = self.account_of(&entry.path).unwrap_or_default();
+            if matches!(what, What::Mode { .. }) && self.is_repair(what, &account) {
                 self.late_switches.insert(number);
             }
             self.count(&format!("step: {}", what.word()));
@@ -444,10 +442,10 @@ impl Judge {
             broken.push("S8: a write while everything is paused".to_owned());
         }
         if !on.is_empty() && on.iter().all(|one| asleep(one)) {
-            broken.push("S8: a write while everything on the account is suspended".to_owned());
+            broken.push("S8: a write while everything on the account is suspended or only observed".to_owned());
         }
         if matches!(what, What::Key { .. }) && on.iter().any(|one| asleep(one)) {
-            broken.push("S8: the key changes while something on the account is suspended".to_owned());
+            broken.push("S8: the key changes while something on the account is suspended or only observed".to_owned());
         }
         if !self.is_repair(what, account) && !self.is_in_a_window(now) {
             broken.push("S8: a write outside of the change windows".to_owned());
@@ -455,7 +453,9 @@ impl Judge {
         match what {
             What::Mode { workspace, identity } => match self.declared(workspace) {
                 None => broken.push("S7: a workspace that no file declares".to_owned()),
-                Some(one) if asleep(one) => broken.push("S8: a suspended workspace".to_owned()),
+                Some(one) if asleep(one) => {
+                    broken.push("S8: a workspace that is suspended or only observed".to_owned())
+                }
                 Some(one) if (one.auth_mode == AuthMode::Identity) != *identity => {
                     broken.push("S8: the files ask for the other mode".to_owned());
                 }
@@ -468,7 +468,9 @@ impl Judge {
             }
             What::Datastore { workspace } | What::Resync { workspace } => match self.declared(workspace) {
                 None => broken.push("S7: a workspace that no file declares".to_owned()),
-                Some(one) if asleep(one) => broken.push("S8: a suspended workspace".to_owned()),
+                Some(one) if asleep(one) => {
+                    broken.push("S8: a workspace that is suspended or only observed".to_owned())
+                }
                 Some(_) => {}
             },
             What::Key { allowed: true, .. } => {
@@ -508,12 +510,12 @@ impl Judge {
     /// Whether a change window is open, or was when a write that leaves now can have been read for last.
     fn is_in_a_window(&self, now: Timestamp) -> bool {
         let windows = &self.files.0.fleet.change_windows;
-        let minutes = |at: Timestamp| {
+        let is_open = |at: Timestamp| {
             let time = at.to_zoned(TimeZone::UTC).time();
-            f64::from(time.hour()) * 60.0 + f64::from(time.minute()) + f64::from(time.second()) / 60.0
+            let minute = i32::from(time.hour()) * 60 + i32::from(time.minute());
+            windows.iter().any(|one| (i32::from(one.from)..i32::from(one.to)).contains(&minute))
         };
-        let is_open = |at: f64| windows.iter().any(|one| f64::from(one.from) <= at && at < f64::from(one.to));
-        windows.is_empty() || is_open(minutes(now)) || is_open(minutes(before(now, TARGET_WITHIN + ON_THE_WAY)))
+        windows.is_empty() || is_open(now) || is_open(before(now, TARGET_WITHIN + ON_THE_WAY))
     }
 
     /// What the files ask for at an account, and for whom.
