@@ -315,6 +315,12 @@ const SHUT: &[Shut] = &[
         let window = ChangeWindow { days: std::collections::BTreeSet::new(), from: minute + 1, to: minute + 2 };
         scene.desired.fleet.change_windows.push(window);
     }),
+    ("SetAuthMode", Gate::Window, ready, |scene, _| {
+        let minute = u16::try_from(scene.world.now.as_second().rem_euclid(86_400) / 60).unwrap();
+        let from = |from| ChangeWindow { days: std::collections::BTreeSet::new(), from, to: from + 1 };
+        scene.desired.fleet.change_windows.extend([from(minute), from(minute + 2)]);
+        scene.world.behind = Duration::from_secs(120);
+    }),
     ("SetAuthMode", Gate::Unlocked, ready, |scene, _| scene.world.barriers.workspaces_locked = true),
     ("SetSharedKeyAccess", Gate::Unlocked, switched, |scene, _| lock(scene, LockLevel::ReadOnly)),
     ("RevokeRole", Gate::Unlocked, leaver, |scene, _| lock(scene, LockLevel::CanNotDelete)),

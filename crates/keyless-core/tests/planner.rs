@@ -777,6 +777,22 @@ fn a_window_holds_tightening_and_not_repair() {
 }
 
 #[test]
+fn windows_that_meet_are_one_and_the_time_between_two_is_shut() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    for (from, is_open) in [(0, true), (1, false)] {
+        let every_day = |from, to| ChangeWindow { days: BTreeSet::new(), from, to };
+        desired.fleet.change_windows = vec![every_day(22 * 60, 24 * 60), every_day(from, 4 * 60)];
+        for (now, behind) in [("2026-11-23T23:59:30Z", 90), ("2026-11-23T23:59:59Z", 3600)] {
+            (world.now, world.behind) = (now.parse().unwrap(), Duration::from_secs(behind));
+            let plan = planned(&desired, &world.observe(&desired), &Limits::default(), Look::Everything);
+            assert_eq!(plan.next().is_some(), is_open, "{from} {now}: {}", show(&plan));
+        }
+    }
+}
+
+#[test]
 fn boot_settle_and_refusal_hold_the_write() {
     let mut world = World::new();
     let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);

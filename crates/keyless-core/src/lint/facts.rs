@@ -36,9 +36,8 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, 
     let fought = step.action.setting().and_then(|setting| limits.fights.get(&setting)).map(|fight| fight.until);
     found.demand(past(fought), Rule::Facts, "it is fought over");
     let windows = &desired.fleet.change_windows;
-    let in_time = step.effort == Effort::Repair
-        || windows.is_empty()
-        || windows.iter().any(|w| is_in(w, now) && is_in(w, observed.latest()));
+    let in_time =
+        step.effort == Effort::Repair || windows.is_empty() || is_open_throughout(windows, now, observed.latest());
     found.demand(in_time, Rule::Facts, "no change window is open");
     facts.unlocked(step, found);
     super::probed::judge(&step.action, facts.key_is_on() == Some(false), desired, observed, found);
@@ -339,6 +338,13 @@ impl Facts<'_> {
         let exists = |who: &PrincipalRef| matches!(who, PrincipalRef::Object { .. } | PrincipalRef::ManagedIdentity(_));
         self.needs_work(workspace, exists, self.observed, found);
     }
+}
+
+/// Whether at each moment from `first` to `last` some window is open. Windows change at whole minutes, and are the same each
+/// week, so a look at every minute of one week misses nothing.
+fn is_open_throughout(windows: &[ChangeWindow], first: Timestamp, last: Timestamp) -> bool {
+    let minutes = (0..=7 * 24 * 60).map_while(|minute| first.checked_add(SignedDuration::from_mins(minute)).ok());
+    minutes.take_while(|at| *at < last).chain([last]).all(|at| windows.iter().any(|window| is_in(window, at)))
 }
 
 fn is_in(window: &ChangeWindow, now: Timestamp) -> bool {

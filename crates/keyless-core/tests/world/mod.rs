@@ -114,6 +114,8 @@ pub(crate) struct Truth {
 #[derive(Debug, Clone)]
 pub(crate) struct World {
     pub(crate) now: Timestamp,
+    /// How much later it is by most answers.
+    pub(crate) behind: Duration,
     pub(crate) key: SharedKeyAccess,
     pub(crate) key_on_since: Option<Timestamp>,
     pub(crate) key_times: KeyTimes,
@@ -168,6 +170,7 @@ impl World {
     pub(crate) fn new() -> Self {
         let mut world = Self {
             now: start(),
+            behind: Duration::ZERO,
             key: SharedKeyAccess::Absent,
             key_on_since: None,
             key_times: made(start() - SignedDuration::from_secs(900 * DAY)),
@@ -305,7 +308,7 @@ impl World {
     /// What a complete read shows, with a key-usage window as long as `idle` that ends `lag` ago.
     pub(crate) fn observe(&self, desired: &KeyDesired) -> Observed {
         let now = self.now;
-        let mut observed = Observed::unread(account_id(), now);
+        let mut observed = Observed { behind: self.behind, ..Observed::unread(account_id(), now) };
         let account = Account {
             id: account_id(),
             shared_key: self.key,

@@ -120,27 +120,32 @@ fn document_active(name: &str, enforcement: Enforcement, suspend: Option<&Suspen
 }
 
 /// [`crate::gate::Gate::Window`]: repair is never held. It opens by the time that all answers agree to, and closes by that of
-/// most of them.
+/// most of them; where one window ends as another begins, nothing closes.
 pub(in crate::plan) fn window(effort: Effort, windows: &[ChangeWindow], observed: &Observed) -> GateState {
     if effort == Effort::Repair || windows.is_empty() {
         return GateState::Open;
     }
-    match open_at(windows, observed.now) {
-        GateState::Open => open_at(windows, observed.latest()),
-        shut => shut,
+    let mut at = observed.now;
+    // What is open for a whole week is never shut.
+    let last = at.checked_add(WEEK).map_or(observed.latest(), |week| week.min(observed.latest()));
+    while at <= last {
+        let next: Vec<_> = windows.iter().filter_map(|window| next_opening(window, at)).collect();
+        if let Some((_, shuts)) = next.iter().filter(|(opens, _)| *opens <= at).max_by_key(|(_, shuts)| shuts) {
+            at = *shuts;
+            continue;
+        }
+        return match next.into_iter().min() {
+            Some((until, _)) => GateState::Waiting { until, why: "the next change window".to_owned() },
+            None => GateState::unmet("no change window ever opens", "a change window with a day and a time"),
+        };
     }
+    GateState::Open
 }
 
-fn open_at(windows: &[ChangeWindow], now: Timestamp) -> GateState {
-    match windows.iter().filter_map(|window| next_opening(window, now)).min() {
-        Some(at) if at <= now => GateState::Open,
-        Some(until) => GateState::Waiting { until, why: "the next change window".to_owned() },
-        None => GateState::unmet("no change window ever opens", "a change window with a day and a time"),
-    }
-}
+const WEEK: SignedDuration = SignedDuration::from_hours(7 * 24);
 
-/// `now` if the window is open, else when it opens next.
-fn next_opening(window: &ChangeWindow, now: Timestamp) -> Option<Timestamp> {
+/// From when to when the window is open, now or when it opens next.
+fn next_opening(window: &ChangeWindow, now: Timestamp) -> Option<(Timestamp, Timestamp)> {
     let today = now.to_zoned(TimeZone::UTC).start_of_day().ok()?;
     for ahead in 0..=7_i64 {
         let day = today.checked_add(ahead.days()).ok()?;
@@ -148,10 +153,10 @@ fn next_opening(window: &ChangeWindow, now: Timestamp) -> Option<Timestamp> {
         if !window.days.is_empty() && !window.days.contains(&weekday) {
             continue;
         }
-        let from = day.timestamp().checked_add(SignedDuration::from_mins(window.from.into())).ok()?;
-        let to = day.timestamp().checked_add(SignedDuration::from_mins(window.to.into())).ok()?;
-        if now < to {
-            return Some(now.max(from));
+        let opens = day.timestamp().checked_add(SignedDuration::from_mins(window.from.into())).ok()?;
+        let shuts = day.timestamp().checked_add(SignedDuration::from_mins(window.to.into())).ok()?;
+        if now < shuts {
+            return Some((opens, shuts));
         }
     }
     None
@@ -214,19 +219,47 @@ mod tests {
             ("2026-11-23T17:00:00Z", 0, Some("2026-11-25T09:00:00Z")),
             ("2026-11-26T00:00:00Z", 0, Some("2026-11-30T09:00:00Z")),
         ] {
-            let account = StorageAccountId::parse(ACCOUNT).unwrap();
-            let observed = Observed { behind: Duration::from_secs(behind), ..Observed::unread(account, at(now)) };
-            let state = window(Effort::Tighten, &windows, &observed);
-            match until {
-                None => assert_eq!(state, GateState::Open, "{now}"),
-                Some(opens) => {
-                    assert!(
-                        matches!(state, GateState::Waiting { until, .. } if until == at(opens)),
-                        "{now}: {state:?}"
-                    );
-                }
-            }
-            assert_eq!(window(Effort::Repair, &windows, &observed), GateState::Open);
+            assert_window(&windows, (now, behind), until);
         }
+    }
+
+    #[test]
+    fn windows_that_meet_are_one_and_the_time_between_two_is_shut() {
+        let every_day = |from, to| ChangeWindow { days: BTreeSet::new(), from, to };
+        let windows = [every_day(0, 4 * 60), every_day(22 * 60, 24 * 60), every_day(4 * 60 + 1, 5 * 60)];
+        for (now, behind, until) in [
+            ("2026-11-23T23:59:59Z", 1, None),
+            ("2026-11-23T23:59:59Z", 4 * 3600, None),
+            ("2026-11-23T23:59:59Z", 4 * 3600 + 1, Some("2026-11-24T04:01:00Z")),
+            ("2026-11-24T03:59:59Z", 62, Some("2026-11-24T04:01:00Z")),
+            ("2026-11-24T04:01:00Z", 62, None),
+            ("2026-11-24T04:59:59Z", 18 * 3600, Some("2026-11-24T22:00:00Z")),
+        ] {
+            assert_window(&windows, (now, behind), until);
+        }
+        assert_window(&[every_day(0, 24 * 60)], ("2026-11-23T23:59:59Z", 3600 * 24 * 365), None);
+    }
+
+    #[test]
+    fn a_window_that_never_opens_says_so() {
+        let never = [ChangeWindow { days: BTreeSet::from([9]), from: 0, to: 1440 }];
+        let observed = Observed::unread(StorageAccountId::parse(ACCOUNT).unwrap(), at("2026-11-23T08:59:59Z"));
+        assert!(matches!(window(Effort::Loosen, &never, &observed), GateState::Unmet { .. }));
+    }
+
+    fn assert_window(windows: &[ChangeWindow], (now, behind): (&str, u64), until: Option<&str>) {
+        let account = StorageAccountId::parse(ACCOUNT).unwrap();
+        let observed = Observed { behind: Duration::from_secs(behind), ..Observed::unread(account, at(now)) };
+        let state = window(Effort::Tighten, windows, &observed);
+        match until {
+            None => assert_eq!(state, GateState::Open, "{now} {behind}"),
+            Some(opens) => {
+                assert!(
+                    matches!(state, GateState::Waiting { until, .. } if until == at(opens)),
+                    "{now} {behind}: {state:?}"
+                );
+            }
+        }
+        assert_eq!(window(Effort::Repair, windows, &observed), GateState::Open);
     }
 }
