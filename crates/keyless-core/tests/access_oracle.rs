@@ -152,7 +152,7 @@ fn random(dice: &mut Dice, who: usize, asked: RoleId) -> Truth {
                 ..Permission::default()
             }]
         };
-        let updated_on = (!dice.once_in(6)).then(|| now() - SignedDuration::from_secs(*dice.pick(&ages)));
+        let updated_on = (!dice.once_in(3)).then(|| now() - SignedDuration::from_secs(*dice.pick(&ages)));
         ids.push(known.id);
         roles.insert(
             known.id,
@@ -352,9 +352,6 @@ fn block_has(blocks: &[Permission], action: &str) -> bool {
 fn works(truth: &Truth, who: usize, assignment: &RoleAssignment, waits: &Waits) -> Result<i64, ()> {
     let times = [assignment.created_on, assignment.updated_on];
     let Some(mut youngest) = times.into_iter().flatten().max() else { return Err(()) };
-    if let Some(changed) = truth.roles[&assignment.role].updated_on {
-        youngest = youngest.max(changed);
-    }
     let direct = assignment.principal == principal(who);
     if !direct {
         youngest = youngest.max(*truth.seen.get(&(principal(who), assignment.principal)).unwrap_or(&now()));
@@ -365,7 +362,10 @@ fn works(truth: &Truth, who: usize, assignment: &RoleAssignment, waits: &Waits) 
     let seconds = |wait: Duration| i64::try_from(wait.as_secs()).unwrap();
     let (short, long) = (seconds(waits.role_propagation), seconds(waits.group_propagation));
     let wait = if high || (!direct && !person) { long } else { short };
-    let old_enough = youngest.as_second() + wait;
+    let mut old_enough = youngest.as_second() + wait;
+    if let Some(changed) = truth.roles[&assignment.role].updated_on {
+        old_enough = old_enough.max(changed.as_second() + wait.max(long.min(60 * 60)));
+    }
     // So many reads, spread over half of the short wait, each a share of that from the one before it; of what is eight
     // short waits old nobody asks them. By default two reads over 450 s, 225 s apart, and two hours.
     let now = now().as_second();

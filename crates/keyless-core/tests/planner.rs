@@ -424,13 +424,27 @@ fn of_grants_that_work_at_one_moment_the_first_in_the_file_is_named() {
 }
 
 #[test]
-fn a_changed_role_definition_makes_its_grants_young_again() {
-    let mut world = World::new();
-    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
-    world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
-    world.roles.get_mut(&BLOB_CONTRIBUTOR).unwrap().updated_on = Some(world.now - SignedDuration::from_secs(60));
-    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
-    assert_eq!(look(&world, &desired).standing(), Standing::Waiting);
+fn a_changed_role_definition_makes_its_grants_young_again_and_for_longer() {
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    // The wait of slow ways, where it is shorter than an hour and not shorter than that of this one.
+    for (role, group, works) in [
+        (Duration::from_secs(900), hours(24), 3600),
+        (Duration::from_secs(900), Duration::from_secs(1800), 1800),
+        (Duration::from_secs(900), Duration::from_secs(600), 900),
+        (hours(2), hours(24), 7200),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        world.assign(person(1), BLOB_CONTRIBUTOR, 2 * DAY);
+        let mut desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+        (desired.fleet.waits.role_propagation, desired.fleet.waits.group_propagation) = (role, group);
+        for (ago, standing) in [(works - 1, Standing::Waiting), (works, Standing::Ready)] {
+            let changed = world.now - SignedDuration::from_secs(ago);
+            world.roles.get_mut(&BLOB_CONTRIBUTOR).unwrap().updated_on = Some(changed);
+            let plan = look(&world, &desired);
+            assert_eq!(plan.standing(), standing, "{role:?} {group:?} {ago}: {}", show(&plan));
+        }
+    }
 }
 
 #[test]

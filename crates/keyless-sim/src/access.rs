@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-use crate::azure::Azure;
+use crate::azure::{Azure, Recast, Timer};
 use crate::world::{ASSIGNMENT, DEFINITION, DENY};
 use crate::{arm_id, json, roles, time};
 
@@ -62,6 +62,11 @@ fn block_allows(block: &Value, plane: Plane, action: &str) -> bool {
         Plane::Data => ("dataActions", "notDataActions"),
     };
     any_matches(block, allow, action) && !any_matches(block, except, action)
+}
+
+fn definition_allows(role: &Value, plane: Plane, action: &str) -> bool {
+    let blocks = json::at(role, &["properties", "permissions"]).and_then(Value::as_array);
+    blocks.into_iter().flatten().any(|block| block_allows(block, plane, action))
 }
 
 fn principal_of(assignment: &Value) -> String {
@@ -176,7 +181,7 @@ impl Azure {
             .filter(|(_, assignment)| {
                 grants == Grants::All || json::at(assignment, &["properties", "condition"]).is_none_or(|c| c == "")
             })
-            .any(|(_, assignment)| self.role_allows(assignment, plane, action))
+            .any(|(_, assignment)| self.role_works(assignment, plane, action))
             && !self.denied(&principal, plane, action, account)
     }
 
@@ -223,16 +228,38 @@ impl Azure {
         self.role_allows(assignment, Plane::Data, action)
     }
 
+    /// Lets the data plane go by what a custom role was until its change, which is to be made now, has come through. That
+    /// takes an hour at most, and as long as slow ways below that. Source: MicrosoftDocs/azure-ai-docs
+    /// `articles/machine-learning/how-to-assign-roles.md`, which speaks of Azure Machine Learning. That it is so for storage,
+    /// and in both directions, is a design decision.
+    pub(crate) fn recast_role(&mut self, role: &str) {
+        const LONGEST: std::time::Duration = std::time::Duration::from_secs(3600);
+        let guid = arm_id::name(role).to_ascii_lowercase();
+        let until = time::after(self.now, self.propagation(role, Reach::Slow).min(self.speed.shorten(LONGEST)));
+        // What is new nobody has yet.
+        let Some(written) = self.world.get(role).cloned() else { return };
+        let before = match self.recast.remove(&guid) {
+            Some(earlier) if self.now < earlier.until => earlier.before,
+            _ => written,
+        };
+        self.recast.insert(guid, Recast { before, until });
+        self.schedule(until, Timer::Reconsider { scope: String::new() });
+    }
+
+    /// As [`Self::role_allows`], by what the data plane knows of the role.
+    fn role_works(&self, assignment: &Value, plane: Plane, action: &str) -> bool {
+        let role = json::text(assignment, &["properties", "roleDefinitionId"]).map(arm_id::name);
+        match role.and_then(|guid| self.recast.get(&guid.to_ascii_lowercase())) {
+            Some(Recast { before, until }) if self.now < *until => definition_allows(before, plane, action),
+            _ => self.role_allows(assignment, plane, action),
+        }
+    }
+
     fn role_allows(&self, assignment: &Value, plane: Plane, action: &str) -> bool {
         let Some(id) = json::text(assignment, &["properties", "roleDefinitionId"]) else { return false };
         let suffix = format!("/roledefinitions/{}", arm_id::name(id).to_ascii_lowercase());
         if let Some(custom) = self.world.keys_of(DEFINITION).find(|key| key.ends_with(&suffix)) {
-            let blocks = self.world.get(custom).and_then(|value| json::at(value, &["properties", "permissions"]));
-            return blocks
-                .and_then(Value::as_array)
-                .into_iter()
-                .flatten()
-                .any(|block| block_allows(block, plane, action));
+            return self.world.get(custom).is_some_and(|role| definition_allows(role, plane, action));
         }
         let Some(role) = roles::built_in(arm_id::name(id)) else { return false };
         let (allow, except): (_, &[&str]) = match plane {

@@ -47,6 +47,8 @@ pub(crate) struct Azure {
     pub(crate) stale_keys: BTreeMap<String, Timestamp>,
     /// Assignments that are gone and still count for a while.
     pub(crate) fading: BTreeMap<String, Fading>,
+    /// Custom roles by their GUIDs, as they were before a change that has not come through yet.
+    pub(crate) recast: BTreeMap<String, Recast>,
     /// Assignments loaded with a date in the future of this clock: taken as old.
     pub(crate) settled: BTreeSet<String>,
     pub(crate) clients: BTreeMap<String, Client>,
@@ -77,6 +79,12 @@ pub(crate) struct Azure {
 /// An assignment after its removal.
 pub(crate) struct Fading {
     pub(crate) assignment: Value,
+    pub(crate) until: Timestamp,
+}
+
+/// A custom role before its change.
+pub(crate) struct Recast {
+    pub(crate) before: Value,
     pub(crate) until: Timestamp,
 }
 
@@ -137,6 +145,7 @@ impl Azure {
             services_refused,
             stale_keys: BTreeMap::new(),
             fading: BTreeMap::new(),
+            recast: BTreeMap::new(),
             settled: BTreeSet::new(),
             clients: BTreeMap::new(),
             clients_on: BTreeMap::new(),
@@ -236,6 +245,7 @@ impl Azure {
             }
             Timer::Reconsider { scope } => {
                 self.fading.retain(|_, gone| gone.until > self.now);
+                self.recast.retain(|_, role| role.until > self.now);
                 self.reconsider_scope(&scope);
             }
             Timer::KeyUserStops { client } => self.reconsider_client(&client),

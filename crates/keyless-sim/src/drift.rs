@@ -11,7 +11,7 @@ use crate::azure::Azure;
 use crate::request::Answer;
 use crate::service::Service;
 use crate::workload::Signs;
-use crate::world::{ACCOUNT, ASSIGNMENT, DATASTORE, KEY_USER, LOCK, WORKSPACE};
+use crate::world::{ACCOUNT, ASSIGNMENT, DATASTORE, DEFINITION, KEY_USER, LOCK, WORKSPACE};
 use crate::{arm_id, json, roles, time};
 
 /// An out-of-band change.
@@ -336,7 +336,15 @@ impl Azure {
             }
         }
         self.stop_client(key);
-        match (removes, arm_id::type_of(key).as_deref()) {
+        let kind = arm_id::type_of(key);
+        if kind.as_deref() == Some(DEFINITION) {
+            self.recast_role(key);
+            if !removes {
+                let now = time::stamp(self.now);
+                json::object(&mut value, "properties").entry("updatedOn").or_insert_with(|| json!(now));
+            }
+        }
+        match (removes, kind.as_deref()) {
             (true, Some(ASSIGNMENT)) => {
                 self.revoke(key);
             }

@@ -25,6 +25,8 @@ pub(crate) enum Aimed {
     Grant,
     /// Somebody is denied what the account holds when a workspace is about to go to identity.
     Deny,
+    /// A role by which somebody has what a workspace needs loses a part of it when that is about to go to identity.
+    Role,
     /// The files ask for the opposite of what is about to be written.
     Files,
     /// Somebody turns the key on again just after it went off.
@@ -49,6 +51,7 @@ pub(crate) struct Hit {
 enum At {
     Metrics,
     Assignments,
+    Roles,
     Workspace,
     Account,
 }
@@ -98,6 +101,12 @@ impl Aims {
             let (skips, after) = (dice.between(0, 2), dice.millis(0, draw.wire.latency * 4));
             aims.push(Aim { what: Aimed::Deny, at: At::Assignments, skips, after });
         }
+        if draw.roles {
+            let mut dice = Dice::of(draw.seed, "aim: role");
+            // Grants have such moments too, and come first.
+            let (skips, after) = (dice.between(0, 12), dice.millis(0, draw.wire.latency * 4));
+            aims.push(Aim { what: Aimed::Role, at: At::Roles, skips, after });
+        }
         Self { aims, ..Self::default() }
     }
 
@@ -117,7 +126,7 @@ impl Aims {
         let due = judge.due(&account);
         let fits = |what: Aimed| match what {
             Aimed::Mode | Aimed::Store => due == Due::KeyOff,
-            Aimed::Grant | Aimed::Deny => due == Due::Modes,
+            Aimed::Grant | Aimed::Deny | Aimed::Role => due == Due::Modes,
             Aimed::Files => due != Due::Nothing,
             Aimed::Key => due == Due::Nothing && judge.truth.keys.get(&account) == Some(&false),
             Aimed::Newcomer | Aimed::StoreElsewhere => false,
@@ -142,6 +151,7 @@ fn at_of(path: &str) -> Option<At> {
         "" => Some(At::Account),
         "/providers/microsoft.insights/metrics" => Some(At::Metrics),
         "/providers/microsoft.authorization/roleassignments" => Some(At::Assignments),
+        path if path.starts_with("/providers/microsoft.authorization/roledefinitions/") => Some(At::Roles),
         _ => None,
     }
 }

@@ -69,6 +69,8 @@ pub(crate) struct Draw {
     pub(crate) observes: bool,
     /// Whether people are denied what accounts hold, for a time.
     pub(crate) denies: bool,
+    /// Whether people have what they need by roles of the tenant's own, which lose it and have it again.
+    pub(crate) roles: bool,
 }
 
 /// What only the wire can do.
@@ -195,6 +197,8 @@ impl Draw {
         draw.observes = dice.chance(0.1);
         let mut dice = Dice::of(seed, "denies");
         draw.denies = dice.chance(0.1);
+        let mut dice = Dice::of(seed, "roles of their own");
+        draw.roles = dice.chance(0.1);
         let mut dice = Dice::of(seed, "windows");
         if dice.chance(0.1) {
             draw.windows = windows(&mut dice);
@@ -322,6 +326,7 @@ impl Draw {
             windows: Vec::new(),
             observes: false,
             denies: false,
+            roles: false,
         }
     }
 

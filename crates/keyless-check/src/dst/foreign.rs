@@ -12,6 +12,9 @@ pub(crate) const KEY_USER_THERE: &str = "KeyUserThere";
 /// The first word of a deny assignment that somebody makes.
 pub(crate) const DENIED: &str = "Denied";
 
+/// The first word of a role that gives less.
+pub(crate) const RECAST: &str = "Recast";
+
 /// The first word of a change of the files by which somebody has work to do.
 pub(crate) const DECLARED: &str = "declared";
 
@@ -43,7 +46,7 @@ impl Foreign {
 
     /// Whether somebody may lose access by it, or try to get some without having it.
     pub(crate) fn takes_access(&self) -> bool {
-        let of_roles = ["GrantRemoved", "MemberRemoved", "ResourceRemoved", DENIED, DECLARED];
+        let of_roles = ["GrantRemoved", "MemberRemoved", "ResourceRemoved", DENIED, RECAST, DECLARED];
         let of_keys = ["AuthMode", "SharedKey", "WorkspaceAdded", "DatastoreAdded", "KeyRegenerated"];
         of_roles.contains(&self.kind()) || of_keys.contains(&self.kind())
     }
@@ -56,11 +59,11 @@ impl Foreign {
             }
             // While the key is off, nobody has access to lose.
             What::Mode { identity: true, .. } => {
-                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", "SharedKey", DENIED, DECLARED]
+                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", "SharedKey", DENIED, RECAST, DECLARED]
             }
             What::Mode { identity: false, .. } => &["SharedKey", "KeyRegenerated"],
             What::Datastore { .. } | What::Revoke { .. } => {
-                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", DENIED, DECLARED]
+                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", DENIED, RECAST, DECLARED]
             }
             What::Key { allowed: true, .. } | What::Grant { .. } | What::Resync { .. } | What::Other => &[],
         };

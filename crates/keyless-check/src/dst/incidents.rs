@@ -24,6 +24,10 @@ pub(crate) enum Incident {
     Observe,
     /// Somebody is denied what an account holds, or nobody any more.
     Deny,
+    /// People have what they need by roles of the tenant's own.
+    Roles,
+    /// Such a role loses what it gives, or gives it again.
+    Recast,
     Drift,
     Flip,
     Crash,
@@ -78,6 +82,11 @@ pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
         }
         number += 5;
     }
+    if draw.roles {
+        number += 1;
+        // Before anybody writes, so that nobody is granted what these roles give.
+        all.insert((Duration::ZERO, number), Incident::Roles);
+    }
     // And what comes when the fleet was read for such stores already, and the key waits to be idle.
     let mut dice = Dice::of(draw.seed, "store elsewhere later");
     let read = draw.waits.late_write + draw.waits.group_propagation;
@@ -102,6 +111,7 @@ pub(crate) fn drawn(draw: &Draw) -> BTreeMap<(Duration, u32), Incident> {
     let kinds = [
         (draw.observes, "documents observe", 4, Incident::Observe),
         (draw.denies, "when people are denied", 6, Incident::Deny),
+        (draw.roles, "when roles change", 2, Incident::Recast),
     ];
     for (_, name, times, kind) in kinds.into_iter().filter(|(is_drawn, ..)| *is_drawn) {
         let mut dice = Dice::of(draw.seed, name);

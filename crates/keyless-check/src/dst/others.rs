@@ -1,6 +1,7 @@
 //! Somebody else: what is done to the cloud while keyless works on it.
 
 mod files;
+mod roles;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -21,6 +22,7 @@ use super::foreign::{DENIED, Foreign};
 use super::judge::{Judge, KeyUse};
 use super::wire::Road;
 use files::other;
+use roles::OwnRole;
 
 /// Somebody else, and whoever writes the files.
 pub(crate) struct Others {
@@ -35,6 +37,8 @@ pub(crate) struct Others {
     denier: Dice,
     /// Deny assignments that stand.
     denied: Vec<String>,
+    roles_dice: Dice,
+    own_roles: Vec<OwnRole>,
     /// Documents that went.
     gone: BTreeMap<WorkspaceId, DesiredWorkspace>,
     /// What the files ask now.
@@ -57,6 +61,7 @@ impl Others {
         let documents = Dice::of(draw.seed, "which documents");
         let observers = Dice::of(draw.seed, "who observes");
         let denier = Dice::of(draw.seed, "who is denied");
+        let roles_dice = Dice::of(draw.seed, "which roles");
         let draw = draw.clone();
         Self {
             draw,
@@ -68,6 +73,8 @@ impl Others {
             observers,
             denier,
             denied: Vec::new(),
+            roles_dice,
+            own_roles: Vec::new(),
             gone: BTreeMap::new(),
             desired,
             added: Vec::new(),
@@ -350,6 +357,7 @@ impl Others {
                 self.change(road, DriftChange::SharedKey, &account, json!(true), Some(account.clone()), hidden)
             }
             Aimed::Deny => self.denies_somebody(road, &account),
+            Aimed::Role => self.recasts_of(road, &account),
             Aimed::Files => {
                 let modes = on.iter().filter_map(|id| Some(road.judge().declared(id)?.auth_mode));
                 let Some(mode) = modes.min() else { return "nothing".to_owned() };
@@ -407,6 +415,7 @@ impl Others {
     /// Nothing stands in the way of anybody any more, and nothing is suspended, observed only or bound to windows.
     pub(crate) fn calm(&mut self, road: &Road) {
         self.allow(road);
+        self.mends_roles(road);
         for lock in std::mem::take(&mut self.locks) {
             let gone = DriftChange::LockRemoved;
             // Two locks of one level at a scope are one.

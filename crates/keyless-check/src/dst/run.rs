@@ -208,6 +208,16 @@ impl Run {
                     self.note(what);
                     continue;
                 }
+                Incident::Roles => {
+                    let what = self.others.gives_roles(&self.place.road);
+                    self.note(what);
+                    continue;
+                }
+                Incident::Recast => {
+                    let what = self.others.recasts(&self.place.road);
+                    self.note(what);
+                    continue;
+                }
                 Incident::Aimed(hit) => {
                     let what = self.others.aimed(&self.place.road, &hit);
                     self.note(what);
@@ -261,6 +271,8 @@ impl Run {
                 | Incident::Documents
                 | Incident::Observe
                 | Incident::Deny
+                | Incident::Roles
+                | Incident::Recast
                 | Incident::Aimed(_) => {}
             }
         }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use keyless_core::catalog;
 use keyless_core::desired::{Need, PrincipalRef};
 use keyless_sim::Simulator;
 use serde_json::Value;
@@ -17,6 +18,8 @@ pub(crate) struct Truth {
     pub(crate) assignments: BTreeMap<String, Assignment>,
     /// The datastores that store a credential and are not the system's.
     pub(crate) stored: BTreeMap<String, Stored>,
+    /// The tenant's own roles, by their GUIDs.
+    own_roles: BTreeMap<String, OwnRole>,
     /// The scope of each deny assignment, and whom it names.
     denies: BTreeMap<String, (String, BTreeSet<String>)>,
     /// The groups of each principal.
@@ -47,6 +50,13 @@ pub(crate) struct Stored {
     pub(crate) account: String,
     /// Its properties.
     pub(crate) told: Value,
+}
+
+/// A role that is not built in.
+#[derive(Debug, Clone)]
+struct OwnRole {
+    data_actions: BTreeSet<String>,
+    since: Timestamp,
 }
 
 #[derive(Debug, Clone)]
@@ -124,6 +134,13 @@ impl Truth {
                 self.workspaces.insert(id(), workspace);
             }
             "microsoft.authorization/roleassignments" => self.assignment(id(), entry),
+            "microsoft.authorization/roledefinitions" => {
+                let listed = entry.pointer("/properties/permissions/0/dataActions").and_then(Value::as_array);
+                let data_actions = listed.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+                let since = text(entry, &["properties", "updatedOn"]).and_then(|at| at.parse().ok());
+                let own = OwnRole { data_actions, since: since.unwrap_or(Timestamp::MIN) };
+                self.own_roles.insert(lower(entry, &["name"]).unwrap_or_default(), own);
+            }
             "microsoft.authorization/denyassignments" => {
                 let id = id();
                 let (scope, _) =
@@ -225,7 +242,8 @@ impl Truth {
         self.denies.values().any(|(scope, named)| scope == account && named.iter().any(is_meant))
     }
 
-    /// Since when a principal has a role on an account, by assignments to itself and to groups that it is in.
+    /// Since when a principal can do all that a role stands for on an account, by assignments to itself, and by those to
+    /// groups that it is in too.
     pub(crate) fn held_since(
         &self,
         principal: &str,
@@ -233,19 +251,40 @@ impl Truth {
         account: &str,
         condition: bool,
     ) -> (Option<Timestamp>, Option<Timestamp>) {
-        let covers = |assignment: &Assignment| {
-            let reaches = account == assignment.scope || account.starts_with(&format!("{}/", assignment.scope));
-            let enough = assignment.role == role || STRONGER.contains(&(&*assignment.role, role));
-            reaches && enough && (condition || !assignment.conditional)
+        let reaches = |one: &Assignment| {
+            let covers = account == one.scope || account.starts_with(&format!("{}/", one.scope));
+            covers && (condition || !one.conditional)
         };
         let oldest = |meant: &dyn Fn(&str) -> bool| {
-            let of = self.assignments.values().filter(|one| meant(&one.principal) && covers(one));
-            of.map(|one| one.since).min()
+            let held = || self.assignments.values().filter(|one| meant(&one.principal) && reaches(one));
+            let since = |action: &str| held().filter_map(|one| self.gives_since(one, role, action)).min();
+            match data_actions(role) {
+                Some(actions) => {
+                    actions.iter().map(|action| since(action)).collect::<Option<Vec<_>>>()?.into_iter().max()
+                }
+                None => since(""),
+            }
         };
         let groups = self.groups.get(principal);
         let direct = oldest(&|of| of == principal);
-        (direct, oldest(&|of| groups.is_some_and(|groups| groups.contains(of))))
+        (direct, oldest(&|of| of == principal || groups.is_some_and(|groups| groups.contains(of))))
     }
+
+    /// Since when an assignment gives one of the data actions that a role stands for.
+    fn gives_since(&self, one: &Assignment, role: &str, action: &str) -> Option<Timestamp> {
+        if one.role == role || STRONGER.contains(&(&*one.role, role)) {
+            return Some(one.since);
+        }
+        match self.own_roles.get(&one.role) {
+            Some(own) => own.data_actions.contains(action).then(|| own.since.max(one.since)),
+            None => data_actions(&one.role)?.contains(&action).then_some(one.since),
+        }
+    }
+}
+
+/// What a built-in role stands for.
+fn data_actions(role: &str) -> Option<&'static [&'static str]> {
+    catalog::ROLES.iter().find(|known| known.id.to_string() == role).map(|known| known.data_actions)
 }
 
 /// How long ago, at `now`; nothing for what is to come.

@@ -1,5 +1,7 @@
 //! One way from a principal to data actions: an assignment, the group it goes through, and since when it counts.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 
 use crate::catalog::CatalogRole;
@@ -49,9 +51,14 @@ pub struct Trust {
     pub evidence: Evidence,
 }
 
+/// How long the change of a custom role takes to work at most.
+/// Source: MicrosoftDocs/azure-ai-docs `articles/machine-learning/how-to-assign-roles.md`: 15 minutes to an hour.
+const ROLE_CHANGES_WITHIN: Duration = Duration::from_secs(3600);
+
 impl Trust {
-    /// Age runs from the youngest of the assignment's `createdOn` and `updatedOn`, the role definition's `updatedOn` and,
-    /// through a group, the first time the membership was seen.
+    /// Age runs from the younger of the assignment's `createdOn` and `updatedOn` and, through a group, from the first time
+    /// the membership was seen. From the role definition's `updatedOn` it runs too, and there takes the wait of slow ways, but
+    /// no more than [`ROLE_CHANGES_WITHIN`] where that of this one is shorter.
     ///
     /// At management-group scope, and for managed identities through a group, the data plane may take hours.
     /// Source: <https://learn.microsoft.com/azure/role-based-access-control/troubleshooting>.
@@ -68,13 +75,18 @@ impl Trust {
             observed.history.member_since.get(&(question.principal, group)).copied().unwrap_or(observed.now)
         });
         let made = assignment.created_on.max(assignment.updated_on);
-        let since = made.map(|made| Some(made).max(definition.updated_on).max(member_since).unwrap_or(made));
+        let joined = made.map(|made| Some(made).max(member_since).unwrap_or(made));
+        let since = joined.map(|joined| Some(joined).max(definition.updated_on).unwrap_or(joined));
         let high = assignment.scope.is_management_group() || assignment.scope.as_str() == "/";
         // A person signs in anew; an identity's groups are cached by the resources for about a day.
         let slow = through.is_some() && question.kind != Some(PrincipalType::User);
         let wait = if high || slow { waits.group_propagation } else { waits.role_propagation };
-        let aged_at = since.and_then(|since| {
-            SignedDuration::try_from(wait).ok().and_then(|wait| since.checked_add(wait).ok()) //
+        let changes = wait.max(waits.group_propagation.min(ROLE_CHANGES_WITHIN));
+        let later = |at: Timestamp, wait: Duration| at.checked_add(SignedDuration::try_from(wait).ok()?).ok();
+        let aged_at = joined.and_then(|joined| {
+            let aged_at = later(joined, wait)?;
+            let Some(changed) = definition.updated_on else { return Some(aged_at) };
+            Some(aged_at.max(later(changed, changes)?))
         });
         let shown =
             made.map(|made| Shown::Assignment { at: observed.account_id.clone(), id: assignment.id.clone(), made });

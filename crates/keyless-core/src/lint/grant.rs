@@ -12,7 +12,8 @@ use crate::observed::{DeniedPrincipal, DenyAssignment, Observed, Permission, Rol
 /// What stands against `user` being able to do with the account what `role` stands for; nothing where nothing is seen.
 ///
 /// Every data action must be given by some assignment, to the user or to a group that the user is known to be in, that is
-/// at least `age` old and has no condition but such as `under` says. No deny assignment may name the user or everybody.
+/// at least `age` old, and its role as it is too, and that has no condition but such as `under` says. No deny assignment may
+/// name the user or everybody.
 pub(super) fn objection(
     user: PrincipalId,
     role: &CatalogRole,
@@ -29,12 +30,15 @@ pub(super) fn objection(
         .iter()
         .filter(|assignment| names.contains(&assignment.principal) && assignment.scope.covers(account))
         .filter(|assignment| under.takes(assignment.condition.as_deref()))
-        .filter(|assignment| is_old(assignment, age, observed.now))
+        .filter(|assignment| is_old(assignment.created_on.max(assignment.updated_on), age, observed.now))
         .collect();
     for action in role.data_actions {
         let given = counting.iter().any(|assignment| {
-            let definition = observed.roles.get(&assignment.role).and_then(|role| role.value());
-            definition.is_some_and(|definition| definition.permissions.iter().any(|block| gives(block, action)))
+            let Some(definition) = observed.roles.get(&assignment.role).and_then(|role| role.value()) else {
+                return false;
+            };
+            let is_settled = definition.updated_on.is_none() || is_old(definition.updated_on, age, observed.now);
+            is_settled && definition.permissions.iter().any(|block| gives(block, action))
         });
         if !given {
             return Some(format!("nothing that is old enough gives {user} `{action}`"));
@@ -68,10 +72,9 @@ impl Under<'_> {
     }
 }
 
-fn is_old(assignment: &RoleAssignment, age: Duration, now: Timestamp) -> bool {
-    let youngest = assignment.created_on.max(assignment.updated_on);
+fn is_old(since: Option<Timestamp>, age: Duration, now: Timestamp) -> bool {
     let Ok(age) = SignedDuration::try_from(age) else { return false };
-    youngest.is_some_and(|at| at.checked_add(age).is_ok_and(|works| works <= now))
+    since.is_some_and(|at| at.checked_add(age).is_ok_and(|works| works <= now))
 }
 
 fn names_user(deny: &DenyAssignment, user: PrincipalId) -> bool {

@@ -6,7 +6,8 @@ use keyless_sim::{Knobs, SimOptions, Spread, WorkspaceWrite};
 use serde_json::{Value, json};
 
 use crate::cloud::{
-    BLOB_CONTRIBUTOR, BLOB_READER, Cloud, DANA, GROUP, JOB, account, grant_entry, small_world, workload, workspace,
+    BLOB_CONTRIBUTOR, BLOB_READER, Cloud, DANA, GROUP, JOB, SUB, account, grant_entry, role, small_world, workload,
+    workspace,
 };
 
 const G1: &str = "0f6c7b8a-2d1e-5c3f-9a4b-6d7e8f901234";
@@ -124,6 +125,40 @@ async fn a_removed_grant_goes_on_for_a_while() {
     cloud.pass(600);
     assert_eq!(cloud.sim.oracle().denied.entitled, 10 + 60);
     assert_eq!(cloud.sim.oracle().events.len(), 1);
+}
+
+#[tokio::test]
+async fn a_changed_custom_role_works_as_before_for_an_hour_at_most() {
+    const CUSTOM: &str = "5d0c1c3b-0000-4000-8000-000000000001";
+    let all = ["Microsoft.Storage/storageAccounts/blobServices/containers/blobs/*"];
+    let custom = |data_actions: &[&str]| {
+        json!({"id": role(CUSTOM), "name": CUSTOM, "type": "Microsoft.Authorization/roleDefinitions",
+            "properties": {"roleName": "reads and writes", "type": "CustomRole", "assignableScopes": [SUB],
+                "permissions": [{"actions": [], "notActions": [], "dataActions": data_actions, "notDataActions": []}]}})
+    };
+    for (slow, comes_through) in [(600, 600), (36_000, 3600)] {
+        let mut world = small_world();
+        world.extend([custom(&all), grant_entry(&account(), G1, DANA, CUSTOM)]);
+        world[1]["properties"]["systemDatastoresAuthMode"] = json!("identity");
+        let slow_propagation = Spread::fixed(Duration::from_secs(slow));
+        let cloud = Cloud::new(world, Knobs { slow_propagation, ..Knobs::immediate() });
+        cloud.pass(60);
+        cloud.drift("resourcePut", &role(CUSTOM), custom(&[]));
+        let path = format!("{}/providers/Microsoft.Authorization/roleDefinitions/{CUSTOM}", account());
+        let shown = cloud.get(&format!("{path}?api-version=2022-04-01")).await.body;
+        assert_eq!(shown["properties"]["permissions"][0]["dataActions"], json!([]));
+        assert!(shown["properties"]["updatedOn"].is_string(), "{shown}");
+        cloud.pass(comes_through);
+        assert_eq!(cloud.sim.oracle().denied.entitled, 0);
+        cloud.pass(100);
+        assert_eq!(cloud.sim.oracle().denied.entitled, 10);
+        cloud.drift("resourcePut", &role(CUSTOM), custom(&all));
+        cloud.pass(comes_through);
+        let denied = cloud.sim.oracle().denied.entitled;
+        assert_eq!(denied, 10 + comes_through / 10);
+        cloud.pass(100);
+        assert_eq!(cloud.sim.oracle().denied.entitled, denied);
+    }
 }
 
 #[tokio::test]
