@@ -399,6 +399,17 @@ impl Judge {
         stale
     }
 
+    /// Whether somebody else has removed the target since the read on which the write rests. Nothing can be written only
+    /// where it is there.
+    fn has_just_gone(&self, write: &Entry) -> bool {
+        self.foreign.iter().any(|foreign| {
+            foreign.shown_by.as_ref() == Some(&write.path)
+                && foreign.kind() == "ResourceRemoved"
+                && foreign.since + TARGET_WITHIN >= write.since
+                && !self.was_shown(foreign, write)
+        })
+    }
+
     /// S7.
     fn is_small(&self, entry: &Entry, what: &What) -> Option<String> {
         let wrong = |why: &str| Some(format!("S7: {why}"));
@@ -421,7 +432,7 @@ impl Judge {
                     let of = |all: Option<&Value>| all?.get(name).filter(|value| !value.is_null()).cloned();
                     of(body.get("properties")) == of(there)
                 };
-                if DATASTORE.iter().all(|name| kept(name)) {
+                if DATASTORE.iter().all(|name| kept(name)) || (there.is_none() && self.has_just_gone(entry)) {
                     None
                 } else {
                     wrong("a datastore changes in more than how it signs")

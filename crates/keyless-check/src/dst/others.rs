@@ -422,9 +422,8 @@ impl Others {
             let _ = road.sim.drift(Drift { change: gone, target: lock, value: Value::Null, by: String::new() });
         }
         for store in std::mem::take(&mut self.stores) {
-            let gone = DriftChange::ResourceRemoved;
             // It may have gone with its workspace.
-            let _ = road.sim.drift(Drift { change: gone, target: store, value: Value::Null, by: String::new() });
+            self.change(road, DriftChange::ResourceRemoved, &store, Value::Null, None, Duration::ZERO);
         }
         if !self.gone.is_empty() {
             self.documents(road);
@@ -468,7 +467,7 @@ pub(crate) fn key_uses(sim: &Simulator) -> Vec<KeyUse> {
 fn shown_by(judge: &Judge, change: DriftChange, target: &str, account: Option<&str>) -> Option<String> {
     let target = target.to_ascii_lowercase();
     match change {
-        DriftChange::AuthMode => Some(target),
+        DriftChange::AuthMode | DriftChange::ResourceRemoved => Some(target),
         DriftChange::GrantRemoved => {
             let (scope, _) = target.rsplit_once('/')?;
             (scope.starts_with(account?)).then(|| scope.to_owned())
