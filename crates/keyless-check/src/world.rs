@@ -151,20 +151,7 @@ impl World {
 
     /// Has the files say of the key what they say.
     pub(crate) fn declare(&mut self, shared_key_access: DesiredSharedKey) {
-        self.desired.account = Some(DesiredAccount {
-            name: "stml".to_owned(),
-            id: self.desired.account_id.clone(),
-            shared_key_access,
-            enforcement: None,
-            suspend: None,
-            key_idle: None,
-            accept_sas: None,
-            accept_unknown_key_use: None,
-            accept_one_way: None,
-            log_analytics: None,
-            data_probe: None,
-            location: Location::default(),
-        });
+        self.desired.account = Some(DesiredAccount::new(self.desired.account_id.clone(), shared_key_access));
     }
 
     /// The switch of the key.

@@ -415,6 +415,27 @@ pub struct DesiredAccount {
     pub location: Location,
 }
 
+impl DesiredAccount {
+    /// A document under the account's own name that asks this of its key, and says nothing else.
+    #[must_use]
+    pub fn new(id: StorageAccountId, shared_key_access: DesiredSharedKey) -> Self {
+        Self {
+            name: id.name().to_owned(),
+            id,
+            shared_key_access,
+            enforcement: None,
+            suspend: None,
+            key_idle: None,
+            accept_sas: None,
+            accept_unknown_key_use: None,
+            accept_one_way: None,
+            log_analytics: None,
+            data_probe: None,
+            location: Location::default(),
+        }
+    }
+}
+
 /// What the files ask of `allowSharedKeyAccess`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DesiredSharedKey {

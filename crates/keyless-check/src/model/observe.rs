@@ -123,18 +123,8 @@ impl Names {
             location: Location::default(),
         };
         let account = (want == Want::Back).then(|| DesiredAccount {
-            name: "stml".to_owned(),
-            id: self.account.clone(),
-            shared_key_access: DesiredSharedKey::Enabled,
             enforcement: Some(Enforcement::Enforce),
-            suspend: None,
-            key_idle: None,
-            accept_sas: None,
-            accept_unknown_key_use: None,
-            accept_one_way: None,
-            log_analytics: None,
-            data_probe: None,
-            location: Location::default(),
+            ..DesiredAccount::new(self.account.clone(), DesiredSharedKey::Enabled)
         });
         KeyDesired {
             revision: Revision(format!("{want:?}")),

@@ -847,20 +847,7 @@ pub(crate) fn desired(revision: &str, mode: AuthMode, workspaces: &[&str]) -> De
 
 /// The same with a word of its own on the account's key.
 pub(crate) fn with_key(mut desired: Desired, account: &str, shared_key_access: DesiredSharedKey) -> Desired {
-    let declared = DesiredAccount {
-        name: account.to_owned(),
-        id: account_id(account),
-        shared_key_access,
-        enforcement: None,
-        suspend: None,
-        key_idle: None,
-        accept_sas: None,
-        accept_unknown_key_use: None,
-        accept_one_way: None,
-        log_analytics: None,
-        data_probe: None,
-        location: Location::default(),
-    };
+    let declared = DesiredAccount::new(account_id(account), shared_key_access);
     desired.accounts.insert(account_id(account), declared);
     desired
 }

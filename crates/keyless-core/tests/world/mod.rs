@@ -643,20 +643,7 @@ pub(crate) fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> Key
 }
 
 pub(crate) fn declare_account(desired: &mut KeyDesired, shared_key_access: DesiredSharedKey) {
-    desired.account = Some(DesiredAccount {
-        name: "stml".to_owned(),
-        id: account_id(),
-        shared_key_access,
-        enforcement: None,
-        suspend: None,
-        key_idle: None,
-        accept_sas: None,
-        accept_unknown_key_use: None,
-        accept_one_way: None,
-        log_analytics: None,
-        data_probe: None,
-        location: Location::default(),
-    });
+    desired.account = Some(DesiredAccount::new(account_id(), shared_key_access));
 }
 
 /// Where the resource logs are.

@@ -152,20 +152,7 @@ impl Others {
         for id in back {
             let account = road.judge().account_of(&id.as_str().to_ascii_lowercase());
             let Some(id) = account.and_then(|account| StorageAccountId::parse(&account).ok()) else { continue };
-            let declared = DesiredAccount {
-                name: id.name().to_owned(),
-                id: id.clone(),
-                shared_key_access: DesiredSharedKey::Enabled,
-                enforcement: None,
-                suspend: None,
-                key_idle: None,
-                accept_sas: None,
-                accept_unknown_key_use: None,
-                accept_one_way: None,
-                log_analytics: None,
-                data_probe: None,
-                location: Location::default(),
-            };
+            let declared = DesiredAccount::new(id.clone(), DesiredSharedKey::Enabled);
             self.desired.accounts.insert(id, declared);
         }
     }
