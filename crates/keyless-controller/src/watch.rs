@@ -43,6 +43,14 @@ const MOST_SAVED: usize = 1 << 29;
 /// How often files are read after a change was noticed: a second change within the grain of file times would not show.
 const LOOKS_AFTER_CHANGE: u8 = 2;
 
+/// Why files without a `Fleet` document are refused after files with one.
+const FLEET_GONE: &str = "the `Fleet` document is gone, and with it an emergency stop, the owner of grants and all limits that it \
+    may hold; put it back, or write one that says what is to be in force";
+
+/// What is told of files without a `Fleet` document.
+const WITHOUT_FLEET: &str = "there is no `Fleet` document, so nothing is paused or bound to windows, and grants are marked as made \
+    by `keyless`";
+
 /// Where the files are and how they are followed.
 #[derive(Debug, Clone)]
 pub struct Watch {
@@ -64,14 +72,15 @@ pub struct Watch {
 pub struct Quiet {
     /// Any change. Default 1 s.
     pub change: Duration,
-    /// Files that ask for less than those in force, or of which one is gone, empty or much shorter: half of a file asks for less
-    /// than the whole, and what is no longer asked for may be taken away. Default 10 s.
-    pub loss: Duration,
+    /// Files that may be half of what is being written, for they lack something of those in force or have something new, or
+    /// one of them is gone, empty or much shorter. Half of a file asks for something else than the whole: access that nobody is
+    /// to lose may be missing, and a hold as well. Default 10 s.
+    pub half: Duration,
 }
 
 impl Default for Quiet {
     fn default() -> Self {
-        Self { change: Duration::from_secs(1), loss: Duration::from_secs(10) }
+        Self { change: Duration::from_secs(1), half: Duration::from_secs(10) }
     }
 }
 
@@ -97,22 +106,7 @@ impl Watch {
         let (path, woken) = (self.path.clone(), Arc::clone(&wake));
         // Whatever touches the path may hang. What comes of it lives as long as the handle.
         let watching = tokio::task::spawn_blocking(move || notifier(&path, &woken));
-        let mut follower = Follower {
-            watch: Arc::new(self),
-            sender,
-            sink,
-            status,
-            last: None,
-            pending: None,
-            before: None,
-            stamps: Vec::new(),
-            looks: LOOKS_AFTER_CHANGE,
-            told: None,
-            unsettled: None,
-            unsaved: None,
-            unrestored: false,
-            trouble: None,
-        };
+        let mut follower = Follower::new(self, sender, sink, status);
         let cancelled = cancel.clone();
         let (looked, first) = oneshot::channel();
         tokio::spawn(async move {
@@ -201,10 +195,16 @@ struct Follower {
 /// Changed files that stand.
 struct Standing {
     files: Vec<Found>,
-    since: Instant,
+    /// When they were seen last.
+    seen: Instant,
+    /// For how long they are known to have stood.
+    stood: Duration,
     /// For how long they have to.
     long: Duration,
 }
+
+/// What lies between two looks counts as no more than this: files that nobody looked at did not stand.
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 
 /// Files that were in force.
 enum Before {
@@ -225,6 +225,30 @@ enum Look {
 }
 
 impl Follower {
+    fn new(
+        watch: Watch,
+        sender: watch::Sender<Option<Arc<Desired>>>,
+        sink: Arc<dyn Sink>,
+        status: Arc<Status>,
+    ) -> Self {
+        Self {
+            watch: Arc::new(watch),
+            sender,
+            sink,
+            status,
+            last: None,
+            pending: None,
+            before: None,
+            stamps: Vec::new(),
+            looks: LOOKS_AFTER_CHANGE,
+            told: None,
+            unsettled: None,
+            unsaved: None,
+            unrestored: false,
+            trouble: None,
+        }
+    }
+
     async fn look(&mut self) {
         // What a hang told is only taken back by reading.
         let eager = self.looks > 0 || self.last.is_none() || self.pending.is_some();
@@ -260,11 +284,7 @@ impl Follower {
                         self.remind();
                     }
                     Ok(files) => self.stand(files, begun),
-                    Err(why) => {
-                        tracing::debug!(why, "the desired state is read again");
-                        self.looks = LOOKS_AFTER_CHANGE;
-                        self.wait_for(begun, why);
-                    }
+                    Err(why) => self.keep_changing(begun, why),
                 }
             }
             Err(error) => tracing::warn!(error = %error, "the desired state could not be read"),
@@ -272,11 +292,23 @@ impl Follower {
         self.save();
     }
 
+    /// Takes it that files changed while they were read, so that none of them stood.
+    fn keep_changing(&mut self, begun: Instant, why: String) {
+        tracing::debug!(why, "the desired state is read again");
+        self.pending = None;
+        self.looks = LOOKS_AFTER_CHANGE;
+        self.wait_for(begun, why);
+    }
+
     /// Judges files that have stood for long enough.
     fn stand(&mut self, files: Vec<Found>, begun: Instant) {
-        match &self.pending {
-            Some(Standing { files: known, since, long }) if *known == files => {
-                if since.elapsed() >= *long {
+        // By now, and not when the look began: it may have been held up.
+        let now = Instant::now();
+        match &mut self.pending {
+            Some(Standing { files: known, seen, stood, long }) if *known == files => {
+                *stood += (now - *seen).min(self.watch.poll.saturating_mul(2).max(BETWEEN_LOOKS));
+                *seen = now;
+                if *stood >= *long {
                     self.pending = None;
                     self.judge(files);
                 }
@@ -295,25 +327,25 @@ impl Follower {
             let other = files.iter().find(|file| !known.contains(file));
             other.map_or_else(|| self.watch.path.display().to_string(), |file| file.path.clone())
         });
-        let Quiet { change, loss } = self.watch.quiet;
-        let long = if self.is_loss(&files) {
-            tracing::info!(stand = ?loss, "the desired files ask for less, or may; they count once they have stood");
-            loss
+        let Quiet { change, half } = self.watch.quiet;
+        let long = if self.may_be_half(&files) {
+            tracing::info!(stand = ?half, "the desired files may be half of what is being written; they count once they have stood");
+            half
         } else {
             change
         };
         if long.is_zero() && self.last.is_none() && changing.is_none() {
             return self.judge(files);
         }
-        self.pending = Some(Standing { files, since: begun, long });
+        self.pending = Some(Standing { files, seen: now, stood: Duration::ZERO, long });
         if let Some(path) = changing {
             self.wait_for(begun, format!("`{path}` keeps changing"));
         }
     }
 
-    /// Whether files ask for less than those in force, or one of them is gone or has lost more than a tenth; or may, for
+    /// Whether files look like half of those in force, or one of them is gone or has lost more than a tenth; or may, for
     /// nobody knows what was in force.
-    fn is_loss(&self, files: &[Found]) -> bool {
+    fn may_be_half(&self, files: &[Found]) -> bool {
         let (desired, lengths) = match &self.before {
             None => return false,
             Some(Before::Unknown) => return true,
@@ -327,12 +359,14 @@ impl Follower {
         let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
         shorter
             || manifest::load(&self.watch.path.display().to_string(), &sources)
-                .is_ok_and(|accepted| accepted.desired.asks_for_less_than(desired))
+                .is_ok_and(|accepted| accepted.desired.may_be_half(desired))
     }
 
     /// Until the next look: changed files are looked at again as soon as they may count.
     fn pause(&self) -> Duration {
-        let left = self.pending.as_ref().map(|Standing { since, long, .. }| long.saturating_sub(since.elapsed()));
+        let left = self.pending.as_ref().map(|Standing { seen, stood, long, .. }| {
+            long.saturating_sub(*stood).saturating_sub(seen.elapsed()) //
+        });
         left.map_or(self.watch.poll, |left| left.min(self.watch.poll))
     }
 
@@ -355,6 +389,7 @@ impl Follower {
         let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
         self.last = Some(files.clone());
         match manifest::load(&self.watch.path.display().to_string(), &sources) {
+            Ok(Accepted { desired, .. }) if self.lacks_the_fleet(&desired) => self.refuse(vec![FLEET_GONE.to_owned()]),
             Ok(Accepted { desired, warnings }) => {
                 let known = self.sender.borrow().as_ref().map(|desired| desired.revision.clone());
                 let recovered = self.told.take().is_some();
@@ -376,6 +411,12 @@ impl Follower {
         }
     }
 
+    /// Whether the document that holds the emergency stop, the owner of grants and all limits was there, and is not.
+    fn lacks_the_fleet(&self, desired: &Desired) -> bool {
+        let had = |before: &Before| matches!(before, Before::Known { desired, .. } if desired.fleet.is_declared);
+        !desired.fleet.is_declared && self.before.as_ref().is_some_and(had)
+    }
+
     /// Goes on with the last good revision, and tells why.
     fn refuse(&mut self, problems: Vec<String>) {
         self.unrestored = true;
@@ -385,11 +426,14 @@ impl Follower {
     }
 
     fn accept(&self, desired: Desired, warnings: &[manifest::Problem], why: Option<&str>) {
+        let without = (!desired.fleet.is_declared).then(|| WITHOUT_FLEET.to_owned());
+        let problems: Vec<String> = warnings.iter().map(ToString::to_string).chain(without).collect();
+        let level = if problems.is_empty() { Level::Info } else { Level::Warn };
         self.sink.emit(&Event {
             revision: Some(desired.revision.to_string()),
-            problems: warnings.iter().map(ToString::to_string).collect(),
+            problems,
             why: why.map(str::to_owned),
-            ..Event::new(Name::ConfigAccepted, if warnings.is_empty() { Level::Info } else { Level::Warn })
+            ..Event::new(Name::ConfigAccepted, level)
         });
         self.sender.send_if_modified(|in_force| {
             let changed = in_force.as_ref().is_none_or(|known| known.revision != desired.revision);
@@ -535,3 +579,6 @@ fn saved(files: Vec<Found>) -> std::io::Result<Vec<u8>> {
         .collect::<std::io::Result<Vec<_>>>()?;
     Ok(serde_json::to_vec(&Saved { files })?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -54,7 +54,7 @@ async fn follow_quiet(path: &Path, state: Option<StateDir>, quiet: Quiet) -> Fol
 }
 
 /// Files count at once.
-const NONE: Quiet = Quiet { change: Duration::ZERO, loss: Duration::ZERO };
+const NONE: Quiet = Quiet { change: Duration::ZERO, half: Duration::ZERO };
 
 fn watch(path: &Path, state_dir: Option<StateDir>) -> Watch {
     let (poll, reminder) = (Duration::from_millis(20), Duration::from_secs(3600));
@@ -129,7 +129,7 @@ async fn a_file_that_lost_much_of_what_is_in_force_counts_only_after_it_has_stoo
         format!("{}  defaults: {{enforcement: observe}}\n  # nothing is taken off keys here\n", fleet(owner))
     };
     fs::write(&file, whole("one")).unwrap();
-    let mut followed = follow_quiet(dir.path(), None, Quiet { loss: Duration::from_secs(3600), ..NONE }).await;
+    let mut followed = follow_quiet(dir.path(), None, Quiet { half: Duration::from_secs(3600), ..NONE }).await;
     assert_eq!(followed.owner().as_deref(), Some("one"));
     // Less, and then nothing, and each time the file is looked at before it is whole again.
     for (half, owner) in [(fleet("two"), "six"), (String::new(), "ten")] {
@@ -171,7 +171,7 @@ async fn files_that_ask_for_less_count_only_after_they_have_stood_at_a_start_too
     let less = people.split_last().unwrap().1;
     fs::write(dir.path().join("fleet.yaml"), fleet("one")).unwrap();
     fs::write(&file, workspace_of(&people)).unwrap();
-    let quiet = Quiet { loss: Duration::from_secs(3600), ..NONE };
+    let quiet = Quiet { half: Duration::from_secs(3600), ..NONE };
     let start = async || follow_quiet(dir.path(), Some(state_dir(state.path()).await), quiet).await;
     let asked = |feed: &Option<Arc<Desired>>| {
         feed.as_ref().map(|desired| desired.workspaces.values().next().unwrap().needs.len())
@@ -200,7 +200,7 @@ async fn a_start_with_files_that_lost_much_since_the_last_process_waits_until_th
     let whole = |owner: &str| {
         format!("{}  defaults: {{enforcement: observe}}\n  # nothing is taken off keys here\n", fleet(owner))
     };
-    let quiet = Quiet { loss: Duration::from_secs(3600), ..NONE };
+    let quiet = Quiet { half: Duration::from_secs(3600), ..NONE };
     let starts = async || follow_quiet(dir.path(), Some(state_dir(state.path()).await), quiet).await;
     fs::write(&file, whole("one")).unwrap();
     let mut followed = starts().await;
@@ -236,7 +236,7 @@ async fn a_start_with_files_that_lost_much_since_the_last_process_waits_until_th
 async fn a_start_that_cannot_read_what_was_in_force_waits_until_the_files_have_stood() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("fleet.yaml"), fleet("one")).unwrap();
-    let quiet = Quiet { loss: Duration::from_secs(3600), ..NONE };
+    let quiet = Quiet { half: Duration::from_secs(3600), ..NONE };
     let no_revision = r#"{"files":[{"path":"fleet.yaml","text":"apiVersion: keyless.dev/v1\nkind: Fleat\n"}]}"#;
     for (kept, settled, waits) in [
         (Some(r#"{"files":[{"path":"fleet.y"#), false, true),
@@ -260,6 +260,35 @@ async fn a_start_that_cannot_read_what_was_in_force_waits_until_the_files_have_s
         }
         assert_eq!(followed.owner().as_deref(), (!waits).then_some("one"), "{kept:?}, settled: {settled}");
     }
+}
+
+/// The emergency stop and the owner of all grants may be in it.
+#[tokio::test]
+async fn files_without_a_fleet_document_are_refused_after_files_with_one() {
+    let (dir, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let file = dir.path().join("fleet.yaml");
+    fs::write(dir.path().join("fraud.yaml"), workspace_of(&[10])).unwrap();
+    let start = async || follow(dir.path(), Some(state.path())).await;
+
+    let mut followed = start().await;
+    assert_eq!(followed.owner().as_deref(), Some("keyless"), "there never was one");
+    let accepted = followed.told(Name::ConfigAccepted);
+    assert!(accepted[0].problems.iter().any(|told| told.contains("no `Fleet` document")), "{accepted:#?}");
+    fs::write(&file, fleet("one")).unwrap();
+    followed.owned_by("one").await;
+    fs::remove_file(&file).unwrap();
+    followed.rejected().await;
+    assert_eq!(followed.owner().as_deref(), Some("one"));
+    let rejected = followed.told(Name::ConfigRejected);
+    assert!(rejected[0].problems[0].contains("`Fleet` document is gone"), "{rejected:#?}");
+    drop(followed);
+
+    // At a start what was kept is in force.
+    let mut followed = start().await;
+    followed.owned_by("one").await;
+    assert_eq!(followed.told(Name::ConfigRejected).len(), 1);
+    fs::write(&file, fleet("two")).unwrap();
+    followed.owned_by("two").await;
 }
 
 #[cfg(unix)]

@@ -5,6 +5,7 @@
 mod create;
 mod datastores;
 mod drain;
+mod half;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -51,6 +52,8 @@ impl fmt::Display for Revision {
 /// The `Fleet` object; all defaults if the files have none.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fleet {
+    /// Whether the files have a `Fleet` document.
+    pub is_declared: bool,
     /// Names this installation in every grant it makes.
     pub owner: String,
     /// Where workspaces on the same accounts are searched for.
@@ -95,6 +98,7 @@ impl Default for FightGuard {
 impl Default for Fleet {
     fn default() -> Self {
         Self {
+            is_declared: false,
             owner: "keyless".to_owned(),
             scope: Scope::default(),
             waits: Waits::default(),
@@ -566,22 +570,6 @@ impl KeyDesired {
 }
 
 impl Desired {
-    /// Whether something that `before` asked for is not asked for here: a document, or what somebody needs. Half of a file asks
-    /// for less than the whole.
-    #[must_use]
-    pub fn asks_for_less_than(&self, before: &Self) -> bool {
-        let needed = |need: &Need, now: &DesiredWorkspace| {
-            let same = |other: &Need| {
-                other.principal == need.principal && other.role == need.role && other.condition == need.condition
-            };
-            now.needs.iter().any(same)
-        };
-        let less = |(id, own): (&WorkspaceId, &DesiredWorkspace)| {
-            self.workspaces.get(id).is_none_or(|now| own.needs.iter().any(|need| !needed(need, now)))
-        };
-        before.workspaces.iter().any(less) || before.accounts.keys().any(|id| !self.accounts.contains_key(id))
-    }
-
     /// Cuts out the part for one account. Which workspaces stand on it only Azure knows, so the caller tells.
     #[must_use]
     pub fn for_key(

@@ -190,6 +190,7 @@ fn an_account_keeps_all_it_says_and_takes_its_own_name() {
 fn the_fleet_keeps_all_it_says() {
     insta::assert_debug_snapshot!(example().fleet, @r#"
     Fleet {
+        is_declared: true,
         owner: "ml-platform-prod",
         scope: Scope {
             subscriptions: Some(

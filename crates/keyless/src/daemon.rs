@@ -116,6 +116,6 @@ pub(crate) async fn open_state_dir(settings: &Settings) -> anyhow::Result<StateD
 
 /// Where accounts are looked at faster than in life, files settle faster too.
 fn quiet(interval: Duration) -> Quiet {
-    let Quiet { change, loss } = Quiet::default();
-    Quiet { change: change.min(interval), loss: loss.min(interval.saturating_mul(10)) }
+    let Quiet { change, half } = Quiet::default();
+    Quiet { change: change.min(interval), half: half.min(interval.saturating_mul(10)) }
 }

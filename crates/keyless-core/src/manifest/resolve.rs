@@ -91,6 +91,7 @@ fn fleet(documents: &Documents, report: &mut Report) -> Fleet {
         report.warning(document.location.clone(), message, Some(hint));
     }
     Fleet {
+        is_declared: true,
         owner: spec.owner.as_ref().map_or(standard.owner, |owner| owner.value.0.clone()),
         scope: spec.scope.as_ref().map_or(standard.scope, |scope| Scope {
             subscriptions: scope.value.subscriptions.as_ref().map(|list| values(list).copied().collect()),

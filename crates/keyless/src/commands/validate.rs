@@ -15,8 +15,9 @@ pub(super) fn validate(args: &ValidateArgs) -> anyhow::Result<ExitCode> {
     let (problems, warnings, summary) = match manifest::load(&root, &files) {
         Ok(accepted) => {
             let (workspaces, accounts) = (accepted.desired.workspaces.len(), accepted.desired.accounts.len());
+            let fleet = if accepted.desired.fleet.is_declared { "" } else { ", no `Fleet` document" };
             let summary = format!(
-                "valid: {} and {}, revision {}",
+                "valid: {} and {}{fleet}, revision {}",
                 plural(workspaces, "workspace"),
                 plural(accounts, "account"),
                 accepted.desired.revision
