@@ -206,7 +206,8 @@ impl Observer {
             }));
         }
         if *assignments {
-            let target = matches!(ask.confirming, Some(Action::GrantRole(_) | Action::RevokeRole { .. }));
+            // Whose an own grant is, and with which role, its id tells: the list may be older when one is taken back.
+            let target = matches!(ask.confirming, Some(Action::GrantRole(_)));
             let group = if target { &mut last } else { &mut near };
             group.push(Box::pin(self.assignments(ask.desired)));
         }

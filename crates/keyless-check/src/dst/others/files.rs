@@ -5,8 +5,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use keyless_core::catalog;
 use keyless_core::desired::{
-    AfterSuspend, AuthMode, DesiredAccount, DesiredSharedKey, DesiredWorkspace, Enforcement, GrantScope, Location,
-    Need, PrincipalRef, Suspend,
+    AfterSuspend, AuthMode, DesiredAccount, DesiredSharedKey, DesiredWorkspace, Enforcement, GrantScope, Need,
+    PrincipalRef, Suspend,
 };
 use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_core::observed::PrincipalType;
