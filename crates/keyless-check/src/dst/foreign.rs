@@ -44,11 +44,13 @@ impl Foreign {
         ["GrantRemoved", "MemberRemoved", "WorkspaceAdded", "DatastoreAdded"].contains(&self.kind())
     }
 
-    /// Whether somebody may lose access by it, or try to get some without having it.
-    pub(crate) fn takes_access(&self) -> bool {
+    /// Whether somebody may lose access by it, or try to get some without having it: who signs with a key, or who has a role.
+    pub(crate) fn takes_access(&self, by_key: bool) -> bool {
         let of_roles = ["GrantRemoved", "MemberRemoved", "ResourceRemoved", DENIED, RECAST, DECLARED];
-        let of_keys = ["AuthMode", "SharedKey", "WorkspaceAdded", "DatastoreAdded", "KeyRegenerated"];
-        of_roles.contains(&self.kind()) || of_keys.contains(&self.kind())
+        // What changes from one to the other may take either.
+        let of_both = ["AuthMode", "WorkspaceAdded", "DatastoreAdded", "ResourceRemoved", DECLARED];
+        let own: &[&str] = if by_key { &["SharedKey", "KeyRegenerated"] } else { &of_roles };
+        of_both.contains(&self.kind()) || own.contains(&self.kind())
     }
 
     /// Whether it can make wrong what was right when the gates of a write were read.

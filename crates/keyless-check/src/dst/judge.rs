@@ -15,7 +15,8 @@ use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::{
-    AuthMode, Desired, DesiredSharedKey, DesiredWorkspace, Enforcement, GrantScope, Need, ServiceGrants,
+    AuthMode, Desired, DesiredDatastores, DesiredSharedKey, DesiredWorkspace, Enforcement, GrantScope, Need,
+    ServiceGrants,
 };
 use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_sim::Simulator;
@@ -463,6 +464,7 @@ impl Judge {
         if !self.is_repair(what, account) && !self.is_in_a_window(now) {
             broken.push("S8: a write outside of the change windows".to_owned());
         }
+        let said = StorageAccountId::parse(account).ok().and_then(|id| self.files.0.accounts.get(&id));
         match what {
             What::Mode { workspace, identity } => match self.declared(workspace) {
                 None => broken.push("S7: a workspace that no file declares".to_owned()),
@@ -478,16 +480,25 @@ impl Judge {
                 if on.iter().any(|one| one.auth_mode == AuthMode::AccessKey) {
                     broken.push("S8: the key goes off although the files ask for it".to_owned());
                 }
+                let said = said.map(|said| said.shared_key_access);
+                if said.is_some_and(|said| said != DesiredSharedKey::Disabled) || (said.is_none() && on.is_empty()) {
+                    broken.push("S8: the key goes off although no file says so".to_owned());
+                }
             }
             What::Datastore { workspace } | What::Resync { workspace } => match self.declared(workspace) {
                 None => broken.push("S7: a workspace that no file declares".to_owned()),
                 Some(one) if asleep(one) => {
                     broken.push("S8: a workspace that is suspended or only observed".to_owned())
                 }
+                Some(one) if matches!(what, What::Resync { .. }) && one.auth_mode == AuthMode::Identity => {
+                    broken.push("S7: keys are taken by a workspace that the files want on identity".to_owned());
+                }
+                Some(one) if matches!(what, What::Datastore { .. }) && !gives_up(one, &entry.path, now) => {
+                    broken.push("S7: a datastore whose secret no file gives up".to_owned());
+                }
                 Some(_) => {}
             },
             What::Key { allowed: true, .. } => {
-                let said = StorageAccountId::parse(account).ok().and_then(|id| self.files.0.accounts.get(&id));
                 if said.is_none_or(|said| said.shared_key_access != DesiredSharedKey::Enabled) {
                     broken.push("S8: the key comes on although no file says so".to_owned());
                 }
@@ -640,6 +651,19 @@ impl Judge {
         self.broken.extend(broken);
         *self.counts.entry("writes of unknown outcome".to_owned()).or_default() += unknown;
     }
+}
+
+/// Whether a document asks that the datastore at this path lose its secret, and accepts that at `now`.
+fn gives_up(one: &DesiredWorkspace, path: &str, now: Timestamp) -> bool {
+    let name = path.rsplit('/').next().unwrap_or_default();
+    let is_asked = match &one.datastores {
+        DesiredDatastores::Unmanaged => false,
+        DesiredDatastores::ConvertAll => true,
+        DesiredDatastores::Listed(all) => all.contains_key(name),
+    };
+    // By the clock of when it was looked at last.
+    let looked = before(now, TARGET_WITHIN + ON_THE_WAY);
+    is_asked && one.accept_one_way.as_ref().is_some_and(|accepted| looked < accepted.until)
 }
 
 /// A role assignment as it is asked for. Ids are in lower case.

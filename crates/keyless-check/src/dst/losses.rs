@@ -10,6 +10,11 @@ use super::judge::{GRAIN, Judge};
 use super::record::What;
 use super::truth::age;
 
+/// Whether somebody was denied who signed with a key.
+fn is_by_key(event: &DenialEvent) -> bool {
+    event.cause.starts_with("KeyBased") || event.cause.starts_with("AuthenticationFailed")
+}
+
 impl Judge {
     /// S1, over everybody whom the simulator saw denied.
     pub(crate) fn losses(&mut self, events: &[DenialEvent]) {
@@ -35,9 +40,10 @@ impl Judge {
                     // What somebody else does takes as long to work as what keyless does.
                     let Knobs { role_propagation, slow_propagation, key_effect, .. } = &self.draw.knobs;
                     let longest = role_propagation.max.max(slow_propagation.max).max(*key_effect) + GRAIN;
+                    let by_key = is_by_key(event);
                     let explained = self.foreign.iter().any(|foreign| {
                         let on = foreign.account.as_deref().is_none_or(|of| of == account);
-                        foreign.takes_access() && on && foreign.at <= at && age(at, foreign.at) <= longest
+                        foreign.takes_access(by_key) && on && foreign.at <= at && age(at, foreign.at) <= longest
                     });
                     if explained {
                         self.count("losses to others");
@@ -54,7 +60,7 @@ impl Judge {
         let workspace = event.workspace.to_ascii_lowercase();
         let principal = event.principal.to_ascii_lowercase();
         let account = event.account.to_ascii_lowercase();
-        let by_key = event.cause.starts_with("KeyBased") || event.cause.starts_with("AuthenticationFailed");
+        let by_key = is_by_key(event);
         let operation = self.draw.knobs.operation;
         let mut found = None;
         for (number, entry) in self.record.entries.iter().enumerate() {
