@@ -26,6 +26,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use keyless_check::numbers::numbers;
 use keyless_core::ablate::Ablation;
 
 use crate::progress::Progress;
@@ -310,14 +311,13 @@ fn noticed(options: &Options, gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64,
 /// Runs the seeds.
 ///
 /// # Errors
-/// If one could not be run at all.
+/// If one could not be run at all, or there are not so many.
 pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
     let began = Instant::now();
     let mut tally = Tally::default();
     let Shard { part, of } = options.shard;
     let mut progress = Progress::of("seeds", options.seeds.div_ceil(of));
-    let seeds = (options.from..=u64::MAX).take(usize::try_from(options.seeds).unwrap_or(usize::MAX));
-    for seed in seeds.filter(|seed| seed % of == part - 1) {
+    for seed in numbers(options.from, options.seeds)?.filter(|seed| seed % of == part - 1) {
         if began.elapsed() > options.limit {
             println!("the time is over; go on with --from {seed}");
             break;
@@ -425,6 +425,8 @@ mod tests {
     fn the_last_of_all_seeds_is_run_and_no_seed_is_no_success() {
         assert_eq!(explore(&Options { quiet: true, again: u64::MAX, ..options(u64::MAX, 1) }).unwrap().seeds, 1);
         assert!(run(&options(1, 0)).is_err());
+        let refused = run(&options(u64::MAX, 3)).unwrap_err().to_string();
+        assert!(refused.contains("no 3 numbers"), "{refused}");
     }
 
     #[test]

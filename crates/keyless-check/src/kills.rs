@@ -15,6 +15,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use keyless_check::numbers::numbers;
 
 use crate::dst::Shard;
 use crate::progress::Progress;
@@ -55,7 +56,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let Shard { part, of } = options.shard;
     let (mut left, mut done) = (options.deaths, 0);
     let mut progress = Progress::of("clouds", clouds.div_ceil(of));
-    for number in options.from..options.from.saturating_add(clouds) {
+    for number in numbers(options.from, clouds)? {
         let deaths = left.min(DEATHS);
         left -= deaths;
         if number % of != part - 1 {

@@ -1,6 +1,7 @@
 //! What tools beside the command line try keyless with.
 
 pub mod fuzz;
+pub mod numbers;
 
 #[cfg(test)]
 #[global_allocator]
