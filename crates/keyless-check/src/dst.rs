@@ -186,7 +186,7 @@ fn twice(draw: &Draw, gone: &BTreeSet<Ablation>) -> anyhow::Result<Outcome> {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let began = Instant::now();
     let tally = explore(options)?;
-    ensure!(tally.seeds > 0 || options.shard.of > 1, "no seed was run");
+    ensure!(tally.seeds > 0, "no seed was run");
     let Tally { seeds, twice, requests, writes, virtual_time, counts, failed } = tally;
     let took = began.elapsed().as_secs_f64();
     let hours = virtual_time.as_secs_f64() / 3600.0;
@@ -424,7 +424,9 @@ mod tests {
     #[test]
     fn the_last_of_all_seeds_is_run_and_no_seed_is_no_success() {
         assert_eq!(explore(&Options { quiet: true, again: u64::MAX, ..options(u64::MAX, 1) }).unwrap().seeds, 1);
-        assert!(run(&options(1, 0)).is_err());
+        for nothing in [options(1, 0), Options { shard: Shard { part: 5, of: 5 }, ..options(1, 3) }] {
+            assert_eq!(run(&nothing).unwrap_err().to_string(), "no seed was run");
+        }
         let refused = run(&options(u64::MAX, 3)).unwrap_err().to_string();
         assert!(refused.contains("no 3 numbers"), "{refused}");
     }

@@ -90,7 +90,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         all.add(lived);
         progress.tell(done, broken.len());
     }
-    ensure!(done > 0 || of > 1, "no cloud was run");
+    ensure!(done > 0, "no cloud was run");
     let took = began.elapsed();
     println!("{done} clouds, {} deaths in {:.0} s, {:.2} a second", all.deaths(), took.as_secs_f64(), {
         all.deaths() as f64 / took.as_secs_f64().max(0.001)
@@ -104,4 +104,29 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         bail!("{} of {done} clouds fail: {broken:#?}", broken.len());
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            binary: PathBuf::from("/nowhere"),
+            deaths: 1,
+            seed: 1,
+            from: 1,
+            shard: Shard { part: 1, of: 1 },
+            limit: Duration::MAX,
+            speed: 600.0,
+            workspaces: 4,
+        }
+    }
+
+    #[test]
+    fn no_cloud_is_no_success() {
+        for nothing in [Options { deaths: 0, ..options() }, Options { shard: Shard { part: 5, of: 5 }, ..options() }] {
+            assert_eq!(run(&nothing).unwrap_err().to_string(), "no cloud was run");
+        }
+    }
 }
