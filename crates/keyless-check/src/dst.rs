@@ -56,6 +56,14 @@ pub(crate) struct Options {
     pub(crate) again: u64,
 }
 
+impl Options {
+    /// The seeds of the part.
+    fn numbers(&self) -> anyhow::Result<impl Iterator<Item = u64>> {
+        let Shard { part, of } = self.shard;
+        Ok(numbers(self.from, self.seeds)?.filter(move |seed| seed % of == part - 1))
+    }
+}
+
 /// So many seeds reach all of [`reach`]; fewer need not.
 const ENOUGH: u64 = 2_000;
 
@@ -212,17 +220,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// Takes rules away and tells how many of the seeds notice each.
 ///
 /// # Errors
-/// If a seed could not be run at all, or if no seed notices one of the rules.
+/// If a seed could not be run at all, if none was, or if no seed notices one of the rules.
 pub(crate) fn ablations(options: &Options) -> anyhow::Result<()> {
     let mut unnoticed = Vec::new();
+    let seeds: Vec<u64> = options.numbers()?.collect();
+    ensure!(!seeds.is_empty(), "no seed was run");
     for names in ABLATIONS {
         let mut gone = crate::ablation::named(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
-        let alone = noticed(options, &gone)?;
+        let alone = noticed(&seeds, &gone)?;
         gone.insert(Ablation::Lint);
-        let both = noticed(options, &gone)?;
+        let both = noticed(&seeds, &gone)?;
         let rules = names.join(" + ");
-        println!("{rules:<36} {:>3} of {} seeds, first {}", both.0, options.seeds, both.1);
-        println!("{:<36} {:>3} of {} seeds, first {}", "    with the second judge", alone.0, options.seeds, alone.1);
+        println!("{rules:<36} {:>3} of {} seeds, first {}", both.0, seeds.len(), both.1);
+        println!("{:<36} {:>3} of {} seeds, first {}", "    with the second judge", alone.0, seeds.len(), alone.1);
         if both.0 == 0 {
             unnoticed.push(rules);
         }
@@ -294,9 +304,9 @@ pub(crate) fn is_noticed(rules: &BTreeSet<Ablation>) -> anyhow::Result<Option<bo
 }
 
 /// How many seeds break something without these rules, and what the first of them breaks.
-fn noticed(options: &Options, gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64, String)> {
+fn noticed(seeds: &[u64], gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64, String)> {
     let (mut count, mut first) = (0, String::new());
-    for seed in options.from..options.from.saturating_add(options.seeds) {
+    for &seed in seeds {
         let outcome = once(&Draw::new(seed), gone).with_context(|| format!("seed {seed}"))?;
         if let Some(broken) = outcome.broken.first() {
             if count == 0 {
@@ -315,9 +325,8 @@ fn noticed(options: &Options, gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64,
 pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
     let began = Instant::now();
     let mut tally = Tally::default();
-    let Shard { part, of } = options.shard;
-    let mut progress = Progress::of("seeds", options.seeds.div_ceil(of));
-    for seed in numbers(options.from, options.seeds)?.filter(|seed| seed % of == part - 1) {
+    let mut progress = Progress::of("seeds", options.seeds.div_ceil(options.shard.of));
+    for seed in options.numbers()? {
         if began.elapsed() > options.limit {
             println!("the time is over; go on with --from {seed}");
             break;
@@ -426,6 +435,7 @@ mod tests {
         assert_eq!(explore(&Options { quiet: true, again: u64::MAX, ..options(u64::MAX, 1) }).unwrap().seeds, 1);
         for nothing in [options(1, 0), Options { shard: Shard { part: 5, of: 5 }, ..options(1, 3) }] {
             assert_eq!(run(&nothing).unwrap_err().to_string(), "no seed was run");
+            assert_eq!(ablations(&nothing).unwrap_err().to_string(), "no seed was run");
         }
         let refused = run(&options(u64::MAX, 3)).unwrap_err().to_string();
         assert!(refused.contains("no 3 numbers"), "{refused}");
@@ -433,6 +443,11 @@ mod tests {
 
     #[test]
     fn a_part_of_the_seeds_is_named_by_its_number() {
+        let seeds = |part| {
+            let options = Options { shard: Shard { part, of: 3 }, ..options(1, 7) };
+            options.numbers().unwrap().collect::<Vec<u64>>()
+        };
+        assert_eq!([1, 2, 3].map(seeds), [vec![3, 6], vec![1, 4, 7], vec![2, 5]]);
         assert_eq!("2/5".parse(), Ok(Shard { part: 2, of: 5 }));
         for wrong in ["", "2", "0/5", "6/5", "a/b"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");

@@ -70,7 +70,7 @@ enum Command {
         #[arg(long, value_name = "RULE")]
         without: Vec<String>,
         /// Take the rules away one after the other, and tell how many of the seeds notice each.
-        #[arg(long, conflicts_with_all = ["seed", "without"])]
+        #[arg(long, conflicts_with_all = ["seed", "without", "limit", "quiet", "again"])]
         ablations: bool,
         /// Let nothing go wrong.
         #[arg(long)]
@@ -145,7 +145,7 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
         limit: Duration,
         /// One plan by its name, and everything that happens in it; `none` for the undisturbed run.
-        #[arg(long, value_name = "PLAN", requires = "workload")]
+        #[arg(long, value_name = "PLAN", requires = "workload", conflicts_with_all = ["shard", "from"])]
         plan: Option<String>,
         /// Rules to take away, as for `model`. A plan that notices fails.
         #[arg(long, value_name = "RULE")]
@@ -220,6 +220,27 @@ fn main() -> ExitCode {
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn what_would_be_ignored_is_refused() {
+        for ignored in [
+            "dst --ablations --limit 1s",
+            "dst --ablations --quiet",
+            "dst --ablations --again 2",
+            "matrix --workload back --plan none --shard 2/5",
+            "matrix --workload back --plan none --from 7",
+        ] {
+            let refused = Cli::try_parse_from(["keyless-check"].into_iter().chain(ignored.split(' ')));
+            assert_eq!(refused.err().map(|error| error.kind()), Some(ErrorKind::ArgumentConflict), "{ignored}");
         }
     }
 }
