@@ -126,8 +126,16 @@ pub(crate) fn run(tier: Tier, limit: Duration, gone: &BTreeSet<Ablation>, safety
     for config in &uncounted {
         println!("NOT ASSERTED, for nobody has written down how many there have to be: {config}");
     }
-    println!("{states} states in all, everything holds; {rejected} plans were rejected");
+    println!("{states} states in all, {}", verdict(rejected));
     Ok(())
+}
+
+/// What it means that everything holds, where the second judge rejected so many plans.
+fn verdict(rejected: usize) -> String {
+    match rejected {
+        0 => "everything holds, and no plan was rejected".to_owned(),
+        _ => format!("everything holds only because the second judge rejected {rejected} plans"),
+    }
 }
 
 /// The most memory that this process has had, in MiB; `None` where the system does not tell.
@@ -193,6 +201,12 @@ mod tests {
             let both: Vec<Ablation> = gone.iter().copied().chain([Ablation::Lint]).collect();
             assert!(without(&both, Held::Everything).failure.is_some(), "{gone:?} is not missed");
         }
+    }
+
+    #[test]
+    fn what_holds_by_the_second_judge_alone_is_told_as_that() {
+        assert_eq!(verdict(0), "everything holds, and no plan was rejected");
+        assert!(verdict(2_907).contains("only because the second judge rejected 2907 plans"));
     }
 
     /// The second judge of plans stands behind the gates whose facts it knows.
