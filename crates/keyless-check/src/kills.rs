@@ -49,6 +49,7 @@ pub(crate) struct Options {
 /// # Errors
 /// If something could not be run, or nothing was, or a rule is broken.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    ensure!(options.workspaces > 0, "a cloud has workspaces");
     let began = Instant::now();
     let mut all = Lived::default();
     let mut broken: BTreeMap<u64, String> = BTreeMap::new();
@@ -121,6 +122,12 @@ mod tests {
             speed: 600.0,
             workspaces: 4,
         }
+    }
+
+    #[test]
+    fn a_cloud_without_workspaces_is_refused() {
+        let refused = run(&Options { workspaces: 0, ..options() }).unwrap_err();
+        assert_eq!(refused.to_string(), "a cloud has workspaces");
     }
 
     #[test]

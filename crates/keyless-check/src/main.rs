@@ -100,7 +100,7 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "55m", value_parser = humantime::parse_duration)]
         limit: Duration,
         /// How many times faster than life the clouds are.
-        #[arg(long, value_name = "FACTOR", default_value_t = 600.0)]
+        #[arg(long, value_name = "FACTOR", default_value_t = 600.0, value_parser = pace)]
         speed: f64,
         /// How many workspaces a cloud has.
         #[arg(long, value_name = "N", default_value_t = 4)]
@@ -115,7 +115,7 @@ enum Command {
         #[arg(long, value_name = "DAYS", default_value_t = 24.0)]
         days: f64,
         /// How many times faster than life the cloud is: 3456 makes 24 days of ten minutes.
-        #[arg(long, value_name = "FACTOR", default_value_t = 3456.0)]
+        #[arg(long, value_name = "FACTOR", default_value_t = 3456.0, value_parser = pace)]
         speed: f64,
         /// How many workspaces it has.
         #[arg(long, value_name = "N", default_value_t = 50)]
@@ -185,6 +185,12 @@ enum Command {
     },
 }
 
+/// How many times faster than life a cloud is.
+fn pace(text: &str) -> Result<f64, String> {
+    let pace: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if pace.is_finite() && pace >= 1.0 { Ok(pace) } else { Err("life itself has 1, and no cloud is slower".to_owned()) }
+}
+
 fn main() -> ExitCode {
     let done = match Cli::parse().command {
         Command::Model { tier, limit, without, safety } => {
@@ -229,6 +235,14 @@ mod tests {
     use clap::error::ErrorKind;
 
     use super::*;
+
+    #[test]
+    fn a_cloud_is_at_least_as_fast_as_life() {
+        assert_eq!(pace("600"), Ok(600.0));
+        for wrong in ["0", "-1", "0.5", "NaN", "inf", "x"] {
+            assert!(pace(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn what_would_be_ignored_is_refused() {

@@ -17,6 +17,9 @@ use crate::kills::fate::Log;
 /// How often it is measured.
 const EVERY: Duration = Duration::from_millis(500);
 
+/// How often it has to be measured at least: twice in each third.
+const MEASURES: u32 = 6;
+
 /// How many files may be open more than before: connections come and go.
 const CONNECTIONS: usize = 8;
 
@@ -52,10 +55,9 @@ struct Sample {
 /// Runs it, and tells how memory, files and threads went.
 ///
 /// # Errors
-/// If it cannot be run, the process ends, or something grows.
+/// If it cannot be run, would be too short to measure, the process ends, or something grows.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let length = Duration::try_from_secs_f64(options.days * 86_400.0 / options.speed)
-        .context("so many days at this speed are no length of time")?;
+    let length = length(options)?;
     let cloud = Cloud::start(options.workspaces, options.seed, options.speed, faults())?;
     let program = Program {
         binary: &options.binary,
@@ -101,6 +103,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     is_at_work(requests.writes, drifts)?;
     ensure!(denied.entitled + denied.key_users == 0, "S1: {:?}", cloud.sim.oracle().events.first());
     Ok(())
+}
+
+/// How long it takes by the machine's clock.
+fn length(Options { days, speed, workspaces, .. }: &Options) -> anyhow::Result<Duration> {
+    ensure!(*workspaces > 0, "a cloud has workspaces");
+    let length = Duration::try_from_secs_f64(days * 86_400.0 / speed)
+        .context("so many days at this speed are no length of time")?;
+    ensure!(
+        length >= EVERY * MEASURES,
+        "{days} days of the cloud are over after {length:?}, and it takes {:?} to measure anything",
+        EVERY * MEASURES
+    );
+    Ok(length)
 }
 
 /// It has migrated something, and set right what was changed: two changes may come to one account before it is looked at.
@@ -191,6 +206,19 @@ mod tests {
         assert!(judge(&samples(|n| 20_000 + n, |_| 20), 1.0, 1.0).unwrap_err().to_string().contains("memory"));
         assert!(judge(&samples(|_| 20_000, |n| 20 + n / 20), 1.0, 1.0).unwrap_err().to_string().contains("files"));
         assert!(judge(&[], 1.0, 1.0).is_err());
+    }
+
+    #[test]
+    fn what_would_measure_nothing_is_refused() {
+        let refused = |days, workspaces| {
+            let binary = PathBuf::from("/nowhere");
+            let options = Options { binary, days, speed: 3456.0, workspaces, seed: 1, most_per_day: 1.0 };
+            run(&options).unwrap_err().to_string()
+        };
+        assert!(refused(0.0, 1).contains("to measure anything"));
+        assert!(refused(0.001, 1).contains("to measure anything"));
+        assert!(refused(-1.0, 1).contains("no length of time"));
+        assert!(refused(24.0, 0).contains("workspaces"));
     }
 
     #[test]
