@@ -19,6 +19,7 @@ use keyless_check::numbers::numbers;
 
 use crate::dst::Shard;
 use crate::progress::Progress;
+use crate::stop;
 use world::Lived;
 
 /// How many deaths one cloud sees.
@@ -47,7 +48,7 @@ pub(crate) struct Options {
 /// Kills, and tells how often and what came of it.
 ///
 /// # Errors
-/// If something could not be run, or nothing was, or a rule is broken.
+/// If something could not be run, or nothing was, a rule is broken, or it was asked to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(options.workspaces > 0, "a cloud has workspaces");
     let began = Instant::now();
@@ -78,7 +79,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             Ok(lived) => lived,
             Err(error) => Lived { broken: vec![format!("{error:#}")], ..Lived::default() },
         };
-        done += 1;
+        let asked = stop::heed().is_err();
+        done += u64::from(!asked);
         for (n, what) in lived.broken.iter().enumerate() {
             println!("cloud {number}: {what}");
             if n == 0 {
@@ -89,22 +91,29 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             println!("{again}");
         }
         all.add(lived);
+        if asked {
+            println!("asked to stop amid cloud {number}; go on with --from {number}");
+            break;
+        }
         progress.tell(done, broken.len());
     }
-    ensure!(done > 0, "no cloud was run");
-    let took = began.elapsed();
-    println!("{done} clouds, {} deaths in {:.0} s, {:.2} a second", all.deaths(), took.as_secs_f64(), {
-        all.deaths() as f64 / took.as_secs_f64().max(0.001)
-    });
+    ensure!(done > 0 || stop::heed().is_err(), "no cloud was run");
+    tell(&all, done, began.elapsed());
+    if !broken.is_empty() {
+        bail!("{} of {done} clouds fail: {broken:#?}", broken.len());
+    }
+    Ok(stop::heed()?)
+}
+
+fn tell(all: &Lived, clouds: u64, took: Duration) {
+    let took = took.as_secs_f64();
+    let deaths = all.deaths();
+    println!("{clouds} clouds, {deaths} deaths in {took:.0} s, {:.2} a second", deaths as f64 / took.max(0.001));
     println!("{:.1} virtual hours, {} requests, {} writes", all.virtual_hours, all.requests, all.writes);
     for (what, count) in &all.counts {
         println!("{count:>9} {what}");
     }
     println!("denied {}, orphans {}", all.denied, all.orphans);
-    if !broken.is_empty() {
-        bail!("{} of {done} clouds fail: {broken:#?}", broken.len());
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod model;
 mod progress;
 mod shut;
 mod soak;
+mod stop;
 mod world;
 
 // Half of the time goes into small strings.
@@ -204,10 +205,12 @@ fn main() -> ExitCode {
                 if ablations { dst::ablations(&options) } else { dst::run(&options) }
             }),
         Command::Kills { binary, deaths, seed, from, shard, limit, speed, workspaces } => {
-            kills::run(&kills::Options { binary, deaths, seed, from, shard, limit, speed, workspaces })
+            let options = kills::Options { binary, deaths, seed, from, shard, limit, speed, workspaces };
+            stop::listen().and_then(|()| kills::run(&options))
         }
         Command::Soak { binary, days, speed, workspaces, seed, most_per_day } => {
-            soak::run(&soak::Options { binary, days, speed, workspaces, seed, most_per_day })
+            let options = soak::Options { binary, days, speed, workspaces, seed, most_per_day };
+            stop::listen().and_then(|()| soak::run(&options))
         }
         Command::Matrix { workload, plans, shard, from, limit, plan, without } => {
             ablation::named(&without).and_then(|gone| {

@@ -13,6 +13,7 @@ use crate::dst::dice::Dice;
 use crate::kills::child::{Daemon, Program};
 use crate::kills::cloud::{Cloud, Way};
 use crate::kills::fate::Log;
+use crate::stop;
 
 /// How often it is measured.
 const EVERY: Duration = Duration::from_millis(500);
@@ -70,7 +71,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (began, mut samples, mut drifts) = (Instant::now(), Vec::new(), 0_u32);
     let mut dice = Dice::of(options.seed, "drift");
     while began.elapsed() < length {
-        std::thread::park_timeout(EVERY);
+        stop::wait(EVERY).with_context(|| {
+            let days = began.elapsed().as_secs_f64() * options.speed / 86_400.0;
+            let requests = cloud.sim.requests();
+            format!("after {days:.1} days of the cloud, {} requests, {} writes", requests.total, requests.writes)
+        })?;
         if let Some(status) = daemon.ended()? {
             bail!("it ended by itself ({status})\n{}", daemon.tail());
         }
