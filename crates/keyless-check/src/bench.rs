@@ -14,6 +14,7 @@ mod told;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use keyless_check::say;
 
 use self::stage::{Drifted, Figures, INTERVAL, Migrate, Rest, Size};
 use self::sum::{Shares, Spans, Sum};
@@ -50,7 +51,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(!workspaces.contains(&0), "a fleet has workspaces");
     ensure!(*cycles > 0, "without a cycle nothing is judged of rest");
     ensure!(*changes > 0, "without changes by others nothing is judged of drift");
-    println!(
+    say!(
         "commit {}, seed {seed}, interval {}, keyIdle {}, all other waits as files have them that name none",
         commit(),
         humantime::format_duration(INTERVAL),
@@ -121,7 +122,7 @@ fn judged(figures: &Figures) -> Vec<String> {
 
 fn tell(figures: &Figures) {
     let Figures { least, migrate, rest, drift, .. } = figures;
-    println!("\n== {} workspaces on {} accounts", least.workspaces(), least.accounts.len());
+    say!("\n== {} workspaces on {} accounts", least.workspaces(), least.accounts.len());
     tell_migrate(figures, migrate);
     tell_rest(figures, rest);
     tell_drift(drift);
@@ -261,7 +262,7 @@ fn by_count(sum: &Sum) -> Vec<(&String, u64)> {
 }
 
 fn row(part: &str, text: &str) {
-    println!("{part:<8} {text}");
+    say!("{part:<8} {text}");
 }
 
 /// By the machine's clock; nothing is judged by it.

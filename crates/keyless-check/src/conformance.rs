@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http::Request;
 use jiff::Timestamp;
 use keyless_check::numbers::numbers;
+use keyless_check::say;
 use keyless_sim::{CLIENT_OBJECT_ID, ClockMode, Knobs, SimOptions, Simulator, Spread, World};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -335,7 +336,7 @@ fn agree(knobs: &Knobs, from: u64, sequences: u64, seed: u64) -> anyhow::Result<
 pub(crate) fn run(from: u64, sequences: u64, seed: u64) -> anyhow::Result<()> {
     let began = Instant::now();
     let done = agree(&knobs(), from, sequences, seed)?;
-    println!(
+    say!(
         "{done} sequences of {CHANGES} changes from number {from} of seed {seed}, in {:.1} s: the simulator and the \
          model's Azure agree after each",
         began.elapsed().as_secs_f64()

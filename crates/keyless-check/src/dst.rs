@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use keyless_check::numbers::numbers;
+use keyless_check::say;
 use keyless_core::ablate::Ablation;
 
 use crate::progress::Progress;
@@ -198,15 +199,15 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let Tally { seeds, twice, requests, writes, virtual_time, counts, failed } = tally;
     let took = began.elapsed().as_secs_f64();
     let hours = virtual_time.as_secs_f64() / 3600.0;
-    println!(
+    say!(
         "{seeds} seeds, {twice} of them twice, in {took:.1} s: {hours:.1} virtual hours, {requests} requests, {writes} writes"
     );
     for (what, count) in &counts {
-        println!("{count:>9} {what}");
+        say!("{count:>9} {what}");
     }
     let missed: Vec<String> = reach().into_iter().filter(|what| !counts.contains_key(what)).collect();
     if !missed.is_empty() {
-        println!("never: {}", missed.join("; "));
+        say!("never: {}", missed.join("; "));
     }
     if !failed.is_empty() {
         bail!("{} of {seeds} seeds fail: {:?}", failed.len(), failed.keys());
@@ -231,8 +232,8 @@ pub(crate) fn ablations(options: &Options) -> anyhow::Result<()> {
         gone.insert(Ablation::Lint);
         let both = noticed(&seeds, &gone)?;
         let rules = names.join(" + ");
-        println!("{rules:<36} {:>3} of {} seeds, first {}", both.0, seeds.len(), both.1);
-        println!("{:<36} {:>3} of {} seeds, first {}", "    with the second judge", alone.0, seeds.len(), alone.1);
+        say!("{rules:<36} {:>3} of {} seeds, first {}", both.0, seeds.len(), both.1);
+        say!("{:<36} {:>3} of {} seeds, first {}", "    with the second judge", alone.0, seeds.len(), alone.1);
         if both.0 == 0 {
             unnoticed.push(rules);
         }
@@ -328,7 +329,7 @@ pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
     let mut progress = Progress::of("seeds", options.seeds.div_ceil(options.shard.of));
     for seed in options.numbers()? {
         if began.elapsed() > options.limit {
-            println!("the time is over; go on with --from {seed}");
+            say!("the time is over; go on with --from {seed}");
             break;
         }
         let draw = if options.quiet { Draw::quiet(seed) } else { Draw::new(seed) };
@@ -344,7 +345,7 @@ pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
         if options.told || (first && !outcome.broken.is_empty() && options.gone.is_empty()) {
             tell(&draw, &outcome, options);
         } else if let Some(broken) = outcome.broken.first() {
-            println!("seed {seed}: {broken}\n{}", again(options, seed));
+            say!("seed {seed}: {broken}\n{}", again(options, seed));
         }
         progress.tell(tally.seeds, tally.failed.len());
     }
@@ -359,19 +360,19 @@ fn again(Options { gone, quiet, .. }: &Options, seed: u64) -> String {
 
 fn tell(draw: &Draw, outcome: &Outcome, options: &Options) {
     let all = options.told;
-    println!("seed {}: {draw:?}", draw.seed);
+    say!("seed {}: {draw:?}", draw.seed);
     let skipped = if all { 0 } else { outcome.lines.len().saturating_sub(TOLD) };
     for (_, line) in outcome.lines.iter().skip(skipped) {
-        println!("{line}");
+        say!("{line}");
     }
-    println!("the last requests:");
+    say!("the last requests:");
     for line in &outcome.last {
-        println!("{line}");
+        say!("{line}");
     }
     for broken in &outcome.broken {
-        println!("{broken}");
+        say!("{broken}");
     }
-    println!("{}", again(options, draw.seed));
+    say!("{}", again(options, draw.seed));
 }
 
 #[cfg(test)]

@@ -20,6 +20,7 @@ use anyhow::{Context as _, bail};
 pub use peak_alloc::PeakAlloc;
 
 use crate::numbers::numbers;
+use crate::say;
 
 /// What counts memory, where the binary takes it for its allocator. To count costs a sixth of the time of everything that
 /// allocates much, so only who asks for the figures does.
@@ -199,7 +200,7 @@ pub fn run(target: Target, from: u64, executions: u64, seed: u64, keep: &Path) -
             }
         }
     }
-    println!(
+    say!(
         "{:>9}: {} seeds and {mutations} mutations from number {from} of seed {seed}, {bytes} bytes, in {:.1} s; \
          slowest {:.1} ms, most memory {} KiB; nothing broke",
         target.name(),

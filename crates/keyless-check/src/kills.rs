@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
 use keyless_check::numbers::numbers;
+use keyless_check::say;
 
 use crate::dst::Shard;
 use crate::progress::Progress;
@@ -65,7 +66,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             continue;
         }
         if began.elapsed() > options.limit {
-            println!("the time is over; go on with --from {number}");
+            say!("the time is over; go on with --from {number}");
             break;
         }
         let again = format!(
@@ -82,17 +83,17 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
         let asked = stop::heed().is_err();
         done += u64::from(!asked);
         for (n, what) in lived.broken.iter().enumerate() {
-            println!("cloud {number}: {what}");
+            say!("cloud {number}: {what}");
             if n == 0 {
                 broken.insert(number, what.lines().next().unwrap_or_default().to_owned());
             }
         }
         if !lived.broken.is_empty() {
-            println!("{again}");
+            say!("{again}");
         }
         all.add(lived);
         if asked {
-            println!("asked to stop amid cloud {number}; go on with --from {number}");
+            say!("asked to stop amid cloud {number}; go on with --from {number}");
             break;
         }
         progress.tell(done, broken.len());
@@ -108,12 +109,12 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 fn tell(all: &Lived, clouds: u64, took: Duration) {
     let took = took.as_secs_f64();
     let deaths = all.deaths();
-    println!("{clouds} clouds, {deaths} deaths in {took:.0} s, {:.2} a second", deaths as f64 / took.max(0.001));
-    println!("{:.1} virtual hours, {} requests, {} writes", all.virtual_hours, all.requests, all.writes);
+    say!("{clouds} clouds, {deaths} deaths in {took:.0} s, {:.2} a second", deaths as f64 / took.max(0.001));
+    say!("{:.1} virtual hours, {} requests, {} writes", all.virtual_hours, all.requests, all.writes);
     for (what, count) in &all.counts {
-        println!("{count:>9} {what}");
+        say!("{count:>9} {what}");
     }
-    println!("denied {}, orphans {}", all.denied, all.orphans);
+    say!("denied {}, orphans {}", all.denied, all.orphans);
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 pub mod fuzz;
 pub mod numbers;
+pub mod say;
 
 #[cfg(test)]
 #[global_allocator]

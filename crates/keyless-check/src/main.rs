@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use keyless_check::say;
 
 /// Tries to break keyless, and says what it tried.
 #[derive(Parser)]
@@ -193,7 +194,12 @@ fn pace(text: &str) -> Result<f64, String> {
 }
 
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    say::ended(|| run(command))
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Model { tier, limit, without, safety } => {
             ablation::named(&without).and_then(|gone| model::run(tier, limit, &gone, safety))
         }
@@ -223,13 +229,6 @@ fn main() -> ExitCode {
         }
         Command::Ablations => ablations::run(),
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
     }
 }
 

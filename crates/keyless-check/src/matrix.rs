@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use clap::ValueEnum;
+use keyless_check::say;
 use keyless_core::ablate::Ablation;
 
 use crate::dst::Shard;
@@ -123,7 +124,7 @@ fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result
     let generated = made(workload, options.plans, reference);
     let left = options.limit.saturating_sub(began.elapsed());
     let tally = explore(workload, &references, &generated, options, left)?;
-    println!(
+    say!(
         "{:<18} {} writes, {} reads; {} plans generated, {} executed ({} requests), {} failed, {} in which not all came about, in {:.1} s",
         workload.name,
         reference.writes.len(),
@@ -136,15 +137,15 @@ fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result
         started.elapsed().as_secs_f64()
     );
     for (why, count) in &generated.pruned {
-        println!("    {count} pruned: {why}");
+        say!("    {count} pruned: {why}");
     }
     if let Some(number) = tally.stopped {
-        println!("    the time is over; go on with --workload {} --from {number}", workload.name);
+        say!("    the time is over; go on with --workload {} --from {number}", workload.name);
     }
     for (plan, wrong) in &tally.failed {
-        println!("  {}", wrong.join("\n  "));
+        say!("  {}", wrong.join("\n  "));
         let rules = crate::ablation::arguments(&options.gone);
-        println!("  again: keyless-check matrix --workload {} --plan {plan}{rules}", workload.name);
+        say!("  again: keyless-check matrix --workload {} --plan {plan}{rules}", workload.name);
     }
     Ok((tally.executed, tally.failed.len()))
 }
@@ -204,27 +205,27 @@ fn told(workload: &Workload, name: &str, references: &References, gone: &BTreeSe
     let reference = &references.whole;
     let outcome = play(workload, &plan, Some(reference), gone)?;
     for (title, run) in [("undisturbed", reference), (name, &outcome)] {
-        println!("{title}: {} requests, at rest after {:?}", run.requests, run.rested);
-        println!("{}", run.lines.join("\n"));
-        println!("    alerts:");
+        say!("{title}: {} requests, at rest after {:?}", run.requests, run.rested);
+        say!("{}", run.lines.join("\n"));
+        say!("    alerts:");
         for alert in &run.alerts {
-            println!("    {alert}");
+            say!("    {alert}");
         }
     }
-    println!("shown older than it is: {:?}", outcome.aged);
+    say!("shown older than it is: {:?}", outcome.aged);
     for disturbance in &plan.0 {
         if let plan::Disturbance::Stale { read, .. } = disturbance
             && let Some(read) = reference.reads.all.get(read.wrapping_sub(1))
         {
-            println!("{disturbance} is number {} of {}, after {} writes", read.nth + 1, read.address, read.writes);
+            say!("{disturbance} is number {} of {}, after {} writes", read.nth + 1, read.address, read.writes);
         }
     }
     let wrong = oracle::against(workload, &plan, references.expected(workload, &plan), &outcome);
     for line in &wrong {
-        println!("{line}");
+        say!("{line}");
     }
     if outcome.struck < plan.0.len() {
-        println!("{} of the {} disturbances came about", outcome.struck, plan.0.len());
+        say!("{} of the {} disturbances came about", outcome.struck, plan.0.len());
         ensure!(outcome.struck > 0 || plan.0.is_empty(), "nothing of the plan came about");
     }
     Ok(usize::from(!wrong.is_empty()))

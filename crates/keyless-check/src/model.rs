@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use keyless_check::say;
 use keyless_core::ablate::Ablation;
 use stateright::{Checker, DiscoveryClassification, HasDiscoveries, Model};
 
@@ -79,7 +80,7 @@ pub(crate) fn explore(
         if told {
             let took = began.elapsed().as_secs_f64();
             let peak = peak_memory().map(|mib| format!(", {mib} MiB at most so far")).unwrap_or_default();
-            println!("{states} states in {took:.1} s{peak}: {config:?}");
+            say!("{states} states in {took:.1} s{peak}: {config:?}");
         }
         for (name, path) in checker.discoveries() {
             match checker.discovery_classification(name) {
@@ -124,9 +125,9 @@ pub(crate) fn run(tier: Tier, limit: Duration, gone: &BTreeSet<Ablation>, safety
         bail!("the protocol has changed:\n{}", changed.join("\n"));
     }
     for config in &uncounted {
-        println!("NOT ASSERTED, for nobody has written down how many there have to be: {config}");
+        say!("NOT ASSERTED, for nobody has written down how many there have to be: {config}");
     }
-    println!("{states} states in all, {}", verdict(rejected));
+    say!("{states} states in all, {}", verdict(rejected));
     Ok(())
 }
 

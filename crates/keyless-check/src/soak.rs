@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use keyless_check::say;
 use keyless_sim::{Drift, DriftChange, Fault, FaultRule, Faults};
 use serde_json::json;
 
@@ -94,7 +95,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(wrong.is_empty(), "told: {}", wrong.join("\n"));
     let (requests, denied) = (cloud.sim.requests(), cloud.sim.oracle().denied);
     let struck: u64 = cloud.sim.struck().values().sum();
-    println!(
+    say!(
         "{:.1} days of the cloud in {:.0} s: {} requests, {} writes, {struck} of them struck by faults, {drifts} keys turned \
          on behind its back, denied {}, off keys at the end: {}",
         options.days,
@@ -160,7 +161,7 @@ fn judge(samples: &[Sample], speed: f64, most_per_day: f64) -> anyhow::Result<()
     let files = (most(middle, |sample| sample.files), most(end, |sample| sample.files));
     let threads = (most(middle, |sample| sample.threads), most(end, |sample| sample.threads));
     let peak = samples.iter().map(|sample| sample.memory).max().unwrap_or_default();
-    println!(
+    say!(
         "memory {} KiB after {:.0} s, {} KiB after {:.0} s, {peak} KiB at most, {per_day:+.2} MiB for each day of the cloud and \
          {per_hour:+.2} MiB for each hour of the machine; most files {} and {}, most threads {} and {} in the second and last third",
         first.memory,

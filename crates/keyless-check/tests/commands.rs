@@ -1,5 +1,7 @@
 //! The commands as whoever calls them sees them.
 
+#![allow(clippy::unwrap_used, reason = "a test that fails says so by panicking, its helpers too")]
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
@@ -7,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 const KEYLESS_CHECK: &str = env!("CARGO_BIN_EXE_keyless-check");
+const KEYLESS_FUZZ: &str = env!("CARGO_BIN_EXE_keyless-fuzz");
 
 /// Waits for what has to come, and fails where it does not.
 fn comes<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -57,4 +60,34 @@ fn who_is_asked_to_stop_leaves_no_daemon_behind_and_tells_what_was_done() {
         assert!(said.contains(told) && said.contains("asked to stop"), "{said}");
         assert!(!is_there(), "{arguments:?} leaves the daemon behind after SIG{name}");
     }
+}
+
+#[test]
+fn who_is_not_heard_any_more_ends_without_a_word() {
+    for (binary, arguments) in [
+        (KEYLESS_CHECK, &["conformance", "--sequences", "1"][..]),
+        (KEYLESS_FUZZ, &["--target", "ids", "--executions", "1"]),
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = Command::new(binary).args(arguments).stdout(writer).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!((output.status.code(), &*said), (Some(128 + 13), ""), "{arguments:?}");
+    }
+}
+
+#[test]
+fn what_cannot_be_written_for_another_reason_is_told() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(KEYLESS_CHECK).args(["conformance", "--sequences", "1"]).stdout(full).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.starts_with("error: cannot write to stdout"), "{said}");
+}
+
+#[test]
+fn what_fails_is_told() {
+    let output = Command::new(KEYLESS_CHECK).args(["dst", "--seeds", "3", "--shard", "5/5"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "error: no seed was run\n");
 }
