@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::bail;
+use keyless_check::say;
 use keyless_core::ablate::Ablation;
 use keyless_core::gate::Gate;
 
@@ -100,9 +101,9 @@ impl Row {
         let Self { name, unit, judge, model, simulation, remarks } = self;
         let layers = [*unit, *judge, *model, *simulation];
         let [unit, judge, model, simulation] = layers.map(word);
-        println!("{name:<18} {unit:<10} {judge:<13} {model:<10} {simulation}");
+        say!("{name:<18} {unit:<10} {judge:<13} {model:<10} {simulation}");
         for remark in remarks {
-            println!("    {remark}");
+            say!("    {remark}");
         }
         layers.iter().filter(|noticed| **noticed == Some(true)).count() > 1 && remarks.is_empty()
     }
@@ -113,7 +114,7 @@ impl Row {
 /// # Errors
 /// If a layer cannot be asked, or if fewer than two notice a row that nothing excuses.
 pub(crate) fn run() -> anyhow::Result<()> {
-    println!("{:<18} {:<10} {:<13} {:<10} simulation", "rule", "unit", "second judge", "model");
+    say!("{:<18} {:<10} {:<13} {:<10} simulation", "rule", "unit", "second judge", "model");
     let mut thin = Vec::new();
     for gate in Gate::ALL {
         let gone = taken(gate);
@@ -121,7 +122,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
         let row = Row::of(gate.as_str(), &shut::held(gate)?, model, &gone)?;
         if !row.told() {
             match excused(gate).filter(|_| row.remarks.is_empty()) {
-                Some(why) => println!("    {why}"),
+                Some(why) => say!("    {why}"),
                 None => thin.push(row.name),
             }
         }
@@ -143,7 +144,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
             thin.push(name);
         }
     }
-    println!(
+    say!(
         "not asked: the layer does not have what the rule is about, or no seed is kept; the matrix is not asked at all"
     );
     if thin.is_empty() { Ok(()) } else { bail!("noticed by fewer than two layers: {}", thin.join(", ")) }

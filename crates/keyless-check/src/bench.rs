@@ -14,6 +14,7 @@ mod told;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use keyless_check::say;
 
 use self::stage::{Drifted, Figures, INTERVAL, Migrate, Rest, Size};
 use self::sum::{Shares, Spans, Sum};
@@ -44,16 +45,18 @@ const BEYOND_WAITS: Duration = Duration::from_secs(15);
 /// Runs every size and prints what it costs.
 ///
 /// # Errors
-/// If a fleet cannot be run, or something is not as it must be.
+/// If a fleet cannot be run, a part would judge nothing, or something is not as it must be.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let Options { seed, workspaces, cycles, changes, key_idle } = options;
-    println!(
+    ensure!(!workspaces.contains(&0), "a fleet has workspaces");
+    ensure!(*cycles > 0, "without a cycle nothing is judged of rest");
+    ensure!(*changes > 0, "without changes by others nothing is judged of drift");
+    say!(
         "commit {}, seed {seed}, interval {}, keyIdle {}, all other waits as files have them that name none",
         commit(),
         humantime::format_duration(INTERVAL),
         humantime::format_duration(*key_idle)
     );
-    ensure!(!workspaces.contains(&0), "a fleet has workspaces");
     let smallest = workspaces.iter().copied().min().unwrap_or_default();
     let mut wrong = Vec::new();
     for &of in workspaces {
@@ -100,6 +103,12 @@ fn judged(figures: &Figures) -> Vec<String> {
     if !rest.loud.is_empty() {
         wrong.push(format!("rest: told although nothing happened: {:?}", rest.loud));
     }
+    if rest.passes == 0 {
+        wrong.push("rest: no pass was judged".to_owned());
+    }
+    if drift.changes == 0 {
+        wrong.push("drift: nothing was changed by others".to_owned());
+    }
     if drift.unseen > 0 {
         wrong.push(format!("drift: {} of {} changes were not told", drift.unseen, drift.changes));
     }
@@ -113,7 +122,7 @@ fn judged(figures: &Figures) -> Vec<String> {
 
 fn tell(figures: &Figures) {
     let Figures { least, migrate, rest, drift, .. } = figures;
-    println!("\n== {} workspaces on {} accounts", least.workspaces(), least.accounts.len());
+    say!("\n== {} workspaces on {} accounts", least.workspaces(), least.accounts.len());
     tell_migrate(figures, migrate);
     tell_rest(figures, rest);
     tell_drift(drift);
@@ -253,7 +262,7 @@ fn by_count(sum: &Sum) -> Vec<(&String, u64)> {
 }
 
 fn row(part: &str, text: &str) {
-    println!("{part:<8} {text}");
+    say!("{part:<8} {text}");
 }
 
 /// By the machine's clock; nothing is judged by it.
@@ -348,13 +357,15 @@ mod tests {
         };
         assert_eq!(judged(&good()), Vec::<String>::new());
         type Spoil = fn(&mut Figures);
-        let spoilt: [(&str, Spoil); 9] = [
+        let spoilt: [(&str, Spoil); 11] = [
             ("4 writes where 3 are enough", |all| all.migrate.sum.writes = 4),
             ("2 writes where 3 are enough", |all| all.migrate.sum.writes = 2),
             ("migrate: 1 answers 429", |all| all.migrate.sum.refused = 1),
             ("rest: 1 writes", |all| all.rest.sum.writes = 1),
             ("rest: 1 answers 429", |all| all.rest.sum.refused = 1),
             ("told although nothing happened", |all| all.rest.loud = BTreeMap::from([("pass_finished", 1)])),
+            ("rest: no pass", |all| all.rest.passes = 0),
+            ("drift: nothing was changed", |all| all.drift.changes = 0),
             ("1 of 1 changes were not told", |all| all.drift.unseen = 1),
             ("drift: 1 answers 429", |all| all.drift.sum.refused = 1),
             ("S1: somebody", |all| all.broken.push("S1: somebody".to_owned())),
@@ -375,6 +386,17 @@ mod tests {
         let wrong = judged(&figures).join("; ");
         assert!(wrong.contains("answers 429"), "{wrong}");
         assert!(wrong.contains("are enough"), "{wrong}");
+    }
+
+    #[test]
+    fn a_part_that_would_judge_nothing_is_refused() {
+        let refused = |workspaces: usize, cycles, changes| {
+            let key_idle = Duration::from_secs(300);
+            run(&Options { seed: 1, workspaces: vec![workspaces], cycles, changes, key_idle }).unwrap_err().to_string()
+        };
+        assert!(refused(0, 1, 1).contains("workspaces"));
+        assert!(refused(1, 0, 1).contains("rest"));
+        assert!(refused(1, 1, 0).contains("drift"));
     }
 
     #[test]

@@ -9,6 +9,8 @@ use anyhow::{Context as _, bail, ensure};
 use bytes::Bytes;
 use http::Request;
 use jiff::Timestamp;
+use keyless_check::numbers::numbers;
+use keyless_check::say;
 use keyless_sim::{CLIENT_OBJECT_ID, ClockMode, Knobs, SimOptions, Simulator, Spread, World};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -310,17 +312,21 @@ async fn sequence(knobs: Knobs, seed: u64, number: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn agree(knobs: &Knobs, from: u64, sequences: u64, seed: u64) -> anyhow::Result<()> {
+/// How many sequences were compared.
+fn agree(knobs: &Knobs, from: u64, sequences: u64, seed: u64) -> anyhow::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build()?;
-    let end = from.checked_add(sequences).filter(|end| *end > from).context("there are no such sequences")?;
-    (from..end).try_for_each(|number| {
+    let mut done = 0;
+    numbers(from, sequences)?.try_for_each(|number| {
+        done += 1;
         runtime.block_on(sequence(knobs.clone(), seed, number)).with_context(|| {
             format!(
                 "the simulator and the model part in sequence {number}\n\
                  again: keyless-check conformance --seed {seed} --from {number} --sequences 1"
             )
         })
-    })
+    })?;
+    ensure!(done > 0, "no sequence was run");
+    Ok(done)
 }
 
 /// Makes the same random changes to both sides, and compares.
@@ -329,9 +335,9 @@ fn agree(knobs: &Knobs, from: u64, sequences: u64, seed: u64) -> anyhow::Result<
 /// At the first sequence in which they part, or if there is none to make.
 pub(crate) fn run(from: u64, sequences: u64, seed: u64) -> anyhow::Result<()> {
     let began = Instant::now();
-    agree(&knobs(), from, sequences, seed)?;
-    println!(
-        "{sequences} sequences of {CHANGES} changes from number {from} of seed {seed}, in {:.1} s: the simulator and the \
+    let done = agree(&knobs(), from, sequences, seed)?;
+    say!(
+        "{done} sequences of {CHANGES} changes from number {from} of seed {seed}, in {:.1} s: the simulator and the \
          model's Azure agree after each",
         began.elapsed().as_secs_f64()
     );

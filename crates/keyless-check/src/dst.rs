@@ -26,6 +26,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use keyless_check::numbers::numbers;
+use keyless_check::say;
 use keyless_core::ablate::Ablation;
 
 use crate::progress::Progress;
@@ -53,6 +55,14 @@ pub(crate) struct Options {
     pub(crate) quiet: bool,
     /// Every so-manieth seed runs twice, to the same hash.
     pub(crate) again: u64,
+}
+
+impl Options {
+    /// The seeds of the part.
+    fn numbers(&self) -> anyhow::Result<impl Iterator<Item = u64>> {
+        let Shard { part, of } = self.shard;
+        Ok(numbers(self.from, self.seeds)?.filter(move |seed| seed % of == part - 1))
+    }
 }
 
 /// So many seeds reach all of [`reach`]; fewer need not.
@@ -185,19 +195,19 @@ fn twice(draw: &Draw, gone: &BTreeSet<Ablation>) -> anyhow::Result<Outcome> {
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let began = Instant::now();
     let tally = explore(options)?;
-    ensure!(tally.seeds > 0 || options.shard.of > 1, "no seed was run");
+    ensure!(tally.seeds > 0, "no seed was run");
     let Tally { seeds, twice, requests, writes, virtual_time, counts, failed } = tally;
     let took = began.elapsed().as_secs_f64();
     let hours = virtual_time.as_secs_f64() / 3600.0;
-    println!(
+    say!(
         "{seeds} seeds, {twice} of them twice, in {took:.1} s: {hours:.1} virtual hours, {requests} requests, {writes} writes"
     );
     for (what, count) in &counts {
-        println!("{count:>9} {what}");
+        say!("{count:>9} {what}");
     }
     let missed: Vec<String> = reach().into_iter().filter(|what| !counts.contains_key(what)).collect();
     if !missed.is_empty() {
-        println!("never: {}", missed.join("; "));
+        say!("never: {}", missed.join("; "));
     }
     if !failed.is_empty() {
         bail!("{} of {seeds} seeds fail: {:?}", failed.len(), failed.keys());
@@ -211,17 +221,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
 /// Takes rules away and tells how many of the seeds notice each.
 ///
 /// # Errors
-/// If a seed could not be run at all, or if no seed notices one of the rules.
+/// If a seed could not be run at all, if none was, or if no seed notices one of the rules.
 pub(crate) fn ablations(options: &Options) -> anyhow::Result<()> {
     let mut unnoticed = Vec::new();
+    let seeds: Vec<u64> = options.numbers()?.collect();
+    ensure!(!seeds.is_empty(), "no seed was run");
     for names in ABLATIONS {
         let mut gone = crate::ablation::named(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())?;
-        let alone = noticed(options, &gone)?;
+        let alone = noticed(&seeds, &gone)?;
         gone.insert(Ablation::Lint);
-        let both = noticed(options, &gone)?;
+        let both = noticed(&seeds, &gone)?;
         let rules = names.join(" + ");
-        println!("{rules:<36} {:>3} of {} seeds, first {}", both.0, options.seeds, both.1);
-        println!("{:<36} {:>3} of {} seeds, first {}", "    with the second judge", alone.0, options.seeds, alone.1);
+        say!("{rules:<36} {:>3} of {} seeds, first {}", both.0, seeds.len(), both.1);
+        say!("{:<36} {:>3} of {} seeds, first {}", "    with the second judge", alone.0, seeds.len(), alone.1);
         if both.0 == 0 {
             unnoticed.push(rules);
         }
@@ -293,9 +305,9 @@ pub(crate) fn is_noticed(rules: &BTreeSet<Ablation>) -> anyhow::Result<Option<bo
 }
 
 /// How many seeds break something without these rules, and what the first of them breaks.
-fn noticed(options: &Options, gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64, String)> {
+fn noticed(seeds: &[u64], gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64, String)> {
     let (mut count, mut first) = (0, String::new());
-    for seed in options.from..options.from.saturating_add(options.seeds) {
+    for &seed in seeds {
         let outcome = once(&Draw::new(seed), gone).with_context(|| format!("seed {seed}"))?;
         if let Some(broken) = outcome.broken.first() {
             if count == 0 {
@@ -310,16 +322,14 @@ fn noticed(options: &Options, gone: &BTreeSet<Ablation>) -> anyhow::Result<(u64,
 /// Runs the seeds.
 ///
 /// # Errors
-/// If one could not be run at all.
+/// If one could not be run at all, or there are not so many.
 pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
     let began = Instant::now();
     let mut tally = Tally::default();
-    let Shard { part, of } = options.shard;
-    let mut progress = Progress::of("seeds", options.seeds.div_ceil(of));
-    let seeds = (options.from..=u64::MAX).take(usize::try_from(options.seeds).unwrap_or(usize::MAX));
-    for seed in seeds.filter(|seed| seed % of == part - 1) {
+    let mut progress = Progress::of("seeds", options.seeds.div_ceil(options.shard.of));
+    for seed in options.numbers()? {
         if began.elapsed() > options.limit {
-            println!("the time is over; go on with --from {seed}");
+            say!("the time is over; go on with --from {seed}");
             break;
         }
         let draw = if options.quiet { Draw::quiet(seed) } else { Draw::new(seed) };
@@ -335,7 +345,7 @@ pub(crate) fn explore(options: &Options) -> anyhow::Result<Tally> {
         if options.told || (first && !outcome.broken.is_empty() && options.gone.is_empty()) {
             tell(&draw, &outcome, options);
         } else if let Some(broken) = outcome.broken.first() {
-            println!("seed {seed}: {broken}\n{}", again(options, seed));
+            say!("seed {seed}: {broken}\n{}", again(options, seed));
         }
         progress.tell(tally.seeds, tally.failed.len());
     }
@@ -350,19 +360,19 @@ fn again(Options { gone, quiet, .. }: &Options, seed: u64) -> String {
 
 fn tell(draw: &Draw, outcome: &Outcome, options: &Options) {
     let all = options.told;
-    println!("seed {}: {draw:?}", draw.seed);
+    say!("seed {}: {draw:?}", draw.seed);
     let skipped = if all { 0 } else { outcome.lines.len().saturating_sub(TOLD) };
     for (_, line) in outcome.lines.iter().skip(skipped) {
-        println!("{line}");
+        say!("{line}");
     }
-    println!("the last requests:");
+    say!("the last requests:");
     for line in &outcome.last {
-        println!("{line}");
+        say!("{line}");
     }
     for broken in &outcome.broken {
-        println!("{broken}");
+        say!("{broken}");
     }
-    println!("{}", again(options, draw.seed));
+    say!("{}", again(options, draw.seed));
 }
 
 #[cfg(test)]
@@ -424,11 +434,21 @@ mod tests {
     #[test]
     fn the_last_of_all_seeds_is_run_and_no_seed_is_no_success() {
         assert_eq!(explore(&Options { quiet: true, again: u64::MAX, ..options(u64::MAX, 1) }).unwrap().seeds, 1);
-        assert!(run(&options(1, 0)).is_err());
+        for nothing in [options(1, 0), Options { shard: Shard { part: 5, of: 5 }, ..options(1, 3) }] {
+            assert_eq!(run(&nothing).unwrap_err().to_string(), "no seed was run");
+            assert_eq!(ablations(&nothing).unwrap_err().to_string(), "no seed was run");
+        }
+        let refused = run(&options(u64::MAX, 3)).unwrap_err().to_string();
+        assert!(refused.contains("no 3 numbers"), "{refused}");
     }
 
     #[test]
     fn a_part_of_the_seeds_is_named_by_its_number() {
+        let seeds = |part| {
+            let options = Options { shard: Shard { part, of: 3 }, ..options(1, 7) };
+            options.numbers().unwrap().collect::<Vec<u64>>()
+        };
+        assert_eq!([1, 2, 3].map(seeds), [vec![3, 6], vec![1, 4, 7], vec![2, 5]]);
         assert_eq!("2/5".parse(), Ok(Shard { part: 2, of: 5 }));
         for wrong in ["", "2", "0/5", "6/5", "a/b"] {
             assert!(wrong.parse::<Shard>().is_err(), "{wrong}");

@@ -19,6 +19,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 pub use peak_alloc::PeakAlloc;
 
+use crate::numbers::numbers;
+use crate::say;
+
 /// What counts memory, where the binary takes it for its allocator. To count costs a sixth of the time of everything that
 /// allocates much, so only who asks for the figures does.
 pub const MEMORY: PeakAlloc = PeakAlloc;
@@ -160,22 +163,24 @@ fn counts_memory() -> bool {
 /// Mutates the seeds of a target `executions` times, beginning at number `from`.
 ///
 /// # Errors
-/// At the first input that breaks the target, after writing it to `keep`; and if memory is not counted.
+/// At the first input that breaks the target, after writing it to `keep`; if memory is not counted, or there are not so many
+/// numbers.
 pub fn run(target: Target, from: u64, executions: u64, seed: u64, keep: &Path) -> anyhow::Result<()> {
     if !counts_memory() {
         bail!("the memory of this program is not counted");
     }
     let began = Instant::now();
     let seeds = target.seeds()?;
-    let (mut slowest, mut most, mut bytes) = (Duration::ZERO, 0, 0);
+    let (mut slowest, mut most, mut bytes, mut mutations) = (Duration::ZERO, 0, 0, 0_u64);
     let as_they_are = seeds.iter().cloned().map(Ok);
-    let made_up = (from..from.saturating_add(executions)).map(Err);
+    let made_up = numbers(from, executions)?.map(Err);
     for input in as_they_are.chain(made_up) {
         let (number, input) = match input {
             Ok(seed) => (None, seed),
             Err(number) => (Some(number), mutate::mutated(&seeds, seed, number, LONGEST)),
         };
         bytes += input.len();
+        mutations += u64::from(number.is_some());
         match execute(target, &input) {
             Ok((took, grew)) => {
                 slowest = slowest.max(took);
@@ -195,8 +200,8 @@ pub fn run(target: Target, from: u64, executions: u64, seed: u64, keep: &Path) -
             }
         }
     }
-    println!(
-        "{:>9}: {} seeds and {executions} mutations from number {from} of seed {seed}, {bytes} bytes, in {:.1} s; \
+    say!(
+        "{:>9}: {} seeds and {mutations} mutations from number {from} of seed {seed}, {bytes} bytes, in {:.1} s; \
          slowest {:.1} ms, most memory {} KiB; nothing broke",
         target.name(),
         seeds.len(),
@@ -220,6 +225,14 @@ mod tests {
         for target in Target::ALL {
             run(target, 0, QUICK, 1, keep.path()).unwrap_or_else(|error| panic!("{error:#}"));
         }
+    }
+
+    #[test]
+    fn numbers_that_there_are_not_are_refused() {
+        let keep = tempfile::tempdir().expect("a folder");
+        let refused = run(Target::Ids, u64::MAX, 3, 1, keep.path()).expect_err("two of them are not there");
+        assert!(refused.to_string().contains("no 3 numbers from 18446744073709551615 on"), "{refused}");
+        run(Target::Ids, u64::MAX, 1, 1, keep.path()).expect("the last of all");
     }
 
     #[test]

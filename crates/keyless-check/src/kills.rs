@@ -15,9 +15,12 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure};
+use keyless_check::numbers::numbers;
+use keyless_check::say;
 
 use crate::dst::Shard;
 use crate::progress::Progress;
+use crate::stop;
 use world::Lived;
 
 /// How many deaths one cloud sees.
@@ -46,8 +49,9 @@ pub(crate) struct Options {
 /// Kills, and tells how often and what came of it.
 ///
 /// # Errors
-/// If something could not be run, or nothing was, or a rule is broken.
+/// If something could not be run, or nothing was, a rule is broken, or it was asked to stop.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
+    ensure!(options.workspaces > 0, "a cloud has workspaces");
     let began = Instant::now();
     let mut all = Lived::default();
     let mut broken: BTreeMap<u64, String> = BTreeMap::new();
@@ -55,14 +59,14 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let Shard { part, of } = options.shard;
     let (mut left, mut done) = (options.deaths, 0);
     let mut progress = Progress::of("clouds", clouds.div_ceil(of));
-    for number in options.from..options.from.saturating_add(clouds) {
+    for number in numbers(options.from, clouds)? {
         let deaths = left.min(DEATHS);
         left -= deaths;
         if number % of != part - 1 {
             continue;
         }
         if began.elapsed() > options.limit {
-            println!("the time is over; go on with --from {number}");
+            say!("the time is over; go on with --from {number}");
             break;
         }
         let again = format!(
@@ -76,31 +80,70 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
             Ok(lived) => lived,
             Err(error) => Lived { broken: vec![format!("{error:#}")], ..Lived::default() },
         };
-        done += 1;
+        let asked = stop::heed().is_err();
+        done += u64::from(!asked);
         for (n, what) in lived.broken.iter().enumerate() {
-            println!("cloud {number}: {what}");
+            say!("cloud {number}: {what}");
             if n == 0 {
                 broken.insert(number, what.lines().next().unwrap_or_default().to_owned());
             }
         }
         if !lived.broken.is_empty() {
-            println!("{again}");
+            say!("{again}");
         }
         all.add(lived);
+        if asked {
+            say!("asked to stop amid cloud {number}; go on with --from {number}");
+            break;
+        }
         progress.tell(done, broken.len());
     }
-    ensure!(done > 0 || of > 1, "no cloud was run");
-    let took = began.elapsed();
-    println!("{done} clouds, {} deaths in {:.0} s, {:.2} a second", all.deaths(), took.as_secs_f64(), {
-        all.deaths() as f64 / took.as_secs_f64().max(0.001)
-    });
-    println!("{:.1} virtual hours, {} requests, {} writes", all.virtual_hours, all.requests, all.writes);
-    for (what, count) in &all.counts {
-        println!("{count:>9} {what}");
-    }
-    println!("denied {}, orphans {}", all.denied, all.orphans);
+    ensure!(done > 0 || stop::heed().is_err(), "no cloud was run");
+    tell(&all, done, began.elapsed());
     if !broken.is_empty() {
         bail!("{} of {done} clouds fail: {broken:#?}", broken.len());
     }
-    Ok(())
+    Ok(stop::heed()?)
+}
+
+fn tell(all: &Lived, clouds: u64, took: Duration) {
+    let took = took.as_secs_f64();
+    let deaths = all.deaths();
+    say!("{clouds} clouds, {deaths} deaths in {took:.0} s, {:.2} a second", deaths as f64 / took.max(0.001));
+    say!("{:.1} virtual hours, {} requests, {} writes", all.virtual_hours, all.requests, all.writes);
+    for (what, count) in &all.counts {
+        say!("{count:>9} {what}");
+    }
+    say!("denied {}, orphans {}", all.denied, all.orphans);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options() -> Options {
+        Options {
+            binary: PathBuf::from("/nowhere"),
+            deaths: 1,
+            seed: 1,
+            from: 1,
+            shard: Shard { part: 1, of: 1 },
+            limit: Duration::MAX,
+            speed: 600.0,
+            workspaces: 4,
+        }
+    }
+
+    #[test]
+    fn a_cloud_without_workspaces_is_refused() {
+        let refused = run(&Options { workspaces: 0, ..options() }).unwrap_err();
+        assert_eq!(refused.to_string(), "a cloud has workspaces");
+    }
+
+    #[test]
+    fn no_cloud_is_no_success() {
+        for nothing in [Options { deaths: 0, ..options() }, Options { shard: Shard { part: 5, of: 5 }, ..options() }] {
+            assert_eq!(run(&nothing).unwrap_err().to_string(), "no cloud was run");
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! What tools beside the command line try keyless with.
 
 pub mod fuzz;
+pub mod numbers;
+pub mod say;
 
 #[cfg(test)]
 #[global_allocator]

@@ -11,6 +11,7 @@ mod model;
 mod progress;
 mod shut;
 mod soak;
+mod stop;
 mod world;
 
 // Half of the time goes into small strings.
@@ -22,6 +23,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use keyless_check::say;
 
 /// Tries to break keyless, and says what it tried.
 #[derive(Parser)]
@@ -70,7 +72,7 @@ enum Command {
         #[arg(long, value_name = "RULE")]
         without: Vec<String>,
         /// Take the rules away one after the other, and tell how many of the seeds notice each.
-        #[arg(long, conflicts_with_all = ["seed", "without"])]
+        #[arg(long, conflicts_with_all = ["seed", "without", "limit", "quiet", "again"])]
         ablations: bool,
         /// Let nothing go wrong.
         #[arg(long)]
@@ -100,7 +102,7 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "55m", value_parser = humantime::parse_duration)]
         limit: Duration,
         /// How many times faster than life the clouds are.
-        #[arg(long, value_name = "FACTOR", default_value_t = 600.0)]
+        #[arg(long, value_name = "FACTOR", default_value_t = 600.0, value_parser = pace)]
         speed: f64,
         /// How many workspaces a cloud has.
         #[arg(long, value_name = "N", default_value_t = 4)]
@@ -115,7 +117,7 @@ enum Command {
         #[arg(long, value_name = "DAYS", default_value_t = 24.0)]
         days: f64,
         /// How many times faster than life the cloud is: 3456 makes 24 days of ten minutes.
-        #[arg(long, value_name = "FACTOR", default_value_t = 3456.0)]
+        #[arg(long, value_name = "FACTOR", default_value_t = 3456.0, value_parser = pace)]
         speed: f64,
         /// How many workspaces it has.
         #[arg(long, value_name = "N", default_value_t = 50)]
@@ -145,7 +147,7 @@ enum Command {
         #[arg(long, value_name = "DURATION", default_value = "1h", value_parser = humantime::parse_duration)]
         limit: Duration,
         /// One plan by its name, and everything that happens in it; `none` for the undisturbed run.
-        #[arg(long, value_name = "PLAN", requires = "workload")]
+        #[arg(long, value_name = "PLAN", requires = "workload", conflicts_with_all = ["shard", "from"])]
         plan: Option<String>,
         /// Rules to take away, as for `model`. A plan that notices fails.
         #[arg(long, value_name = "RULE")]
@@ -185,8 +187,19 @@ enum Command {
     },
 }
 
+/// How many times faster than life a cloud is.
+fn pace(text: &str) -> Result<f64, String> {
+    let pace: f64 = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    if pace.is_finite() && pace >= 1.0 { Ok(pace) } else { Err("life itself has 1, and no cloud is slower".to_owned()) }
+}
+
 fn main() -> ExitCode {
-    let done = match Cli::parse().command {
+    let command = Cli::parse().command;
+    say::ended(|| run(command))
+}
+
+fn run(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Model { tier, limit, without, safety } => {
             ablation::named(&without).and_then(|gone| model::run(tier, limit, &gone, safety))
         }
@@ -198,10 +211,12 @@ fn main() -> ExitCode {
                 if ablations { dst::ablations(&options) } else { dst::run(&options) }
             }),
         Command::Kills { binary, deaths, seed, from, shard, limit, speed, workspaces } => {
-            kills::run(&kills::Options { binary, deaths, seed, from, shard, limit, speed, workspaces })
+            let options = kills::Options { binary, deaths, seed, from, shard, limit, speed, workspaces };
+            stop::listen().and_then(|()| kills::run(&options))
         }
         Command::Soak { binary, days, speed, workspaces, seed, most_per_day } => {
-            soak::run(&soak::Options { binary, days, speed, workspaces, seed, most_per_day })
+            let options = soak::Options { binary, days, speed, workspaces, seed, most_per_day };
+            stop::listen().and_then(|()| soak::run(&options))
         }
         Command::Matrix { workload, plans, shard, from, limit, plan, without } => {
             ablation::named(&without).and_then(|gone| {
@@ -214,12 +229,34 @@ fn main() -> ExitCode {
         }
         Command::Ablations => ablations::run(),
         Command::Conformance { sequences, from, seed } => conformance::run(from, sequences, seed),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_cloud_is_at_least_as_fast_as_life() {
+        assert_eq!(pace("600"), Ok(600.0));
+        for wrong in ["0", "-1", "0.5", "NaN", "inf", "x"] {
+            assert!(pace(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_ignored_is_refused() {
+        for ignored in [
+            "dst --ablations --limit 1s",
+            "dst --ablations --quiet",
+            "dst --ablations --again 2",
+            "matrix --workload back --plan none --shard 2/5",
+            "matrix --workload back --plan none --from 7",
+        ] {
+            let refused = Cli::try_parse_from(["keyless-check"].into_iter().chain(ignored.split(' ')));
+            assert_eq!(refused.err().map(|error| error.kind()), Some(ErrorKind::ArgumentConflict), "{ignored}");
         }
     }
 }

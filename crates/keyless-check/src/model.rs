@@ -18,6 +18,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::bail;
+use keyless_check::say;
 use keyless_core::ablate::Ablation;
 use stateright::{Checker, DiscoveryClassification, HasDiscoveries, Model};
 
@@ -79,7 +80,7 @@ pub(crate) fn explore(
         if told {
             let took = began.elapsed().as_secs_f64();
             let peak = peak_memory().map(|mib| format!(", {mib} MiB at most so far")).unwrap_or_default();
-            println!("{states} states in {took:.1} s{peak}: {config:?}");
+            say!("{states} states in {took:.1} s{peak}: {config:?}");
         }
         for (name, path) in checker.discoveries() {
             match checker.discovery_classification(name) {
@@ -124,10 +125,18 @@ pub(crate) fn run(tier: Tier, limit: Duration, gone: &BTreeSet<Ablation>, safety
         bail!("the protocol has changed:\n{}", changed.join("\n"));
     }
     for config in &uncounted {
-        println!("NOT ASSERTED, for nobody has written down how many there have to be: {config}");
+        say!("NOT ASSERTED, for nobody has written down how many there have to be: {config}");
     }
-    println!("{states} states in all, everything holds; {rejected} plans were rejected");
+    say!("{states} states in all, {}", verdict(rejected));
     Ok(())
+}
+
+/// What it means that everything holds, where the second judge rejected so many plans.
+fn verdict(rejected: usize) -> String {
+    match rejected {
+        0 => "everything holds, and no plan was rejected".to_owned(),
+        _ => format!("everything holds only because the second judge rejected {rejected} plans"),
+    }
 }
 
 /// The most memory that this process has had, in MiB; `None` where the system does not tell.
@@ -193,6 +202,12 @@ mod tests {
             let both: Vec<Ablation> = gone.iter().copied().chain([Ablation::Lint]).collect();
             assert!(without(&both, Held::Everything).failure.is_some(), "{gone:?} is not missed");
         }
+    }
+
+    #[test]
+    fn what_holds_by_the_second_judge_alone_is_told_as_that() {
+        assert_eq!(verdict(0), "everything holds, and no plan was rejected");
+        assert!(verdict(2_907).contains("only because the second judge rejected 2907 plans"));
     }
 
     /// The second judge of plans stands behind the gates whose facts it knows.

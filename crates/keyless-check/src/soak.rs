@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
+use keyless_check::say;
 use keyless_sim::{Drift, DriftChange, Fault, FaultRule, Faults};
 use serde_json::json;
 
@@ -13,9 +14,13 @@ use crate::dst::dice::Dice;
 use crate::kills::child::{Daemon, Program};
 use crate::kills::cloud::{Cloud, Way};
 use crate::kills::fate::Log;
+use crate::stop;
 
 /// How often it is measured.
 const EVERY: Duration = Duration::from_millis(500);
+
+/// How often it has to be measured at least: twice in each third.
+const MEASURES: u32 = 6;
 
 /// How many files may be open more than before: connections come and go.
 const CONNECTIONS: usize = 8;
@@ -52,10 +57,9 @@ struct Sample {
 /// Runs it, and tells how memory, files and threads went.
 ///
 /// # Errors
-/// If it cannot be run, the process ends, or something grows.
+/// If it cannot be run, would be too short to measure, the process ends, or something grows.
 pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
-    let length = Duration::try_from_secs_f64(options.days * 86_400.0 / options.speed)
-        .context("so many days at this speed are no length of time")?;
+    let length = length(options)?;
     let cloud = Cloud::start(options.workspaces, options.seed, options.speed, faults())?;
     let program = Program {
         binary: &options.binary,
@@ -68,7 +72,11 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     let (began, mut samples, mut drifts) = (Instant::now(), Vec::new(), 0_u32);
     let mut dice = Dice::of(options.seed, "drift");
     while began.elapsed() < length {
-        std::thread::park_timeout(EVERY);
+        stop::wait(EVERY).with_context(|| {
+            let days = began.elapsed().as_secs_f64() * options.speed / 86_400.0;
+            let requests = cloud.sim.requests();
+            format!("after {days:.1} days of the cloud, {} requests, {} writes", requests.total, requests.writes)
+        })?;
         if let Some(status) = daemon.ended()? {
             bail!("it ended by itself ({status})\n{}", daemon.tail());
         }
@@ -87,7 +95,7 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(wrong.is_empty(), "told: {}", wrong.join("\n"));
     let (requests, denied) = (cloud.sim.requests(), cloud.sim.oracle().denied);
     let struck: u64 = cloud.sim.struck().values().sum();
-    println!(
+    say!(
         "{:.1} days of the cloud in {:.0} s: {} requests, {} writes, {struck} of them struck by faults, {drifts} keys turned \
          on behind its back, denied {}, off keys at the end: {}",
         options.days,
@@ -101,6 +109,19 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     is_at_work(requests.writes, drifts)?;
     ensure!(denied.entitled + denied.key_users == 0, "S1: {:?}", cloud.sim.oracle().events.first());
     Ok(())
+}
+
+/// How long it takes by the machine's clock.
+fn length(Options { days, speed, workspaces, .. }: &Options) -> anyhow::Result<Duration> {
+    ensure!(*workspaces > 0, "a cloud has workspaces");
+    let length = Duration::try_from_secs_f64(days * 86_400.0 / speed)
+        .context("so many days at this speed are no length of time")?;
+    ensure!(
+        length >= EVERY * MEASURES,
+        "{days} days of the cloud are over after {length:?}, and it takes {:?} to measure anything",
+        EVERY * MEASURES
+    );
+    Ok(length)
 }
 
 /// It has migrated something, and set right what was changed: two changes may come to one account before it is looked at.
@@ -140,7 +161,7 @@ fn judge(samples: &[Sample], speed: f64, most_per_day: f64) -> anyhow::Result<()
     let files = (most(middle, |sample| sample.files), most(end, |sample| sample.files));
     let threads = (most(middle, |sample| sample.threads), most(end, |sample| sample.threads));
     let peak = samples.iter().map(|sample| sample.memory).max().unwrap_or_default();
-    println!(
+    say!(
         "memory {} KiB after {:.0} s, {} KiB after {:.0} s, {peak} KiB at most, {per_day:+.2} MiB for each day of the cloud and \
          {per_hour:+.2} MiB for each hour of the machine; most files {} and {}, most threads {} and {} in the second and last third",
         first.memory,
@@ -191,6 +212,19 @@ mod tests {
         assert!(judge(&samples(|n| 20_000 + n, |_| 20), 1.0, 1.0).unwrap_err().to_string().contains("memory"));
         assert!(judge(&samples(|_| 20_000, |n| 20 + n / 20), 1.0, 1.0).unwrap_err().to_string().contains("files"));
         assert!(judge(&[], 1.0, 1.0).is_err());
+    }
+
+    #[test]
+    fn what_would_measure_nothing_is_refused() {
+        let refused = |days, workspaces| {
+            let binary = PathBuf::from("/nowhere");
+            let options = Options { binary, days, speed: 3456.0, workspaces, seed: 1, most_per_day: 1.0 };
+            run(&options).unwrap_err().to_string()
+        };
+        assert!(refused(0.0, 1).contains("to measure anything"));
+        assert!(refused(0.001, 1).contains("to measure anything"));
+        assert!(refused(-1.0, 1).contains("no length of time"));
+        assert!(refused(24.0, 0).contains("workspaces"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use keyless_check::fuzz::{self, PeakAlloc, Target};
+use keyless_check::say;
 
 #[global_allocator]
 static MEMORY: PeakAlloc = fuzz::MEMORY;
@@ -33,11 +34,5 @@ struct Cli {
 fn main() -> ExitCode {
     let Cli { target, executions, from, seed, keep } = Cli::parse();
     let targets = if target.is_empty() { Target::ALL.to_vec() } else { target };
-    match targets.into_iter().try_for_each(|target| fuzz::run(target, from, executions, seed, &keep)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    say::ended(|| targets.into_iter().try_for_each(|target| fuzz::run(target, from, executions, seed, &keep)))
 }

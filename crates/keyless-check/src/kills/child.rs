@@ -2,9 +2,9 @@
 
 use std::collections::VecDeque;
 use std::fs::OpenOptions;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,12 +12,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail, ensure};
 
 use super::fate::Log;
+use crate::stop;
 
 /// How many lines of a log are kept.
 const LINES: usize = 60;
 
 /// How long a process that was asked to may take to end: what the daemon promises, and a machine that is busy.
 pub(crate) const ENDS_WITHIN: Duration = Duration::from_secs(20);
+
+/// How long a command may take that nobody asks to end.
+const DONE_WITHIN: Duration = Duration::from_secs(300);
 
 /// What a file may not grow beyond is told by a signal, which would be the end; a full disk is told by an error.
 const SPARED: &str = "trap '' XFSZ";
@@ -49,24 +53,35 @@ impl Program<'_> {
         command
     }
 
-    /// A command to its end.
-    pub(crate) fn output(&self, arguments: &[&str]) -> anyhow::Result<Output> {
-        self.command(arguments, None).output().context("the binary cannot be started")
+    /// A command to its end: how it ended, and what it printed.
+    pub(crate) fn output(&self, arguments: &[&str]) -> anyhow::Result<(ExitStatus, Vec<u8>)> {
+        // Takes whatever is printed while nobody reads.
+        let mut file = tempfile::tempfile()?;
+        let mut command = self.command(arguments, None);
+        command.stdout(file.try_clone()?).stderr(Stdio::null());
+        let ended = Process::start(command)?.ends(DONE_WITHIN)?;
+        let status = ended.with_context(|| format!("it was not done within {DONE_WITHIN:?}"))?;
+        let mut printed = Vec::new();
+        file.rewind()?;
+        file.read_to_end(&mut printed)?;
+        Ok((status, printed))
     }
 
     /// A daemon on a disk that is full: how it ends, and what it says.
     pub(crate) fn refused(&self) -> anyhow::Result<(ExitStatus, String)> {
         let before = format!("{SPARED}; ulimit -f 0");
         let mut command = self.command(&["run", "--log", "json"], Some(&before));
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn()?;
-        let began = Instant::now();
-        while child.try_wait()?.is_none() && began.elapsed() < ENDS_WITHIN {
-            std::thread::park_timeout(Duration::from_millis(2));
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut process = Process::start(command)?;
+        let status = match process.ends(ENDS_WITHIN)? {
+            Some(status) => status,
+            None => process.kill()?,
+        };
+        let mut said = Vec::new();
+        if let Some(mut stderr) = process.0.stderr.take() {
+            stderr.read_to_end(&mut said)?;
         }
-        // Fails where it has ended, as it should have.
-        let _ = child.kill();
-        let output = child.wait_with_output()?;
-        Ok((output.status, String::from_utf8_lossy(&output.stderr).into_owned()))
+        Ok((status, String::from_utf8_lossy(&said).into_owned()))
     }
 
     /// The daemon.
@@ -77,9 +92,9 @@ impl Program<'_> {
             Log::Read | Log::Unread => command.stderr(Stdio::piped()),
             Log::Full => command.stderr(OpenOptions::new().write(true).open("/dev/full")?),
         };
-        let mut child = command.spawn().context("the binary cannot be started")?;
+        let mut process = Process::start(command)?;
         let said = Said::default();
-        let stderr = child.stderr.take().filter(|_| log == Log::Read);
+        let stderr = process.0.stderr.take().filter(|_| log == Log::Read);
         let secret = self.identity_header.to_owned();
         let reader = stderr.map(|stderr| {
             let said = said.clone();
@@ -89,7 +104,43 @@ impl Program<'_> {
                 }
             })
         });
-        Ok(Daemon { child, said, reader })
+        Ok(Daemon { process, said, reader })
+    }
+}
+
+/// A process that ends with whoever started it: killed on drop.
+struct Process(Child);
+
+impl Process {
+    fn start(mut command: Command) -> anyhow::Result<Self> {
+        Ok(Self(command.spawn().context("the binary cannot be started")?))
+    }
+
+    /// Its end, where that comes within so long.
+    ///
+    /// # Errors
+    /// [`stop::Asked`], if the run is asked to stop before.
+    fn ends(&mut self, within: Duration) -> anyhow::Result<Option<ExitStatus>> {
+        let began = Instant::now();
+        loop {
+            let ended = self.0.try_wait()?;
+            if ended.is_some() || began.elapsed() > within {
+                return Ok(ended);
+            }
+            stop::wait(Duration::from_millis(2))?;
+        }
+    }
+
+    fn kill(&mut self) -> anyhow::Result<ExitStatus> {
+        self.0.kill()?;
+        Ok(self.0.wait()?)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails only where it has ended already.
+        let _ = self.kill();
     }
 }
 
@@ -121,7 +172,7 @@ impl Said {
 
 /// A daemon; killed on drop.
 pub(crate) struct Daemon {
-    child: Child,
+    process: Process,
     said: Said,
     reader: Option<JoinHandle<()>>,
 }
@@ -129,48 +180,46 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// What the system calls it.
     pub(crate) fn id(&self) -> u32 {
-        self.child.id()
+        self.process.0.id()
     }
 
     /// Its end, if it has come.
+    ///
+    /// # Errors
+    /// [`stop::Asked`], if the run is asked to stop: a terminal asks the daemon too.
     pub(crate) fn ended(&mut self) -> anyhow::Result<Option<ExitStatus>> {
-        Ok(self.child.try_wait()?)
+        let ended = self.process.0.try_wait()?;
+        stop::heed()?;
+        Ok(ended)
     }
 
     /// Sends it a signal, such as `STOP`.
     pub(crate) fn signal(&self, name: &str) -> anyhow::Result<()> {
-        let status = Command::new("kill").args([&format!("-{name}"), &self.child.id().to_string()]).status()?;
+        let status = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status()?;
         ensure!(status.success(), "the process could not be sent SIG{name}");
         Ok(())
     }
 
     /// From now on no file that it writes may grow.
     pub(crate) fn fill_disk(&self) -> anyhow::Result<()> {
-        let limit = Command::new("prlimit").args(["--pid", &self.child.id().to_string(), "--fsize=0:0"]).status()?;
+        let limit = Command::new("prlimit").args(["--pid", &self.id().to_string(), "--fsize=0:0"]).status()?;
         ensure!(limit.success(), "the process could not be given a full disk");
         Ok(())
     }
 
     /// SIGKILL, and what it had said that must never be.
     pub(crate) fn kill(mut self) -> anyhow::Result<Vec<String>> {
-        self.child.kill()?;
-        self.child.wait()?;
+        self.process.kill()?;
         Ok(self.heard())
     }
 
     /// Waits for the end that it was asked for.
     pub(crate) fn wait(mut self) -> anyhow::Result<(ExitStatus, Vec<String>, String)> {
-        let began = Instant::now();
-        loop {
-            if let Some(status) = self.child.try_wait()? {
-                let wrong = self.heard();
-                return Ok((status, wrong, self.tail()));
-            }
-            if began.elapsed() > ENDS_WITHIN {
-                bail!("it did not end within {ENDS_WITHIN:?}\n{}", self.tail());
-            }
-            std::thread::park_timeout(Duration::from_millis(2));
-        }
+        let Some(status) = self.process.ends(ENDS_WITHIN)? else {
+            bail!("it did not end within {ENDS_WITHIN:?}\n{}", self.tail());
+        };
+        let wrong = self.heard();
+        Ok((status, wrong, self.tail()))
     }
 
     fn heard(&mut self) -> Vec<String> {
@@ -185,13 +234,5 @@ impl Daemon {
     pub(crate) fn tail(&self) -> String {
         let heard = self.said.0.lock().unwrap_or_else(PoisonError::into_inner);
         heard.last.iter().cloned().collect::<Vec<_>>().join("\n")
-    }
-}
-
-impl Drop for Daemon {
-    fn drop(&mut self) {
-        // Either fails only where it has ended already.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
     }
 }

@@ -15,6 +15,7 @@ use super::cloud::{Cloud, INTERVAL, Way, late_writes};
 use super::fate::{End, Fate, Log, Moment, State};
 use super::record::{Life, text_in};
 use crate::dst::dice::Dice;
+use crate::stop::{self, Asked};
 
 /// How long a moment that is told by requests is waited for: nothing may be left to do.
 const MOMENT_WITHIN: Duration = Duration::from_millis(1_500);
@@ -73,7 +74,7 @@ struct Run {
     torn: Option<(PathBuf, String)>,
 }
 
-/// Has so many processes die, and the last one come to the end.
+/// Has so many processes die, and the last one come to the end; fewer, and none to the end, where it is asked to stop.
 ///
 /// # Errors
 /// If it could not be run, or does not come to an end.
@@ -92,13 +93,11 @@ pub(crate) fn live(options: &Options, number: u64, deaths: u64) -> anyhow::Resul
         torn: None,
     };
     let began = Instant::now();
-    // It begins at one end, so that few deaths are enough to see both ways.
-    run.converges()?;
-    while run.lived.deaths() < deaths && run.lived.broken.is_empty() {
-        let before = run.lived.deaths();
-        run.life().with_context(|| format!("after death {before}"))?;
+    if let Err(error) = run.lives(deaths)
+        && !error.is::<Asked>()
+    {
+        return Err(error);
     }
-    run.ends()?;
     run.lived.virtual_hours = began.elapsed().as_secs_f64() * options.speed / 3600.0;
     Ok(run.judged())
 }
@@ -117,6 +116,16 @@ impl Run {
         self.lives.push(Life { from: self.cloud.now(), settled: self.cloud.is_settled(), asked: None });
         self.lived.count("starts");
         self.program().daemon(log, outlives_full_disks)
+    }
+
+    fn lives(&mut self, deaths: u64) -> anyhow::Result<()> {
+        // It begins at one end, so that few deaths are enough to see both ways.
+        self.converges()?;
+        while self.lived.deaths() < deaths && self.lived.broken.is_empty() {
+            let before = self.lived.deaths();
+            self.life().with_context(|| format!("after death {before}"))?;
+        }
+        self.ends()
     }
 
     /// One process from its start to its end.
@@ -145,13 +154,13 @@ impl Run {
         let mut daemon = self.start(fate.log, fate.state == State::Fills)?;
         let began = Instant::now();
         if let Some(whole) = fate.torn {
-            self.waits(whole);
+            stop::wait(whole)?;
             self.heal()?;
         }
         if fate.state == State::Fills {
             // It has taken the directory by then; the notes and the mark are yet to be written.
             while self.cloud.sim.requests().total == before.total && began.elapsed() < MOMENT_WITHIN {
-                std::thread::park_timeout(LOOK);
+                stop::wait(LOOK)?;
             }
             if self.cloud.sim.requests().total > before.total {
                 daemon.fill_disk()?;
@@ -168,7 +177,7 @@ impl Run {
             End::StoppedThenKill(stopped) => {
                 daemon.signal("STOP")?;
                 self.lived.count("kills while stopped");
-                self.waits(stopped);
+                stop::wait(stopped)?;
                 self.dies(daemon, amid)?;
             }
             End::PausedThenKill(stopped, after) => {
@@ -177,9 +186,9 @@ impl Run {
                 if stopped > self.cloud.late_write() {
                     self.lived.count("pauses longer than `lateWrite`");
                 }
-                self.waits(stopped);
+                stop::wait(stopped)?;
                 daemon.signal("CONT")?;
-                self.waits(after);
+                stop::wait(after)?;
                 if let Some(status) = daemon.ended()? {
                     self.lived.broken.push(format!("it ended ({status}) after a pause\n{}", daemon.tail()));
                 }
@@ -196,13 +205,6 @@ impl Run {
         }
         self.nobody_is_denied(&fate);
         Ok(())
-    }
-
-    fn waits(&self, wait: Duration) {
-        let until = Instant::now() + wait;
-        while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
-            std::thread::park_timeout(left);
-        }
     }
 
     /// Waits for the moment.
@@ -227,7 +229,7 @@ impl Run {
             if come {
                 return Ok(());
             }
-            std::thread::park_timeout(LOOK);
+            stop::wait(LOOK)?;
         }
     }
 
@@ -336,7 +338,7 @@ impl Run {
                 self.way,
                 daemon.tail()
             );
-            self.waits(Duration::from_millis(50));
+            stop::wait(Duration::from_millis(50))?;
         }
         // What it wrote last is read back and told before it stops.
         self.stops(daemon, State::AsLeft)
@@ -344,12 +346,12 @@ impl Run {
 
     /// How many steps a plan has, and how many grants nobody asks for.
     fn steps(&self) -> anyhow::Result<(u64, u64)> {
-        let output = self.program().output(&["plan", "--output", "json"])?;
-        if !output.status.success() {
+        let (status, printed) = self.program().output(&["plan", "--output", "json"])?;
+        if !status.success() {
             // Something went wrong on the way, which is told as work that is left.
             return Ok((u64::MAX, 0));
         }
-        let plan: Value = serde_json::from_slice(&output.stdout).context("a plan is JSON")?;
+        let plan: Value = serde_json::from_slice(&printed).context("a plan is JSON")?;
         let accounts = plan.get("accounts").and_then(Value::as_array).into_iter().flatten();
         let findings = accounts.filter_map(|account| account.get("findings")?.as_array()).flatten();
         let unwanted = findings.filter(|finding| text_in(finding, "/kind") == Some("grantUnwanted")).count();
@@ -367,7 +369,7 @@ impl Run {
         self.converges()?;
         let writes = self.cloud.sim.requests().writes;
         let daemon = self.start(Log::Read, false)?;
-        self.waits(INTERVAL * 4);
+        stop::wait(INTERVAL * 4)?;
         self.stops(daemon, State::AsLeft)?;
         if self.cloud.sim.requests().writes != writes {
             self.lived.broken.push("S9: a write after the world had come to rest".to_owned());
