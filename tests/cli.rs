@@ -191,6 +191,7 @@ fn a_plan_for_which_nothing_could_be_read_is_an_error() {
     plan.envs([("IDENTITY_ENDPOINT", format!("{nobody}/msi/token")), ("IDENTITY_HEADER", "x".to_owned())]);
     let text = stderr(&output_of(plan, 1));
     assert!(text.contains("nothing could be read from Azure: "), "{text}");
+    assert!(text.contains("no answer from `http://127.0.0.1") && !text.contains("api-version="), "{text}");
 }
 
 #[test]

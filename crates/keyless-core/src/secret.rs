@@ -106,9 +106,11 @@ fn ends_in_escape(text: &str, at: usize) -> bool {
     at.checked_sub(3).and_then(|from| text.get(from..at)).is_some_and(|before| before.starts_with('%'))
 }
 
-/// Whether a URL carries a user name. A password may hold what an address may not, so all up to a blank counts.
+/// Whether a URL carries a user name that is not hidden yet. A password may hold what an address may not, so all up to a
+/// blank counts.
 fn has_user(text: &str) -> bool {
-    text.split_whitespace().filter_map(|word| word.split_once("://")).any(|(_, rest)| rest.contains('@'))
+    let urls = text.split_whitespace().filter_map(|word| word.split_once("://"));
+    urls.filter_map(|(_, rest)| rest.rsplit_once('@')).any(|(user, _)| user != "***")
 }
 
 /// The query of a URL.
@@ -245,6 +247,7 @@ mod tests {
             "2026-12-24T00:00:00Z",
             "500d",
             "design=x;config=y",
+            "https://***@host.example/?…",
             "bearer",
             "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'Raw1')",
         ] {
