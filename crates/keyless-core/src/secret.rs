@@ -126,17 +126,18 @@ fn runs(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_ascii_alphanumeric() && !"+/=_~.-".contains(c)).filter(|run| !run.is_empty())
 }
 
-/// Whether it is a JWT, or a client secret of Entra.
+/// Whether it is a JWT, a client secret of Entra, or padded as bytes in base64 are.
 ///
 /// Source: <https://learn.microsoft.com/purview/sit-defn-client-secret-api-key>: three characters, a digit, `Q~`, and 31 to
 /// 34 more.
 fn is_token(run: &str) -> bool {
     const SHORTEST_JWT: usize = 12;
+    const SHORTEST_PADDED: usize = 12;
     let jwt = run.split(['=', '/', '.']).any(|part| part.starts_with("eyJ") && part.len() >= SHORTEST_JWT);
     let entra = run.split_once("Q~").is_some_and(|(before, after)| {
         before.len() >= 4 && before.ends_with(|c: char| c.is_ascii_digit()) && after.len() >= 31
     });
-    jwt || entra
+    jwt || entra || (run.len() >= SHORTEST_PADDED && run.ends_with("=="))
 }
 
 /// Whether it is long and of everything, as keys in base64 are. Ids and paths are judged by their segments.
@@ -216,6 +217,7 @@ mod tests {
             "https://user:hun/ter2@host.example/x",
             "https://ghp_token@host.example",
             KEY,
+            "c2VjcmV0IQ==",
             OF_ENTRA,
             &OF_ENTRA[..37],
             "abcdefghijABCDEFGHIJ0123456789abcdefghij",
