@@ -180,6 +180,36 @@ fn a_wrong_settings_file_is_named_with_line_and_column() {
 }
 
 #[test]
+fn a_state_directory_among_the_desired_files_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let desired = folder.path().join("desired");
+    std::fs::create_dir(&desired).unwrap();
+    std::os::unix::fs::symlink(&desired, folder.path().join("link")).unwrap();
+    std::fs::write(desired.join("fleet.yaml"), "apiVersion: keyless.dev/v1\nkind: Fleet\nspec: {owner: ml}\n").unwrap();
+    let file = folder.path().join("keyless.yaml");
+    std::fs::write(&file, "credential: azureCli\ndesiredState: desired\nstateDir: link/state\nlisten: 127.0.0.1:0\n")
+        .unwrap();
+    for name in ["run", "plan", "apply"] {
+        let refused = keyless(&[name, "--config", file.to_str().unwrap()], 1);
+        assert!(stderr(&refused).contains("link/state`, lies within `desiredState`"), "{name}: {}", stderr(&refused));
+    }
+    assert!(!desired.join("state").exists(), "nothing was made there");
+}
+
+#[test]
+fn a_secret_pasted_into_a_desired_file_is_not_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("account.yaml");
+    let text = "apiVersion: keyless.dev/v1\nkind: StorageAccount\nspec:\n  sharedKeyAccess: disabled\n  \
+                resourceId: DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=CONN/SECRET==\n";
+    std::fs::write(&file, text).unwrap();
+    let output = keyless(&["validate", file.to_str().unwrap()], 1);
+    let said = stdout(&output) + &stderr(&output);
+    assert!(said.contains("account.yaml:5:15: `spec.resourceId` is wrong: a value that looks like a secret"), "{said}");
+    assert!(!said.contains("CONN") && !said.contains("SECRET"), "{said}");
+}
+
+#[test]
 fn a_plan_for_which_nothing_could_be_read_is_an_error() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let nobody = format!("http://{}", listener.local_addr().unwrap());
@@ -191,6 +221,7 @@ fn a_plan_for_which_nothing_could_be_read_is_an_error() {
     plan.envs([("IDENTITY_ENDPOINT", format!("{nobody}/msi/token")), ("IDENTITY_HEADER", "x".to_owned())]);
     let text = stderr(&output_of(plan, 1));
     assert!(text.contains("nothing could be read from Azure: "), "{text}");
+    assert!(text.contains("no answer from `http://127.0.0.1") && !text.contains("api-version="), "{text}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use keyless_core::secret;
 use url::{Host, Url};
 
 use crate::error::SetupError;
@@ -127,7 +128,8 @@ impl Cloud {
         };
         if !suffix.contains('.') || !suffix.split('.').all(label) {
             return Err(SetupError::Cloud(format!(
-                "the storage suffix `{suffix}` is no domain such as `core.windows.net`"
+                "the storage suffix `{}` is no domain such as `core.windows.net`",
+                secret::shown(suffix)
             )));
         }
         let at = at.map(|text| origin("storage address", text)).transpose()?;
@@ -220,7 +222,7 @@ pub(crate) fn set_query(url: &mut Url, query: &[(&str, &str)]) {
 }
 
 fn origin(what: &str, text: &str) -> Result<Url, SetupError> {
-    let bad = |why: &str| SetupError::Cloud(format!("the {what} `{}` {why}", redact::user(text)));
+    let bad = |why: &str| SetupError::Cloud(format!("the {what} `{}` {why}", redact::address(text)));
     let url = Url::parse(text).map_err(|error| bad(&format!("is not a URL: {error}")))?;
     if !matches!(url.scheme(), "https" | "http") || url.host().is_none() {
         return Err(bad("is not an HTTP address"));

@@ -1,5 +1,6 @@
 //! What of a URL or body may be logged.
 
+use keyless_core::secret;
 use serde_json::Value;
 use url::Url;
 
@@ -45,11 +46,27 @@ pub(crate) fn url(url: &Url) -> String {
     shown.to_string()
 }
 
-/// A text that should be an address, with what may be a user's name and password hidden.
-pub(crate) fn user(text: &str) -> String {
+/// A text that should be an address, without its query and with what may be a user's name and password hidden.
+pub(crate) fn address(text: &str) -> String {
     let (scheme, rest) = text.split_once("://").map_or(("", text), |(scheme, rest)| (scheme, rest));
-    let Some((_, after)) = rest.rsplit_once('@') else { return text.to_owned() };
-    format!("{scheme}{}***@{after}", if scheme.is_empty() { "" } else { "://" })
+    let colon = if scheme.is_empty() { "" } else { "://" };
+    let part = |from: usize, to: usize| secret::shown(rest.get(from..to).unwrap_or_default());
+    let shown = match (rest.rfind('@'), rest.find(['?', '#'])) {
+        (None, None) => part(0, rest.len()).into_owned(),
+        (None, Some(query)) => format!("{}?…", part(0, query)),
+        (Some(at), None) => format!("***@{}", part(at + 1, rest.len())),
+        (Some(at), Some(query)) if at < query => format!("***@{}?…", part(at + 1, query)),
+        // Whether it is the password or the query that goes on is not told.
+        (Some(_), Some(_)) => "***@…".to_owned(),
+    };
+    format!("{scheme}{colon}{shown}")
+}
+
+/// The URL without user, query and fragment, for failures.
+pub(crate) fn place(url: &Url) -> String {
+    let mut shown = url.clone();
+    shown.set_query(None);
+    self::url(&shown)
 }
 
 /// The body with secret values hidden; of what is not JSON only the length is told.
@@ -95,6 +112,24 @@ mod tests {
     fn unknown_query_values_are_hidden() {
         let poll = Url::parse("https://u:p@m.example/a?api-version=1&t=1&c=cert&s=sig&h=hash#f").unwrap();
         assert_eq!(url(&poll), "https://m.example/a?api-version=1&t=***&c=***&s=***&h=***");
+    }
+
+    #[test]
+    fn an_address_is_shown_without_user_and_query() {
+        for (text, shown) in [
+            ("https://a.example:1/x", "https://a.example:1/x"),
+            ("http://a.example/?sig=hunter2", "http://a.example/?…"),
+            ("http://a.example/#hunter2", "http://a.example/?…"),
+            ("https://ann:hunter2@a.example?b", "https://***@a.example?…"),
+            ("https://ann:hun?ter2@a.example", "https://***@…"),
+            ("https://a.example/?mail=ann@b&t=hunter2", "https://***@…"),
+            ("ann:hunter2@a.example", "***@a.example"),
+        ] {
+            assert_eq!(address(text), shown, "{text}");
+        }
+        assert_eq!(address("AccountKey=hunter2"), secret::WORDS);
+        let asked = Url::parse("http://u:p@a.example/token?api-version=1&resource=r").unwrap();
+        assert_eq!(place(&asked), "http://a.example/token");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
+use keyless_core::secret;
 use url::Url;
 
 use crate::cloud::is_loopback;
@@ -41,8 +42,10 @@ impl ReqwestWire {
         let certificates = match ca_file {
             None => Vec::new(),
             Some(path) => {
-                let wrong =
-                    |why: String| SetupError::Wire(format!("`cloud.caFile`: the file `{}` {why}", path.display()));
+                let wrong = |why: String| {
+                    let message = format!("`cloud.caFile`: the file `{}` {why}", path.display());
+                    SetupError::Wire(secret::without(&message))
+                };
                 let pem =
                     small_file::read(path, small_file::MOST_FOR_SIGNING_IN).map_err(|why| wrong(why.to_string()))?;
                 let found = reqwest::Certificate::from_pem_bundle(&pem)

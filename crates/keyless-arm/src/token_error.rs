@@ -7,6 +7,7 @@
 //! <https://learn.microsoft.com/entra/identity/managed-identities-azure-resources/how-to-use-vm-token>.
 
 use http::StatusCode;
+use keyless_core::secret;
 use serde_json::Value;
 
 use crate::envelope::{self, field};
@@ -114,9 +115,9 @@ pub struct TokenError {
 }
 
 impl TokenError {
-    /// A failure of this class.
+    /// A failure of this class. Endpoints and their clients repeat what was asked of them, addresses with their queries too.
     pub fn new(class: TokenClass, message: impl Into<String>) -> Self {
-        Self { class, message: message.into() }
+        Self { class, message: secret::without(&message.into()) }
     }
 }
 

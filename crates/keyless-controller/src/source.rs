@@ -5,6 +5,7 @@
 //! names that point into them. Watching is [`crate::watch`]'s business.
 
 use std::collections::BTreeSet;
+use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -98,6 +99,37 @@ fn read_found(path: &Path) -> Vec<Found> {
     let mut walk = Walk::default();
     walk.root(path);
     walk.files.into_iter().map(|file| file.read()).collect()
+}
+
+/// Whether what is kept in the directory `kept` is read as desired state from `path`, by whichever links. Neither need be
+/// there yet.
+#[must_use]
+pub fn reads_within(path: &Path, kept: &Path) -> bool {
+    let (Some((root, to_come)), Some((there, missing))) = (existing(path), existing(kept)) else { return false };
+    let mut walk = Walk::default();
+    walk.root(path);
+    let below = if to_come.is_empty() && walk.seen.contains(&there) {
+        Some(missing.as_slice())
+    } else {
+        missing.strip_prefix(to_come.as_slice()).filter(|_| !to_come.is_empty() && root == there)
+    };
+    // What is kept there is JSON, so a document of another kind beside it stays what it is.
+    let is_own = |file: &Entry| {
+        fs::canonicalize(&file.path)
+            .is_ok_and(|file| file.parent() == Some(&there) && file.extension() == Some("json".as_ref()))
+    };
+    below.is_some_and(|names| !names.iter().any(|name| name.as_encoded_bytes().starts_with(b".")))
+        || (missing.is_empty() && walk.files.iter().any(is_own))
+}
+
+/// The part of a path that exists, without links, and the names of the rest.
+fn existing(path: &Path) -> Option<(PathBuf, Vec<OsString>)> {
+    let absolute = std::path::absolute(path).ok()?;
+    absolute.ancestors().find_map(|part| {
+        let there = fs::canonicalize(part).ok()?;
+        let missing = absolute.strip_prefix(part).ok()?;
+        Some((there, missing.iter().map(OsString::from).collect()))
+    })
 }
 
 /// What a directory looks like without reading its files: a cheap way to notice that something changed.
@@ -271,6 +303,46 @@ mod tests {
         assert_eq!(paths(dir.path()), ["broken.yaml", "fleet.yaml"]);
         let broken = read_found(dir.path()).remove(0);
         assert!(matches!(broken.content, Content::Unreadable(_)));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_directory_that_is_read_as_desired_state_is_known_by_whichever_links() {
+        use std::os::unix::fs::symlink;
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir_all(at("desired/inside")).unwrap();
+        fs::create_dir_all(at("desired/.hidden")).unwrap();
+        fs::create_dir_all(at("state/desired")).unwrap();
+        fs::create_dir(at("elsewhere")).unwrap();
+        fs::write(at("state/notes.json"), "{}").unwrap();
+        fs::write(at("state/fleet.yaml"), "a: 1").unwrap();
+        symlink(at("desired"), at("link")).unwrap();
+        symlink(at("elsewhere"), at("desired/far")).unwrap();
+        for (desired, kept, within) in [
+            ("desired", "state", false),
+            ("desired", "desired", true),
+            ("desired", "desired/", true),
+            ("desired", "desired/inside", true),
+            ("desired", "link/inside", true),
+            ("link", "desired/inside", true),
+            ("link", "desired/to/come", true),
+            ("desired", "elsewhere", true),
+            ("desired", "elsewhere/to/come", true),
+            ("desired", "desired/.hidden", false),
+            ("desired", "desired/.to-come/x", false),
+            ("desired", "to/come", false),
+            ("state/desired", "state", false),
+            ("state/notes.json", "state", true),
+            ("state/fleet.yaml", "state", false),
+            ("absent", "state", false),
+            ("absent", "absent", true),
+            ("absent", "absent/state", true),
+            ("absent", "absent/.state", false),
+            ("absent", "other/state", false),
+        ] {
+            assert_eq!(reads_within(&at(desired), &at(kept)), within, "{desired} {kept}");
+        }
     }
 
     #[test]

@@ -12,6 +12,8 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use crate::secret;
+
 /// Why a text is not the identifier it was meant to be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IdError {
@@ -75,7 +77,7 @@ impl ArmId {
             }
             let odd = |c: &char| c.is_control() || matches!(c, '?' | '#' | '%' | '\\' | ' ' | '<' | '>' | '"');
             if let Some(c) = segment.chars().find(odd) {
-                let segment = shorten(segment);
+                let segment = shorten(&secret::part(segment, text));
                 return Err(bad(format!("segment {which}, `{segment}`, has {c:?}, which ids do not have")));
             }
         }
@@ -182,6 +184,7 @@ impl ArmId {
 /// As it is told in an error: whole, unless it is longer than ids are.
 fn shorten(text: &str) -> String {
     const LONGEST: usize = 300;
+    let text = &*secret::shown(text);
     if text.chars().count() <= LONGEST {
         return text.to_owned();
     }
@@ -193,6 +196,7 @@ fn shorten(text: &str) -> String {
 fn first_difference(id: &ArmId, provider_and_type: &str, names: &str) -> String {
     let (provider, kind) = provider_and_type.split_once('/').unwrap_or_default();
     let form = ["subscriptions", "", "resourceGroups", "", "providers", provider, kind, ""];
+    let part = |segment: &str| shorten(&secret::part(segment, id.as_str()));
     let mut segments = id.as_str().split('/').skip(1);
     for (before, wanted) in form.into_iter().enumerate() {
         let which = before + 1;
@@ -206,15 +210,15 @@ fn first_difference(id: &ArmId, provider_and_type: &str, names: &str) -> String 
             return format!("it ends where segment {which}, {wanted}, should be");
         };
         if !wanted.is_empty() && !segment.eq_ignore_ascii_case(wanted) {
-            return format!("segment {which} is `{}`, not {wanted}", shorten(segment));
+            return format!("segment {which} is `{}`, not {wanted}", part(segment));
         }
         if which == 2 && Uuid::try_parse(segment).is_err() {
-            return format!("segment 2, the subscription, is `{}`, which is not a GUID", shorten(segment));
+            return format!("segment 2, the subscription, is `{}`, which is not a GUID", part(segment));
         }
     }
     match segments.next() {
-        Some(more) => format!("it goes on with `{}` after the resource's name", shorten(more)),
-        None => format!("`{}` is no name of one: {names}", shorten(id.name())),
+        Some(more) => format!("it goes on with `{}` after the resource's name", part(more)),
+        None => format!("`{}` is no name of one: {names}", part(id.name())),
     }
 }
 

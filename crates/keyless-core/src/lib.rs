@@ -19,5 +19,6 @@ pub mod pass;
 pub mod plan;
 pub mod policy;
 mod reading;
+pub mod secret;
 pub mod setting;
 mod span;

@@ -432,3 +432,56 @@ fn a_condition_of_a_resource_is_true_or_false() {
         assert!(told.contains(expected) && told.is_empty() == expected.is_empty(), "{condition}: {told}");
     }
 }
+
+/// A template whose workspace is called, stands and is switched by `[parameters('p')]`, declared like this.
+fn template_of(declared: &str) -> String {
+    format!(
+        r##"{{"$schema": "https://schema.management.azure.com/schemas/2019-04-01/deploymentTemplate.json#",
+        "definitions": {{"secret": {{"type": "secureString"}}, "self": {{"$ref": "#/definitions/self"}}}},
+        "parameters": {{"p": {declared}}},
+        "variables": {{"v": "[concat('x', parameters('P'))]"}},
+        "resources": [{{"type": "Microsoft.MachineLearningServices/workspaces", "name": "[parameters('p')]",
+          "properties": {{"storageAccount": "[variables('v')]", "systemDatastoresAuthMode": "[parameters('p')]"}}}},
+          {{"type": "Microsoft.Storage/storageAccounts", "name": "[toUpper(variables('v'))]",
+          "properties": {{"allowSharedKeyAccess": "[parameters('p')]"}}}}]}}"##
+    )
+}
+
+#[test]
+fn the_value_of_a_secure_parameter_is_never_told_whatever_it_looks_like() {
+    let parameters = r#"{"$schema": "https://schema.management.azure.com/schemas/2015-01-01/deploymentParameters.json#",
+        "parameters": {"P": {"value": "given-hunter2"}}}"#;
+    for declared in [
+        r#"{"type": "securestring", "defaultValue": "hunter2"}"#,
+        r#"{"type": "SecureObject", "defaultValue": {"a": "hunter2"}}"#,
+        r##"{"$ref": "#/definitions/secret", "defaultValue": "hunter2"}"##,
+        r##"{"type": "object", "properties": {"a": {"$ref": "#/definitions/secret"}}, "defaultValue": "hunter2"}"##,
+    ] {
+        let template = SourceFile::new("t.json", template_of(declared).as_bytes());
+        for files in [vec![template.clone()], vec![template, SourceFile::new("p.json", parameters.as_bytes())]] {
+            let refused = import(&files, &facts(None)).unwrap_err();
+            let said = lines(&refused.problems) + &lines(&refused.warnings);
+            assert!(!said.to_ascii_lowercase().contains("hunter2"), "{declared}: {said}");
+            assert!(said.contains("the parameter `p` is secure, so its value is not read"), "{declared}: {said}");
+        }
+    }
+    let open = refused(&template_of(r##"{"$ref": "#/definitions/self", "defaultValue": "hunter2"}"##), &facts(None));
+    assert!(open.contains("`hunter2` is no mode"), "{open}");
+}
+
+#[test]
+fn a_secret_in_a_file_to_import_is_not_told() {
+    let key = "DefaultEndpointsProtocol=https;AccountName=acc;AccountKey=CONN/SECRET==;EndpointSuffix=core.windows.net";
+    for (text, told) in [
+        (format!("name: w\nstorage_account: {key}\n"), "a value that looks like a secret"),
+        (format!("name: w\nstorage_account: /{key}\n"), "a value that looks like a secret"),
+        ("name: w\nsystem_datastores_auth_mode: SECRET?sig=abc\n".to_owned(), "is no mode of a workspace"),
+        (format!("$schema: 'https://azuremlschemas/{key}'\nname: w\n"), "is about something else"),
+        (workspace_body(&format!("[{key}]")), "there is no telling what it is"),
+        (workspace_body(&format!("[concat('{key}', variables('x')) CONN]")), "there is no telling what it is"),
+    ] {
+        let said = refused(&text, &facts(Some("w")));
+        assert!(!said.contains("CONN") && !said.contains("SECRET"), "{said}");
+        assert!(said.contains(told), "{said}");
+    }
+}

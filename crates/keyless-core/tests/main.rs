@@ -24,6 +24,7 @@ mod pass;
 mod plan_properties;
 mod planner;
 mod probed;
+mod secrets;
 mod suspended;
 mod way_back;
 mod world;

@@ -212,7 +212,8 @@ fn what_lies_in_no_subscription_of_the_scope_is_a_warning() {
 #[test]
 fn waits_may_be_just_as_long_as_azure_asks_for() {
     let of = |defaults: &str| told(&fleet(&format!("defaults: {{{defaults}}}")));
-    assert_eq!(of("rolePropagation: 10m, groupPropagation: 24h, keyIdle: 92d"), "");
+    assert_eq!(of("rolePropagation: 10m, groupPropagation: 24h, keyIdle: 92d, lateWrite: 10s"), "");
+    insta::assert_snapshot!(of("lateWrite: 9999ms"), @"3:40: `spec.defaults.lateWrite` is 9s 999ms, which is less than 10s (hint: with less, a write of a process that died may land after the next process has begun to write)");
     insta::assert_snapshot!(of("rolePropagation: 599s, groupPropagation: 86399s"), @r"
     3:46: `spec.defaults.rolePropagation` is 9m 59s, but Azure says that it can take 10m (hint: a grant may not work yet when it counts as old enough)
     3:70: `spec.defaults.groupPropagation` is 23h 59m 59s, but Azure says that it can take 24h (hint: a grant may not work yet when it counts as old enough)

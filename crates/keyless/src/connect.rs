@@ -64,6 +64,10 @@ pub(crate) fn client(settings: &Settings, surroundings: &Surroundings) -> anyhow
 
 /// The desired state as it is now; `None` after telling every problem of the files.
 pub(crate) fn desired(settings: &Settings) -> Option<Arc<Desired>> {
+    if let Err(why) = settings.apart() {
+        output::error(&why.to_string());
+        return None;
+    }
     let root = settings.desired_state.display().to_string();
     match manifest::load(&root, &source::read(&settings.desired_state)) {
         Ok(accepted) => {

@@ -108,10 +108,20 @@ pub(crate) async fn open_state_dir(settings: &Settings) -> anyhow::Result<StateD
          hint: set `stateDir` in the settings file, or give `--state-dir DIR`",
     )?;
     let shown = path.display().to_string();
+    stands_apart(settings).await?;
     let opening = tokio::task::spawn_blocking(move || StateDir::open(&path));
     let opened = tokio::time::timeout(PATIENCE, opening).await;
     let late = || format!("state directory `{shown}` did not answer within {PATIENCE:?}");
     Ok(opened.with_context(late)???)
+}
+
+/// Refuses a state directory whose files would be read as desired state: they are no documents, so from the first one on no
+/// change of the files would count.
+async fn stands_apart(settings: &Settings) -> anyhow::Result<()> {
+    let settings = settings.clone();
+    let looking = tokio::task::spawn_blocking(move || settings.apart());
+    // Files that do not answer are told once the daemon runs.
+    tokio::time::timeout(PATIENCE, looking).await.unwrap_or(Ok(Ok(())))?
 }
 
 /// Where accounts are looked at faster than in life, files settle faster too.

@@ -4,10 +4,12 @@
 //! relative to the file; paths of flags and variables to the working directory. Read [`mod@file`] for the file's form and
 //! [`overrides`] for flags and variables.
 
+mod fields;
 mod file;
 mod flow;
 mod overrides;
 mod secret;
+mod values;
 mod versions;
 
 use std::fmt;
@@ -18,6 +20,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use keyless_arm::cloud::Cloud;
 use keyless_arm::small_file;
+use keyless_controller::source;
+use keyless_core::secret as secrets;
 use serde::Deserialize;
 
 pub(crate) use self::file::RateFile;
@@ -159,7 +163,22 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
 impl Settings {
     /// Puts file, environment and flags together.
     pub(crate) fn load(config: &Path, overrides: &Overrides) -> anyhow::Result<Self> {
-        Self::merge(SettingsFile::read(config)?, overrides)
+        let merged = Self::merge(SettingsFile::read(config)?, overrides);
+        // It is said of flags and files that are named, too, what they are.
+        merged.map_err(|why| anyhow::anyhow!(secrets::without(&format!("{why:#}"))))
+    }
+
+    /// Says whether the files of `stateDir` would be read as desired state.
+    pub(crate) fn apart(&self) -> anyhow::Result<()> {
+        let Some(state_dir) = self.state_dir.as_ref().filter(|dir| source::reads_within(&self.desired_state, dir))
+        else {
+            return Ok(());
+        };
+        let (state_dir, desired_state) = (state_dir.display(), self.desired_state.display());
+        bail!(
+            "`stateDir`, `{state_dir}`, lies within `desiredState`, `{desired_state}`: what is kept there would be read as \
+             desired state\nhint: name a directory outside of it, or one whose name begins with a dot"
+        )
     }
 
     fn merge(file: SettingsFile, overrides: &Overrides) -> anyhow::Result<Self> {

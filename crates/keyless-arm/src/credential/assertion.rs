@@ -11,6 +11,7 @@ use azure_identity::ClientAssertion;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
+use keyless_core::secret;
 use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 use ring::rand::SystemRandom;
 use ring::signature::{RSA_PKCS1_SHA256, RsaKeyPair};
@@ -115,7 +116,7 @@ async fn read(what: &str, path: &Path) -> azure_core::Result<Vec<u8>> {
 }
 
 fn wrong(what: &str, path: &Path, why: &str) -> Error {
-    Error::with_message(ErrorKind::Other, format!("{what} `{}` {why}", path.display()))
+    Error::with_message(ErrorKind::Other, secret::without(&format!("{what} `{}` {why}", path.display())))
 }
 
 #[cfg(test)]

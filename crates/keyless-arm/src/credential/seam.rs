@@ -119,13 +119,14 @@ impl HttpClient for Seam {
             Err(why) => return self.fail(TokenClass::Local, why),
         };
         let scrub = |text: String| secrets.iter().fold(text, |text, secret| secret.scrub(&text));
-        let url = Url::parse(&request.uri().to_string()).map(|url| redact::url(&url)).unwrap_or_default();
+        let asked = Url::parse(&request.uri().to_string());
+        let (url, place) = asked.map(|url| (redact::url(&url), redact::place(&url))).unwrap_or_default();
         let answer = match self.wire.send(request).await {
             Ok(answer) => answer,
             Err(WireError::NotSent(why) | WireError::Unknown(why)) => {
                 let why = scrub(why);
                 debug!(url, error = why, "token_request");
-                return self.fail(TokenClass::Unreachable, format!("no answer from `{url}`: {why}"));
+                return self.fail(TokenClass::Unreachable, format!("no answer from `{place}`: {why}"));
             }
         };
         let status = answer.status();
@@ -134,14 +135,14 @@ impl HttpClient for Seam {
         if !status.is_success() {
             let fault = envelope::read(answer.body());
             let code = fault.code.map(|code| format!("{code}: ")).unwrap_or_default();
-            let message = scrub(format!("status {} from `{url}`: {code}{}", status.as_u16(), fault.message));
-            let metadata = self.endpoint.is_some() || url.contains("169.254.");
+            let message = scrub(format!("status {} from `{place}`: {code}{}", status.as_u16(), fault.message));
+            let metadata = self.endpoint.is_some() || place.contains("169.254.");
             return self.fail(class_of(status, answer.body(), metadata), message);
         }
         match life(answer.body()) {
             Ok(life) => self.learned().life = life,
             Err(why) => {
-                return self.fail(TokenClass::Unreadable, format!("the answer from `{url}` is no token: {why}"));
+                return self.fail(TokenClass::Unreadable, format!("the answer from `{place}` is no token: {why}"));
             }
         }
         Ok(AsyncRawResponse::from_bytes(status.as_u16().into(), Headers::new(), answer.into_body()))

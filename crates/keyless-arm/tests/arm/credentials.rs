@@ -162,6 +162,24 @@ async fn a_passing_outage_of_entra_is_sat_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_failure_tells_the_query_of_an_address() {
+    let around = [("IDENTITY_ENDPOINT", "http://127.0.0.1:1/msi/token"), ("IDENTITY_HEADER", "x")];
+    let config = CredentialConfig::ManagedIdentity { identity: None };
+    for answer in [None, Some((400, "see https://x.example/?hunter2=a and so on")), Some((200, "{}"))] {
+        let wire = WireFn(move |_| async move {
+            let (status, body) =
+                answer.ok_or_else(|| WireError::NotSent("at http://x.example/?b=hunter2".to_owned()))?;
+            reply(status, &[], body.to_owned())
+        });
+        let error = source(&config, &around, Arc::new(wire)).unwrap().token().await.unwrap_err();
+        assert!(error.message.contains("127.0.0.1:1/msi/token`"), "{error}");
+        for told in ["api-version", "resource=", "hunter2"] {
+            assert!(!error.message.contains(told), "{error}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_authority_without_https_is_refused_before_anything_is_sent() {
     let (wire, seen) = entra(vec![token("t")]);
     let (clock, timeout) = (Arc::new(FixedClock), Duration::from_secs(20));

@@ -171,7 +171,10 @@ fn accepts_something(entry: &SasAcceptance, reader: &mut Reader<'_>) {
     }
 }
 
-/// Warns of durations below what Azure documents.
+/// How long a write may well be on its way where nothing is wrong; Azure documents nothing.
+const LATE: Duration = Duration::from_secs(10);
+
+/// Warns of durations below what Azure documents, or what a write may take.
 fn floors(defaults: &Defaults, reader: &mut Reader<'_>) {
     // Source: <https://learn.microsoft.com/azure/role-based-access-control/troubleshooting>: changes of assignments take
     // up to 10 minutes; through a group's managed identity or at a management group several hours, cached for 24.
@@ -186,6 +189,13 @@ fn floors(defaults: &Defaults, reader: &mut Reader<'_>) {
             let message = format!("`spec.defaults.{name}` is {}, but Azure says that it can take {text}", span(*value));
             reader.warning(*at, message, Some("a grant may not work yet when it counts as old enough".to_owned()));
         }
+    }
+    if let Some(At { value, at }) = &defaults.late_write
+        && *value < LATE
+    {
+        let message = format!("`spec.defaults.lateWrite` is {}, which is less than {}", span(*value), span(LATE));
+        let hint = "with less, a write of a process that died may land after the next process has begun to write";
+        reader.warning(*at, message, Some(hint.to_owned()));
     }
 }
 

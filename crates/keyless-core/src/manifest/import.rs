@@ -3,11 +3,12 @@
 //! As in [`super::load`], no step stops at its first problem, and each problem has its place. What a file says and desired
 //! state has no word for is a warning, so that nothing is lost silently.
 //!
-//! `template` reads resources, `expression` what stands between brackets, `roles` the names of roles, `assemble` puts
+//! `template` reads resources, `parameters` what they are filled in with, `expression` what stands between brackets, `roles` the names of roles, `assemble` puts
 //! what was found into documents.
 
 mod assemble;
 mod expression;
+mod parameters;
 mod roles;
 mod template;
 
@@ -16,6 +17,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::desired::{AuthMode, Location};
 use crate::id::{ArmId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId};
 use crate::observed::{PrincipalType, WorkspaceKind};
+use crate::secret;
 
 use super::hint;
 use super::node::{self, Node, Place, Value};
@@ -321,7 +323,8 @@ fn az_ml(node: &Node, reading: &mut Reading<'_>) {
             if value("hub_id").is_some() { WorkspaceKind::Project } else { WorkspaceKind::from_wire(word) }
         }
         other => {
-            let message = format!("`{}` is about something else than a workspace, hub or project", shorten(other));
+            let message =
+                format!("`{}` is about something else than a workspace, hub or project", secret::part(other, schema));
             return reading.problem(node.at, message, None);
         }
     };

@@ -1,8 +1,11 @@
 //! One problem of the files, and the list they are collected in.
+//!
+//! All that is ever told of a file goes through [`Report`], so that is where secrets are kept out of it.
 
 use std::fmt;
 
 use crate::desired::Location;
+use crate::secret;
 
 /// Something wrong, or doubtful, at one place of the files.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,9 +53,17 @@ pub(super) fn is_forbidden(c: char) -> bool {
     }
 }
 
-/// The first characters of a text from a file, for a message.
+impl Problem {
+    fn new(location: Location, message: impl Into<String>, hint: Option<String>) -> Self {
+        let message = secret::without(&message.into());
+        Self { location, message, hint: hint.map(|hint| secret::without(&hint)) }
+    }
+}
+
+/// The first characters of a text from a file, for a message. Judged whole, for a part of a secret may not look like one.
 pub(super) fn shorten(text: &str) -> String {
     const LONGEST: usize = 80;
+    let text = &*secret::shown(text);
     if text.chars().count() <= LONGEST {
         return text.to_owned();
     }
@@ -68,11 +79,11 @@ pub(super) struct Report {
 
 impl Report {
     pub(super) fn problem(&mut self, location: Location, message: impl Into<String>, hint: Option<String>) {
-        self.problems.push(Problem { location, message: message.into(), hint });
+        self.problems.push(Problem::new(location, message, hint));
     }
 
     pub(super) fn warning(&mut self, location: Location, message: impl Into<String>, hint: Option<String>) {
-        self.warnings.push(Problem { location, message: message.into(), hint });
+        self.warnings.push(Problem::new(location, message, hint));
     }
 
     pub(super) fn is_clean(&self) -> bool {

@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use keyless_arm::small_file;
+use keyless_core::secret;
 use serde::de::{self, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_saphyr::options::DuplicateKeyPolicy;
 
+use super::fields::{Fields, Group, fields, refuse_scalars_and_lists};
 use super::flow;
 use super::secret::SecretText;
+use super::values::{authority, path, resource_manager, storage_address, storage_suffix};
 use super::versions::VersionsFile;
 use super::{CloudKind, CredentialKind, LogFormat, LogLevel};
 
@@ -28,11 +31,15 @@ const MAX_BYTES: u64 = 256 * 1024;
 pub(super) struct SettingsFile {
     pub cloud: Option<CloudFile>,
     pub credential: Option<CredentialFile>,
+    #[serde(default, deserialize_with = "path")]
     pub desired_state: Option<PathBuf>,
     #[serde(default, deserialize_with = "duration")]
     pub interval: Option<Duration>,
+    #[serde(default, deserialize_with = "fields")]
     pub limits: Option<LimitsFile>,
+    #[serde(default, deserialize_with = "fields")]
     pub api_versions: Option<VersionsFile>,
+    #[serde(default, deserialize_with = "path")]
     pub state_dir: Option<PathBuf>,
     #[serde(default, deserialize_with = "listen")]
     pub listen: Option<String>,
@@ -53,11 +60,16 @@ pub(super) struct CloudFile {
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct CustomFile {
+    #[serde(default, deserialize_with = "resource_manager")]
     pub resource_manager: Option<String>,
+    #[serde(default, deserialize_with = "authority")]
     pub authority: Option<String>,
     pub scope: Option<String>,
+    #[serde(default, deserialize_with = "storage_suffix")]
     pub storage_suffix: Option<String>,
+    #[serde(default, deserialize_with = "storage_address")]
     pub storage_address: Option<String>,
+    #[serde(default, deserialize_with = "path")]
     pub ca_file: Option<PathBuf>,
 }
 
@@ -80,11 +92,17 @@ pub(super) struct LimitsFile {
     pub max_in_flight: Option<usize>,
     #[serde(default, deserialize_with = "headroom")]
     pub headroom: Option<f64>,
+    #[serde(default, deserialize_with = "fields")]
     pub reads: Option<RateFile>,
+    #[serde(default, deserialize_with = "fields")]
     pub writes: Option<RateFile>,
+    #[serde(default, deserialize_with = "fields")]
     pub deletes: Option<RateFile>,
+    #[serde(default, deserialize_with = "fields")]
     pub storage_reads: Option<RateFile>,
+    #[serde(default, deserialize_with = "fields")]
     pub storage_lists: Option<RateFile>,
+    #[serde(default, deserialize_with = "fields")]
     pub storage_writes: Option<RateFile>,
 }
 
@@ -110,6 +128,38 @@ impl std::str::FromStr for RateFile {
         let number = |part: &str| part.trim().parse::<f64>().map_err(|_| bad()).and_then(check_above_zero);
         Ok(Self { burst: number(burst)?, per_second: number(per_second)? })
     }
+}
+
+impl Group for SettingsFile {
+    const WANTED: &'static str = "settings are fields, such as `desiredState: PATH`";
+}
+
+impl Group for CustomFile {
+    const WANTED: &'static str = "`custom` takes fields: `custom: {resourceManager, authority, scope, caFile}`";
+}
+
+impl Group for LimitsFile {
+    const WANTED: &'static str = "`limits` takes fields: `limits: {maxInFlight, headroom, reads, writes, …}`";
+}
+
+impl Group for RateFile {
+    const WANTED: &'static str = "a rate takes fields, such as `{burst: 250, perSecond: 25}`";
+}
+
+impl Group for VersionsFile {
+    const WANTED: &'static str = "`apiVersions` takes fields, such as `apiVersions: {workspaces: 2025-09-01}`";
+}
+
+impl Group for ManagedIdentityFile {
+    const WANTED: &'static str = "`managedIdentity` takes fields: `managedIdentity: {clientId}`";
+}
+
+impl Group for ClientSecretFile {
+    const WANTED: &'static str = "`clientSecret` takes fields: `clientSecret: {tenantId, clientId, secretFile}`";
+}
+
+impl Group for ClientCertificateFile {
+    const WANTED: &'static str = "`clientCertificate` takes fields: `clientCertificate: {tenantId, clientId, pemFile}`";
 }
 
 /// Why a settings file is none. `Display` begins with the place.
@@ -138,8 +188,9 @@ impl SettingsFile {
     fn parse(shown: &str, text: &str) -> Result<Self, FileError> {
         let options = serde_saphyr::options! {
             strict_booleans: true,
-            budget: serde_saphyr::budget! { max_anchors: 0, max_aliases: 0, max_documents: 1, max_depth: 32 },
+            budget: serde_saphyr::budget! { max_anchors: 0, max_aliases: 0, max_depth: 32 },
         };
+        let (text, second) = first_document(text);
         // An empty file is a file in which every key has its default.
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {
             return Ok(Self::default());
@@ -150,8 +201,12 @@ impl SettingsFile {
         // Brackets that lost an entry, by their places.
         let mut lost: BTreeSet<(usize, usize)> = BTreeSet::new();
         loop {
-            let error = match serde_saphyr::from_str_with_options(&text, options.clone()) {
-                Ok(file) if problems.is_empty() => return Ok(file),
+            // What is left of a file may be nothing.
+            let read: Result<Option<Fields<Self>>, _> = serde_saphyr::from_str_with_options(&text, options.clone());
+            let error = match read {
+                Ok(file) if problems.is_empty() && second.is_none() => {
+                    return Ok(file.map(|Fields(file)| file).unwrap_or_default());
+                }
                 Ok(_) => break,
                 Err(error) => error,
             };
@@ -168,7 +223,7 @@ impl SettingsFile {
             if let Some(bracket) = bracket {
                 (line, column) = bracket;
             } else if !cut.contains(&line) {
-                problems.push(format!("{shown}:{line}:{column}: {}", without_place(&message)));
+                problems.push(format!("{shown}:{line}:{column}: {}", secret::without(&without_place(&message))));
             }
             // A text that is no YAML at all has no more to tell.
             let lax = serde_saphyr::options! { duplicate_keys: DuplicateKeyPolicy::PassThrough };
@@ -181,6 +236,9 @@ impl SettingsFile {
                 None if cut_entry(&mut text, line, &mut cut) => {}
                 None => break,
             }
+        }
+        if let Some(line) = second {
+            problems.push(format!("{shown}:{line}:1: a second document begins here; settings are one"));
         }
         Err(FileError(problems.join("\n")))
     }
@@ -196,6 +254,26 @@ impl SettingsFile {
             *path = directory.join(&path);
         }
     }
+}
+
+/// The first document of the text, and the line in which another one begins.
+fn first_document(text: &str) -> (&str, Option<usize>) {
+    let is =
+        |line: &str, marker: &str| line.strip_prefix(marker).is_some_and(|rest| rest.trim_start().len() < rest.len());
+    let (mut offset, mut content, mut over) = (0, false, false);
+    for (number, line) in text.split_inclusive('\n').enumerate() {
+        let opens = is(line, "---");
+        let trimmed = line.trim_start_matches("---").trim();
+        let says = !trimmed.is_empty() && !trimmed.starts_with('#');
+        if (opens && content) || (over && says) {
+            return (text.get(..offset).unwrap_or_default(), Some(number + 1));
+        }
+        over |= content && is(line, "...");
+        // Directives such as `%YAML 1.2` belong to the document that the next marker opens.
+        content |= opens || (says && !line.starts_with('%'));
+        offset += line.len();
+    }
+    (text, None)
 }
 
 /// Takes the entry that begins in this line out of the text, so that the rest can be looked at; every other line keeps its
@@ -294,6 +372,9 @@ fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duratio
     super::parse_duration(&text).map(Some).map_err(de::Error::custom)
 }
 
+const CLOUDS: &str =
+    "`cloud` is `public`, `usGovernment`, `china` or `custom: {resourceManager, authority, scope, caFile}`";
+
 impl<'de> Deserialize<'de> for CloudFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Words;
@@ -301,10 +382,10 @@ impl<'de> Deserialize<'de> for CloudFile {
             type Value = CloudFile;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "`public`, `usGovernment`, `china` or `custom: {resourceManager, authority, scope, caFile}`",
-                )
+                f.write_str(CLOUDS)
             }
+
+            refuse_scalars_and_lists!(CLOUDS);
 
             fn visit_str<E: de::Error>(self, word: &str) -> Result<CloudFile, E> {
                 let kind = word.parse().map_err(E::custom)?;
@@ -321,7 +402,7 @@ impl<'de> Deserialize<'de> for CloudFile {
                 if key != "custom" {
                     return Err(de::Error::unknown_field(&key, &["custom"]));
                 }
-                let custom = map.next_value()?;
+                let Fields(custom) = map.next_value()?;
                 match map.next_key::<String>()? {
                     Some(key) => Err(de::Error::custom(format!("`{key}` cannot stand beside `custom`"))),
                     None => Ok(CloudFile { kind: Some(CloudKind::Custom), custom }),
@@ -344,6 +425,7 @@ struct ClientSecretFile {
     tenant_id: Option<String>,
     client_id: Option<String>,
     secret: Option<SecretText>,
+    #[serde(default, deserialize_with = "path")]
     secret_file: Option<PathBuf>,
 }
 
@@ -352,8 +434,12 @@ struct ClientSecretFile {
 struct ClientCertificateFile {
     tenant_id: Option<String>,
     client_id: Option<String>,
+    #[serde(default, deserialize_with = "path")]
     pem_file: Option<PathBuf>,
 }
+
+const CREDENTIALS: &str = "`credential` is `auto`, `managedIdentity`, `workloadIdentity` or `azureCli`, or `managedIdentity:`, \
+                           `clientSecret:` or `clientCertificate:` with fields";
 
 impl<'de> Deserialize<'de> for CredentialFile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -362,14 +448,16 @@ impl<'de> Deserialize<'de> for CredentialFile {
             type Value = CredentialFile;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(
-                    "`auto`, `managedIdentity`, `workloadIdentity`, `azureCli`, or `managedIdentity:`, `clientSecret:` \
-                     or `clientCertificate:` with fields",
-                )
+                f.write_str(CREDENTIALS)
             }
 
+            refuse_scalars_and_lists!(CREDENTIALS);
+
             fn visit_str<E: de::Error>(self, word: &str) -> Result<CredentialFile, E> {
-                let kind = word.parse().map_err(E::custom)?;
+                // What is no word at all may be a short secret.
+                let is_word = word.chars().all(|c| c.is_ascii_alphabetic() || matches!(c, '-' | '_'));
+                let wrong = |why: String| if is_word { E::custom(why) } else { E::custom(CREDENTIALS) };
+                let kind = word.parse().map_err(wrong)?;
                 Ok(CredentialFile { kind: Some(kind), ..CredentialFile::default() })
             }
 
@@ -377,7 +465,7 @@ impl<'de> Deserialize<'de> for CredentialFile {
                 let Some(key) = map.next_key::<String>()? else { return Err(de::Error::custom("is empty")) };
                 let file = match key.as_str() {
                     "managedIdentity" => {
-                        let ManagedIdentityFile { client_id } = map.next_value()?;
+                        let Fields(ManagedIdentityFile { client_id }) = map.next_value()?;
                         CredentialFile {
                             kind: Some(CredentialKind::ManagedIdentity),
                             client_id,
@@ -385,7 +473,8 @@ impl<'de> Deserialize<'de> for CredentialFile {
                         }
                     }
                     "clientSecret" => {
-                        let ClientSecretFile { tenant_id, client_id, secret, secret_file } = map.next_value()?;
+                        let Fields(ClientSecretFile { tenant_id, client_id, secret, secret_file }) =
+                            map.next_value()?;
                         CredentialFile {
                             kind: Some(CredentialKind::ClientSecret),
                             client_id,
@@ -396,7 +485,7 @@ impl<'de> Deserialize<'de> for CredentialFile {
                         }
                     }
                     "clientCertificate" => {
-                        let ClientCertificateFile { tenant_id, client_id, pem_file } = map.next_value()?;
+                        let Fields(ClientCertificateFile { tenant_id, client_id, pem_file }) = map.next_value()?;
                         CredentialFile {
                             kind: Some(CredentialKind::ClientCertificate),
                             client_id,
@@ -442,6 +531,9 @@ mod tests {
             "desiredState: desired\ninterval: 1s\nstateDir: state\nlisten: 127.0.0.1:0\nlog: json\nlogLevel: debug\nalertReminder: 1h\n",
             "limits: {maxInFlight: 4, headroom: 0, reads: {burst: 1e5, perSecond: 1000}}",
             "apiVersions: {workspaces: 2025-06-01, storage: [2023-05-01, 2022-09-01], locks: '2016-09-01'}",
+            "%YAML 1.2\n--- # settings\ninterval: 1s\n...\n# end\n",
+            "---\nlimits:\napiVersions:\nstateDir:\n",
+            "---\n",
         ] {
             SettingsFile::parse("keyless.yaml", text).unwrap_or_else(|error| panic!("{text}: {error}"));
         }
@@ -475,7 +567,24 @@ mod tests {
             ("apiVersions:\n  storage: [2023-05-01, 2023-05-01]\n", "keyless.yaml:2:", "named twice"),
             ("apiVersions:\n  storage: []\n", "keyless.yaml:2:", "no version"),
             ("apiVersions:\n  Storage: 2023-05-01\n", "keyless.yaml:2:3: ", "Storage"),
-            ("- a\n", "keyless.yaml:1:", ""),
+            ("interval: 1s\nstateDir: ''\n", "keyless.yaml:2:11: ", "the path is empty"),
+            ("desiredState: \"\"\n", "keyless.yaml:1:15: ", "the path is empty"),
+            ("credential: {clientCertificate: {pemFile: ''}}\n", "keyless.yaml:1:", "the path is empty"),
+            ("credential: {clientSecret: x}\n", "keyless.yaml:1:", "`clientSecret: {tenantId, clientId, secretFile}`"),
+            ("credential:\n  managedIdentity: 5\n", "keyless.yaml:2:20: ", "`managedIdentity: {clientId}`"),
+            ("credential:\n  clientCertificate: [x]\n", "keyless.yaml:2:", "`clientCertificate` takes fields"),
+            ("credential: true\n", "keyless.yaml:1:13: ", "`credential` is `auto`"),
+            ("cloud:\n  custom: true\n", "keyless.yaml:2:11: ", "`custom` takes fields"),
+            ("limits: 0.5\n", "keyless.yaml:1:9: ", "`limits` takes fields"),
+            ("limits:\n  reads: 250,25\n", "keyless.yaml:2:10: ", "`{burst: 250, perSecond: 25}`"),
+            ("apiVersions: 2025-09-01\n", "keyless.yaml:1:14: ", "`apiVersions` takes fields"),
+            ("cloud:\n  custom:\n    authority: 'https://ann@b'\n", "keyless.yaml:3:16: ", "carries a user name"),
+            ("cloud:\n  custom:\n    resourceManager: http://b\n", "keyless.yaml:3:22: ", "over plain HTTP"),
+            ("cloud: {custom: {storageSuffix: x}}\n", "keyless.yaml:1:33: ", "no domain"),
+            ("cloud: {custom: {storageAddress: 'http://b'}}\n", "keyless.yaml:1:34: ", "not on this machine"),
+            ("interval: 1s\n---\nlog: json\n", "keyless.yaml:2:1: ", "a second document begins here"),
+            ("%YAML 1.2\n---\nlog: json\n...\n\nlog: text", "keyless.yaml:6:1: ", "settings are one"),
+            ("- a\n", "keyless.yaml:1:", "such as `desiredState: PATH`"),
             ("a: [\n", "keyless.yaml:", ""),
         ] {
             let message = error(text);
@@ -514,6 +623,13 @@ mod tests {
     }
 
     #[test]
+    fn the_problems_of_the_first_of_two_documents_are_told_too() {
+        let message = error("intervall: 2s\nlog: xml\n---\nlog: json\n");
+        let places: Vec<&str> = message.lines().map(|line| line.split(": ").next().unwrap()).collect();
+        assert_eq!(places, ["keyless.yaml:1:1", "keyless.yaml:2:6", "keyless.yaml:3:1"], "{message}");
+    }
+
+    #[test]
     fn every_problem_of_flow_style_is_told_at_once_too() {
         let text = "{desiredState: d, intervall: 90, log: xml,\n limits: {headroom: 7, reads: {burst: 0}, \
                     writes: {burst: 1, perSecond: 0}}, listen: nowhere}\n";
@@ -526,6 +642,27 @@ mod tests {
     #[test]
     fn a_secret_at_the_wrong_place_is_not_repeated() {
         for text in ["credential: {clientSecret: hunter2}", "credential: {clientSecret: {secret: [hunter2]}}"] {
+            assert!(!error(text).contains("hunter2"), "{}", error(text));
+        }
+        let key = "hunter2M02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
+        for text in [
+            "credential: hunter2",
+            &format!("credential: {key}"),
+            "credential: x4qhunter8Q~hunter2uQbnw0-Jv.LPt_2Ys9HdMfaGoXe3",
+            &format!("credential: {{clientSecret: {{secretFile: f, {key}: x}}}}"),
+            &format!("credential: {{'{key}': x}}"),
+            "cloud: 'AccountKey=hunter2'",
+            "cloud: {custom: {resourceManager: 'http://127.0.0.1/?token=hunter2'}}",
+            "cloud: {custom: {authority: 'https://a.example/x?sig=hunter2'}}",
+            "cloud: {custom: {storageAddress: 'https://a.example/#hunter2'}}",
+            "cloud: {custom: {storageSuffix: 'Password=hunter2'}}",
+            "listen: 'http://a.example/?token=hunter2'",
+            "interval: 'pwd=hunter2'",
+            "log: 'Bearer hunter2'",
+            &format!("limits: {{headroom: '{key}'}}"),
+            &format!("apiVersions: {{storage: '{key}'}}"),
+            &format!("interval: !{key} 5"),
+        ] {
             assert!(!error(text).contains("hunter2"), "{}", error(text));
         }
         let file = SettingsFile::parse("f", "credential: {clientSecret: {secret: hunter2}}").unwrap();

@@ -103,6 +103,33 @@ fn what_does_not_fit_together_is_told_at_once() {
 }
 
 #[test]
+fn what_is_kept_may_not_be_read_as_desired_state() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("keyless.yaml");
+    std::fs::create_dir(directory.path().join("d")).unwrap();
+    for (state_dir, fine) in [("state", true), ("d", false), (".", true), ("d/state", false), ("d/.state", true)] {
+        std::fs::write(&path, format!("desiredState: d\nstateDir: {state_dir}\n")).unwrap();
+        let apart = Settings::load(&path, &Overrides::default()).unwrap().apart();
+        assert_eq!(apart.is_ok(), fine, "{state_dir}: {apart:?}");
+    }
+}
+
+#[test]
+fn a_secret_at_the_wrong_place_is_not_told_by_what_is_checked_of_all_together() {
+    let secret = "x4q8Q~hunter2uQbnw0-Jv.LPt_2Ys9HdMfaGoXe3";
+    for (file, flags) in [
+        (format!("credential: {{clientSecret: {{secretFile: {secret}}}}}"), vec![]),
+        ("cloud: {custom: {authority: 'https://b'}}".to_owned(), vec!["--cloud-resource-manager", "http://a/?hunter2"]),
+        (String::new(), vec!["--credential", "clientSecret", "--credential-secret-file", secret]),
+    ] {
+        let message = refusal(&format!("desiredState: d\n{file}\n"), &flags);
+        assert!(!message.contains("hunter2"), "{message}");
+    }
+    let absent = refusal("desiredState: d\ncredential: {clientSecret: {secretFile: certs/Client-2}}\n", &[]);
+    assert!(absent.contains("certs/Client-2` cannot be read"), "{absent}");
+}
+
+#[test]
 fn a_secret_comes_from_its_file_without_the_line_end_and_never_prints() {
     let file = "desiredState: d\ncredential: {clientSecret: {tenantId: t, clientId: c, secretFile: secret}}\n";
     let settings = load(file, &[]).unwrap();

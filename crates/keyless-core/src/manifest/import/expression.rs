@@ -17,8 +17,8 @@ const MAX_STEPS: usize = 20_000;
 /// What expressions may refer to.
 #[derive(Clone)]
 pub(super) struct Scope<'n> {
-    /// The parameters with a default, in lower case.
-    pub(super) parameters: BTreeMap<String, Option<&'n Node>>,
+    /// The parameters, in lower case.
+    pub(super) parameters: BTreeMap<String, Parameter<'n>>,
     /// The variables, in lower case.
     pub(super) variables: BTreeMap<String, &'n Node>,
     /// The subscription of the deployment, if it is known.
@@ -30,6 +30,20 @@ pub(super) struct Scope<'n> {
     /// How many values were asked for so far.
     pub(super) steps: Cell<usize>,
 }
+
+/// What is known of a parameter.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Parameter<'n> {
+    /// Its value, given or by default.
+    Known(&'n Node),
+    /// It has none.
+    Without,
+    /// It is declared as a secret, which belongs in no message and in no file that is written here.
+    Secure,
+}
+
+/// How it is said that a parameter is a secret.
+pub(super) const SECURE: &str = "is secure, so its value is not read";
 
 /// A value of an expression.
 #[derive(Debug, Clone, PartialEq)]
@@ -115,8 +129,9 @@ impl Scope<'_> {
             "parameters" => {
                 let wanted = one()?;
                 match self.parameters.get(&wanted.to_ascii_lowercase()) {
-                    Some(Some(default)) => self.node(default, depth + 1),
-                    Some(None) => Err(format!("the parameter `{wanted}` has no default value")),
+                    Some(Parameter::Known(value)) => self.node(value, depth + 1),
+                    Some(Parameter::Secure) => Err(format!("the parameter `{wanted}` {SECURE}")),
+                    Some(Parameter::Without) => Err(format!("the parameter `{wanted}` has no default value")),
                     None => Err(format!("there is no parameter `{wanted}`")),
                 }
             }
@@ -373,9 +388,10 @@ mod tests {
         let (object, own) = (object(), node("[parameters('own')]"));
         let scope = Scope {
             parameters: BTreeMap::from([
-                ("name".to_owned(), Some(&name)),
-                ("bare".to_owned(), None),
-                ("own".to_owned(), Some(&own)),
+                ("name".to_owned(), Parameter::Known(&name)),
+                ("bare".to_owned(), Parameter::Without),
+                ("own".to_owned(), Parameter::Known(&own)),
+                ("password".to_owned(), Parameter::Secure),
             ]),
             variables: BTreeMap::from([
                 ("account".to_owned(), &list),
@@ -437,6 +453,7 @@ mod tests {
     fn what_has_no_value_here_says_why() {
         for (text, why) in [
             ("[parameters('bare')]", "has no default value"),
+            ("[concat('x', parameters('Password'))]", "the parameter `Password` is secure"),
             ("[parameters('who')]", "no parameter `who`"),
             ("[variables('again')]", "leads to itself"),
             ("[variables('object').again]", "leads to itself"),

@@ -11,8 +11,10 @@ use crate::manifest::hint;
 use crate::manifest::node::{Node, Place, Value};
 use crate::manifest::problem::shorten;
 use crate::observed::{PrincipalType, WorkspaceKind};
+use crate::secret;
 
-use super::expression::{Evaluated, Scope};
+use super::expression::{Evaluated, SECURE, Scope};
+use super::parameters;
 use super::roles::{Meant, meant};
 use super::{FoundAccount, FoundGrant, Reading, entries, field, is_placeholder, place, text};
 
@@ -28,17 +30,8 @@ pub(super) fn read(node: &Node, given: &BTreeMap<String, Node>, reading: &mut Re
         let found = field(node, name).into_iter().flat_map(|(_, value)| entries(value));
         found.filter_map(|(key, value)| Some((text(key)?.to_ascii_lowercase(), value))).collect::<BTreeMap<_, _>>()
     };
-    let mut parameters: BTreeMap<String, Option<&Node>> = named("parameters")
-        .into_iter()
-        .map(|(name, parameter)| (name, field(parameter, "defaultValue").map(|(_, default)| default)))
-        .collect();
-    for (name, value) in given {
-        if let Some(known) = parameters.get_mut(name) {
-            *known = Some(value);
-        }
-    }
     let scope = Scope {
-        parameters,
+        parameters: parameters::of(node, given),
         variables: named("variables"),
         subscription: reading.facts.subscription.map(|id| id.to_string()),
         group: reading.facts.resource_group.clone(),
@@ -293,7 +286,7 @@ fn assignment(
         Meant::Misspelled(role) => {
             let message = format!(
                 "there is no role `{}`; `{}` is meant",
-                shorten(given.rsplit('/').next().unwrap_or_default()),
+                secret::part(given.rsplit('/').next().unwrap_or_default(), &given),
                 role.name
             );
             reading.warning(at, message, None);
@@ -400,9 +393,14 @@ fn assignment_scope(
 impl Reading<'_> {
     /// An expression without a value, by its own words.
     fn expression(&mut self, node: &Node, why: &str) {
-        let given = text(node).map(shorten).unwrap_or_default();
+        let whole = text(node).unwrap_or_default();
+        let given = shorten(whole);
+        // It may name parts of the expression.
+        let why = if secret::looks_like_one(whole) { "there is no telling what it is" } else { why };
         let hint = if text(node).is_some_and(looks_like_a_placeholder) {
             "put the value there, or give it with `--name`"
+        } else if why.ends_with(SECURE) {
+            "put the value there if it is no secret; what is imported stands in files that people read"
         } else if why.starts_with("only Azure") {
             "put the value there; identities have names of their own in desired state: `managedIdentity`, `compute`, `workspace: system`"
         } else {
