@@ -110,7 +110,7 @@ fn half_of_a_file_that_a_death_left_is_not_obeyed() {
     fs::write(&file, half).unwrap();
     let mut daemon = Daemon::start(&sim);
     daemon.wait_until("it is told", patience(WORKSPACES), |daemon| {
-        daemon.log().iter().any(|line| line.contains("the desired files ask for less")).then_some(())
+        daemon.log().iter().any(|line| line.contains("the desired files may be half")).then_some(())
     });
     assert!(daemon.events("config_accepted").is_empty(), "{:#?}", daemon.events("config_accepted"));
     fs::write(&file, &whole).unwrap();

@@ -231,7 +231,7 @@ async fn a_start_with_files_that_lost_much_since_the_last_process_waits_until_th
     assert_eq!(followed.owner().as_deref(), Some("ten"));
 }
 
-/// Whether they ask for less than what was in force, nobody can tell.
+/// Whether they are half of what was in force, nobody can tell.
 #[tokio::test]
 async fn a_start_that_cannot_read_what_was_in_force_waits_until_the_files_have_stood() {
     let dir = tempfile::tempdir().unwrap();
