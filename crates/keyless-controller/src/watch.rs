@@ -317,7 +317,8 @@ impl Follower {
             None if self.sender.borrow().is_none() && self.before.is_none() => {
                 let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
                 self.before = self.kept_before(&sources);
-                if self.before.is_none() {
+                // Files that a process begins with count at once, for its first write waits; those of later do not.
+                if self.before.is_none() && self.last.is_none() && self.unsettled.is_none() {
                     return self.judge(files);
                 }
             }
@@ -344,11 +345,11 @@ impl Follower {
     }
 
     /// Whether files look like half of those in force, or one of them is gone or has lost more than a tenth; or may, for
-    /// nobody knows what was in force.
+    /// nothing is in force, or nobody knows what was.
     fn may_be_half(&self, files: &[Found]) -> bool {
         let (desired, lengths) = match &self.before {
-            None => return false,
-            Some(Before::Unknown) => return true,
+            // Nothing is in force that they could be held against.
+            None | Some(Before::Unknown) => return true,
             Some(Before::Known { desired, lengths }) => (desired, lengths),
         };
         let now: BTreeMap<&str, usize> = files.iter().map(|found| (found.path.as_str(), found.length())).collect();

@@ -12,6 +12,13 @@ fn files(text: &str) -> Vec<Found> {
 
 /// One for whom the whole file is in force.
 fn follower() -> Follower {
+    let mut follower = new();
+    follower.judge(files(WHOLE));
+    assert!(is_paused(&follower));
+    follower
+}
+
+fn new() -> Follower {
     let watch = Watch {
         path: "fleet.yaml".into(),
         poll: Duration::from_secs(1),
@@ -20,10 +27,7 @@ fn follower() -> Follower {
         reminder: Duration::from_secs(3600),
     };
     let status = Arc::default();
-    let mut follower = Follower::new(watch, watch::channel(None).0, Arc::new(Collected::new(Level::Info)), status);
-    follower.judge(files(WHOLE));
-    assert!(is_paused(&follower));
-    follower
+    Follower::new(watch, watch::channel(None).0, Arc::new(Collected::new(Level::Info)), status)
 }
 
 fn is_paused(follower: &Follower) -> bool {
@@ -81,4 +85,22 @@ async fn files_at_which_nobody_looked_did_not_stand() {
     assert!(is_paused(&follower));
     stands(&mut follower, HALF, 2).await;
     assert!(!is_paused(&follower));
+}
+
+#[tokio::test(start_paused = true)]
+async fn files_count_at_once_at_a_start_alone() {
+    let mut at_once = new();
+    at_once.stand(files(HALF), Instant::now());
+    assert!(at_once.sender.borrow().is_some());
+
+    let (mut bad, mut changing) = (new(), new());
+    bad.stand(files("apiVersion: keyless.dev/v1\n"), Instant::now());
+    changing.keep_changing(Instant::now(), "it keeps changing".to_owned());
+    for mut follower in [bad, changing] {
+        follower.stand(files(HALF), Instant::now());
+        stands(&mut follower, HALF, 9).await;
+        assert!(follower.sender.borrow().is_none());
+        stands(&mut follower, HALF, 1).await;
+        assert!(follower.sender.borrow().is_some());
+    }
 }
