@@ -11,11 +11,8 @@ metadata:
 spec:
   resourceId: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/fraud-train
   authMode: identity
-  enforcement: enforce
-  suspend:
-    reason: audit
-    until: 2026-12-24T00:00:00Z
-    then: resume
+  enforcement: observe
+  suspend: {reason: audit, until: 2026-12-24T00:00:00Z, then: resume}
   access:
     - principal: {user: {objectId: 4d2c8a1e-6b3f-4e57-9c0d-1f2a3b4c5d6e}}
       level: readWrite
@@ -24,11 +21,13 @@ spec:
       grantScope: resourceGroup
       condition: \"@Resource[x] StringEquals 'raw'\"
   serviceGrants: accept
-  drain: ignore
-  datastores:
-    convert: all
+  drain: wait
+  datastores: {convert: all}
   acceptOneWay: {reason: agreed, owner: ada, until: 2027-01-31T00:00:00Z}
   acceptStaleKeys: {reason: agreed, owner: ada, until: 2027-01-31T00:00:00Z}
+  acceptIncompatible:
+    - {id: hubUserAssignedIdentity, reason: agreed, owner: ada, until: 2027-01-31T00:00:00Z}
+    - {id: computeInstanceSystemIdentity, reason: agreed, owner: ada, until: 2027-01-31T00:00:00Z}
 ---
 apiVersion: keyless.dev/v1
 kind: StorageAccount
@@ -70,6 +69,7 @@ spec:
     drain: ignore
   acceptSas:
     - {accounts: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg], services: [blob], reason: exports, owner: ada, until: 2027-01-31T00:00:00Z}
+    - {accounts: [/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg-other], reason: exports, owner: ada, until: 2027-01-31T00:00:00Z}
   changeWindows:
     - {days: [Mon, Tue], from: \"09:00\", to: \"17:00\"}
     - {from: \"00:00\", to: \"24:00\"}
@@ -125,4 +125,23 @@ fn what_begins_does_not_look_half_where_it_only_holds() {
     assert!(whole.may_be_half(&asked(fleet).unwrap()), "a new document may not be whole yet");
     let longer = asked(&WHOLE.replace("keyIdle: 14d", "keyIdle: 15d")).unwrap();
     assert!(!longer.may_be_half(&whole), "another word is no missing one");
+}
+
+#[test]
+fn documents_that_come_or_go_and_another_way_to_make_a_workspace_look_half() {
+    let documents: Vec<&str> = WHOLE.split("---\n").collect();
+    let [workspace, account, _] = documents[..] else { panic!("three documents") };
+    let bare = "apiVersion: keyless.dev/v1\nkind: Fleet\nspec: {owner: keyless}\n";
+    let create = "  create: {location: westeurope, kind: hub, storageAccount: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.Storage/storageAccounts/stfraud, keyVault: /subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.KeyVault/vaults/kv}\n";
+    let made = workspace.replace("  authMode", &format!("{create}  authMode"));
+    for (one, other) in [
+        ([workspace, account, bare].join("---\n"), [workspace, bare].join("---\n")),
+        ([workspace, bare].join("---\n"), workspace.to_owned()),
+        ([made.as_str(), bare].join("---\n"), [workspace, bare].join("---\n")),
+    ] {
+        let (one, other) = (asked(&one).expect(&one), asked(&other).expect(&other));
+        assert!(other.may_be_half(&one));
+        // A fleet that has a document at last holds more.
+        assert_eq!(one.may_be_half(&other), one.fleet.is_declared == other.fleet.is_declared);
+    }
 }
