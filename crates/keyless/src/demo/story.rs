@@ -72,7 +72,8 @@ impl Story {
         let alone = picture.workspaces.iter().find(|(_, own)| picture.on(&own.account).count() == 1);
         let (id, own) = alone.or_else(|| picture.workspaces.iter().next()).context("the fleet has no workspace")?;
         let account = picture.accounts.get(&own.account).context("the workspace has no account")?;
-        self.progress.heading(&format!("The files take {} back to keys", own.name));
+        let waits = "what is new in files has to stand for up to ten seconds, for it may be half of what is written";
+        self.progress.heading(&format!("The files take {} back to keys; {waits}", own.name));
         let revision = self.status.snapshot().revision;
         edit(&self.desired, &own.name, &account.id)?;
         self.until("the workspace was not taken back to keys", |snapshot| {
