@@ -19,6 +19,7 @@ use super::aims::{Aimed, Hit};
 use super::dice::Dice;
 use super::draw::Draw;
 use super::foreign::{DENIED, Foreign};
+use super::incidents::Incident;
 use super::judge::{Judge, KeyUse};
 use super::wire::Road;
 use files::other;
@@ -183,8 +184,20 @@ impl Others {
         }
     }
 
+    /// What somebody else does to what people may: what it was, in words; nothing where this is no such incident.
+    pub(crate) fn of_access(&mut self, incident: &Incident, road: &Road) -> Option<String> {
+        match incident {
+            Incident::Join => Some(self.join(road)),
+            Incident::Leave => Some(self.leave(road)),
+            Incident::Deny => Some(self.denies(road)),
+            Incident::Roles => Some(self.gives_roles(road)),
+            Incident::Recast => Some(self.recasts(road)),
+            _ => None,
+        }
+    }
+
     /// People of the files who are in no group join one, which has what they need since long ago. How many, in words.
-    pub(crate) fn join(&mut self, road: &Road) -> String {
+    fn join(&mut self, road: &Road) -> String {
         let (groups, wanting) = {
             let judge = road.judge();
             let groups: BTreeSet<String> = judge.truth.groups.values().flatten().cloned().collect();
@@ -215,14 +228,14 @@ impl Others {
     }
 
     /// One of those leaves the group. What, in words.
-    pub(crate) fn leave(&mut self, road: &Road) -> String {
+    fn leave(&mut self, road: &Road) -> String {
         let Some((person, group)) = self.members.pick(&self.joined).cloned() else { return "nobody leaves".to_owned() };
         self.joined.retain(|(member, _)| *member != person);
         self.change(road, DriftChange::MemberRemoved, &group, json!(person), None, Duration::ZERO)
     }
 
     /// Somebody of the files is denied what an account holds; or nobody any more. What, in words.
-    pub(crate) fn denies(&mut self, road: &Road) -> String {
+    fn denies(&mut self, road: &Road) -> String {
         if !self.denied.is_empty() && self.denier.chance(0.5) {
             self.allow(road);
             return "nobody is denied any more".to_owned();

@@ -176,19 +176,13 @@ impl Run {
                 () = tokio::time::sleep_until(began + next) => {}
             }
             let Some(((at, number), incident)) = incidents.pop_first() else { return Ok(()) };
+            if let Some(what) = self.others.of_access(&incident, &self.place.road) {
+                self.note(what);
+                continue;
+            }
             match incident {
                 Incident::Trouble => {
                     self.road().trouble(draw.wire);
-                    continue;
-                }
-                Incident::Join => {
-                    let what = self.others.join(&self.place.road);
-                    self.note(what);
-                    continue;
-                }
-                Incident::Leave => {
-                    let what = self.others.leave(&self.place.road);
-                    self.note(what);
                     continue;
                 }
                 Incident::Documents => {
@@ -201,21 +195,6 @@ impl Run {
                     let what = self.others.observes(&self.place.road);
                     self.note(format!("files: {what}"));
                     self.put_in_force();
-                    continue;
-                }
-                Incident::Deny => {
-                    let what = self.others.denies(&self.place.road);
-                    self.note(what);
-                    continue;
-                }
-                Incident::Roles => {
-                    let what = self.others.gives_roles(&self.place.road);
-                    self.note(what);
-                    continue;
-                }
-                Incident::Recast => {
-                    let what = self.others.recasts(&self.place.road);
-                    self.note(what);
                     continue;
                 }
                 Incident::Aimed(hit) => {

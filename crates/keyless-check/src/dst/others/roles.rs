@@ -28,7 +28,7 @@ pub(super) struct OwnRole {
 impl Others {
     /// All people of the files have what they need of each account by a role that is made for it, and since long ago. How
     /// many roles, in words.
-    pub(crate) fn gives_roles(&mut self, road: &Road) -> String {
+    pub(super) fn gives_roles(&mut self, road: &Road) -> String {
         let long_ago = road.sim.now().checked_sub(SignedDuration::from_hours(24 * 30)).unwrap_or(Timestamp::MIN);
         let since = long_ago.to_string();
         for (account, (data_actions, people)) in self.needed(road) {
@@ -65,7 +65,7 @@ impl Others {
     }
 
     /// One of these roles loses a part of what it gives; or one that did is whole again. What, in words.
-    pub(crate) fn recasts(&mut self, road: &Road) -> String {
+    pub(super) fn recasts(&mut self, road: &Road) -> String {
         let all: Vec<usize> = (0..self.own_roles.len()).collect();
         match self.roles_dice.pick(&all).copied() {
             Some(which) => self.recast(road, which),
