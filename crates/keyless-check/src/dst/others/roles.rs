@@ -89,9 +89,9 @@ impl Others {
         if let Err(error) = put(road, role, &left, None) {
             return format!("refused: {error}");
         }
-        let Some(lost) = lost else { return format!("{} is whole again", role.name) };
         let mut judge = road.judge();
-        judge.count("roles that give less");
+        judge.count(if role.is_whole { "roles that are whole again" } else { "roles that give less" });
+        // What is whole again is young too, in what it never lost as well.
         let read = format!("{}/providers/microsoft.authorization/roledefinitions/{}", role.account, role.name);
         let foreign = Foreign {
             at: road.sim.now(),
@@ -102,7 +102,10 @@ impl Others {
             hidden: Duration::ZERO,
         };
         judge.foreign(&road.sim, foreign);
-        format!("{} gives {lost} no more", role.name)
+        match lost {
+            Some(lost) => format!("{} gives {lost} no more", role.name),
+            None => format!("{} is whole again", role.name),
+        }
     }
 
     /// All of them are whole.
