@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use keyless_check::say;
+
 /// How often it is told.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -26,7 +28,7 @@ impl Progress {
             return;
         }
         self.told = Instant::now();
-        eprintln!("{}", self.line(done, failed, self.began.elapsed()));
+        say::aside(format_args!("{}", self.line(done, failed, self.began.elapsed())));
     }
 
     fn line(&self, done: u64, failed: usize, took: Duration) -> String {

@@ -28,6 +28,11 @@ pub fn line(text: fmt::Arguments<'_>) {
     line_to(&mut io::stdout().lock(), text);
 }
 
+/// Prints a line on standard error; where nobody hears it, the command goes on.
+pub fn aside(text: fmt::Arguments<'_>) {
+    let _unheard = writeln!(io::stderr().lock(), "{text}");
+}
+
 fn line_to(to: &mut impl Write, text: fmt::Arguments<'_>) {
     if let Err(error) = writeln!(to, "{text}") {
         // Not a panic: nothing is told of it, and no backtrace is taken.
@@ -46,6 +51,6 @@ pub fn ended(command: impl FnOnce() -> anyhow::Result<()>) -> ExitCode {
             Err(panic) => resume_unwind(panic),
         },
     };
-    eprintln!("error: {failed:#}");
+    aside(format_args!("error: {failed:#}"));
     ExitCode::FAILURE
 }

@@ -91,3 +91,11 @@ fn what_fails_is_told() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(String::from_utf8_lossy(&output.stderr), "error: no seed was run\n");
 }
+
+#[test]
+fn what_fails_where_nobody_hears_it_fails_all_the_same() {
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let failing = ["dst", "--seeds", "3", "--shard", "5/5"];
+    let status = Command::new(KEYLESS_CHECK).args(failing).stdout(Stdio::null()).stderr(full).status().unwrap();
+    assert_eq!(status.code(), Some(1));
+}

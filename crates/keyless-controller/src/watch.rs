@@ -345,22 +345,17 @@ impl Follower {
     }
 
     /// Whether files look like half of those in force, or one of them is gone or has lost more than a tenth; or may, for
-    /// nothing is in force, or nobody knows what was.
+    /// nothing is in force, or nobody knows what was. What nothing is in force for and cannot be read is wrong, half or whole.
     fn may_be_half(&self, files: &[Found]) -> bool {
-        let (desired, lengths) = match &self.before {
-            // Nothing is in force that they could be held against.
-            None | Some(Before::Unknown) => return true,
-            Some(Before::Known { desired, lengths }) => (desired, lengths),
-        };
+        let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
+        let loaded = manifest::load(&self.watch.path.display().to_string(), &sources);
+        let Some(Before::Known { desired, lengths }) = &self.before else { return loaded.is_ok() };
         let now: BTreeMap<&str, usize> = files.iter().map(|found| (found.path.as_str(), found.length())).collect();
         let shorter = lengths.iter().any(|(path, length)| {
             let now = now.get(path.as_str()).copied().unwrap_or_default();
             now.saturating_mul(10) < length.saturating_mul(9)
         });
-        let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
-        shorter
-            || manifest::load(&self.watch.path.display().to_string(), &sources)
-                .is_ok_and(|accepted| accepted.desired.may_be_half(desired))
+        shorter || loaded.is_ok_and(|accepted| accepted.desired.may_be_half(desired))
     }
 
     /// Until the next look: changed files are looked at again as soon as they may count.

@@ -259,7 +259,7 @@ impl Draw {
         };
         let knobs = Knobs {
             role_propagation: Spread { min: Duration::from_secs(5), max: propagation },
-            slow_propagation: Spread { min: Duration::from_secs(MINUTE), max: slow },
+            slow_propagation: Spread { min: slow.min(Duration::from_secs(MINUTE)), max: slow },
             key_effect,
             metric_lag: lag,
             activity_lag: dice.seconds(0, 5 * MINUTE),
@@ -434,6 +434,25 @@ impl Draw {
                 vec![(0, FaultRule::new("PUT", "/roleAssignments/{}", fault))]
             }
             _ => Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_drawn_takes_no_longer_than_its_longest_and_what_is_waited_for_no_less() {
+        for seed in 0..2_000 {
+            let Draw { knobs, waits, breaker, .. } = Draw::quiet(seed);
+            for spread in [knobs.role_propagation, knobs.slow_propagation] {
+                assert!(spread.min <= spread.max, "seed {seed}: {spread:?}");
+            }
+            assert!(breaker || waits.role_propagation > knobs.role_propagation.max, "seed {seed}");
+            assert!(waits.group_propagation > knobs.slow_propagation.max, "seed {seed}");
+            assert!(waits.key_effect > knobs.key_effect, "seed {seed}");
+            assert!(waits.metrics_lag > knobs.metric_lag, "seed {seed}");
         }
     }
 }

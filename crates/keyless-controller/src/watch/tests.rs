@@ -88,6 +88,17 @@ async fn files_at_which_nobody_looked_did_not_stand() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn where_nothing_is_in_force_bad_files_are_told_as_soon_as_they_stand() {
+    let mut follower = new();
+    follower.keep_changing(Instant::now(), "it keeps changing".to_owned());
+    let told = |follower: &Follower| !follower.status.snapshot().rejected.is_empty();
+    follower.stand(files("apiVersion: keyless.dev/v1\n"), Instant::now());
+    assert!(!told(&follower));
+    stands(&mut follower, "apiVersion: keyless.dev/v1\n", 1).await;
+    assert!(told(&follower));
+}
+
+#[tokio::test(start_paused = true)]
 async fn files_count_at_once_at_a_start_alone() {
     let mut at_once = new();
     at_once.stand(files(HALF), Instant::now());

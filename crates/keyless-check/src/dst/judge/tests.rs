@@ -1,6 +1,6 @@
 use http::Method;
-use keyless_core::desired::PrincipalRef;
-use serde_json::json;
+use keyless_core::desired::{Need, PrincipalRef};
+use serde_json::{Value, json};
 
 use super::super::fleet::{Made, make};
 use super::*;
