@@ -4,6 +4,7 @@
 //! relative to the file; paths of flags and variables to the working directory. Read [`mod@file`] for the file's form and
 //! [`overrides`] for flags and variables.
 
+mod credential;
 mod fields;
 mod file;
 mod flow;
@@ -31,7 +32,8 @@ pub(crate) use self::versions::VersionsFile;
 
 use crate::connect;
 
-use self::file::{CloudFile, CredentialFile, CustomFile, LimitsFile, SettingsFile};
+use self::credential::CredentialFile;
+use self::file::{CloudFile, CustomFile, LimitsFile, SettingsFile};
 
 /// The settings in force.
 #[derive(Debug, Clone)]
