@@ -345,7 +345,7 @@ impl Follower {
     }
 
     /// Whether files look like half of those in force, or one of them is gone or has lost more than a tenth; or may, for
-    /// nothing is in force, or nobody knows what was. What nothing is in force for and cannot be read is wrong, half or whole.
+    /// nothing is in force, or nobody knows what was. Then files with problems wait for nothing: they are refused, half or whole.
     fn may_be_half(&self, files: &[Found]) -> bool {
         let sources: Vec<SourceFile> = files.iter().cloned().map(SourceFile::from).collect();
         let loaded = manifest::load(&self.watch.path.display().to_string(), &sources);
