@@ -217,14 +217,27 @@ impl Memory {
         }
     }
 
-    /// Takes in whether any holds the key, as far as all of a kind were read. What held it at the last look and does so no
-    /// more may have signed with it until this one.
-    pub(crate) fn saw_holders(&self, key: &StorageAccountId, any: Holders<Option<bool>>, now: Option<Timestamp>) {
-        let begins = self.dark().begins;
+    /// Takes in whether any holds the key, as far as all of a kind were read, after the read of the account, and returns the
+    /// history's [`signed_until`](History::signed_until). What held it at the last look and does so no more may have signed
+    /// with it until this one. Whoever waited for the key as the files asked for it has had it once it has been on for
+    /// `arrival`: until then the files hold it, whatever they ask for now.
+    pub(crate) fn saw_holders(
+        &self,
+        key: &StorageAccountId,
+        any: Holders<Option<bool>>,
+        arrival: Duration,
+        now: Option<Timestamp>,
+    ) -> Option<Timestamp> {
+        let (dark, begins) = {
+            let dark = self.dark();
+            (dark.until, dark.begins)
+        };
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
         // The first look of all.
         let mut held = begins && memory.signed_until.is_none();
+        let is_young = |on: Timestamp| now.is_none_or(|now| now < on.saturating_add(arrival).unwrap_or(Timestamp::MAX));
+        let awaited = memory.on_key.files && memory.key_on_since.is_some_and(is_young);
         let on_key = &mut memory.on_key;
         for (any, before) in [
             (any.workspaces, &mut on_key.workspaces),
@@ -234,9 +247,11 @@ impl Memory {
             held |= *before && any == Some(false);
             *before = any.unwrap_or(*before);
         }
+        memory.on_key.files |= awaited;
         if held {
             memory.signed_until = memory.signed_until.max(now);
         }
+        memory.signed_until.max(dark)
     }
 
     /// What the last process left was taken in, as far as it left anything.

@@ -7,6 +7,8 @@ use keyless_core::plan::{Plan, Step};
 
 use super::*;
 
+const ARRIVAL: Duration = Duration::from_secs(100);
+
 fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000 + second).unwrap()
 }
@@ -167,9 +169,8 @@ fn a_key_that_goes_off_after_a_switch_is_watched_from_then_on() {
 #[test]
 fn what_held_the_key_at_one_look_may_have_used_it_until_the_next() {
     let looks = |memory: &Memory, workspaces, datastores, second| {
-        memory.saw_holders(&key(), Holders { workspaces, datastores, files: None }, Some(at(second)));
-        let account = Reading::known(Some(account(true)), at(second));
-        let until = memory.saw_account(&key(), &account, Some(at(second))).signed_until;
+        let holders = Holders { workspaces, datastores, files: None };
+        let until = memory.saw_holders(&key(), holders, ARRIVAL, Some(at(second)));
         memory.saw_workspaces(&key(), true, Some(at(second)));
         until
     };
@@ -206,8 +207,7 @@ fn what_held_the_key_at_one_look_may_have_used_it_until_the_next() {
 #[test]
 fn whoever_reads_the_files_may_use_the_key_until_they_ask_for_it_to_be_off() {
     let look = |memory: &Memory, files, second| {
-        memory.saw_holders(&key(), Holders { files, ..Holders::default() }, Some(at(second)));
-        memory.noted(at(second)).remove(&key()).unwrap().signed_until
+        memory.saw_holders(&key(), Holders { files, ..Holders::default() }, ARRIVAL, Some(at(second)))
     };
     let memory = Memory::new(Growth::PERSON);
     assert_eq!(look(&memory, Some(true), 10), None);
@@ -226,6 +226,41 @@ fn whoever_reads_the_files_may_use_the_key_until_they_ask_for_it_to_be_off() {
     let next = Memory::new(Growth::PERSON);
     next.recall(&key(), memory.noted(at(80)).remove(&key()).unwrap(), Duration::from_secs(600));
     assert_eq!(look(&next, Some(false), 90), Some(at(90)));
+}
+
+/// A key takes time to come on, and clients do not try all the time.
+#[test]
+fn whoever_waited_for_the_key_may_use_it_once_it_works_although_the_files_gave_it_up() {
+    let look = |memory: &Memory, on, files, second| {
+        looks(memory, on, second);
+        memory.saw_holders(&key(), Holders { files, ..Holders::default() }, ARRIVAL, Some(at(second)))
+    };
+    let (wanted, given_up, unread) = (Some(true), Some(false), None);
+    let memory = Memory::new(Growth::PERSON);
+    assert_eq!(look(&memory, false, given_up, 10), None);
+    let mut came_on = report(Some(WriteResult::Applied { changed: true, request_id: None }));
+    came_on.write.as_mut().unwrap().action = Action::SetSharedKeyAccess { account: key(), allowed: true };
+    memory.record(&came_on, Instant::now(), at(20), Duration::from_secs(40));
+    assert_eq!(look(&memory, true, given_up, 30), Some(at(30)));
+    assert_eq!(look(&memory, true, unread, 80), Some(at(30)));
+    assert_eq!(look(&memory, true, given_up, 90), Some(at(90)));
+    // It was first seen on at 30, which may have been a second later.
+    assert_eq!(look(&memory, true, given_up, 131), Some(at(131)), "whoever waited has had it by now");
+    assert_eq!(look(&memory, true, given_up, 140), Some(at(131)), "and begins no more");
+
+    // Another process does not know since when it has been on.
+    assert_eq!(look(&memory, true, wanted, 200), Some(at(131)));
+    let next = Memory::new(Growth::PERSON);
+    next.recall(&key(), memory.noted(at(210)).remove(&key()).unwrap(), Duration::from_secs(600));
+    assert_eq!(look(&next, true, given_up, 220), Some(at(220)));
+    assert_eq!(look(&next, true, given_up, 300), Some(at(300)));
+    assert_eq!(look(&next, true, given_up, 330), Some(at(330)));
+    assert_eq!(look(&next, true, given_up, 340), Some(at(330)));
+
+    // Off again, whoever did it: nobody has it.
+    assert_eq!(look(&next, true, wanted, 350), Some(at(330)));
+    assert_eq!(look(&next, false, given_up, 360), Some(at(360)));
+    assert_eq!(look(&next, true, given_up, 370), Some(at(360)), "others turned it on, and the files do not ask for it");
 }
 
 /// Others may have turned the key on again before anybody looked.
@@ -299,11 +334,10 @@ fn each_kind_that_held_the_key_when_the_last_process_looked_is_remembered() {
         Holders { files: Some(true), ..none },
     ] {
         let memory = Memory::new(Growth::PERSON);
-        memory.saw_holders(&key(), held, Some(at(10)));
+        memory.saw_holders(&key(), held, ARRIVAL, Some(at(10)));
         let next = Memory::new(Growth::PERSON);
         next.recall(&key(), memory.noted(at(20)).remove(&key()).unwrap(), Duration::from_secs(600));
-        next.saw_holders(&key(), none, Some(at(30)));
-        assert_eq!(looks(&next, true, 30).signed_until, Some(at(30)), "{held:?}");
+        assert_eq!(next.saw_holders(&key(), none, ARRIVAL, Some(at(30))), Some(at(30)), "{held:?}");
     }
 }
 
