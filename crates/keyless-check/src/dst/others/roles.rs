@@ -91,17 +91,21 @@ impl Others {
         }
         let mut judge = road.judge();
         judge.count(if role.is_whole { "roles that are whole again" } else { "roles that give less" });
+        // Somebody may have given it to others elsewhere.
+        let given = judge.truth.assignments.values().filter(|one| one.role == role.name).map(|one| one.scope.clone());
+        let accounts: BTreeSet<String> = given.chain([role.account.clone()]).collect();
         // What is whole again is young too, in what it never lost as well.
-        let read = format!("{}/providers/microsoft.authorization/roledefinitions/{}", role.account, role.name);
-        let foreign = Foreign {
-            at: road.sim.now(),
-            since: road.since(),
-            shown_by: Some(read),
-            account: Some(role.account.clone()),
-            what: format!("{RECAST} {}", role.name),
-            hidden: Duration::ZERO,
-        };
-        judge.foreign(&road.sim, foreign);
+        for account in accounts {
+            let foreign = Foreign {
+                at: road.sim.now(),
+                since: road.since(),
+                shown_by: Some(format!("{account}/providers/microsoft.authorization/roledefinitions/{}", role.name)),
+                account: Some(account),
+                what: format!("{RECAST} {}", role.name),
+                hidden: Duration::ZERO,
+            };
+            judge.foreign(&road.sim, foreign);
+        }
         match lost {
             Some(lost) => format!("{} gives {lost} no more", role.name),
             None => format!("{} is whole again", role.name),
