@@ -132,14 +132,13 @@ impl Memory {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes in a read of the account and returns the history that goes with it. `now` is the server's time by estimate.
+    /// Takes in a read of the account. `now` is the server's time by estimate.
     pub(crate) fn saw_account(
         &self,
         key: &StorageAccountId,
         reading: &Reading<Option<Account>>,
         now: Option<Timestamp>,
-    ) -> History {
-        let dark = self.dark().until;
+    ) {
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
         if let Reading::Known { value, at } = reading {
@@ -175,16 +174,6 @@ impl Memory {
                 memory.watch = Some(WatchFrom { at: now.unwrap_or(*at), because: WatchCause::FirstSeenOff });
             }
         }
-        History {
-            key_on_since: memory.key_on_since,
-            keys_taken: memory.keys_taken.clone(),
-            member_since: memory.agreements.member_since(),
-            agreements: memory.agreements.told(),
-            watch: memory.watch,
-            signed_until: memory.signed_until.max(dark),
-            back_on: memory.back_on,
-            due_elsewhere: self.ledger().elsewhere(key),
-        }
     }
 
     /// Takes in whether workspaces that are to be on identity are on it already. Only what the first look at the account
@@ -217,21 +206,17 @@ impl Memory {
         }
     }
 
-    /// Takes in whether any holds the key, as far as all of a kind were read, after the read of the account, and returns the
-    /// history's [`signed_until`](History::signed_until). What held it at the last look and does so no more may have signed
-    /// with it until this one. Whoever waited for the key as the files asked for it has had it once it has been on for
-    /// `arrival`: until then the files hold it, whatever they ask for now.
+    /// Takes in whether any holds the key, as far as all of a kind were read, after the read of the account. What held it at
+    /// the last look and does so no more may have signed with it until this one. Whoever waited for the key as the files
+    /// asked for it has had it once it has been on for `arrival`: until then the files hold it, whatever they ask for now.
     pub(crate) fn saw_holders(
         &self,
         key: &StorageAccountId,
         any: Holders<Option<bool>>,
         arrival: Duration,
         now: Option<Timestamp>,
-    ) -> Option<Timestamp> {
-        let (dark, begins) = {
-            let dark = self.dark();
-            (dark.until, dark.begins)
-        };
+    ) {
+        let begins = self.dark().begins;
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
         // The first look of all.
@@ -251,7 +236,23 @@ impl Memory {
         if held {
             memory.signed_until = memory.signed_until.max(now);
         }
-        memory.signed_until.max(dark)
+    }
+
+    /// What all of that comes to.
+    pub(crate) fn history(&self, key: &StorageAccountId) -> History {
+        let dark = self.dark().until;
+        let mut keys = self.keys();
+        let memory = keys.entry(key.clone()).or_default();
+        History {
+            key_on_since: memory.key_on_since,
+            keys_taken: memory.keys_taken.clone(),
+            member_since: memory.agreements.member_since(),
+            agreements: memory.agreements.told(),
+            watch: memory.watch,
+            signed_until: memory.signed_until.max(dark),
+            back_on: memory.back_on,
+            due_elsewhere: self.ledger().elsewhere(key),
+        }
     }
 
     /// What the last process left was taken in, as far as it left anything.

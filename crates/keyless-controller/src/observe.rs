@@ -52,7 +52,7 @@ const JOBS_FOR: u32 = 5;
 /// How long it is believed that an assigned role has no definition. Such a role is unknown, so this only saves reads.
 const MISSING_FOR: Duration = Duration::from_secs(60);
 
-/// How long after the key works, whoever waited for it has tried again. Design decision.
+/// How long after the key works whoever waited for it has tried again, at the latest. Design decision.
 const NEXT_TRY: Duration = Duration::from_secs(60);
 
 /// Reads for all passes of a process.
@@ -528,14 +528,13 @@ impl Observer {
                 self.memory.saw_on_key(key, id);
             }
         }
-        part.history = self.memory.saw_account(key, &part.account, self.clock.now());
+        self.memory.saw_account(key, &part.account, self.clock.now());
         let arrival = ask.desired.fleet.waits.key_effect.saturating_add(NEXT_TRY);
-        part.history.signed_until =
-            self.memory.saw_holders(key, holders(ask.desired, &part), arrival, self.clock.now());
+        self.memory.saw_holders(key, holders(ask.desired, &part), arrival, self.clock.now());
         if let Some(switched) = already_switched(ask.desired, &part) {
             self.memory.saw_workspaces(key, switched, self.clock.now());
-            part.history.watch = self.memory.watch(key);
         }
+        part.history = self.memory.history(key);
         part
     }
 }

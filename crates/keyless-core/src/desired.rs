@@ -136,7 +136,8 @@ pub struct Waits {
     pub agreeing_reads: u32,
     /// How long nobody may have signed with the key. Default 7 d.
     pub key_idle: Duration,
-    /// How long the key must have been back on before a workspace uses it. Default 2 min; no public number.
+    /// How long the key must have been back on before a workspace uses it, or before who waited for it is taken to have had
+    /// it. Default 2 min; no public number.
     pub key_effect: Duration,
     /// How far metrics may lag. Default 15 min.
     pub metrics_lag: Duration,

@@ -32,8 +32,19 @@ fn account(key_on: bool) -> Account {
     }
 }
 
+fn looks(memory: &Memory, key_on: bool, second: i64) -> History {
+    memory.saw_account(&key(), &Reading::known(Some(account(key_on)), at(second)), Some(at(second)));
+    memory.history(&key())
+}
+
 fn on(memory: &Memory, second: i64) -> Option<Timestamp> {
-    memory.saw_account(&key(), &Reading::known(Some(account(true)), at(second)), Some(at(second))).key_on_since
+    looks(memory, true, second).key_on_since
+}
+
+/// Takes in who holds the key, and returns until when something may have signed with it.
+fn signed(memory: &Memory, any: Holders<Option<bool>>, second: i64) -> Option<Timestamp> {
+    memory.saw_holders(&key(), any, ARRIVAL, Some(at(second)));
+    memory.history(&key()).signed_until
 }
 
 fn report(result: Option<WriteResult>) -> Report {
@@ -122,16 +133,19 @@ async fn a_switch_of_unknown_outcome_counts_as_made_when_it_can_land_no_more() {
         report.write = report.write.map(|write| WriteRecord { action, ..write });
         report
     };
-    let account = Reading::known(None, at(0));
+    let look = |memory: &Memory, second| {
+        memory.saw_account(&key(), &Reading::known(None, at(0)), Some(at(second)));
+        memory.history(&key()).watch
+    };
     for (mode, begins) in [(AuthMode::Identity, true), (AuthMode::AccessKey, false)] {
         let memory = Memory::new(Growth::PERSON);
         memory.record(&switch(mode), Instant::now(), at(40), late_write);
-        assert_eq!(memory.saw_account(&key(), &account, Some(at(45))).watch, None, "it may still land");
+        assert_eq!(look(&memory, 45), None, "it may still land");
         tokio::time::advance(late_write).await;
-        let begun = memory.saw_account(&key(), &account, Some(at(90))).watch;
+        let begun = look(&memory, 90);
         let expected = WatchFrom { at: at(90), because: WatchCause::Switch };
         assert_eq!(begun, begins.then_some(expected));
-        assert_eq!(memory.saw_account(&key(), &account, Some(at(99))).watch, begun, "once");
+        assert_eq!(look(&memory, 99), begun, "once");
     }
 }
 
@@ -140,10 +154,7 @@ async fn a_switch_of_unknown_outcome_counts_as_made_when_it_can_land_no_more() {
 fn a_key_that_goes_off_after_a_switch_is_watched_from_then_on() {
     let switch = |second| Some(WatchFrom { at: at(second), because: WatchCause::Switch });
     let off = |second| Some(WatchFrom { at: at(second), because: WatchCause::FirstSeenOff });
-    let look = |memory: &Memory, key_on, second| {
-        let account = account(key_on);
-        memory.saw_account(&key(), &Reading::known(Some(account), at(second)), Some(at(second))).watch
-    };
+    let look = |memory: &Memory, key_on, second| looks(memory, key_on, second).watch;
     let switched = |watch| {
         let memory = Memory::new(Growth::PERSON);
         memory.keys().entry(key()).or_default().watch = watch;
@@ -169,8 +180,7 @@ fn a_key_that_goes_off_after_a_switch_is_watched_from_then_on() {
 #[test]
 fn what_held_the_key_at_one_look_may_have_used_it_until_the_next() {
     let looks = |memory: &Memory, workspaces, datastores, second| {
-        let holders = Holders { workspaces, datastores, files: None };
-        let until = memory.saw_holders(&key(), holders, ARRIVAL, Some(at(second)));
+        let until = signed(memory, Holders { workspaces, datastores, files: None }, second);
         memory.saw_workspaces(&key(), true, Some(at(second)));
         until
     };
@@ -206,9 +216,7 @@ fn what_held_the_key_at_one_look_may_have_used_it_until_the_next() {
 
 #[test]
 fn whoever_reads_the_files_may_use_the_key_until_they_ask_for_it_to_be_off() {
-    let look = |memory: &Memory, files, second| {
-        memory.saw_holders(&key(), Holders { files, ..Holders::default() }, ARRIVAL, Some(at(second)))
-    };
+    let look = |memory: &Memory, files, second| signed(memory, Holders { files, ..Holders::default() }, second);
     let memory = Memory::new(Growth::PERSON);
     assert_eq!(look(&memory, Some(true), 10), None);
     assert_eq!(look(&memory, None, 20), None, "the account was not read");
@@ -233,7 +241,7 @@ fn whoever_reads_the_files_may_use_the_key_until_they_ask_for_it_to_be_off() {
 fn whoever_waited_for_the_key_may_use_it_once_it_works_although_the_files_gave_it_up() {
     let look = |memory: &Memory, on, files, second| {
         looks(memory, on, second);
-        memory.saw_holders(&key(), Holders { files, ..Holders::default() }, ARRIVAL, Some(at(second)))
+        signed(memory, Holders { files, ..Holders::default() }, second)
     };
     let (wanted, given_up, unread) = (Some(true), Some(false), None);
     let memory = Memory::new(Growth::PERSON);
@@ -294,10 +302,6 @@ async fn the_key_counts_as_on_anew_once_it_may_have_been_off_unseen() {
     assert_eq!(on(&memory, 150), before, "nothing left");
 }
 
-fn looks(memory: &Memory, key_on: bool, second: i64) -> History {
-    memory.saw_account(&key(), &Reading::known(Some(account(key_on)), at(second)), Some(at(second)))
-}
-
 #[test]
 fn that_a_key_came_on_again_is_remembered_until_it_is_off_again() {
     let memory = Memory::new(Growth::PERSON);
@@ -334,10 +338,10 @@ fn each_kind_that_held_the_key_when_the_last_process_looked_is_remembered() {
         Holders { files: Some(true), ..none },
     ] {
         let memory = Memory::new(Growth::PERSON);
-        memory.saw_holders(&key(), held, ARRIVAL, Some(at(10)));
+        signed(&memory, held, 10);
         let next = Memory::new(Growth::PERSON);
         next.recall(&key(), memory.noted(at(20)).remove(&key()).unwrap(), Duration::from_secs(600));
-        assert_eq!(next.saw_holders(&key(), none, ARRIVAL, Some(at(30))), Some(at(30)), "{held:?}");
+        assert_eq!(signed(&next, none, 30), Some(at(30)), "{held:?}");
     }
 }
 

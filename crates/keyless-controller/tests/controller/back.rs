@@ -245,3 +245,20 @@ async fn a_key_that_the_files_let_on_goes_off_only_when_the_metric_tells_of_that
         assert!(gates.iter().any(|event| event.why.as_deref().is_some_and(told)), "{gates:#?}");
     }
 }
+
+/// A key takes time to come on, and clients do not try all the time.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_the_files_give_up_before_it_works_goes_off_only_after_those_who_waited_for_it_had_it() {
+    let (cloud, _dir, rig) = rotated().await;
+    let word = |revision: &str, word| with_key(desired(revision, AuthMode::Identity, &NAMES), "stone", word);
+    rig.files.send_replace(Some(Arc::new(word("2", DesiredSharedKey::Enabled))));
+    rig.converged("2").await;
+    rig.files.send_replace(Some(Arc::new(word("3", DesiredSharedKey::Disabled))));
+    rig.converged("3").await;
+    let calls = cloud.lock().calls.clone();
+    assert_eq!([calls[0].1.as_str(), calls[1].1.as_str()], ["key on stone", "key off stone"]);
+    let next_try = Duration::from_secs(60);
+    let shown = waits().key_effect + next_try + waits().metrics_lag;
+    let kept = calls[1].0.duration_since(calls[0].0);
+    assert!(kept >= shown.try_into().unwrap(), "{kept:?}");
+}

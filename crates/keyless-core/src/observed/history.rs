@@ -23,7 +23,8 @@ pub struct History {
     /// Since when the account is watched for people who lost access.
     pub watch: Option<WatchFrom>,
     /// Until when something may have signed with the key that holds it no more: a workspace that was on keys, a datastore
-    /// that stored one, or anybody while the files let the key be on. The start of a process that cannot know what was before counts as well.
+    /// that stored one, or anybody while the files let the key be on, and until who waited for it then has had it. The start
+    /// of a process that cannot know what was before counts as well.
     pub signed_until: Option<Timestamp>,
     /// Whether somebody turned the key on again that this process saw off.
     pub back_on: Option<BackOn>,

@@ -62,7 +62,7 @@ pub(in crate::plan) fn key_idle(observed: &Observed, desired: &KeyDesired) -> Ju
     {
         let why = format!(
             "the metric tells what happened up to {}, and until {at} a workspace or datastore may have used the key, or anybody \
-             while the files left it on",
+             while the files left it on, or who waited for it then",
             usage.to
         );
         let until = now.saturating_add(at.duration_since(usage.to)).unwrap_or(Timestamp::MAX);
