@@ -139,6 +139,9 @@ fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result
     for (why, count) in &generated.pruned {
         say!("    {count} pruned: {why}");
     }
+    if matches!(options.plans, Plans::Singles) {
+        ensure!(tally.unreached == 0, "{} plans of which nothing came about", tally.unreached);
+    }
     if let Some(number) = tally.stopped {
         say!("    the time is over; go on with --workload {} --from {number}", workload.name);
     }

@@ -45,6 +45,8 @@ pub struct Memory {
     keys: Mutex<BTreeMap<StorageAccountId, KeyMemory>>,
     /// What accounts of one subscription share.
     ledger: Mutex<Ledger>,
+    /// When datastores of a workspace were last written, for accounts that others' workspaces hold the key of.
+    stored: Mutex<BTreeMap<WorkspaceId, Instant>>,
     dark: Mutex<Dark>,
 }
 
@@ -62,7 +64,7 @@ struct Dark {
 struct KeyMemory {
     unsettled: Option<Unsettled>,
     refused: BTreeMap<Action, Remembered>,
-    key_on_since: Option<Timestamp>,
+    key_on: Option<KeyOn>,
     watch: Option<WatchFrom>,
     /// Whether a switch to identity may have landed in the rest that is under way.
     may_switch: bool,
@@ -95,12 +97,23 @@ pub(crate) struct Holders<T> {
     pub(crate) files: T,
 }
 
+/// Since when every look has seen the key on.
+#[derive(Debug, Clone, Copy)]
+struct KeyOn {
+    /// By the server's time.
+    since: Timestamp,
+    /// By this process's own.
+    seen: Instant,
+}
+
 /// A write that may still land.
 #[derive(Debug, Clone, Copy)]
 struct Unsettled {
     until: Instant,
     /// Whether the account was read since.
     seen: bool,
+    /// Whether the key may come on by it.
+    turns_on: bool,
 }
 
 #[derive(Debug)]
@@ -116,7 +129,13 @@ impl Memory {
     /// An empty memory in which refusals by persons grow as `person` says.
     #[must_use]
     pub fn new(person: Growth) -> Self {
-        Self { person, keys: Mutex::default(), ledger: Mutex::default(), dark: Mutex::default() }
+        Self {
+            person,
+            keys: Mutex::default(),
+            ledger: Mutex::default(),
+            stored: Mutex::default(),
+            dark: Mutex::default(),
+        }
     }
 
     fn keys(&self) -> MutexGuard<'_, BTreeMap<StorageAccountId, KeyMemory>> {
@@ -145,7 +164,7 @@ impl Memory {
             let on = value.as_ref().is_some_and(|account| account.shared_key.is_on());
             if memory.unsettled.as_mut().is_some_and(Unsettled::is_first_look) {
                 // It may have turned the key off, and somebody else on again, between two looks.
-                memory.key_on_since = None;
+                memory.key_on = None;
                 if std::mem::take(&mut memory.may_switch) {
                     // Until now the workspace may have signed with the key, for when the switch landed is not known.
                     memory.watch = Some(WatchFrom { at: now.unwrap_or(*at).max(*at), because: WatchCause::Switch });
@@ -154,7 +173,7 @@ impl Memory {
             // `at` is cut to a whole second or may be behind, and the key must not count as older than it is.
             let since = || now.unwrap_or(*at).max(*at).saturating_add(DATE_GRAIN).unwrap_or(Timestamp::MAX);
             memory.key_times = value.as_ref().map(|account| account.key_times).unwrap_or_default();
-            memory.key_on_since = on.then(|| memory.key_on_since.unwrap_or_else(since));
+            memory.key_on = on.then(|| memory.key_on.unwrap_or_else(|| KeyOn { since: since(), seen: Instant::now() }));
             if let (true, Some(off_since)) = (on, memory.key_off_since) {
                 let watched = memory.watch.map_or(off_since, |watch| watch.at);
                 memory.back_on = Some(BackOn { watched, seen: now.unwrap_or(*at) });
@@ -208,7 +227,8 @@ impl Memory {
 
     /// Takes in whether any holds the key, as far as all of a kind were read, after the read of the account. What held it at
     /// the last look and does so no more may have signed with it until this one. Whoever waited for the key as the files
-    /// asked for it has had it once it has been on for `arrival`: until then the files hold it, whatever they ask for now.
+    /// asked for it has had it once it has been on for `arrival`: until then the files hold it, whatever they ask for now,
+    /// and so they do before it is on, while it may still come.
     pub(crate) fn saw_holders(
         &self,
         key: &StorageAccountId,
@@ -219,10 +239,12 @@ impl Memory {
         let begins = self.dark().begins;
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
-        // The first look of all.
+        // The first look of all: an earlier process may have turned it on for the files.
         let mut held = begins && memory.signed_until.is_none();
-        let is_young = |on: Timestamp| now.is_none_or(|now| now < on.saturating_add(arrival).unwrap_or(Timestamp::MAX));
-        let awaited = memory.on_key.files && memory.key_on_since.is_some_and(is_young);
+        memory.on_key.files |= held;
+        let may_come = memory.unsettled.is_some_and(|unsettled| unsettled.turns_on && !unsettled.seen);
+        let is_young = memory.key_on.is_some_and(|on| on.seen.elapsed() < arrival);
+        let awaited = memory.on_key.files && (may_come || is_young);
         let on_key = &mut memory.on_key;
         for (any, before) in [
             (any.workspaces, &mut on_key.workspaces),
@@ -244,7 +266,7 @@ impl Memory {
         let mut keys = self.keys();
         let memory = keys.entry(key.clone()).or_default();
         History {
-            key_on_since: memory.key_on_since,
+            key_on_since: memory.key_on.map(|on| on.since),
             keys_taken: memory.keys_taken.clone(),
             member_since: memory.agreements.member_since(),
             agreements: memory.agreements.told(),
@@ -349,6 +371,11 @@ impl Memory {
         refusal.is_some_and(|refusal| refusal.by == RefusedBy::Time)
     }
 
+    /// When this process last wrote, or may have written, a datastore of a workspace.
+    pub(crate) fn stored(&self, workspace: &WorkspaceId) -> Option<Instant> {
+        self.stored.lock().unwrap_or_else(PoisonError::into_inner).get(workspace).copied()
+    }
+
     /// Takes in what a pass that began at `began` found and did. `now` is the server's time at its end.
     pub fn record(&self, report: &Report, began: Instant, now: Timestamp, late_write: Duration) {
         let mut keys = self.keys();
@@ -361,9 +388,15 @@ impl Memory {
             memory.refused.retain(|action, _| report.plan.steps.iter().any(|step| step.action == *action));
         }
         let Some(write) = &report.write else { return };
+        if let Action::SetDatastoreCredential { workspace, .. } | Action::CreateDatastore { workspace, .. } =
+            &write.action
+        {
+            self.stored.lock().unwrap_or_else(PoisonError::into_inner).insert(workspace.clone(), Instant::now());
+        }
         memory.lost_sight_of_key(&write.action, &write.result);
         memory.watch_from(&write.action, &write.result, now);
-        if matches!(write.action, Action::SetSharedKeyAccess { allowed: true, .. }) {
+        let turns_on = matches!(write.action, Action::SetSharedKeyAccess { allowed: true, .. });
+        if turns_on {
             memory.back_on = None;
             // The files may ask for it to be off again before anybody has seen it on.
             memory.on_key.files = true;
@@ -380,10 +413,10 @@ impl Memory {
                 memory.took_keys(&write.action);
             }
             WriteResult::NotSent { .. } => {}
-            WriteResult::Unknown { .. } => memory.rest(late_write),
+            WriteResult::Unknown { .. } => memory.rest(late_write, turns_on),
             WriteResult::DidNotStick { .. } => {
                 // What undid it may be slow as well as quick, and trying again at once would fight with it.
-                memory.rest(late_write);
+                memory.rest(late_write, turns_on);
                 let said =
                     ("accepted, but the value is not there".to_owned(), Some(not_stuck_lift(&write.action).to_owned()));
                 memory.refuse(&write.action, RefusedBy::Person, said, |tries| self.person.wait(tries));
@@ -403,19 +436,23 @@ impl Memory {
         }
     }
 
-    /// Notes that a write of this account may still land, although no report says so.
+    /// Notes that a write of this account may still land, although no report says so, nor which.
     pub(crate) fn rest(&self, key: &StorageAccountId, late_write: Duration) {
-        self.keys().entry(key.clone()).or_default().rest(late_write);
+        let mut keys = self.keys();
+        let memory = keys.entry(key.clone()).or_default();
+        memory.on_key.files = true;
+        memory.rest(late_write, true);
     }
 
     /// A write of an earlier process may have turned a key off until now, and somebody else on again, between two looks; or
-    /// it may have switched a workspace.
+    /// it may have turned it on for the files, or switched a workspace.
     pub(crate) fn boot_is_over(&self, now: Timestamp) {
         let mut dark = self.dark();
         dark.until = dark.until.max(Some(now));
         drop(dark);
         for memory in self.keys().values_mut() {
-            memory.key_on_since = None;
+            memory.key_on = None;
+            memory.on_key.files = true;
         }
     }
 
@@ -438,7 +475,7 @@ impl KeyMemory {
     fn lost_sight_of_key(&mut self, action: &Action, result: &WriteResult) {
         let may_have_landed = !matches!(result, WriteResult::Refused(_) | WriteResult::NotSent { .. });
         if may_have_landed && matches!(action, Action::SetSharedKeyAccess { allowed: false, .. }) {
-            self.key_on_since = None;
+            self.key_on = None;
         }
     }
 
@@ -469,10 +506,11 @@ impl KeyMemory {
         conflict && !grant.is_renamed && self.clashing.insert(grant.name)
     }
 
-    fn rest(&mut self, late_write: Duration) {
+    fn rest(&mut self, late_write: Duration, turns_on: bool) {
         let until = end_of(Instant::now(), late_write);
         let until = self.unsettled.map_or(until, |before| before.until.max(until));
-        self.unsettled = Some(Unsettled { until, seen: false });
+        let turns_on = turns_on || self.unsettled.is_some_and(|before| before.turns_on);
+        self.unsettled = Some(Unsettled { until, seen: false, turns_on });
     }
 
     /// Notes that an assignment was written, which plans see in a list. Once the list shows it, the step is gone and this

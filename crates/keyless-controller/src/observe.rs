@@ -237,7 +237,7 @@ impl Observer {
         }
         let key = &ask.desired.account_id;
         let elsewhere = found.into_iter().filter(|(_, place)| !place.holds(key)).map(|(id, _)| id).collect();
-        sweep.naming(key.name(), elsewhere, &*self.read, &self.clock).await
+        sweep.naming(key.name(), elsewhere, &*self.read, &self.clock, &self.memory).await
     }
 
     /// The endpoints of the declared workspaces. One list of a subscription serves all passes of one interval.
@@ -548,7 +548,7 @@ fn already_switched(desired: &KeyDesired, part: &Observed) -> Option<bool> {
     seen.reduce(|one, other| one || other)
 }
 
-/// What keeps the key on; `None` where not all that were read of a kind tell.
+/// What keeps the key on; `None` of a kind where one does not tell that was read, or that is declared.
 fn holders(desired: &KeyDesired, part: &Observed) -> Holders<Option<bool>> {
     let any = |all: Vec<Option<bool>>| match all.as_slice() {
         [] => None,
@@ -556,10 +556,13 @@ fn holders(desired: &KeyDesired, part: &Observed) -> Holders<Option<bool>> {
         some if some.contains(&None) => None,
         _ => Some(false),
     };
-    let workspaces = part.workspaces.values().map(|own| {
+    let on_key = |own: &ObservedWorkspace| {
         let workspace = own.workspace.value()?.as_ref();
         Some(workspace.is_some_and(|workspace| workspace.auth_mode.is_key()))
-    });
+    };
+    // A single one is read back after its switch.
+    let left_out = desired.workspaces.keys().filter(|id| !part.workspaces.contains_key(*id)).map(|_| None);
+    let workspaces = part.workspaces.values().map(on_key).chain(left_out);
     let stores = |all: &[Datastore]| {
         all.iter().any(|store| store.is_on(part.account_id.name()) && store.credentials.may_need_key())
     };

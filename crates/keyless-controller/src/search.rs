@@ -59,7 +59,8 @@ pub(crate) struct Search {
     pub(crate) found: BTreeMap<WorkspaceId, Place>,
     /// Those that the lists show.
     pub(crate) listed: BTreeSet<WorkspaceId>,
-    /// Those that the lists show on the account key.
+    /// Those that the lists show on the account key. Not those of which they tell no mode, which counts as a key where a
+    /// direct read says so: that lists tell it of all is stated nowhere, and one that never does would hold a key for good.
     pub(crate) on_keys: BTreeSet<WorkspaceId>,
 }
 

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::clock::ServerClock;
 use crate::failed::failed_as;
+use crate::memory::Memory;
 
 /// How many lists are under way at a time.
 const AT_A_TIME: usize = 16;
@@ -36,15 +37,17 @@ struct List {
 }
 
 impl Sweep {
-    /// The datastores of `workspaces` that name the account, unknown if any list could not be read.
+    /// The datastores of `workspaces` that name the account, unknown if any list could not be read. What this process wrote
+    /// itself is read anew.
     pub(crate) async fn naming(
         &mut self,
         account: &str,
         workspaces: BTreeSet<WorkspaceId>,
         read: &dyn ReadArm,
         clock: &ServerClock,
+        memory: &Memory,
     ) -> Reading<BTreeMap<WorkspaceId, Vec<Datastore>>> {
-        self.lists.retain(|_, list| list.read.elapsed() < REUSED_FOR);
+        self.lists.retain(|id, list| serves(list.read, memory.stored(id)));
         let missing: Vec<WorkspaceId> = workspaces.iter().filter(|id| !self.lists.contains_key(id)).cloned().collect();
         let mut answers =
             stream::iter(missing).map(|id| async move { (read.datastores(&id).await, id) }).buffered(AT_A_TIME);
@@ -76,5 +79,29 @@ impl Sweep {
             }
         }
         Reading::known(naming, oldest)
+    }
+}
+
+/// Whether a list that was read at `read` may be used once more, where its datastores were last written at `written`.
+fn serves(read: Instant, written: Option<Instant>) -> bool {
+    read.elapsed() < REUSED_FOR && written.is_none_or(|written| written < read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_serves_for_minutes_and_none_of_before_an_own_write() {
+        let second = Duration::from_secs(1);
+        let before = Instant::now();
+        tokio::time::advance(second).await;
+        let read = Instant::now();
+        assert!(serves(read, None) && serves(read, Some(before)));
+        assert!(!serves(read, Some(read)), "it may be of before or after");
+        tokio::time::advance(REUSED_FOR - second).await;
+        assert!(serves(read, None) && !serves(read, Some(Instant::now())));
+        tokio::time::advance(second).await;
+        assert!(!serves(read, None));
     }
 }

@@ -449,12 +449,12 @@ impl Finding {
             | Self::Contradiction { .. }
             | Self::DatastoreDiffers { .. }
             | Self::AccessLost(_)
+            | Self::BrokenNow { .. }
             | Self::ServiceGrantMissing { .. }
             | Self::EndpointGrantMissing { .. }
             | Self::Unseen { what: Unseen::Denials | Unseen::Endpoints | Unseen::Access { .. }, .. }
             | Self::PrincipalMissing { .. } => true,
-            Self::BrokenNow { .. }
-            | Self::Undeclared { .. }
+            Self::Undeclared { .. }
             | Self::ScenarioMisplaced { .. }
             | Self::Unseen { .. }
             | Self::Barrier { .. }
@@ -487,6 +487,9 @@ impl Finding {
         match self {
             Self::AccountMissing { .. } => Some("that account, or files and workspaces that name another one"),
             Self::AccessLost(lost) => Some(lost.lift()),
+            Self::BrokenNow { .. } => {
+                Some("`sharedKeyAccess: enabled` in a StorageAccount document, or identity for the workspace")
+            }
             _ => None,
         }
     }

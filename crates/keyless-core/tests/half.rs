@@ -106,6 +106,26 @@ fn without_any_line_and_after_any_line_files_look_half() {
     assert!(good >= 40, "only {good} of them are good files");
 }
 
+/// The last line of a file may end anywhere.
+#[test]
+fn with_the_end_of_any_line_missing_files_look_half() {
+    let whole = asked(WHOLE).expect("the whole is good");
+    let lines: Vec<&str> = WHOLE.lines().collect();
+    let mut good = 0;
+    for (at, line) in lines.iter().enumerate() {
+        let cuts = line.char_indices().map(|(cut, _)| &line[..cut]).filter(|cut| cut.contains(": "));
+        for cut in cuts {
+            let text = [&lines[..at], &[cut], &lines[at + 1..]].concat().join("\n");
+            let Some(half) = asked(&text).filter(|half| *half != whole) else { continue };
+            good += 1;
+            // What a document is called decides nothing.
+            let is_name = cut.trim().starts_with("name: ");
+            assert!(half.may_be_half(&whole) || is_name, "with `{}` it does not look half", cut.trim());
+        }
+    }
+    assert!(good >= 20, "only {good} of them are good files");
+}
+
 #[test]
 fn what_begins_does_not_look_half_where_it_only_holds() {
     let whole = asked(WHOLE).unwrap();

@@ -1,19 +1,22 @@
 //! Grants of this installation that nobody asks for any more.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use jiff::SignedDuration;
 use keyless_core::action::Action;
-use keyless_core::catalog::BLOB_CONTRIBUTOR;
+use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER};
 use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{Finding, Standing};
+use keyless_core::plan::{Finding, Look, Standing};
 
 use crate::world::*;
 
 #[track_caller]
 fn fixed(world: &World, desired: &KeyDesired) {
-    assert_eq!(look(world, desired).standing(), Standing::Converged, "{}", show(&look(world, desired)));
+    let plan = look(world, desired);
+    assert_eq!(plan.standing(), Standing::Converged, "{}{:?}", show(&plan), plan.steps);
 }
 
 #[test]
@@ -97,4 +100,154 @@ fn why_grants_of_leavers_stay_is_told() {
         "whether anybody still asks for 1 grant made before is not known, so all stay: churn is not declared, who compute cpu \
          of fraud-train is, is not known"
     );
+}
+
+fn of(kind: PrincipalType, n: u128) -> Need {
+    need(PrincipalRef::Object { kind, id: person(n), name: None }, BLOB_CONTRIBUTOR)
+}
+
+/// The files name one, then another who has what the first has by a group, or gave it by one. What is done, and how long the
+/// grant that goes stays; everybody of the second files works all the while.
+fn swapped(before: Need, after: Need, members: &[(u128, u128)]) -> (Vec<String>, SignedDuration) {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    for (group, member) in members {
+        world.members.entry(person(*group)).or_default().insert(person(*member));
+    }
+    let mut with = desired(&[(&a, AuthMode::Identity, vec![before])]);
+    with.fleet.prune = true;
+    converge(&mut world, &with, |_, _| {});
+    with.workspaces.get_mut(&a).unwrap().needs = vec![after];
+    let began = world.now;
+    let mut gone = began;
+    let taken = converge(&mut world, &with, |before, action| {
+        if matches!(action, Action::RevokeRole { .. }) {
+            gone = before.now;
+        }
+    });
+    fixed(&world, &with);
+    (taken.iter().map(|action| action.to_string()[..9].to_owned()).collect(), gone.duration_since(began))
+}
+
+#[test]
+fn whoever_the_files_name_otherwise_works_by_that_before_the_old_grant_goes() {
+    use PrincipalType::{Group, ServicePrincipal, User};
+    let waits = Waits::default();
+    let (role, group) = (waits.role_propagation, waits.group_propagation);
+    let stays = |wait: Duration| SignedDuration::try_from(wait).unwrap();
+    for (before, after, members, wait) in [
+        (of(User, 1), of(Group, 9), &[(9, 1)][..], role),
+        (of(ServicePrincipal, 1), of(Group, 9), &[(9, 1)][..], group),
+        (of(Group, 9), of(User, 1), &[(9, 1)][..], role),
+        // Who is in a group is not known, so whoever may be in both is waited for.
+        (of(Group, 8), of(Group, 9), &[(8, 1), (9, 1)][..], group),
+        (of(Group, 8), of(Group, 9), &[][..], group),
+        (of(User, 1), of(User, 2), &[][..], role),
+        (of(User, 1), of(Group, 9), &[(9, 2), (7, 1)][..], role),
+    ] {
+        let case = format!("{} then {}", before.principal, after.principal);
+        let (taken, stayed) = swapped(before, after, members);
+        assert_eq!(taken, ["GrantRole", "RevokeRol"], "{case}");
+        assert!(stayed >= stays(wait) && stayed <= stays(wait) + SignedDuration::from_secs(60), "{case}: {stayed}");
+    }
+}
+
+#[test]
+fn a_grant_of_more_than_is_asked_goes_when_the_lesser_one_works() {
+    let reader = need(object(1), BLOB_READER);
+    let (taken, stayed) = swapped(of(PrincipalType::User, 1), reader, &[]);
+    assert_eq!(taken, ["GrantRole", "RevokeRol"]);
+    assert!(stayed >= SignedDuration::try_from(Waits::default().role_propagation).unwrap());
+}
+
+/// A world in which somebody has left, who may be in a group that the files name.
+fn left() -> (World, KeyDesired) {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let everybody = vec![of(PrincipalType::User, 1), of(PrincipalType::Group, 9)];
+    let mut with = desired(&[(&a, AuthMode::Identity, everybody)]);
+    with.fleet.prune = true;
+    world.members.entry(person(9)).or_default().insert(person(1));
+    converge(&mut world, &with, |_, _| {});
+    with.workspaces.get_mut(&a).unwrap().needs.remove(0);
+    (world, with)
+}
+
+#[test]
+fn what_is_not_known_of_whoever_has_left_holds_the_grant() {
+    let (world, with) = left();
+    let mut observed = world.observe(&with);
+    let revoke = |observed: &Observed| {
+        let plan = planned(&with, observed, &world.fences.limits, Look::WhatMatters);
+        let step = plan.steps.iter().find(|step| matches!(step.action, Action::RevokeRole { .. })).unwrap().clone();
+        (plan, step)
+    };
+    assert!(revoke(&observed).1.is_open());
+    let groups = observed.groups.insert(person(1), Reading::NotRead);
+    let (plan, step) = revoke(&observed);
+    assert!(!step.is_open() && plan.wants.groups.contains(&person(1)));
+    observed.groups.insert(person(1), Reading::unknown("503"));
+    let (plan, step) = revoke(&observed);
+    assert!(!step.is_open() && show(&plan).contains("503"), "{}", show(&plan));
+    observed.groups.insert(person(1), groups.unwrap());
+
+    observed.elsewhere = Reading::NotRead;
+    let (plan, step) = revoke(&observed);
+    assert!(!step.is_open() && plan.wants.elsewhere);
+    observed.elsewhere = Reading::unknown("504");
+    let (plan, step) = revoke(&observed);
+    assert!(!step.is_open() && show(&plan).contains("504"), "{}", show(&plan));
+}
+
+#[test]
+fn a_datastore_that_is_read_from_another_account_by_identity_keeps_the_grants_here() {
+    let (mut world, with) = left();
+    for (credentials, held) in [(DatastoreCredentials::None, true), (DatastoreCredentials::AccountKey, false)] {
+        world.elsewhere = vec![stored("shared", credentials)];
+        let plan = look(&world, &with);
+        let told = show(&plan).contains("far-away/shared, on another account, is read here by identity");
+        let next = plan.next().map(|step| matches!(step.action, Action::RevokeRole { .. }));
+        assert_eq!((told, next), (held, (!held).then_some(true)), "{}", show(&plan));
+    }
+}
+
+/// The service's own grant may be gone.
+#[test]
+fn the_grant_that_a_workspace_works_by_itself_with_is_named_and_stays() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let own = world.workspaces[&a].system.unwrap();
+    world.assignments.retain(|assignment| assignment.principal != own);
+    let mut with = desired(&[(&a, AuthMode::Identity, vec![])]);
+    with.fleet.prune = true;
+    with.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Grant;
+    let taken = converge(&mut world, &with, |_, _| {});
+    assert!(matches!(taken.first(), Some(Action::GrantRole(grant)) if grant.principal == own), "{taken:?}");
+    with.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Accept;
+    let plan = look(&world, &with);
+    assert!(plan.steps.is_empty(), "{}", show(&plan));
+    assert!(matches!(plan.findings.first(), Some(Finding::GrantUnwanted { principal, .. }) if *principal == own));
+}
+
+/// A managed identity may be in both groups, and to it a grant to a group takes longest to come.
+#[test]
+fn a_group_leaves_once_one_that_stays_works_for_identities_too() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let both = vec![of(PrincipalType::Group, 8), of(PrincipalType::Group, 9)];
+    let mut with = desired(&[(&a, AuthMode::Identity, both)]);
+    with.fleet.prune = true;
+    converge(&mut world, &with, |_, _| {});
+    with.workspaces.get_mut(&a).unwrap().needs.remove(0);
+    let day = i64::try_from(with.fleet.waits.group_propagation.as_secs()).unwrap();
+    for (age, open) in [(1_800, false), (day - 1, false), (day, true)] {
+        let at = Some(world.now - SignedDuration::from_secs(age));
+        for stays in world.assignments.iter_mut().filter(|assignment| assignment.principal == person(9)) {
+            (stays.created_on, stays.updated_on) = (at, at);
+        }
+        let plan = look(&world, &with);
+        assert_eq!(plan.next().is_some(), open, "{age}: {}", show(&plan));
+        let waits = plan.wakes_at().map(|at| at.duration_since(world.now).as_secs());
+        assert_eq!(waits, (!open).then_some(day - age), "{age}: {}", show(&plan));
+    }
 }

@@ -10,6 +10,7 @@ mod create;
 mod datastores;
 mod drain;
 mod evidence;
+mod findings;
 mod half;
 mod import;
 mod incompatible;

@@ -704,6 +704,16 @@ fn check(case: &Case, before: &World, action: &Action) {
             let gone = before.assignments.iter().find(|a| a.id == *assignment).expect("it exists");
             assert_eq!(gone.name, assignment_name("keyless", &gone.scope, *principal, *role, None), "a foreign grant");
             assert_eq!(gone.principal, person(77));
+            let mut without = before.clone();
+            without.assignments.retain(|a| a.id != *assignment);
+            for need in case.desired.workspaces.values().flat_map(|declared| &declared.needs) {
+                let PrincipalRef::Object { id, .. } = need.principal else { continue };
+                assert!(
+                    without.has_for_sure(id, need.role, &case.desired.fleet.waits),
+                    "{action} before {id} has {}",
+                    need.role
+                );
+            }
             for (id, declared) in case.desired.workspaces.iter().filter(|(id, _)| before.workspaces.contains_key(id)) {
                 let on_key =
                     matches!(before.workspaces[id].mode, ObservedAuthMode::AccessKey | ObservedAuthMode::Unset);
@@ -734,8 +744,15 @@ proptest! {
         }
         let plan = look(&world, &case.desired);
         prop_assert!(plan.next().is_none());
+        let wants_key = |(id, own): (&WorkspaceId, &DesiredWorkspace)| {
+            own.auth_mode == AuthMode::AccessKey && world.workspaces.get(id).is_some_and(|truth| truth.mode.is_key())
+        };
+        // Nobody said that the key comes on.
+        let broken = !world.key.is_on() && case.desired.workspaces.iter().any(wants_key);
         if !case.barred {
-            prop_assert_eq!(plan.standing(), Standing::Converged, "{}", show(&plan));
+            let expected = if broken { Standing::Blocked } else { Standing::Converged };
+            prop_assert_eq!(plan.standing(), expected, "{}", show(&plan));
+            prop_assert!(plan.steps.is_empty());
         }
         // Executed to its end, an unbarred plan leaves nothing; a barred one names what bars it.
         for step in &plan.steps {

@@ -136,6 +136,29 @@ fn a_workspace_broken_on_arrival_goes_forward_at_once() {
 }
 
 #[test]
+fn a_workspace_that_is_to_be_on_a_key_that_is_off_is_told_as_broken() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.key = SharedKeyAccess::Disallowed;
+    let mut desired = desired(&[(&a, AuthMode::AccessKey, vec![])]);
+    let broken = Finding::BrokenNow { workspace: a.clone() };
+    for word in [None, Some(DesiredSharedKey::Unmanaged), Some(DesiredSharedKey::Disabled)] {
+        desired.account = None;
+        if let Some(word) = word {
+            declare_account(&mut desired, word);
+        }
+        let plan = look(&world, &desired);
+        assert_eq!(plan.standing(), Standing::Blocked, "{word:?}: {}", show(&plan));
+        assert!(plan.findings.contains(&broken) && plan.steps.is_empty(), "{word:?}: {}", show(&plan));
+        assert!(broken.lift().unwrap().contains("sharedKeyAccess: enabled"));
+    }
+    declare_account(&mut desired, DesiredSharedKey::Enabled);
+    converge(&mut world, &desired, |_, _| {});
+    fixed(&world, &desired);
+    assert!(look(&world, &desired).findings.is_empty());
+}
+
+#[test]
 fn an_undeclared_workspace_holds_the_key_open() {
     for (kind, named) in
         [(WorkspaceKind::Default, "workspace"), (WorkspaceKind::Hub, "hub"), (WorkspaceKind::Project, "project")]

@@ -39,6 +39,10 @@ pub(crate) struct Draw {
     pub(crate) data_probe: bool,
     /// Whether who sends a workspace back to the key says that the key comes on.
     pub(crate) says_enabled: bool,
+    /// Whether documents name people by groups of theirs now, and by themselves then.
+    pub(crate) swaps: bool,
+    /// Whether documents of accounts say now this, now that of their keys.
+    pub(crate) speaks: bool,
     /// How Azure behaves where nothing is wrong.
     pub(crate) knobs: Knobs,
     /// How far off the machine's clock is, in seconds.
@@ -199,6 +203,11 @@ impl Draw {
         draw.denies = dice.chance(0.1);
         let mut dice = Dice::of(seed, "roles of their own");
         draw.roles = dice.chance(0.1);
+        let mut dice = Dice::of(seed, "swaps");
+        draw.swaps = dice.chance(0.15);
+        draw.prune |= draw.swaps;
+        let mut dice = Dice::of(seed, "what is said of keys");
+        draw.speaks = dice.chance(0.15);
         let mut dice = Dice::of(seed, "windows");
         if dice.chance(0.1) {
             draw.windows = windows(&mut dice);
@@ -323,6 +332,8 @@ impl Draw {
             members: false,
             leavers: false,
             documents: false,
+            swaps: false,
+            speaks: false,
             windows: Vec::new(),
             observes: false,
             denies: false,

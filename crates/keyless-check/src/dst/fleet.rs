@@ -1,6 +1,6 @@
 //! The simulated cloud of a seed, and the files that are about it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use anyhow::{Context as _, anyhow};
 use jiff::Timestamp;
 use keyless_controller::source;
 use keyless_core::action::Grant;
-use keyless_core::desired::{Desired, Revision};
+use keyless_core::desired::{Desired, PrincipalRef, Revision};
 use keyless_core::id::{PrincipalId, StorageAccountId, WorkspaceId};
 use keyless_core::observed::PrincipalType;
 use keyless_core::{catalog, manifest};
@@ -69,7 +69,16 @@ pub(crate) fn make(draw: &Draw, folder: &Path) -> anyhow::Result<Made> {
         }
     }
 
-    let (world, ignored) = World::from_resources(fleet.resources);
+    let mut resources = fleet.resources;
+    if draw.swaps {
+        let needs = desired.workspaces.values().flat_map(|one| &one.needs);
+        let people: BTreeSet<PrincipalId> = needs.filter_map(|need| person_of(&need.principal)).collect();
+        resources.extend(people.into_iter().map(|person| {
+            let id = club_of(person).to_string();
+            json!({"type": "Microsoft.Graph/groups", "id": id, "displayName": id, "members": [person.to_string()]})
+        }));
+    }
+    let (world, ignored) = World::from_resources(resources);
     if ignored > 0 {
         return Err(anyhow!("{ignored} entries of the fleet mean nothing to the simulator"));
     }
@@ -93,6 +102,19 @@ pub(crate) fn make(draw: &Draw, folder: &Path) -> anyhow::Result<Made> {
         leave_grants(draw, &sim, &desired)?;
     }
     Ok(Made { sim: Arc::new(sim), desired })
+}
+
+/// The person that a need names.
+pub(crate) fn person_of(principal: &PrincipalRef) -> Option<PrincipalId> {
+    match principal {
+        PrincipalRef::Object { kind: PrincipalType::User, id, .. } => Some(*id),
+        _ => None,
+    }
+}
+
+/// The group that a person is alone in, where there are such groups.
+pub(crate) fn club_of(person: PrincipalId) -> PrincipalId {
+    PrincipalId(uuid::Uuid::from_u128(!person.0.as_u128()))
 }
 
 /// Grants of this installation to people whom no file names any more stand at some accounts.

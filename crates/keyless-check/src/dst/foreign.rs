@@ -1,4 +1,4 @@
-//! What somebody else does to the world while keyless works on it, and which writes of keyless's that bears on.
+//! What somebody else does to the world while keyless works on it, and what of a write's grounds that bears on.
 
 use std::time::Duration;
 
@@ -46,29 +46,47 @@ impl Foreign {
 
     /// Whether somebody may lose access by it, or try to get some without having it: who signs with a key, or who has a role.
     pub(crate) fn takes_access(&self, by_key: bool) -> bool {
-        let of_roles = ["GrantRemoved", "MemberRemoved", "ResourceRemoved", DENIED, RECAST, DECLARED];
+        let of_roles = ["GrantRemoved", "MemberRemoved", DENIED, RECAST];
         // What changes from one to the other may take either.
-        let of_both = ["AuthMode", "WorkspaceAdded", "DatastoreAdded", "ResourceRemoved", DECLARED];
+        let of_both = ["AuthMode", "WorkspaceAdded", "DatastoreAdded", DECLARED];
         let own: &[&str] = if by_key { &["SharedKey", "KeyRegenerated"] } else { &of_roles };
         of_both.contains(&self.kind()) || own.contains(&self.kind())
     }
+}
 
-    /// Whether it can make wrong what was right when the gates of a write were read.
-    pub(crate) fn bears_on(&self, write: &What) -> bool {
-        let kinds: &[&str] = match write {
-            What::Key { allowed: false, .. } => {
-                &["AuthMode", "SharedKey", "WorkspaceAdded", "DatastoreAdded", "KeyUserStarted", KEY_USER_THERE]
-            }
-            // While the key is off, nobody has access to lose.
-            What::Mode { identity: true, .. } => {
-                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", "SharedKey", DENIED, RECAST, DECLARED]
-            }
-            What::Mode { identity: false, .. } => &["SharedKey", "KeyRegenerated"],
-            What::Datastore { .. } | What::Revoke { .. } => {
-                &["GrantRemoved", "MemberRemoved", "ResourceRemoved", DENIED, RECAST, DECLARED]
-            }
-            What::Key { allowed: true, .. } | What::Grant { .. } | What::Resync { .. } | What::Other => &[],
-        };
-        kinds.contains(&self.kind())
+/// Which changes of others can make wrong what was right when the gates of a write were read.
+pub(crate) type Kinds = &'static [&'static str];
+
+/// Nothing excuses it.
+pub(crate) const NOTHING: Kinds = &[];
+
+/// That no workspace on the account is on its key.
+pub(crate) const ON_KEYS: Kinds = &["AuthMode", "WorkspaceAdded"];
+
+/// That no datastore stores the account's key: a workspace comes with its own.
+pub(crate) const STORED: Kinds = &["DatastoreAdded", "WorkspaceAdded"];
+
+/// That every workspace on the account is known.
+pub(crate) const KNOWN: Kinds = &["WorkspaceAdded"];
+
+/// That nobody has signed with the key of late.
+pub(crate) const IDLE: Kinds =
+    &["AuthMode", "SharedKey", "WorkspaceAdded", "DatastoreAdded", "KeyUserStarted", KEY_USER_THERE];
+
+/// That whoever needs a role has it. While the key is off, nobody has access to lose.
+pub(crate) const HAVE_ROLES: Kinds = &["GrantRemoved", "MemberRemoved", "SharedKey", DENIED, RECAST, DECLARED];
+
+/// That the key works that a workspace goes back to.
+pub(crate) const WORKS: Kinds = &["SharedKey", "KeyRegenerated"];
+
+/// What bears on a write by which somebody lost access: a workspace's, or whoever signs with the key.
+pub(crate) fn bearing_on(write: &What, of_workspace: bool) -> Kinds {
+    match write {
+        What::Key { allowed: false, .. } if of_workspace => &["AuthMode", "WorkspaceAdded", "DatastoreAdded"],
+        What::Key { allowed: false, .. } => &["SharedKey", "KeyUserStarted", KEY_USER_THERE],
+        What::Mode { identity: true, .. } => HAVE_ROLES,
+        What::Mode { identity: false, .. } => WORKS,
+        What::Datastore { .. } | What::Revoke { .. } => &["GrantRemoved", "MemberRemoved", DENIED, RECAST, DECLARED],
+        What::Key { allowed: true, .. } | What::Grant { .. } | What::Resync { .. } | What::Other => &[],
     }
 }

@@ -14,12 +14,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
-use keyless_core::desired::{AuthMode, Desired, DesiredWorkspace};
-use keyless_core::id::WorkspaceId;
+use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace};
+use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_sim::Simulator;
 
 use super::draw::Draw;
-use super::foreign::{Foreign, KEY_USER_THERE};
+use super::foreign::{self, Foreign, KEY_USER_THERE, Kinds};
 use super::record::{ACCOUNTS, Entry, Record, WORKSPACES, What, upto};
 use super::truth::{Truth, age};
 use asked::Given;
@@ -234,6 +234,12 @@ impl Judge {
         self.files.0.workspaces.get(&id)
     }
 
+    /// What a document of the account says of its key.
+    pub(crate) fn said(&self, account: &str) -> Option<DesiredSharedKey> {
+        let id = StorageAccountId::parse(account).ok()?;
+        self.files.0.accounts.get(&id).map(|said| said.shared_key_access)
+    }
+
     /// What is still to be written to an account, as the world is.
     pub(crate) fn due(&self, account: &str) -> Due {
         let mut declared = false;
@@ -244,20 +250,20 @@ impl Judge {
                 return Due::Modes;
             }
         }
-        let off = declared && self.truth.on(account).all(|(_, workspace)| workspace.on_identity);
+        let on_identity = self.truth.on(account).all(|(_, workspace)| workspace.on_identity);
+        let off = declared && on_identity && self.said(account).is_none_or(|word| word == DesiredSharedKey::Disabled);
         if off && self.truth.keys.get(account) == Some(&true) { Due::KeyOff } else { Due::Nothing }
     }
 
-    /// What somebody else did to the account, and that bears on the write, in the time in which it cannot have been seen:
-    /// shortly before the write or after it, and not shown by a read whose answer the process had.
-    pub(super) fn raced(&self, account: &str, write: &Entry, to: Timestamp) -> Option<&Foreign> {
-        let what = write.what.as_ref()?;
+    /// What somebody else did to the account, of these kinds, in the time in which it cannot have been seen: shortly before
+    /// the write or after it, and not shown by a read whose answer the process had.
+    pub(super) fn raced(&self, kinds: Kinds, account: &str, write: &Entry, to: Timestamp) -> Option<&Foreign> {
         self.foreign.iter().find(|foreign| {
             let listed = if foreign.is_listed() { self.draw.lists_tell() } else { Duration::ZERO };
             let unseen = before(write.left, CONFIRMED_WITHIN + foreign.hidden + listed);
             // Azure's clock may jump between the two.
             let just_now = foreign.since + CONFIRMED_WITHIN >= write.since;
-            foreign.bears_on(what)
+            kinds.contains(&foreign.kind())
                 && foreign.account.as_deref().is_none_or(|of| of == account)
                 && (just_now || foreign.at >= unseen)
                 && foreign.at <= to
@@ -309,23 +315,27 @@ impl Judge {
         if self.knows_the_files(entry, what) {
             broken.extend(self.is_asked(entry, what, &account));
         }
-        let mut facts = match what {
+        let facts = match what {
             What::Key { allowed: false, .. } => self.off(&account, now),
             What::Mode { workspace, identity: true } => self.to_identity(workspace, &account, now),
-            What::Grant { id } => self.is_had(&Given::of(id, &entry.body), &account, entry).into_iter().collect(),
+            What::Grant { id } => {
+                let had = self.is_had(&Given::of(id, &entry.body), &account, entry);
+                had.map(|why| (foreign::NOTHING, why)).into_iter().collect()
+            }
             What::Mode { identity: false, .. } if self.truth.keys.get(&account) != Some(&true) => {
-                vec!["S3: a workspace goes back to a key that is off".to_owned()]
+                vec![(foreign::WORKS, "S3: a workspace goes back to a key that is off".to_owned())]
             }
             _ => Vec::new(),
         };
-        if !facts.is_empty()
-            && let Some(foreign) = self.raced(&account, entry, now)
-        {
-            let what = format!("raced: {}", foreign.kind());
-            self.count(&what);
-            facts.clear();
+        for (kinds, why) in facts {
+            match self.raced(kinds, &account, entry, now) {
+                Some(foreign) => {
+                    let what = format!("raced: {}", foreign.kind());
+                    self.count(&what);
+                }
+                None => broken.push(why),
+            }
         }
-        broken.extend(facts);
         broken
     }
 
@@ -345,11 +355,11 @@ impl Judge {
     fn is_fresh(&self, entry: &Entry, what: &What, account: &str) -> Vec<String> {
         let now = entry.left;
         // Virtual time, for the cloud's may jump in between.
-        let read_within = |path: &str, within: Duration| {
-            let since = |read: &Entry| entry.since.saturating_sub(read.since);
-            let lately = self.record.entries.iter().rev().take_while(|read| since(read) <= within);
-            lately.filter(|read| read.life == entry.life).any(|read| read.what.is_none() && read.path == path)
+        let reads = |path: &str, within: Duration| {
+            let known = self.record.known_to(entry, entry.since.saturating_sub(within));
+            known.filter(move |read| read.path == path).collect::<Vec<_>>()
         };
+        let read_within = |path: &str, within: Duration| reads(path, within).iter().any(|read| read.status == 200);
         let target = match what {
             What::Mode { workspace, .. } => workspace,
             What::Key { account, .. } => account,
@@ -367,12 +377,13 @@ impl Judge {
             let within = again.unwrap_or(CONFIRMED_WITHIN).min(CONFIRMED_WITHIN);
             for list in ["locks", "permissions", "policyassignments"] {
                 let path = format!("{account}/providers/microsoft.authorization/{list}");
-                if !read_within(&path, CONFIRMED_WITHIN) {
+                // Where policies cannot be read, that is told and stops nothing.
+                if reads(&path, CONFIRMED_WITHIN).is_empty() {
                     stale.push(format!("S4: `{path}` was not read again before the key goes off"));
                 }
             }
             for (id, _) in self.truth.on(account) {
-                let raced = self.raced(account, entry, now).is_some();
+                let raced = self.raced(foreign::KNOWN, account, entry, now).is_some();
                 for path in [id.clone(), format!("{id}/datastores")] {
                     if !read_within(&path, within) && !raced {
                         stale.push(format!("S4: `{path}` was not read again before the key goes off"));
@@ -384,29 +395,29 @@ impl Judge {
     }
 
     /// S2.
-    fn off(&self, account: &str, now: Timestamp) -> Vec<String> {
+    fn off(&self, account: &str, now: Timestamp) -> Vec<(Kinds, String)> {
         let mut broken = Vec::new();
         for (id, workspace) in self.truth.on(account) {
             if !workspace.on_identity {
-                broken.push(format!("S2: the key goes off while `{id}` uses it"));
+                broken.push((foreign::ON_KEYS, format!("S2: the key goes off while `{id}` uses it")));
             }
             if workspace.changing {
-                broken.push(format!("S2: the key goes off while an operation may switch `{id}`"));
+                broken.push((foreign::ON_KEYS, format!("S2: the key goes off while an operation may switch `{id}`")));
             }
         }
         let name = account.rsplit('/').next().unwrap_or_default();
         for (datastore, _) in self.truth.stored.iter().filter(|(_, stored)| stored.account == name) {
-            broken.push(format!("S2: the key goes off while `{datastore}` stores it"));
+            broken.push((foreign::STORED, format!("S2: the key goes off while `{datastore}` stores it")));
         }
         let idle = self.key_used.get(account).map(|last| age(now, *last));
         if let Some(idle) = idle.filter(|idle| *idle + GRAIN < self.draw.waits.key_idle) {
-            broken.push(format!("S2: the key goes off {idle:?} after somebody used it"));
+            broken.push((foreign::IDLE, format!("S2: the key goes off {idle:?} after somebody used it")));
         }
         broken
     }
 
     /// S3.
-    fn to_identity(&self, workspace: &str, account: &str, now: Timestamp) -> Vec<String> {
+    fn to_identity(&self, workspace: &str, account: &str, now: Timestamp) -> Vec<(Kinds, String)> {
         // Nobody has access to lose, or it is on identity already.
         let on_keys = self.truth.workspaces.get(workspace).is_some_and(|one| !one.on_identity);
         if self.draw.breaker || !on_keys || self.truth.keys.get(account) == Some(&false) {
@@ -424,10 +435,12 @@ impl Judge {
                 };
                 // Of persons in groups the shorter wait is enough; which principals are persons is not asked.
                 if self.truth.is_denied(&principal, account) {
-                    broken.push(format!("S3: `{principal}` is denied what the account holds"));
+                    let why = format!("S3: `{principal}` is denied what the account holds");
+                    broken.push((foreign::HAVE_ROLES, why));
                 }
                 if !old(direct, waits.role_propagation) && !old(by_group, waits.role_propagation) {
-                    broken.push(format!("S3: `{principal}` has {role} since {direct:?}, by groups {by_group:?}"));
+                    let why = format!("S3: `{principal}` has {role} since {direct:?}, by groups {by_group:?}");
+                    broken.push((foreign::HAVE_ROLES, why));
                 }
             }
         }

@@ -6,8 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use keyless_sim::{DenialEvent, Knobs};
 
+use super::foreign::{self, Foreign};
 use super::judge::{GRAIN, Judge};
-use super::record::What;
+use super::record::{Entry, What};
 use super::truth::age;
 
 /// Whether somebody was denied who signed with a key.
@@ -29,7 +30,7 @@ impl Judge {
                         self.count("losses to roles that are slower than they may be");
                     } else if self.late_switches.contains(&number) {
                         self.count("losses of what a key that is off still gave");
-                    } else if let Some(foreign) = self.raced(&account, entry, at) {
+                    } else if let Some(foreign) = self.raced_loss(event, &account, entry, at) {
                         let what = format!("raced losses: {}", foreign.kind());
                         self.count(&what);
                     } else {
@@ -53,6 +54,12 @@ impl Judge {
                 }
             }
         }
+    }
+
+    /// What somebody else did that bears on the write that took somebody's access.
+    fn raced_loss(&self, event: &DenialEvent, account: &str, entry: &Entry, at: Timestamp) -> Option<&Foreign> {
+        let kinds = foreign::bearing_on(entry.what.as_ref()?, !event.workspace.is_empty());
+        self.raced(kinds, account, entry, at)
     }
 
     /// The write of ours that took effect in the moment of a denial.

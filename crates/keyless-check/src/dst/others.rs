@@ -9,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use keyless_core::desired::{AuthMode, Desired, DesiredWorkspace, Need, PrincipalRef, Revision};
-use keyless_core::id::WorkspaceId;
+use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace, Need, PrincipalRef, Revision};
+use keyless_core::id::{PrincipalId, StorageAccountId, WorkspaceId};
 use keyless_core::observed::PrincipalType;
 use keyless_sim::{Drift, DriftChange, Simulator};
 use serde_json::{Value, json};
@@ -18,6 +18,7 @@ use serde_json::{Value, json};
 use super::aims::{Aimed, Hit};
 use super::dice::Dice;
 use super::draw::Draw;
+use super::fleet::club_of;
 use super::foreign::{DENIED, Foreign};
 use super::incidents::Incident;
 use super::judge::{Judge, KeyUse};
@@ -35,6 +36,12 @@ pub(crate) struct Others {
     joined: Vec<(String, String)>,
     documents: Dice,
     observers: Dice,
+    swapper: Dice,
+    /// The groups that were named in the place of people.
+    clubs: BTreeSet<PrincipalId>,
+    speaker: Dice,
+    /// What documents say of keys, where somebody said so.
+    said: BTreeMap<StorageAccountId, DesiredSharedKey>,
     denier: Dice,
     /// Deny assignments that stand.
     denied: Vec<String>,
@@ -61,6 +68,8 @@ impl Others {
         let members = Dice::of(draw.seed, "who joins");
         let documents = Dice::of(draw.seed, "which documents");
         let observers = Dice::of(draw.seed, "who observes");
+        let swapper = Dice::of(draw.seed, "who is swapped");
+        let speaker = Dice::of(draw.seed, "who speaks of keys");
         let denier = Dice::of(draw.seed, "who is denied");
         let roles_dice = Dice::of(draw.seed, "which roles");
         let draw = draw.clone();
@@ -72,6 +81,10 @@ impl Others {
             joined: Vec::new(),
             documents,
             observers,
+            swapper,
+            clubs: BTreeSet::new(),
+            speaker,
+            said: BTreeMap::new(),
             denier,
             denied: Vec::new(),
             roles_dice,
@@ -200,7 +213,14 @@ impl Others {
     fn join(&mut self, road: &Road) -> String {
         let (groups, wanting) = {
             let judge = road.judge();
-            let groups: BTreeSet<String> = judge.truth.groups.values().flatten().cloned().collect();
+            // Whom a document names by a group of his own stays in it.
+            let is_club = |person: &str, group: &str| {
+                person.parse().is_ok_and(|person| club_of(person).to_string().eq_ignore_ascii_case(group))
+            };
+            let of = |(person, groups): (&String, &BTreeSet<String>)| {
+                groups.iter().filter(|group| !is_club(person, group)).cloned().collect::<Vec<_>>()
+            };
+            let groups: BTreeSet<String> = judge.truth.groups.iter().flat_map(of).collect();
             let mut wanting = BTreeSet::new();
             for (id, one) in &self.desired.workspaces {
                 let Some(account) = judge.account_of(&id.as_str().to_ascii_lowercase()) else { continue };

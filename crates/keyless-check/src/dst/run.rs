@@ -7,9 +7,9 @@ use std::time::Duration;
 use anyhow::Context as _;
 use keyless_controller::event::Name;
 use keyless_core::ablate::{self, Ablation};
-use keyless_core::desired::{AuthMode, Desired, DesiredWorkspace, ServiceGrants};
+use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace, ServiceGrants};
 use keyless_core::gate::{Gate, GateCheck, GateState};
-use keyless_core::id::WorkspaceId;
+use keyless_core::id::{StorageAccountId, WorkspaceId};
 use keyless_core::plan::Standing;
 use keyless_sim::Faults;
 
@@ -446,7 +446,9 @@ impl Run {
             }
             // Nobody said that the key comes on.
             let key = workspace.account.as_ref().and_then(|account| truth.keys.get(account));
-            if !to_identity && key == Some(&false) && !self.place.draw.says_enabled {
+            let says_enabled =
+                workspace.account.as_ref().is_some_and(|account| self.said(account) == Some(DesiredSharedKey::Enabled));
+            if !to_identity && key == Some(&false) && !says_enabled {
                 continue;
             }
             if workspace.on_identity != to_identity {
@@ -474,8 +476,12 @@ impl Run {
             let held = stored || on.iter().any(|(_, workspace)| !workspace.on_identity);
             let used = self.road().judge().key_uses.iter().any(|using| using.account == *account && using.until > now);
             let back = asked.iter().any(|one| one.auth_mode == AuthMode::AccessKey);
-            if back && !*key && self.place.draw.says_enabled {
+            let said = self.said(account);
+            if said == Some(DesiredSharedKey::Enabled) && !*key {
                 return Some(format!("the key of {account} is off"));
+            }
+            if said.is_some_and(|word| word != DesiredSharedKey::Disabled) {
+                continue;
             }
             if !back && *key && !held && !used {
                 return Some(format!("the key of {account} is on"));
@@ -512,6 +518,12 @@ impl Run {
 
     fn declared(&self, workspace: &str) -> Option<&DesiredWorkspace> {
         WorkspaceId::parse(workspace).ok().and_then(|id| self.files.workspaces.get(&id))
+    }
+
+    /// What a document of the account says of its key.
+    fn said(&self, account: &str) -> Option<DesiredSharedKey> {
+        let id = StorageAccountId::parse(account).ok()?;
+        self.files.accounts.get(&id).map(|said| said.shared_key_access)
     }
 
     /// The gates that are shut, by the plans of the process.

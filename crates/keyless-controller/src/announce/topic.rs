@@ -228,6 +228,23 @@ pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
                 ..about(Name::FightDetected, Level::Error, plan)
             },
         ),
+        // Where the files ask for identity, the difference tells it.
+        Finding::BrokenNow { workspace } => {
+            let differs = |drift: &Drift| matches!(drift, Drift::AuthMode { workspace: id, .. } if id == workspace);
+            if plan.drift.iter().any(differs) {
+                return None;
+            }
+            (
+                Topic::Gate(None, Some(Gate::KeyOn), workspace.to_string()),
+                Event {
+                    gate: Some(Gate::KeyOn.to_string()),
+                    workspace: Some(workspace.to_string()),
+                    why,
+                    lift: finding.lift().map(str::to_owned),
+                    ..about(Name::GateUnmet, Level::Error, plan)
+                },
+            )
+        }
         Finding::PrincipalMissing { workspace, principal, .. } => (
             Topic::Gate(None, Some(Gate::NeedsCovered), format!("{workspace} {principal}")),
             Event {
@@ -281,7 +298,6 @@ pub(super) fn found(plan: &Plan, finding: &Finding) -> Option<(Topic, Event)> {
         | Finding::KeyByService { .. } => return None,
         // Told with the drift it belongs to, by the look over the fleet, by the gate that is shut, and by plans.
         Finding::TurnedOn(_)
-        | Finding::BrokenNow { .. }
         | Finding::WorkspaceMissing { .. }
         | Finding::ScenarioMisplaced { .. }
         | Finding::Barrier { .. }

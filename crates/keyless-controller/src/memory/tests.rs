@@ -67,6 +67,29 @@ fn report(result: Option<WriteResult>) -> Report {
     Report { plan, write, ended: Ended::Wrote }
 }
 
+fn turned_on(result: WriteResult) -> Report {
+    let mut report = report(Some(result));
+    report.write.as_mut().unwrap().action = Action::SetSharedKeyAccess { account: key(), allowed: true };
+    report
+}
+
+/// Until when something may have signed with the key, by looks at the key and at what the files ask, each at a second of the
+/// clock that is paused.
+struct Looks<'a> {
+    memory: &'a Memory,
+    second: i64,
+}
+
+impl Looks<'_> {
+    async fn at(&mut self, second: i64, on: bool, files: Option<bool>) -> Option<Timestamp> {
+        let passed = u64::try_from(second - self.second).unwrap();
+        tokio::time::advance(Duration::from_secs(passed)).await;
+        self.second = second;
+        looks(self.memory, on, second);
+        signed(self.memory, Holders { files, ..Holders::default() }, second)
+    }
+}
+
 fn refused() -> WriteResult {
     WriteResult::Refused(Refused {
         by: RefusedBy::Person,
@@ -224,9 +247,8 @@ fn whoever_reads_the_files_may_use_the_key_until_they_ask_for_it_to_be_off() {
     assert_eq!(look(&memory, Some(false), 40), Some(at(30)));
 
     // It has come on, and the files ask for it to be off before it was looked at.
-    let mut came_on = report(Some(WriteResult::Applied { changed: true, request_id: None }));
-    came_on.write.as_mut().unwrap().action = Action::SetSharedKeyAccess { account: key(), allowed: true };
-    memory.record(&came_on, Instant::now(), at(50), Duration::from_secs(40));
+    let answered = turned_on(WriteResult::Applied { changed: true, request_id: None });
+    memory.record(&answered, Instant::now(), at(50), Duration::from_secs(40));
     assert_eq!(look(&memory, Some(false), 60), Some(at(60)));
 
     // Another process, by the notes of this one.
@@ -237,38 +259,95 @@ fn whoever_reads_the_files_may_use_the_key_until_they_ask_for_it_to_be_off() {
 }
 
 /// A key takes time to come on, and clients do not try all the time.
-#[test]
-fn whoever_waited_for_the_key_may_use_it_once_it_works_although_the_files_gave_it_up() {
-    let look = |memory: &Memory, on, files, second| {
-        looks(memory, on, second);
-        signed(memory, Holders { files, ..Holders::default() }, second)
-    };
+#[tokio::test(start_paused = true)]
+async fn whoever_waited_for_the_key_may_use_it_once_it_works_although_the_files_gave_it_up() {
     let (wanted, given_up, unread) = (Some(true), Some(false), None);
     let memory = Memory::new(Growth::PERSON);
-    assert_eq!(look(&memory, false, given_up, 10), None);
-    let mut came_on = report(Some(WriteResult::Applied { changed: true, request_id: None }));
-    came_on.write.as_mut().unwrap().action = Action::SetSharedKeyAccess { account: key(), allowed: true };
-    memory.record(&came_on, Instant::now(), at(20), Duration::from_secs(40));
-    assert_eq!(look(&memory, true, given_up, 30), Some(at(30)));
-    assert_eq!(look(&memory, true, unread, 80), Some(at(30)));
-    assert_eq!(look(&memory, true, given_up, 90), Some(at(90)));
-    // It was first seen on at 30, which may have been a second later.
-    assert_eq!(look(&memory, true, given_up, 131), Some(at(131)), "whoever waited has had it by now");
-    assert_eq!(look(&memory, true, given_up, 140), Some(at(131)), "and begins no more");
+    let mut looks = Looks { memory: &memory, second: 0 };
+    assert_eq!(looks.at(10, false, given_up).await, None);
+    let answered = turned_on(WriteResult::Applied { changed: true, request_id: None });
+    memory.record(&answered, Instant::now(), at(20), Duration::from_secs(40));
+    assert_eq!(looks.at(30, true, given_up).await, Some(at(30)));
+    assert_eq!(looks.at(80, true, unread).await, Some(at(30)));
+    assert_eq!(looks.at(90, true, given_up).await, Some(at(90)));
+    assert_eq!(looks.at(130, true, given_up).await, Some(at(130)), "whoever waited has had it by now");
+    assert_eq!(looks.at(140, true, given_up).await, Some(at(130)), "and begins no more");
 
     // Another process does not know since when it has been on.
-    assert_eq!(look(&memory, true, wanted, 200), Some(at(131)));
+    assert_eq!(looks.at(200, true, wanted).await, Some(at(130)));
     let next = Memory::new(Growth::PERSON);
     next.recall(&key(), memory.noted(at(210)).remove(&key()).unwrap(), Duration::from_secs(600));
-    assert_eq!(look(&next, true, given_up, 220), Some(at(220)));
-    assert_eq!(look(&next, true, given_up, 300), Some(at(300)));
-    assert_eq!(look(&next, true, given_up, 330), Some(at(330)));
-    assert_eq!(look(&next, true, given_up, 340), Some(at(330)));
+    let mut looks = Looks { memory: &next, second: 200 };
+    assert_eq!(looks.at(220, true, given_up).await, Some(at(220)));
+    assert_eq!(looks.at(300, true, given_up).await, Some(at(300)));
+    assert_eq!(looks.at(330, true, given_up).await, Some(at(330)));
+    assert_eq!(looks.at(340, true, given_up).await, Some(at(330)));
 
     // Off again, whoever did it: nobody has it.
-    assert_eq!(look(&next, true, wanted, 350), Some(at(330)));
-    assert_eq!(look(&next, false, given_up, 360), Some(at(360)));
-    assert_eq!(look(&next, true, given_up, 370), Some(at(360)), "others turned it on, and the files do not ask for it");
+    assert_eq!(looks.at(350, true, wanted).await, Some(at(330)));
+    assert_eq!(looks.at(360, false, given_up).await, Some(at(360)));
+    assert_eq!(
+        looks.at(370, true, given_up).await,
+        Some(at(360)),
+        "others turned it on, and the files do not ask for it"
+    );
+}
+
+/// It may land, and be used, after a look that saw it off and files that gave it up.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_comes_on_late_is_waited_for_like_one_that_came_on_at_once() {
+    let given_up = Some(false);
+    let late_write = Duration::from_secs(300);
+    let lost = || WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None };
+    for result in [Some(lost()), Some(WriteResult::DidNotStick { request_id: None }), None] {
+        for comes in [true, false] {
+            let memory = Memory::new(Growth::PERSON);
+            match &result {
+                Some(result) => memory.record(&turned_on(result.clone()), Instant::now(), at(0), late_write),
+                // A pass broke off, and what it sent is not known.
+                None => memory.rest(&key(), late_write),
+            }
+            memory.record(&report(Some(lost())), Instant::now(), at(0), late_write);
+            let mut looks = Looks { memory: &memory, second: 0 };
+            assert_eq!(looks.at(10, false, given_up).await, Some(at(10)));
+            assert_eq!(looks.at(240, comes, given_up).await, Some(at(240)), "{result:?}: it may still land");
+            assert_eq!(looks.at(310, comes, given_up).await, Some(at(310)));
+            let last = if comes { 420 } else { 310 };
+            assert_eq!(looks.at(400, true, given_up).await, Some(at(last.min(400))), "{result:?}, {comes}");
+            assert_eq!(looks.at(420, true, given_up).await, Some(at(last)));
+            assert_eq!(looks.at(430, true, given_up).await, Some(at(last)));
+        }
+    }
+    // Nothing that was lost turns it on.
+    let memory = Memory::new(Growth::PERSON);
+    memory.record(&report(Some(lost())), Instant::now(), at(0), late_write);
+    let mut looks = Looks { memory: &memory, second: 0 };
+    assert_eq!(looks.at(10, true, given_up).await, None);
+    assert_eq!(looks.at(310, true, given_up).await, None);
+}
+
+/// Without notes nobody knows what an earlier process turned on, or may have.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_an_earlier_process_may_have_turned_on_for_the_files_is_waited_for() {
+    let given_up = Some(false);
+    let first = Memory::new(Growth::PERSON);
+    first.begins();
+    let mut looks = Looks { memory: &first, second: 0 };
+    assert_eq!(looks.at(10, true, given_up).await, Some(at(10)));
+    assert_eq!(looks.at(60, true, given_up).await, Some(at(60)));
+    assert_eq!(looks.at(110, true, given_up).await, Some(at(110)));
+    assert_eq!(looks.at(120, true, given_up).await, Some(at(110)));
+
+    // It left its notes, and a write without a word.
+    let next = Memory::new(Growth::PERSON);
+    next.recall(&key(), first.noted(at(130)).remove(&key()).unwrap(), Duration::from_secs(600));
+    next.begins();
+    let mut looks = Looks { memory: &next, second: 130 };
+    assert_eq!(looks.at(140, true, given_up).await, Some(at(110)));
+    next.boot_is_over(at(300));
+    assert_eq!(looks.at(310, true, given_up).await, Some(at(310)));
+    assert_eq!(looks.at(420, true, given_up).await, Some(at(420)));
+    assert_eq!(looks.at(430, true, given_up).await, Some(at(420)));
 }
 
 /// Others may have turned the key on again before anybody looked.
@@ -444,6 +523,21 @@ async fn of_a_grant_that_no_list_shows_is_told_whether_azure_said_that_it_was_th
             memory.record(&report, Instant::now(), at(0), Duration::from_secs(40));
         }
     }
+}
+
+/// Another account may hold its key by what was in it.
+#[tokio::test(start_paused = true)]
+async fn when_a_datastore_was_written_is_remembered_whatever_came_of_it() {
+    let workspace: WorkspaceId = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/mlw".parse().unwrap();
+    let memory = Memory::new(Growth::PERSON);
+    assert_eq!(memory.stored(&workspace), None);
+    let from = keyless_core::observed::DatastoreCredentials::AccountKey;
+    let mut lost =
+        report(Some(WriteResult::Unknown { why: "lost".to_owned(), cause: Cause::default(), request_id: None }));
+    lost.write.as_mut().unwrap().action =
+        Action::SetDatastoreCredential { workspace: workspace.clone(), name: "lake".to_owned(), from };
+    memory.record(&lost, Instant::now(), at(0), Duration::from_secs(40));
+    assert_eq!(memory.stored(&workspace), Some(Instant::now()));
 }
 
 fn uuid(last: u32) -> String {

@@ -31,10 +31,14 @@ fn has_lost_of_fleet(now: &Fleet, then: &Fleet) -> bool {
         (waits.watch, were.watch, usual.watch),
         (now.fight.within, then.fight.within, standard.fight.within),
     ];
-    durations.iter().any(|(now, then, usual)| fell_back(now, then, usual))
+    // The end of a word may be missing as well as the field.
+    durations.iter().any(|(now, then, usual)| now < then || fell_back(now, then, usual))
+        || waits.agreeing_reads < were.agreeing_reads
         || fell_back(&waits.agreeing_reads, &were.agreeing_reads, &usual.agreeing_reads)
+        || now.fight.reversals < then.fight.reversals
         || fell_back(&now.fight.reversals, &then.fight.reversals, &standard.fight.reversals)
         || fell_back(&now.is_declared, &then.is_declared, &standard.is_declared)
+        || (now.owner != then.owner && then.owner.starts_with(&now.owner))
         || fell_back(&now.owner, &then.owner, &standard.owner)
         || fell_back(&now.enforcement, &then.enforcement, &standard.enforcement)
         || fell_back(&now.prune, &then.prune, &standard.prune)
@@ -71,7 +75,7 @@ fn has_lost_of_workspace(now: &DesiredWorkspace, then: &DesiredWorkspace, fleet:
 fn has_lost_of_account(now: &DesiredAccount, then: &DesiredAccount) -> bool {
     is_gone(&now.enforcement, &then.enforcement)
         || is_another(&now.suspend, &then.suspend)
-        || is_gone(&now.key_idle, &then.key_idle)
+        || now.key_idle < then.key_idle
         || is_gone(&now.accept_sas, &then.accept_sas)
         || is_gone(&now.accept_unknown_key_use, &then.accept_unknown_key_use)
         || is_gone(&now.accept_one_way, &then.accept_one_way)

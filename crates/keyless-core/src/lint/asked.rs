@@ -50,7 +50,8 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, step: &Step, foun
         Action::RevokeRole { assignment, principal, role } => {
             let owner = &desired.fleet.owner;
             let named = |need: &PrincipalRef| matches!(need, PrincipalRef::Object { id, .. } if id == principal);
-            let wanted = desired.workspaces.values().flat_map(|own| &own.needs).any(|need| named(&need.principal));
+            let mut needs = desired.workspaces.values().flat_map(|own| &own.needs);
+            let wanted = needs.any(|need| need.role == *role && named(&need.principal));
             let own = observed.assignments.value().into_iter().flatten().any(|seen| {
                 let names = [assignment_name, second_name]
                     .map(|name| name(owner, &seen.scope, *principal, *role, seen.condition.as_deref()));

@@ -60,7 +60,7 @@ fn of(action: &Action, key_is_off: bool, here: bool) -> &'static [Gate] {
             &[Gate::OneWayAccepted, Gate::ModeKnown, Gate::OnIdentity, Gate::AccessJudged]
         }
         Action::CreateDatastore { .. } => &[Gate::ModeKnown],
-        Action::RevokeRole { .. } => &[Gate::WentBack, Gate::Listed],
+        Action::RevokeRole { .. } => &[Gate::WentBack, Gate::Listed, Gate::NeedsCovered, Gate::NeedsAged],
     }
 }
 

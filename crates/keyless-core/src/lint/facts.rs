@@ -11,10 +11,10 @@ use crate::desired::{
     AuthMode, ChangeWindow, Create, CreateKind, DesiredDatastores, DesiredWorkspace, Enforcement, KeyDesired,
     PrincipalRef, ServiceGrants, Suspend,
 };
-use crate::id::WorkspaceId;
+use crate::id::{ArmId, PrincipalId, WorkspaceId};
 use crate::observed::{
-    Account, DatastoreCredentials, LockLevel, Observed, ObservedAuthMode, Reading, SharedKeyAccess, Workspace,
-    WorkspaceKind,
+    Account, DatastoreCredentials, LockLevel, Observed, ObservedAuthMode, PrincipalType, Reading, SharedKeyAccess,
+    Workspace, WorkspaceKind,
 };
 use crate::plan::{Limits, Step};
 
@@ -47,7 +47,7 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, 
         Action::SetAuthMode { workspace, mode: AuthMode::AccessKey } => facts.to_access_key(workspace, found),
         Action::SetSharedKeyAccess { allowed: false, .. } => facts.key_off(found),
         Action::SetDatastoreCredential { workspace, name, from } => facts.convert(workspace, name, from, found),
-        Action::RevokeRole { .. } => facts.revoke(found),
+        Action::RevokeRole { assignment, principal, .. } => facts.revoke(assignment, *principal, found),
         Action::CreateWorkspace { workspace, create } => facts.create(workspace, create, found),
         Action::ResyncWorkspaceKeys { .. } => {
             found.demand(facts.key_is_on() == Some(true), Rule::Facts, "the key is not known to be on");
@@ -313,7 +313,8 @@ impl Facts<'_> {
         listings.len() > 0 && listings.all(|part| part.value().is_some()) && self.desired.unplaced.is_empty()
     }
 
-    fn revoke(&self, found: &mut Verdict) {
+    fn revoke(&self, assignment: &ArmId, principal: PrincipalId, found: &mut Verdict) {
+        self.all_work_without(assignment, principal, found);
         found.demand(self.all_are_listed(), Rule::Facts, "somebody who was not found may still ask for it");
         let back = self.desired.workspaces.values().filter(|own| own.auth_mode == AuthMode::AccessKey);
         for document in back {
@@ -325,6 +326,46 @@ impl Facts<'_> {
             });
             found.demand(over, Rule::Facts, format!("{} is not back on the key", document.name));
         }
+    }
+
+    /// That everybody declared works without a grant, and its holder by every group of the files that it is in.
+    fn all_work_without(&self, assignment: &ArmId, principal: PrincipalId, found: &mut Verdict) {
+        let mut seen = self.observed.clone();
+        let mut is_group = false;
+        if let Reading::Known { value, .. } = &mut seen.assignments {
+            value.retain(|one| {
+                let goes = one.id == *assignment;
+                is_group |= goes && one.principal_type == Some(PrincipalType::Group);
+                !goes
+            });
+        }
+        for id in self.desired.workspaces.keys() {
+            self.needs_work(id, |_| true, &seen, found);
+        }
+        let needs = self.desired.workspaces.values().flat_map(|document| &document.needs);
+        let of_groups: Vec<_> = needs
+            .filter_map(|need| match &need.principal {
+                PrincipalRef::Object { kind: PrincipalType::Group, id, .. } => Some((*id, need)),
+                _ => None,
+            })
+            .collect();
+        if !is_group && !of_groups.is_empty() {
+            match seen.groups.get(&principal).and_then(Reading::value) {
+                None => found.reject(Rule::Facts, "which groups the holder is in was not read"),
+                Some(groups) => {
+                    for (_, need) in of_groups.iter().filter(|(group, _)| groups.contains(group)) {
+                        let under = Under::Just(need.condition.as_deref());
+                        let role = find_role(need.role);
+                        let why = role.and_then(|role| objection(principal, role, under, self.least_age(), &seen));
+                        found.demand(why.is_none(), Rule::Facts, why.unwrap_or_default());
+                    }
+                }
+            }
+        }
+        let elsewhere = seen.elsewhere.value().map(|all| {
+            all.values().flatten().any(|store| store.credentials == DatastoreCredentials::None) //
+        });
+        found.demand(elsewhere == Some(false), Rule::Facts, "somebody may read a datastore here from another account");
     }
 
     fn create(&self, workspace: &WorkspaceId, create: &Create, found: &mut Verdict) {

@@ -16,6 +16,7 @@ mod fight;
 mod hub;
 mod key_idle;
 mod keys;
+pub(super) mod leaver;
 pub(super) mod network;
 mod probed;
 pub(super) mod tenant;

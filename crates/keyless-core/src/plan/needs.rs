@@ -27,6 +27,7 @@ pub(super) enum Resolved {
 }
 
 /// One need of one workspace: the role and who holds it how.
+#[derive(Clone)]
 pub(super) struct NeedView<'a> {
     /// The need.
     pub(super) need: &'a Need,

@@ -130,11 +130,14 @@ pub fn confirm_reads(step: &Step, desired: &KeyDesired, observed: &Observed) -> 
             reads.workspaces.insert(workspace.clone());
             reads.datastores.insert(workspace.clone());
         }
-        Action::RevokeRole { .. } => {
+        Action::RevokeRole { principal, .. } => {
             reads.assignments = true;
             reads.listings = true;
+            reads.elsewhere = true;
+            reads.groups.extend(observed.groups.contains_key(principal).then_some(*principal));
             for id in desired.workspaces.keys() {
                 reads.add(principal_reads(desired, id));
+                reads.groups.extend(groups_rested_on(desired, observed, id));
                 reads.identities.extend(identities_told_apart(observed, id));
             }
         }

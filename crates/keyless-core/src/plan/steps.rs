@@ -13,6 +13,7 @@ mod grants;
 mod holders;
 mod incompatible;
 mod key;
+mod leavers;
 pub(super) mod lost;
 mod modes;
 mod neighbours;
@@ -87,14 +88,15 @@ impl<'a> Planner<'a> {
                 })
                 .chain(self.absent().map(|workspace| (&workspace.id, self.views_before(workspace))))
                 .collect();
-            self.grants(&views);
+            let leaving = self.leaving(&views);
+            self.grants(&views, &leaving.rest);
             self.create();
             let target = self.key_target();
             self.key_on(&target);
             self.modes(&views, &target);
             self.datastores(&views);
             self.key_off(&target);
-            self.revokes(&views);
+            self.revokes(&views, leaving);
             self.service_flags();
             self.lost(&views);
             self.watch();

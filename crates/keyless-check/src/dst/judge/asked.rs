@@ -7,12 +7,11 @@ use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::{
     AuthMode, DesiredDatastores, DesiredSharedKey, DesiredWorkspace, Enforcement, GrantScope, Need, ServiceGrants,
 };
-use keyless_core::id::StorageAccountId;
 use serde_json::Value;
 
 use super::{Judge, ON_THE_WAY, SEEN_BY_ALL, TARGET_WITHIN, before};
 use crate::dst::record::{Entry, What};
-use crate::dst::truth::age;
+use crate::dst::truth::{Assignment, Truth, age};
 
 /// What a datastore has beside its credential that can be written.
 const DATASTORE: [&str; 10] = [
@@ -93,7 +92,7 @@ impl Judge {
         if !self.is_repair(what, account) && !self.is_in_a_window(now) {
             broken.push("S8: a write outside of the change windows".to_owned());
         }
-        let said = StorageAccountId::parse(account).ok().and_then(|id| self.files.0.accounts.get(&id));
+        let said = self.said(account);
         match what {
             What::Mode { workspace, identity } => match self.declared(workspace) {
                 None => broken.push("S7: a workspace that no file declares".to_owned()),
@@ -109,7 +108,6 @@ impl Judge {
                 if on.iter().any(|one| one.auth_mode == AuthMode::AccessKey) {
                     broken.push("S8: the key goes off although the files ask for it".to_owned());
                 }
-                let said = said.map(|said| said.shared_key_access);
                 if said.is_some_and(|said| said != DesiredSharedKey::Disabled) || (said.is_none() && on.is_empty()) {
                     broken.push("S8: the key goes off although no file says so".to_owned());
                 }
@@ -128,7 +126,7 @@ impl Judge {
                 Some(_) => {}
             },
             What::Key { allowed: true, .. } => {
-                if said.is_none_or(|said| said.shared_key_access != DesiredSharedKey::Enabled) {
+                if said != Some(DesiredSharedKey::Enabled) {
                     broken.push("S8: the key comes on although no file says so".to_owned());
                 }
             }
@@ -138,8 +136,11 @@ impl Judge {
                 }
             }
             What::Revoke { id } => {
-                let taken = self.truth.assignments.get(id).map(|gone| &gone.principal);
-                if taken.is_some_and(|principal| self.needs(account).any(|(_, who)| who == *principal)) {
+                let is_asked = |gone: &Assignment, need: &Need, who: &str| {
+                    who == gone.principal && need.role.to_string().eq_ignore_ascii_case(&gone.role)
+                };
+                let taken = self.truth.assignments.get(id);
+                if taken.is_some_and(|gone| self.needs(account).any(|(need, who)| is_asked(gone, need, &who))) {
                     broken.push("S8: a grant is taken from somebody whom the files name".to_owned());
                 }
                 if !self.files.0.fleet.prune {
@@ -185,10 +186,26 @@ impl Judge {
             who == given.principal && need.role.to_string().eq_ignore_ascii_case(&given.role)
         };
         let named = self.needs(account).any(is_named);
-        let (direct, by_group) =
-            self.truth.held_since(&given.principal, &given.role, account, given.condition.is_some());
-        (named && entry.since > SEEN_BY_ALL && (old(direct) || old(by_group)))
-            .then(|| format!("S9: `{}` is granted what it has", given.principal))
+        let has = |truth: &Truth| {
+            let (direct, by_group) =
+                truth.held_since(&given.principal, &given.role, account, given.condition.is_some());
+            old(direct) || old(by_group)
+        };
+        let is_had = named && entry.since > SEEN_BY_ALL && has(&self.truth) && has(&self.without_unwanted());
+        is_had.then(|| format!("S9: `{}` is granted what it has", given.principal))
+    }
+
+    /// The world as if the grants were gone that are to be taken back: who rests on one is given another first.
+    fn without_unwanted(&self) -> Truth {
+        let mut rest = self.truth.clone();
+        let is_asked = |one: &Assignment| {
+            let mut needs = self.needs(&one.scope);
+            needs.any(|(need, who)| who == one.principal && need.role.to_string().eq_ignore_ascii_case(&one.role))
+        };
+        if self.files.0.fleet.prune {
+            rest.assignments.retain(|_, one| !one.is_own() || is_asked(one));
+        }
+        rest
     }
 
     /// Whether a file asks for just this grant: for the principal, at the account, with the role and under the condition.

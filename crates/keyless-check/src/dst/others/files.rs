@@ -1,5 +1,6 @@
 //! Whoever writes the files: how they change while keyless works by them.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use keyless_sim::{Drift, DriftChange};
 use serde_json::{Value, json};
 
 use super::{Others, signed};
+use crate::dst::fleet::club_of;
 use crate::dst::foreign::{DECLARED, Foreign};
 use crate::dst::wire::Road;
 
@@ -131,14 +133,62 @@ impl Others {
                 "paused or resumed".to_owned()
             }
         };
+        self.swaps_somebody(road);
+        self.says_something(road);
         self.speaks_of_keys(road);
         road.judge().count(&format!("flip: {said}"));
         said
     }
 
+    /// A document names the group of a person in the person's place, or the person again.
+    fn swaps_somebody(&mut self, road: &Road) {
+        if !self.draw.swaps || !self.swapper.chance(0.7) {
+            return;
+        }
+        let ids: Vec<WorkspaceId> = self.desired.workspaces.keys().cloned().collect();
+        let Some(id) = self.swapper.pick(&ids).cloned() else { return };
+        let Some(one) = self.desired.workspaces.get_mut(&id) else { return };
+        let is_swappable = |principal: &PrincipalRef| {
+            matches!(principal, PrincipalRef::Object { kind: PrincipalType::User | PrincipalType::Group, .. })
+        };
+        let all: BTreeSet<PrincipalRef> =
+            one.needs.iter().map(|need| need.principal.clone()).filter(is_swappable).collect();
+        let all: Vec<PrincipalRef> = all.into_iter().collect();
+        let Some(PrincipalRef::Object { kind, id: old, name }) = self.swapper.pick(&all).cloned() else { return };
+        let (kind, new) = match kind {
+            PrincipalType::User => (PrincipalType::Group, club_of(old)),
+            // The groups of the fleet itself stay.
+            _ if self.clubs.contains(&old) => (PrincipalType::User, club_of(old)),
+            _ => return,
+        };
+        self.clubs.extend((kind == PrincipalType::Group).then_some(new));
+        for need in one.needs.iter_mut() {
+            if matches!(&need.principal, PrincipalRef::Object { id, .. } if *id == old) {
+                need.principal = PrincipalRef::Object { kind, id: new, name: name.clone() };
+            }
+        }
+        one.needs.sort();
+        one.needs.dedup();
+        road.judge().count(if kind == PrincipalType::Group { "swapped: a group" } else { "swapped: a person" });
+    }
+
+    /// A document of an account begins to say something of its key, whatever the workspaces are to be on.
+    fn says_something(&mut self, road: &Road) {
+        if !self.draw.speaks || !self.speaker.chance(0.7) {
+            return;
+        }
+        let accounts: Vec<String> = road.judge().truth.keys.keys().cloned().collect();
+        let words = [DesiredSharedKey::Enabled, DesiredSharedKey::Disabled, DesiredSharedKey::Unmanaged];
+        let (account, word) = (self.speaker.pick(&accounts), self.speaker.pick(&words).copied());
+        let Some((id, word)) = account.and_then(|id| StorageAccountId::parse(id).ok()).zip(word) else { return };
+        self.said.insert(id, word);
+        road.judge().count(&format!("said of a key: {word:?}"));
+    }
+
     /// Whoever sends a workspace back says that the key comes on, or forgets to.
     pub(super) fn speaks_of_keys(&mut self, road: &Road) {
-        self.desired.accounts.clear();
+        let said = self.said.iter().map(|(id, word)| (id.clone(), DesiredAccount::new(id.clone(), *word)));
+        self.desired.accounts = said.collect();
         if !self.draw.says_enabled {
             return;
         }
@@ -172,7 +222,7 @@ impl Others {
             role: catalog::BLOB_CONTRIBUTOR,
             grant_scope: GrantScope::Account,
             condition: None,
-            because: std::collections::BTreeSet::new(),
+            because: BTreeSet::new(),
         };
         let Some(one) = self.desired.workspaces.get_mut(id) else { return "nobody to add".to_owned() };
         if one.needs.iter().any(|held| held.principal == person) {

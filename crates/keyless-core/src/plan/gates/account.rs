@@ -114,7 +114,8 @@ pub(in crate::plan) fn no_stored_keys(observed: &Observed, desired: &KeyDesired)
     unmet.append(&mut of_system);
     if !unmet.is_empty() {
         let mut lift =
-            "those datastores readable, and without stored credentials; `scope: {exclude: …}` leaves a workspace out"
+            "those datastores readable, and without stored credentials; `scope: {exclude: …}` leaves out a workspace, if \
+             it can have no key"
                 .to_owned();
         if convertible {
             lift.push_str("; `datastores: {convert: all}` with `acceptOneWay` in the Workspace document converts them");

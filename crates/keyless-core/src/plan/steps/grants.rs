@@ -8,6 +8,7 @@ use crate::catalog;
 use crate::desired::{Create, CreateKind, GrantScope};
 use crate::gate::{Gate, GateState};
 use crate::id::{ArmId, PrincipalId, RoleId, WorkspaceId};
+use crate::observed::Observed;
 use crate::plan::gates;
 use crate::plan::needs::{NeedView, Resolved};
 use crate::plan::{Drift, Finding};
@@ -15,7 +16,8 @@ use crate::plan::{Drift, Finding};
 use super::Planner;
 
 impl Planner<'_> {
-    pub(super) fn grants(&mut self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>) {
+    /// `rest` is what was observed, as if grants that are to be taken back were gone: what rests on them has to have its own.
+    pub(super) fn grants(&mut self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>, rest: &Observed) {
         let owner = &self.desired.fleet.owner;
         let mut wanted: BTreeMap<Grant, Asked> = BTreeMap::new();
         // What may turn out to be due too: a wave is not known to fit while it is not known how large it is.
@@ -47,7 +49,7 @@ impl Planner<'_> {
                 };
                 for (principal, kind) in holders {
                     let question = view.question(*principal, *kind);
-                    match access::cover(&question, self.observed, &self.desired.fleet.waits) {
+                    match access::cover(&question, rest, &self.desired.fleet.waits) {
                         Cover::Covered { .. } | Cover::Denied { .. } => {}
                         Cover::NotRead(reads) => {
                             undecided.note(acts, *principal, view.role.id);

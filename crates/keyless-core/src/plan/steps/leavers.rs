@@ -1,0 +1,76 @@
+//! Whose grants no document asks for any more, and what is left to people without them.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::action::is_own_name;
+use crate::id::{PrincipalId, RoleId, WorkspaceId};
+use crate::observed::{Observed, Reading, RoleAssignment};
+use crate::plan::needs::{NeedView, Resolved};
+
+use super::Planner;
+
+/// Own grants that no document of the account asks for.
+pub(super) struct Leaving<'a> {
+    /// To be taken back.
+    pub(super) grants: Vec<&'a RoleAssignment>,
+    /// Only named: the files do not let them be taken back, or more than the files rests on them.
+    pub(super) named: Vec<&'a RoleAssignment>,
+    /// Why it is not known whether somebody still asks for them; then nothing is done about them.
+    pub(super) doubts: BTreeSet<String>,
+    /// What was observed, as if those to be taken back were gone.
+    pub(super) rest: Cow<'a, Observed>,
+}
+
+impl<'a> Planner<'a> {
+    /// Grants at the account are taken back where the files say so. At its resource group they are only named, because what
+    /// rests on them on other accounts is not seen from here, and so are those by which a workspace works itself.
+    pub(super) fn leaving(&self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>) -> Leaving<'a> {
+        let (observed, desired) = (self.observed, self.desired);
+        let mut asked: BTreeSet<(PrincipalId, RoleId)> = BTreeSet::new();
+        let mut doubts: BTreeSet<String> =
+            desired.unplaced.keys().map(|id| format!("{} may stand on it", id.name())).collect();
+        // A workspace whose document was removed keeps what it has.
+        let undeclared = observed.workspaces.keys().filter(|id| !desired.workspaces.contains_key(id));
+        doubts.extend(undeclared.map(|id| format!("{} is not declared", id.name())));
+        let absent = desired.workspaces.keys().filter(|id| !views.contains_key(id));
+        doubts.extend(absent.map(|id| format!("{} is not there, or was not read", id.name())));
+        for (id, view) in views.iter().flat_map(|(id, views)| views.iter().map(move |view| (id, view))) {
+            match &view.holders {
+                Resolved::Known(holders) => asked.extend(holders.iter().map(|(who, _)| (*who, view.role.id))),
+                Resolved::Missing(_) | Resolved::Unknown(..) | Resolved::NotRead(_) => {
+                    doubts.insert(format!("who {} of {} is, is not known", view.need.principal, id.name()));
+                }
+            }
+        }
+        let (account, group) = (desired.account_id.arm(), desired.account_id.group());
+        let own: Vec<&RoleAssignment> = observed
+            .assignments
+            .value()
+            .into_iter()
+            .flatten()
+            .filter(|_| !desired.workspaces.is_empty())
+            .filter(|grant| !asked.contains(&(grant.principal, grant.role)))
+            .filter(|grant| is_own_name(&desired.fleet.owner, grant))
+            .filter(|grant| grant.scope == *account || (grant.scope == group && !desired.group_is_shared))
+            .collect();
+        let workers = self.workers();
+        let (grants, named): (Vec<_>, Vec<_>) = own.into_iter().partition(|grant| {
+            desired.fleet.prune && grant.scope == *account && !workers.contains(&grant.principal) //
+        });
+        let mut rest = Cow::Borrowed(observed);
+        if doubts.is_empty() && !grants.is_empty() {
+            let gone: BTreeSet<_> = grants.iter().map(|grant| &grant.id).collect();
+            if let Reading::Known { value, .. } = &mut rest.to_mut().assignments {
+                value.retain(|grant| !gone.contains(&grant.id));
+            }
+        }
+        Leaving { grants, named, doubts, rest }
+    }
+
+    /// The identities that workspaces of the account work by themselves with.
+    fn workers(&self) -> BTreeSet<PrincipalId> {
+        let own = self.observed.workspaces.values().filter_map(|entry| entry.workspace.value()?.as_ref());
+        own.filter_map(|own| own.identity.system).collect()
+    }
+}
