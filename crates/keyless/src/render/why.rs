@@ -61,10 +61,9 @@ fn write_text(text: &mut String, why: &Why) -> std::fmt::Result {
     let (workspace, account) = (why.workspace.name(), why.account.name());
     writeln!(text, "{BOLD}{}{BOLD:#} on {workspace} ({account}): {style}{word}{style:#}", plain(&why.principal))?;
     if let Some(mode @ (ObservedAuthMode::AccessKey | ObservedAuthMode::Unset)) = &why.mode {
-        writeln!(
-            text,
-            "  the workspace's mode is {mode}: until it is on identity, it reaches its data with the account key"
-        )?;
+        let until = "until it is on identity, it reaches its data with the account key";
+        let broken = if why.is_broken { ", which is off: nobody works through it" } else { "" };
+        writeln!(text, "  the workspace's mode is {mode}: {until}{broken}")?;
     }
     if !why.is_declared {
         let judged = if why.words.is_empty() { "what the service grants to it" } else { "each role of the catalog" };
@@ -231,6 +230,7 @@ struct Shown {
     workspace: String,
     storage_account: String,
     auth_mode: Option<String>,
+    broken: bool,
     principal: String,
     declared: bool,
     at: String,
@@ -315,11 +315,12 @@ struct ShownOrphan {
 
 impl Shown {
     fn of(why: &Why) -> Self {
-        let Why { workspace, account, mode, principal, is_declared, at, needs, words, wants: _ } = why;
+        let Why { workspace, account, mode, is_broken, principal, is_declared, at, needs, words, wants: _ } = why;
         Self {
             workspace: workspace.to_string(),
             storage_account: account.to_string(),
             auth_mode: mode.as_ref().map(ToString::to_string),
+            broken: *is_broken,
             principal: principal.clone(),
             declared: *is_declared,
             at: moment(*at),

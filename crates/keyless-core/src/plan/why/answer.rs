@@ -20,6 +20,8 @@ pub struct Why {
     pub account: StorageAccountId,
     /// How the workspace reaches its data now, where that was read.
     pub mode: Option<ObservedAuthMode>,
+    /// Whether it is on the account's key, and that is off: nobody works through it.
+    pub is_broken: bool,
     /// Who, as the files say it, or the object id.
     pub principal: String,
     /// Whether the document of the workspace names it.
@@ -166,10 +168,13 @@ pub struct Eligible {
 }
 
 impl Why {
-    /// Whether every need is effective, or, for somebody whom the files do not name, any level or scenario; `None`: that
+    /// Whether the workspace is not broken and every need is effective, or, for somebody whom the files do not name, any level or scenario; `None`: that
     /// could not be told.
     #[must_use]
     pub fn is_effective(&self) -> Option<bool> {
+        if self.is_broken {
+            return Some(false);
+        }
         if !self.words.is_empty() {
             let found: BTreeSet<Option<bool>> = self.words.iter().map(|word| word.is_effective).collect();
             return if found.contains(&Some(true)) {

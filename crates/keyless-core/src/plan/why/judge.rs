@@ -8,7 +8,7 @@ use crate::catalog::{self, CatalogRole, LEVELS, ROLES, SCENARIOS};
 use crate::desired::{Because, KeyDesired, Need, PrincipalRef};
 use crate::gate::ReadSet;
 use crate::id::{PrincipalId, RoleId, WorkspaceId};
-use crate::observed::{Eligibility, History, Observed, Permission, PrincipalType, Reading};
+use crate::observed::{Eligibility, History, Observed, ObservedAuthMode, Permission, PrincipalType, Reading};
 use crate::plan::needs::{self, Resolved};
 
 use super::answer::{Eligible, NeedWhy, Route, Verdict, Why, Word};
@@ -26,6 +26,9 @@ pub(super) fn answer(
         .get(workspace)
         .and_then(|entry| entry.workspace.value()?.as_ref())
         .map(|own| own.auth_mode.clone());
+    let account = observed.account.value().and_then(Option::as_ref);
+    let is_off = account.is_some_and(|account| !account.shared_key.is_on());
+    let is_broken = is_off && mode.as_ref().is_some_and(ObservedAuthMode::is_key);
     let is_declared = matches!(found, Found::Declared(..));
     let mut judge = Judge { desired, observed, workspace, is_declared, history, wants: ReadSet::default() };
     let (principal, needs, words) = match found {
@@ -43,6 +46,7 @@ pub(super) fn answer(
         workspace: workspace.clone(),
         account: desired.account_id.clone(),
         mode,
+        is_broken,
         principal,
         is_declared,
         at: observed.now,
