@@ -139,9 +139,6 @@ fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result
     for (why, count) in &generated.pruned {
         say!("    {count} pruned: {why}");
     }
-    if matches!(options.plans, Plans::Singles) {
-        ensure!(tally.unreached == 0, "{} plans of which nothing came about", tally.unreached);
-    }
     if let Some(number) = tally.stopped {
         say!("    the time is over; go on with --workload {} --from {number}", workload.name);
     }
@@ -149,6 +146,9 @@ fn one(workload: &Workload, options: &Options, began: Instant) -> anyhow::Result
         say!("  {}", wrong.join("\n  "));
         let rules = crate::ablation::arguments(&options.gone);
         say!("  again: keyless-check matrix --workload {} --plan {plan}{rules}", workload.name);
+    }
+    if matches!(options.plans, Plans::Singles) {
+        ensure!(tally.unreached == 0, "{} plans of which nothing came about", tally.unreached);
     }
     Ok((tally.executed, tally.failed.len()))
 }

@@ -148,6 +148,12 @@ impl Observed {
         }
     }
 
+    /// Whether the account is known to refuse its key.
+    #[must_use]
+    pub fn key_is_off(&self) -> bool {
+        self.account.value().and_then(Option::as_ref).is_some_and(|account| !account.shared_key.is_on())
+    }
+
     /// The server's clock by most of the answers: what ends by itself, such as a change window or an acceptance, has ended by
     /// it. Never before [`Self::now`].
     #[must_use]

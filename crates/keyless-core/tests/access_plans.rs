@@ -422,3 +422,25 @@ fn an_identity_whose_object_id_is_not_told_is_read_again_before_every_write_that
     }
     assert_eq!(kinds, BTreeSet::from(["GrantRole", "SetAuthMode"]), "{}", show(&plan));
 }
+
+/// A grant under a condition counts where it is the service's own, and nowhere else.
+#[test]
+fn the_grant_to_a_workspace_is_asked_for_where_one_under_a_condition_does_not_serve() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let own = world.workspaces[&a].system.unwrap();
+    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
+    desired.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Grant;
+    for (kind, condition, asked) in [
+        (WorkspaceKind::Project, own_containers(), false),
+        (WorkspaceKind::Default, own_containers(), true),
+        (WorkspaceKind::Project, "@Resource[name] StringEquals 'one'".to_owned(), true),
+    ] {
+        world.workspaces.get_mut(&a).unwrap().kind = kind.clone();
+        world.assignments.retain(|assignment| assignment.principal != own);
+        world.assign(own, BLOB_CONTRIBUTOR, DAY).condition = Some(condition);
+        let plan = look(&world, &desired);
+        let grants = plan.steps.iter().any(|step| step.action.kind() == "GrantRole");
+        assert_eq!(grants, asked, "{kind:?}: {}", show(&plan));
+    }
+}

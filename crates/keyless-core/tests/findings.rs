@@ -2,13 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::SignedDuration;
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::*;
-use keyless_core::gate::Gate;
 use keyless_core::observed::*;
 use keyless_core::plan::finding::{Denied, KeyUse, Loss, Lost, TurnedOn};
-use keyless_core::plan::{self, Barrier, Drift, Fight, Finding, Limits, Look};
+use keyless_core::plan::{Barrier, Drift, Fight, Finding, Limits, Look};
 
 use crate::world::*;
 
@@ -233,21 +232,6 @@ fn assignments_that_could_not_be_read_are_told_once() {
     assert_eq!(told, ["role assignments could not be read: 503"]);
 }
 
-#[test]
-fn what_every_plan_builds_on_is_asked_for_where_it_was_not_read() {
-    let a = workspace_id("fraud-train");
-    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
-    let plan =
-        planned(&desired, &Observed::unread(account_id(), Timestamp::MIN), &Limits::default(), Look::WhatMatters);
-    assert!(plan.wants.account && plan.wants.assignments && plan.wants.workspaces.contains(&a));
-    let mut world = World::new();
-    world.workspace("fraud-train", ObservedAuthMode::Identity);
-    let mut observed = world.observe(&desired);
-    observed.assignments = Reading::NotRead;
-    let wants = planned(&desired, &observed, &Limits::default(), Look::WhatMatters).wants;
-    assert!(!wants.account && wants.assignments && wants.workspaces.is_empty());
-}
-
 /// Who a principal of the files is, where its workspace does not tell.
 #[test]
 fn a_principal_that_is_not_there_is_told_and_what_tells_it_is_read() {
@@ -261,82 +245,4 @@ fn a_principal_that_is_not_there_is_told_and_what_tells_it_is_read() {
     let mut observed = world.observe(&compute);
     observed.workspaces.get_mut(&a).unwrap().computes = Reading::NotRead;
     assert!(planned(&compute, &observed, &Limits::default(), Look::WhatMatters).wants.computes.contains(&a));
-}
-
-/// A grant under a condition counts where it is the service's own, and nowhere else.
-#[test]
-fn the_grant_to_a_workspace_is_asked_for_where_one_under_a_condition_does_not_serve() {
-    let mut world = World::new();
-    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
-    let own = world.workspaces[&a].system.unwrap();
-    let mut desired = desired(&[(&a, AuthMode::Identity, vec![])]);
-    desired.workspaces.get_mut(&a).unwrap().service_grants = ServiceGrants::Grant;
-    for (kind, condition, asked) in [
-        (WorkspaceKind::Project, own_containers(), false),
-        (WorkspaceKind::Default, own_containers(), true),
-        (WorkspaceKind::Project, "@Resource[name] StringEquals 'one'".to_owned(), true),
-    ] {
-        world.workspaces.get_mut(&a).unwrap().kind = kind.clone();
-        world.assignments.retain(|assignment| assignment.principal != own);
-        world.assign(own, BLOB_CONTRIBUTOR, DAY).condition = Some(condition);
-        let plan = look(&world, &desired);
-        let grants = plan.steps.iter().any(|step| step.action.kind() == "GrantRole");
-        assert_eq!(grants, asked, "{kind:?}: {}", show(&plan));
-    }
-}
-
-/// The reads before a switch: who acts for the workspace as well as who works in it, and only what was looked up.
-#[test]
-fn the_identities_that_a_switch_rests_on_are_read_again() {
-    let mut world = World::new();
-    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
-    let identity = |name: &str| {
-        let id = format!(
-            "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
-        );
-        keyless_core::id::ManagedIdentityId::parse(&id).unwrap()
-    };
-    let [acting, told, looked_up, unread] = ["acting", "told", "looked-up", "unread"].map(identity);
-    world.workspaces.get_mut(&a).unwrap().primary = Some((acting.clone(), person(5)));
-    let desired = desired(&[(&a, AuthMode::Identity, vec![])]);
-    let mut observed = world.observe(&desired);
-    let own = observed.workspaces.get_mut(&a).unwrap();
-    let Reading::Known { value: Some(own), .. } = &mut own.workspace else { panic!("it is known") };
-    own.identity.user_assigned.insert(told.clone(), Some(person(6)));
-    own.identity.user_assigned.insert(looked_up.clone(), None);
-    own.identity.user_assigned.insert(unread.clone(), None);
-    let now = world.now;
-    for (id, who) in [(&acting, 5), (&told, 6), (&looked_up, 7)] {
-        observed.identities.insert(id.clone(), Reading::known(Some(person(who)), now));
-    }
-    for who in [5, 9] {
-        observed.groups.insert(person(who), Reading::known(BTreeSet::new(), now));
-    }
-    let plan = planned(&desired, &observed, &Limits::default(), Look::WhatMatters);
-    let switch = plan.steps.iter().find(|step| step.action.kind() == "SetAuthMode").unwrap();
-    let reads = plan::confirm_reads(switch, &desired, &observed);
-    assert_eq!(reads.identities, BTreeSet::from([acting, looked_up]));
-    assert_eq!(reads.groups, BTreeSet::from([person(5)]));
-    // The data plane is asked where the files say so.
-    assert!(switch.gates.iter().all(|check| check.gate != Gate::DataProbed));
-    assert_eq!(reads.data_probe, None);
-}
-
-/// Whoever works through a workspace on the key works by nothing while that is off, whatever roles are there.
-#[test]
-fn nobody_works_through_a_workspace_on_a_key_that_is_off() {
-    for (mode, key, effective) in [
-        (ObservedAuthMode::AccessKey, SharedKeyAccess::Allowed, true),
-        (ObservedAuthMode::AccessKey, SharedKeyAccess::Disallowed, false),
-        (ObservedAuthMode::Unset, SharedKeyAccess::Disallowed, false),
-        (ObservedAuthMode::Identity, SharedKeyAccess::Disallowed, true),
-    ] {
-        let mut world = World::new();
-        let a = world.workspace("fraud-train", mode.clone());
-        world.key = key;
-        world.assign(person(1), BLOB_CONTRIBUTOR, DAY);
-        let desired = desired(&[(&a, AuthMode::AccessKey, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
-        let why = plan::why::why(&desired, &world.observe(&desired), &a, &person(1).to_string()).unwrap();
-        assert_eq!((why.is_effective(), why.is_broken), (Some(effective), !effective), "{mode:?} {key:?}");
-    }
 }

@@ -9,7 +9,7 @@ use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER};
 use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{Finding, Look, Standing};
+use keyless_core::plan::{Finding, Look, Plan, Standing, Step};
 
 use crate::world::*;
 
@@ -209,6 +209,48 @@ fn a_datastore_that_is_read_from_another_account_by_identity_keeps_the_grants_he
         let next = plan.next().map(|step| matches!(step.action, Action::RevokeRole { .. }));
         assert_eq!((told, next), (held, (!held).then_some(true)), "{}", show(&plan));
     }
+}
+
+/// The grant to the customer's own identity that acts for a workspace was made for a document that named it.
+#[test]
+fn the_grant_to_the_identity_that_acts_for_a_workspace_stays_and_so_do_all_while_it_is_not_known() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    let id = format!(
+        "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/acting"
+    );
+    let primary = ManagedIdentityId::parse(&id).unwrap();
+    world.workspaces.get_mut(&a).unwrap().primary = Some((primary.clone(), person(5)));
+    let named = vec![of(PrincipalType::ServicePrincipal, 5), of(PrincipalType::User, 1)];
+    let mut with = desired(&[(&a, AuthMode::Identity, named)]);
+    with.fleet.prune = true;
+    converge(&mut world, &with, |_, _| {});
+    with.workspaces.get_mut(&a).unwrap().needs.clear();
+    let planned = |observed: &Observed| planned(&with, observed, &world.fences.limits, Look::WhatMatters);
+    let mut observed = world.observe(&with);
+    let revoked = |plan: &Plan| -> Vec<PrincipalId> {
+        let of = |step: &Step| match step.action {
+            Action::RevokeRole { principal, .. } => Some(principal),
+            _ => None,
+        };
+        plan.steps.iter().filter_map(of).collect()
+    };
+    let plan = planned(&observed);
+    assert_eq!(revoked(&plan), [person(1)], "{}", show(&plan));
+    let Reading::Known { value: Some(own), .. } = &mut observed.workspaces.get_mut(&a).unwrap().workspace else {
+        panic!("it is known")
+    };
+    own.identity.user_assigned.insert(primary.clone(), None);
+    let plan = planned(&observed);
+    assert_eq!(revoked(&plan), [], "{}", show(&plan));
+    assert!(plan.wants.identities.contains(&primary));
+    assert!(show(&plan).contains("who acts for fraud-train was not read"), "{}", show(&plan));
+    observed.identities.insert(primary.clone(), Reading::unknown("503"));
+    let plan = planned(&observed);
+    assert_eq!(revoked(&plan), []);
+    assert!(show(&plan).contains("who acts for fraud-train is not known"), "{}", show(&plan));
+    observed.identities.insert(primary, Reading::known(Some(person(5)), world.now));
+    assert_eq!(revoked(&planned(&observed)), [person(1)]);
 }
 
 /// The service's own grant may be gone.

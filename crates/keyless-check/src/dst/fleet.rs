@@ -105,7 +105,7 @@ pub(crate) fn make(draw: &Draw, folder: &Path) -> anyhow::Result<Made> {
 }
 
 /// The person that a need names.
-pub(crate) fn person_of(principal: &PrincipalRef) -> Option<PrincipalId> {
+fn person_of(principal: &PrincipalRef) -> Option<PrincipalId> {
     match principal {
         PrincipalRef::Object { kind: PrincipalType::User, id, .. } => Some(*id),
         _ => None,

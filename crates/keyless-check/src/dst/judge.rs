@@ -375,10 +375,15 @@ impl Judge {
             let metric = format!("{account}/providers/microsoft.insights/metrics");
             let again = mine.find(|read| read.path == metric).map(|read| entry.since.saturating_sub(read.since));
             let within = again.unwrap_or(CONFIRMED_WITHIN).min(CONFIRMED_WITHIN);
-            for list in ["locks", "permissions", "policyassignments"] {
+            for (list, decides) in [("locks", true), ("permissions", true), ("policyassignments", false)] {
                 let path = format!("{account}/providers/microsoft.authorization/{list}");
                 // Where policies cannot be read, that is told and stops nothing.
-                if reads(&path, CONFIRMED_WITHIN).is_empty() {
+                let again = if decides {
+                    read_within(&path, CONFIRMED_WITHIN)
+                } else {
+                    !reads(&path, CONFIRMED_WITHIN).is_empty()
+                };
+                if !again {
                     stale.push(format!("S4: `{path}` was not read again before the key goes off"));
                 }
             }

@@ -307,6 +307,7 @@ async fn a_key_that_comes_on_late_is_waited_for_like_one_that_came_on_at_once() 
                 // A pass broke off, and what it sent is not known.
                 None => memory.rest(&key(), late_write),
             }
+            // What else is lost takes nothing from what the first may still bring.
             memory.record(&report(Some(lost())), Instant::now(), at(0), late_write);
             let mut looks = Looks { memory: &memory, second: 0 };
             assert_eq!(looks.at(10, false, given_up).await, Some(at(10)));

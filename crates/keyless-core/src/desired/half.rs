@@ -31,15 +31,12 @@ fn has_lost_of_fleet(now: &Fleet, then: &Fleet) -> bool {
         (waits.watch, were.watch, usual.watch),
         (now.fight.within, then.fight.within, standard.fight.within),
     ];
-    // The end of a word may be missing as well as the field.
-    durations.iter().any(|(now, then, usual)| now < then || fell_back(now, then, usual))
-        || waits.agreeing_reads < were.agreeing_reads
-        || fell_back(&waits.agreeing_reads, &were.agreeing_reads, &usual.agreeing_reads)
-        || now.fight.reversals < then.fight.reversals
-        || fell_back(&now.fight.reversals, &then.fight.reversals, &standard.fight.reversals)
+    durations.iter().any(|(now, then, usual)| has_shrunk(now, then, usual))
+        || has_shrunk(&waits.agreeing_reads, &were.agreeing_reads, &usual.agreeing_reads)
+        || has_shrunk(&now.fight.reversals, &then.fight.reversals, &standard.fight.reversals)
         || fell_back(&now.is_declared, &then.is_declared, &standard.is_declared)
-        || (now.owner != then.owner && then.owner.starts_with(&now.owner))
         || fell_back(&now.owner, &then.owner, &standard.owner)
+        || (now.owner != then.owner && then.owner.starts_with(&now.owner))
         || fell_back(&now.enforcement, &then.enforcement, &standard.enforcement)
         || fell_back(&now.prune, &then.prune, &standard.prune)
         || fell_back(&now.drain, &then.drain, &standard.drain)
@@ -75,6 +72,7 @@ fn has_lost_of_workspace(now: &DesiredWorkspace, then: &DesiredWorkspace, fleet:
 fn has_lost_of_account(now: &DesiredAccount, then: &DesiredAccount) -> bool {
     is_gone(&now.enforcement, &then.enforcement)
         || is_another(&now.suspend, &then.suspend)
+        // Less than any is none.
         || now.key_idle < then.key_idle
         || is_gone(&now.accept_sas, &then.accept_sas)
         || is_gone(&now.accept_unknown_key_use, &then.accept_unknown_key_use)
@@ -86,6 +84,11 @@ fn has_lost_of_account(now: &DesiredAccount, then: &DesiredAccount) -> bool {
 /// Whether a field is what it is where nothing is said, and was not.
 fn fell_back<T: PartialEq>(now: &T, then: &T, usual: &T) -> bool {
     now != then && now == usual
+}
+
+/// The end of a number may be missing as well as the field.
+fn has_shrunk<T: PartialOrd>(now: &T, then: &T, usual: &T) -> bool {
+    now < then || fell_back(now, then, usual)
 }
 
 fn is_gone<T>(now: &Option<T>, then: &Option<T>) -> bool {

@@ -335,7 +335,8 @@ impl Facts<'_> {
         if let Reading::Known { value, .. } = &mut seen.assignments {
             value.retain(|one| {
                 let goes = one.id == *assignment;
-                is_group |= goes && one.principal_type == Some(PrincipalType::Group);
+                let kind = one.principal_type;
+                is_group |= goes && matches!(kind, Some(PrincipalType::Group | PrincipalType::ForeignGroup));
                 !goes
             });
         }

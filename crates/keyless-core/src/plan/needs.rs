@@ -181,7 +181,7 @@ fn resolve_identity(id: &ManagedIdentityId, observed: &Observed) -> Resolved {
 }
 
 /// Who the user-assigned identity is that acts for a workspace.
-fn resolve_primary(primary: &ManagedIdentityId, own: &Workspace, observed: &Observed) -> Resolved {
+pub(super) fn resolve_primary(primary: &ManagedIdentityId, own: &Workspace, observed: &Observed) -> Resolved {
     let told = own.identity.user_assigned.get(primary).copied().flatten();
     resolve_block(&Identity { system: None, user_assigned: BTreeMap::from([(primary.clone(), told)]) }, observed)
 }

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::action::is_own_name;
 use crate::id::{PrincipalId, RoleId, WorkspaceId};
 use crate::observed::{Observed, Reading, RoleAssignment};
-use crate::plan::needs::{NeedView, Resolved};
+use crate::plan::needs::{self, NeedView, Resolved};
 
 use super::Planner;
 
@@ -25,7 +25,7 @@ pub(super) struct Leaving<'a> {
 impl<'a> Planner<'a> {
     /// Grants at the account are taken back where the files say so. At its resource group they are only named, because what
     /// rests on them on other accounts is not seen from here, and so are those by which a workspace works itself.
-    pub(super) fn leaving(&self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>) -> Leaving<'a> {
+    pub(super) fn leaving(&mut self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>) -> Leaving<'a> {
         let (observed, desired) = (self.observed, self.desired);
         let mut asked: BTreeSet<(PrincipalId, RoleId)> = BTreeSet::new();
         let mut doubts: BTreeSet<String> =
@@ -54,7 +54,7 @@ impl<'a> Planner<'a> {
             .filter(|grant| is_own_name(&desired.fleet.owner, grant))
             .filter(|grant| grant.scope == *account || (grant.scope == group && !desired.group_is_shared))
             .collect();
-        let workers = self.workers();
+        let workers = if own.is_empty() { BTreeSet::new() } else { self.workers(&mut doubts) };
         let (grants, named): (Vec<_>, Vec<_>) = own.into_iter().partition(|grant| {
             desired.fleet.prune && grant.scope == *account && !workers.contains(&grant.principal) //
         });
@@ -68,9 +68,24 @@ impl<'a> Planner<'a> {
         Leaving { grants, named, doubts, rest }
     }
 
-    /// The identities that workspaces of the account work by themselves with.
-    fn workers(&self) -> BTreeSet<PrincipalId> {
-        let own = self.observed.workspaces.values().filter_map(|entry| entry.workspace.value()?.as_ref());
-        own.filter_map(|own| own.identity.system).collect()
+    /// The identities that workspaces of the account work by themselves with; adds to `doubts` what is not known of them.
+    fn workers(&mut self, doubts: &mut BTreeSet<String>) -> BTreeSet<PrincipalId> {
+        let mut workers = BTreeSet::new();
+        for own in self.observed.workspaces.values().filter_map(|entry| entry.workspace.value()?.as_ref()) {
+            workers.extend(own.identity.system);
+            let Some(primary) = &own.primary_identity else { continue };
+            match needs::resolve_primary(primary, own, self.observed) {
+                Resolved::Known(holders) => workers.extend(holders.into_iter().map(|(who, _)| who)),
+                Resolved::Missing(_) => {}
+                Resolved::Unknown(..) => {
+                    doubts.insert(format!("who acts for {} is not known", own.id.name()));
+                }
+                Resolved::NotRead(reads) => {
+                    self.wants.add(*reads);
+                    doubts.insert(format!("who acts for {} was not read", own.id.name()));
+                }
+            }
+        }
+        workers
     }
 }

@@ -46,7 +46,7 @@ impl Planner<'_> {
         self.mode_drift(workspace, own);
         self.incompatible(workspace, own);
         // In access-key mode on an account whose key is off nobody has access to lose: forward at once.
-        let key_off = self.key_is_off();
+        let key_off = self.observed.key_is_off();
         if key_off && own.auth_mode.is_key() {
             self.findings.insert(Finding::BrokenNow { workspace: workspace.id.clone() });
         }
@@ -77,7 +77,7 @@ impl Planner<'_> {
     fn back(&mut self, workspace: &DesiredWorkspace, own: &Workspace, target: &KeyTarget) {
         // An unset mode is left alone, too.
         if own.auth_mode.is_key() {
-            if self.key_is_off() {
+            if self.observed.key_is_off() {
                 self.findings.insert(Finding::BrokenNow { workspace: workspace.id.clone() });
             }
             self.resync_after(workspace, target);
@@ -94,10 +94,6 @@ impl Planner<'_> {
         checks.look(Gate::KeysTaken, gates::keys_taken(workspace, own, self.observed));
         self.barriers(&mut checks, &action);
         self.push(action, Effort::Loosen, BTreeSet::from([workspace.id.clone()]), checks);
-    }
-
-    fn key_is_off(&self) -> bool {
-        self.observed.account.value().and_then(Option::as_ref).is_some_and(|account| !account.shared_key.is_on())
     }
 
     fn mode_drift(&mut self, workspace: &DesiredWorkspace, own: &Workspace) {

@@ -29,8 +29,7 @@ impl Planner<'_> {
     /// Workspaces that no document names. While the key is on they hold it, which its own gate tells; once it is off, one
     /// that comes in access-key mode is broken from birth.
     fn undeclared(&mut self) {
-        let key_off =
-            self.observed.account.value().and_then(Option::as_ref).is_some_and(|account| !account.shared_key.is_on());
+        let key_off = self.observed.key_is_off();
         if !key_off && self.look != Look::Everything {
             return;
         }

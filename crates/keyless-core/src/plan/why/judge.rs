@@ -26,9 +26,7 @@ pub(super) fn answer(
         .get(workspace)
         .and_then(|entry| entry.workspace.value()?.as_ref())
         .map(|own| own.auth_mode.clone());
-    let account = observed.account.value().and_then(Option::as_ref);
-    let is_off = account.is_some_and(|account| !account.shared_key.is_on());
-    let is_broken = is_off && mode.as_ref().is_some_and(ObservedAuthMode::is_key);
+    let is_broken = observed.key_is_off() && mode.as_ref().is_some_and(ObservedAuthMode::is_key);
     let is_declared = matches!(found, Found::Declared(..));
     let mut judge = Judge { desired, observed, workspace, is_declared, history, wants: ReadSet::default() };
     let (principal, needs, words) = match found {
