@@ -102,6 +102,23 @@ fn why_grants_of_leavers_stay_is_told() {
     );
 }
 
+/// A second grant beside one that stays would be one that nobody asked for.
+#[test]
+fn who_rests_on_a_grant_that_stays_for_doubts_gets_no_other() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.members.entry(person(1)).or_default().insert(person(2));
+    let mut with = desired(&[(&a, AuthMode::Identity, vec![of(PrincipalType::Group, 1)])]);
+    with.fleet.prune = true;
+    converge(&mut world, &with, |_, _| {});
+    with.workspaces.get_mut(&a).unwrap().needs = vec![of(PrincipalType::User, 2)];
+    assert!(show(&look(&world, &with)).contains("GrantRole"), "{}", show(&look(&world, &with)));
+    world.workspace("churn", ObservedAuthMode::Identity);
+    let plan = look(&world, &with);
+    assert!(plan.steps.iter().all(|step| !matches!(step.action, Action::GrantRole(_))), "{}", show(&plan));
+    assert!(plan.findings.iter().any(|finding| matches!(finding, Finding::LeaversUnknown { .. })), "{}", show(&plan));
+}
+
 fn of(kind: PrincipalType, n: u128) -> Need {
     need(PrincipalRef::Object { kind, id: person(n), name: None }, BLOB_CONTRIBUTOR)
 }
