@@ -178,6 +178,19 @@ fn who_needs_only_the_project_is_granted_once_its_hub_is_there() {
 }
 
 #[test]
+fn the_hub_of_a_project_that_is_there_is_not_asked_for_again() {
+    let mut world = keyless();
+    let hub = workspace_id("zz-hub");
+    let mut desired = asked(&[("assistant", CreateKind::Project(hub.clone())), ("zz-hub", CreateKind::Hub(parts()))]);
+    converge(&mut world, &desired, |_, _| {});
+    desired.workspaces.get_mut(&workspace_id("assistant")).unwrap().needs.push(need(object(2), BLOB_CONTRIBUTOR));
+    let plan = look(&world, &desired);
+    let step = plan.steps.iter().find(|step| matches!(step.action, Action::GrantRole(_))).unwrap();
+    let reads = plan::confirm_reads(step, &desired, &world.observe(&desired));
+    assert!(step.is_open() && reads.assignments && !reads.workspaces.contains(&hub), "{}", show(&plan));
+}
+
+#[test]
 fn making_one_is_held_like_a_switch_and_reads_itself_again_before_the_write() {
     let world = keyless();
     let mut desired = asked(&[("train", CreateKind::Default(parts()))]);

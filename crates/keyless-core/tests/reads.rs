@@ -26,6 +26,22 @@ fn what_every_plan_builds_on_is_asked_for_where_it_was_not_read() {
     assert!(!wants.account && wants.assignments && wants.workspaces.is_empty());
 }
 
+/// What a later read tells of the server's clock counts, and a read that heard nothing of it tells nothing.
+#[test]
+fn the_last_word_on_the_clock_stays() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let part = |now, seconds| Observed {
+        behind: std::time::Duration::from_secs(seconds),
+        ..Observed::unread(account_id(), now)
+    };
+    let mut observed = part(at(1_000), 1);
+    for (told, seconds, expected) in [(at(2_000), 2, 2_000), (Timestamp::MIN, 9, 2_000), (at(1_500), 3, 1_500)] {
+        let behind = if told == Timestamp::MIN { observed.behind } else { std::time::Duration::from_secs(seconds) };
+        observed.absorb(part(told, seconds));
+        assert_eq!((observed.now, observed.behind), (at(expected), behind));
+    }
+}
+
 /// The reads before a switch: who acts for the workspace as well as who works in it, and only what was looked up.
 #[test]
 fn the_identities_that_a_switch_rests_on_are_read_again() {
