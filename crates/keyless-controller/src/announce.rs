@@ -279,15 +279,7 @@ impl Book {
                 current.insert(Topic::Incomplete(subscription.to_string(), *class), event);
             }
         }
-        let nowhere = Failure {
-            why: "Azure names neither a storage account nor a hub".to_owned(),
-            cause: Cause {
-                class: None,
-                lift: Some("a storage account on the workspace, or its document removed".to_owned()),
-            },
-        };
-        let nowhere = index.nowhere.iter().map(|id| (id, &nowhere));
-        for (id, Failure { why, cause }) in index.unplaced.iter().chain(nowhere) {
+        for (id, Failure { why, cause }) in &index.unplaced {
             let why = Some(format!("the account of {} could not be found out: {why}", id.name()));
             let workspace = Some(id.to_string());
             let event = caused(cause, Event { workspace, why, ..event(Name::ObserveIncomplete, Level::Warn) });

@@ -55,7 +55,16 @@ impl Bout {
 /// not. Equal words give an equal id, in every process of one version of this program; the text itself is long, and nobody
 /// else reads it.
 fn words_of(desired: &KeyDesired) -> Option<Uuid> {
-    let KeyDesired { revision: _, fleet, account_id: _, account, workspaces, unplaced, group_is_shared: _ } = desired;
+    let KeyDesired {
+        revision: _,
+        fleet,
+        account_id: _,
+        account,
+        workspaces,
+        unplaced,
+        out_of_sight: _,
+        group_is_shared: _,
+    } = desired;
     if !unplaced.is_empty() {
         return None;
     }

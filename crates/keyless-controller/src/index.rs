@@ -27,8 +27,8 @@ pub struct Index {
     pub holders: BTreeMap<StorageAccountId, BTreeSet<WorkspaceId>>,
     /// Declared workspaces that do not exist.
     pub missing: BTreeSet<WorkspaceId>,
-    /// Declared workspaces that name neither an account nor a hub.
-    pub nowhere: BTreeSet<WorkspaceId>,
+    /// Workspaces that `scope.exclude` leaves out, and the accounts they use; `None` where the lists do not tell.
+    pub left_out: BTreeMap<WorkspaceId, Option<BTreeSet<StorageAccountId>>>,
 }
 
 impl Index {
@@ -57,7 +57,11 @@ impl Index {
             desired.workspaces.keys().filter(|id| !places.contains_key(id)).cloned().collect();
         places.extend(searcher.direct_all(unlisted).await);
 
-        let mut index = Self { listings: search.listings, listed, ..Self::default() };
+        let left_out = search.left_out.into_iter().map(|(id, place)| {
+            let accounts = place.map(|place| place.accounts().cloned().collect());
+            (id, accounts)
+        });
+        let mut index = Self { left_out: left_out.collect(), listings: search.listings, listed, ..Self::default() };
         for (id, place) in places {
             match place {
                 Place::On(account, more) => {
@@ -82,10 +86,6 @@ impl Index {
                         index.missing.insert(id);
                     }
                 },
-                Place::Nowhere if desired.workspaces.contains_key(&id) => {
-                    index.nowhere.insert(id);
-                }
-                Place::Nowhere => {}
             }
         }
         index

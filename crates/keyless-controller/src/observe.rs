@@ -495,7 +495,7 @@ impl Observer {
                 Piece::Elsewhere(reading) => {
                     part.elsewhere = reading;
                 }
-                Piece::Search(Search { listings, found, listed, on_keys }) => {
+                Piece::Search(Search { listings, found, listed, on_keys, left_out: _ }) => {
                     part.listings = listings;
                     shown_on_keys = on_keys;
                     let here = found.into_iter().filter(|(_, place)| place.holds(key)).map(|(id, _)| id);

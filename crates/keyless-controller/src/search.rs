@@ -10,7 +10,7 @@ use futures::stream;
 use keyless_arm::api::{Answer, ReadArm};
 use keyless_core::desired::Scope;
 use keyless_core::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
-use keyless_core::observed::{ObservedAuthMode, Reading, Workspace};
+use keyless_core::observed::{Cause, ObservedAuthMode, Reading, Workspace};
 
 use crate::clock::ServerClock;
 use crate::failed::{Failure, failed, failed_as};
@@ -24,11 +24,9 @@ const AT_A_TIME: usize = 4;
 pub(crate) enum Place {
     /// On the first account; it holds the keys of the others too.
     On(StorageAccountId, BTreeSet<StorageAccountId>),
-    /// Azure names neither an account nor a hub.
-    Nowhere,
     /// It does not exist.
     Missing,
-    /// A read that would tell failed.
+    /// A read that would tell failed, or told nothing.
     Unknown(Failure),
 }
 
@@ -39,7 +37,7 @@ impl Place {
     }
 
     /// The accounts whose keys a workspace in this place holds.
-    fn accounts(&self) -> impl Iterator<Item = &StorageAccountId> {
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = &StorageAccountId> {
         let all = if let Self::On(first, more) = self { Some((first, more)) } else { None };
         all.into_iter().flat_map(|(first, more)| std::iter::once(first).chain(more))
     }
@@ -57,6 +55,8 @@ pub(crate) struct Search {
     pub(crate) listings: BTreeMap<SubscriptionId, Reading<()>>,
     /// The listed workspaces whose place could be told, excluded ones left out.
     pub(crate) found: BTreeMap<WorkspaceId, Place>,
+    /// The listed workspaces that are excluded, and where the lists show them to stand, if they do.
+    pub(crate) left_out: BTreeMap<WorkspaceId, Option<Place>>,
     /// Those that the lists show.
     pub(crate) listed: BTreeSet<WorkspaceId>,
     /// Those that the lists show on the account key. Not those of which they tell no mode, which counts as a key where a
@@ -129,15 +129,17 @@ impl Searcher<'_> {
     ) {
         let mut open = Vec::new();
         for (id, (subscription, own)) in listed {
+            let hub = own.hub.as_ref().and_then(|hub| listed.get(hub)).map(|(_, hub)| hub);
+            let place = Place::on(own).or_else(|| Place::on(hub?));
             if excluded(scope, id.arm()) {
+                search.left_out.insert(id.clone(), place);
                 continue;
             }
             search.listed.insert(id.clone());
             if own.auth_mode == ObservedAuthMode::AccessKey {
                 search.on_keys.insert(id.clone());
             }
-            let hub = own.hub.as_ref().and_then(|hub| listed.get(hub)).map(|(_, hub)| hub);
-            match Place::on(own).or_else(|| Place::on(hub?)) {
+            match place {
                 Some(place) => {
                     search.found.insert(id.clone(), place);
                 }
@@ -151,7 +153,7 @@ impl Searcher<'_> {
             .await;
         for (subscription, place, id) in resolved {
             match place {
-                Place::On(..) | Place::Nowhere => {
+                Place::On(..) => {
                     search.found.insert(id, place);
                 }
                 // Lists lag behind deletions, and a read of what is there may be answered with 404.
@@ -177,9 +179,9 @@ impl Searcher<'_> {
         if let Some(place) = Place::on(&own) {
             return place;
         }
-        let Some(hub) = own.hub else { return Place::Nowhere };
+        let Some(hub) = own.hub else { return nowhere() };
         match self.read.workspace(&hub).await.map(|answer| self.saw(answer).value) {
-            Ok(Some(hub)) => Place::on(&hub).unwrap_or(Place::Nowhere),
+            Ok(Some(hub)) => Place::on(&hub).unwrap_or_else(nowhere),
             Ok(None) => {
                 let why = format!("its hub {} does not exist", hub.name());
                 Place::Unknown(Failure { why, ..Failure::default() })
@@ -199,6 +201,15 @@ impl Searcher<'_> {
             .collect()
             .await
     }
+}
+
+/// Every workspace stands on an account, and on the same one for ever; an answer that leaves it out says nothing.
+fn nowhere() -> Place {
+    let lift = "a storage account on the workspace; or `scope.exclude`, and no document";
+    Place::Unknown(Failure {
+        why: "Azure names neither a storage account nor a hub".to_owned(),
+        cause: Cause { class: None, lift: Some(lift.to_owned()) },
+    })
 }
 
 pub(crate) fn excluded(scope: &Scope, id: &ArmId) -> bool {

@@ -52,7 +52,6 @@ pub async fn survey(
     let Search { listings, found, .. } = observer.searcher().search(&scope, &BTreeSet::new()).await;
 
     let wanted = |id: &WorkspaceId| place.groups.is_empty() || place.groups.iter().any(|group| group.covers(id.arm()));
-    let mut nowhere = BTreeSet::new();
     let mut on: BTreeMap<StorageAccountId, BTreeSet<WorkspaceId>> = BTreeMap::new();
     for (id, place) in found {
         match place {
@@ -60,10 +59,7 @@ pub async fn survey(
             Place::On(account, _) => {
                 on.entry(account).or_default().insert(id);
             }
-            Place::Nowhere if wanted(&id) => {
-                nowhere.insert(id);
-            }
-            Place::Nowhere | Place::Missing | Place::Unknown(_) => {}
+            Place::Missing | Place::Unknown(_) => {}
         }
     }
     on.retain(|_, workspaces| workspaces.iter().any(&wanted));
@@ -79,7 +75,6 @@ pub async fn survey(
         roles: BTreeMap::new(),
         identities: BTreeMap::new(),
         endpoints: BTreeMap::new(),
-        nowhere,
     };
     // The metric's window is cut from the server's time, which the lists have told by now.
     let mut looks =
@@ -135,6 +130,7 @@ fn nothing_desired(scope: &Scope, account: &StorageAccountId) -> KeyDesired {
         account: None,
         workspaces: BTreeMap::new(),
         unplaced: Arc::default(),
+        out_of_sight: BTreeMap::new(),
         group_is_shared: false,
     }
 }

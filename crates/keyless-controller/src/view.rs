@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use keyless_core::desired::{Desired, DesiredWorkspace, KeyDesired};
+use keyless_core::desired::{Desired, DesiredWorkspace, KeyDesired, OutOfSight};
 use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::{Observed, ObservedWorkspace};
 
@@ -25,7 +25,7 @@ impl View {
     pub(crate) fn new(desired: Arc<Desired>, index: Arc<Index>) -> Self {
         let mut unplaced: BTreeSet<WorkspaceId> = index.unplaced.keys().cloned().collect();
         let placed: BTreeSet<&WorkspaceId> = index.placed.values().flatten().collect();
-        let told = |id: &WorkspaceId| placed.contains(id) || index.missing.contains(id) || index.nowhere.contains(id);
+        let told = |id: &WorkspaceId| placed.contains(id) || index.missing.contains(id);
         // Declared since the last look over the fleet.
         unplaced.extend(desired.workspaces.keys().filter(|id| !told(id)).cloned());
         let known = index.listings.keys().copied().collect();
@@ -69,10 +69,21 @@ impl View {
             account: self.desired.accounts.get(key).cloned(),
             workspaces,
             unplaced: Arc::clone(&self.unplaced),
+            out_of_sight: self.out_of_sight(key),
             group_is_shared: self.index.placed.iter().any(|(other, on)| {
                 other != key && !on.is_empty() && other.group() == key.group() //
             }),
         }
+    }
+
+    /// The workspaces that no pass over the account sees, and whose people may rest on grants there all the same.
+    fn out_of_sight(&self, key: &StorageAccountId) -> BTreeMap<WorkspaceId, OutOfSight> {
+        let missing = self.index.missing.iter().map(|id| (id.clone(), OutOfSight::Missing));
+        let here = |accounts: &Option<BTreeSet<_>>| accounts.as_ref().is_none_or(|all| all.contains(key));
+        let left_out = self.index.left_out.iter().filter(|(id, accounts)| {
+            here(accounts) && !self.desired.workspaces.contains_key(id) //
+        });
+        missing.chain(left_out.map(|(id, _)| (id.clone(), OutOfSight::Excluded))).collect()
     }
 
     /// What a pass starts from: which workspaces are there, and nothing read of them.
@@ -91,5 +102,6 @@ impl View {
         self.index.placed.get(key) != other.index.placed.get(key)
             || self.index.holders.get(key) != other.index.holders.get(key)
             || self.unplaced != other.unplaced
+            || self.out_of_sight(key) != other.out_of_sight(key)
     }
 }

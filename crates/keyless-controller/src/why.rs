@@ -114,15 +114,12 @@ pub async fn why(
 
 /// The account of a workspace, declared or not.
 async fn account_of(index: &Index, observer: &Observer, workspace: &WorkspaceId) -> Result<StorageAccountId, WhyError> {
-    let Index { placed, listed: _, listings: _, unplaced, holders: _, missing, nowhere } = index;
+    let Index { placed, listed: _, left_out: _, listings: _, unplaced, holders: _, missing } = index;
     if let Some((account, _)) = placed.iter().find(|(_, on): &(_, &BTreeSet<WorkspaceId>)| on.contains(workspace)) {
         return Ok(account.clone());
     }
     if missing.contains(workspace) {
         return Err(WhyError::Missing(workspace.clone()));
-    }
-    if nowhere.contains(workspace) {
-        return Err(WhyError::Nowhere(workspace.clone()));
     }
     if let Some(why) = unplaced.get(workspace) {
         return Err(WhyError::Unplaced { workspace: workspace.clone(), why: why.clone() });

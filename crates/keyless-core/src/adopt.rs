@@ -45,8 +45,6 @@ pub struct Estate {
     pub identities: BTreeMap<ManagedIdentityId, Reading<Option<PrincipalId>>>,
     /// The online endpoints of each subscription with such a workspace.
     pub endpoints: BTreeMap<SubscriptionId, Reading<Vec<Endpoint>>>,
-    /// Workspaces that name neither an account nor a hub.
-    pub nowhere: BTreeSet<WorkspaceId>,
 }
 
 /// What bears on one workspace at its own scope.
@@ -369,9 +367,6 @@ fn fleet(estate: &Estate) -> Written {
                 "UNKNOWN: the online endpoints of {subscription} could not be read, so their identities may be declared: {why}"
             ));
         }
-    }
-    for id in &estate.nowhere {
-        comment.push(format!("Not adopted, for it names neither an account nor a hub: {id}"));
     }
     let subscriptions = estate.listings.keys().copied().collect();
     Written { comment, document: Some(Document::Fleet { owner: estate.owner.clone(), subscriptions }) }

@@ -124,6 +124,25 @@ pub struct Scope {
     pub exclude: BTreeSet<ArmId>,
 }
 
+impl Scope {
+    /// Whether it leaves out whole subscriptions, whose workspaces are not even listed.
+    #[must_use]
+    pub fn leaves_out_subscriptions(&self) -> bool {
+        let whole = |id: &ArmId| id.subscription().is_some_and(|subscription| id.covers(&subscription.arm()));
+        self.subscriptions.is_some() || self.exclude.iter().any(whole)
+    }
+}
+
+/// Why a workspace is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutOfSight {
+    /// Its document stands, and it does not exist: a deleted workspace can be recovered, on the account that it was on.
+    /// Source: <https://learn.microsoft.com/azure/machine-learning/concept-soft-delete>.
+    Missing,
+    /// [`Scope::exclude`] leaves it out.
+    Excluded,
+}
+
 /// The durations that gates use. Defaults: design decisions, sources on each field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Waits {
@@ -521,6 +540,8 @@ pub struct KeyDesired {
     /// Workspaces whose account could not be found out, each with its document if it has one: any of them may stand on this
     /// account.
     pub unplaced: Arc<BTreeMap<WorkspaceId, Option<DesiredWorkspace>>>,
+    /// Workspaces that are not looked at, and whose people may rest on grants here all the same.
+    pub out_of_sight: BTreeMap<WorkspaceId, OutOfSight>,
     /// Whether workspaces, declared or not, stand on other accounts of the account's resource group: their people may rest on
     /// a grant at the group.
     pub group_is_shared: bool,
@@ -591,6 +612,7 @@ impl Desired {
                 .map(|(id, workspace)| (id.clone(), workspace.clone()))
                 .collect(),
             unplaced,
+            out_of_sight: BTreeMap::new(),
             group_is_shared: true,
         }
     }

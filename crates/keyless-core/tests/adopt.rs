@@ -38,7 +38,6 @@ fn estate(world: &World) -> Estate {
         identities: observed.identities.clone(),
         accounts: BTreeMap::from([(account_id(), observed)]),
         endpoints: BTreeMap::new(),
-        nowhere: BTreeSet::new(),
     }
 }
 

@@ -102,6 +102,50 @@ fn why_grants_of_leavers_stay_is_told() {
     );
 }
 
+/// A workspace that nobody looks at may have people who rest on a grant: one that was declared and no longer is, or one that
+/// was deleted and comes back.
+#[test]
+fn grants_stay_while_a_workspace_that_may_rest_on_them_is_out_of_sight() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let mut with = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    with.fleet.prune = true;
+    converge(&mut world, &with, |_, _| {});
+    with.workspaces.get_mut(&a).unwrap().needs.clear();
+    assert!(look(&world, &with).steps.iter().any(|step| matches!(step.action, Action::RevokeRole { .. })));
+
+    let elsewhere = workspace_id("fraud-train").subscription().arm();
+    let cases: [(fn(&mut KeyDesired, &ArmId), &str); 5] = [
+        (
+            |files, _| drop(files.out_of_sight.insert(workspace_id("gone"), OutOfSight::Missing)),
+            "gone has a document and does not exist, and may be recovered",
+        ),
+        (
+            |files, _| drop(files.out_of_sight.insert(workspace_id("hidden"), OutOfSight::Excluded)),
+            "hidden stands on it, or may, and `scope.exclude` leaves it out",
+        ),
+        (
+            |files, _| files.fleet.scope.subscriptions = Some(BTreeSet::from([account_id().subscription()])),
+            "workspaces of subscriptions that `scope` leaves out are not seen",
+        ),
+        (
+            |files, whole| files.fleet.scope.exclude = BTreeSet::from([whole.clone()]),
+            "workspaces of subscriptions that `scope` leaves out are not seen",
+        ),
+        (|files, _| files.fleet.scope.exclude = BTreeSet::from([workspace_id("other").arm().clone()]), ""),
+    ];
+    for (hide, why) in cases {
+        let mut files = with.clone();
+        hide(&mut files, &elsewhere);
+        let plan = look(&world, &files);
+        let told = plan.findings.iter().find(|finding| matches!(finding, Finding::LeaversUnknown { .. }));
+        assert_eq!(told.is_none(), why.is_empty(), "{}", show(&plan));
+        assert!(told.is_none_or(|told| told.to_string().ends_with(why)), "{}", show(&plan));
+        let goes = plan.steps.iter().any(|step| matches!(step.action, Action::RevokeRole { .. }));
+        assert_eq!(goes, why.is_empty(), "{}", show(&plan));
+    }
+}
+
 /// A second grant beside one that stays would be one that nobody asked for.
 #[test]
 fn who_rests_on_a_grant_that_stays_for_doubts_gets_no_other() {

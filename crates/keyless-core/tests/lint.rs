@@ -1,6 +1,7 @@
 //! The second opinion on plans: what it lets pass, and that it sees through every gate that is lost or forced open.
 
 use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,6 +98,27 @@ fn leaver() -> (Scene, WorkspaceId) {
     let grant = keyless_core::action::Grant::new("keyless", account, person(77), PrincipalType::User, BLOB_READER);
     scene.world.apply(&Action::GrantRole(grant));
     (scene, id)
+}
+
+/// A plan that was made before the files took workspaces out of sight.
+#[test]
+fn a_grant_that_goes_while_somebody_who_may_rest_on_it_is_not_seen_is_rejected() {
+    let hides: [fn(&mut KeyDesired); 4] = [
+        |desired| drop(desired.out_of_sight.insert(workspace_id("gone"), OutOfSight::Missing)),
+        |desired| drop(desired.out_of_sight.insert(workspace_id("hidden"), OutOfSight::Excluded)),
+        |desired| desired.fleet.scope.subscriptions = Some(BTreeSet::from([account_id().subscription()])),
+        |desired| desired.fleet.scope.exclude = BTreeSet::from([account_id().subscription().arm()]),
+    ];
+    for hide in hides {
+        let (mut scene, _) = leaver();
+        let observed = scene.observe();
+        let plan = scene.plan(&observed);
+        assert_eq!(scene.judge(&observed, &plan), []);
+        assert!(plan.next().is_some_and(|step| step.action.kind() == "RevokeRole"));
+        hide(&mut scene.desired);
+        let found = scene.judge(&observed, &plan);
+        assert!(found.iter().any(|one| one.to_string().contains("is not looked at")), "{found:?}");
+    }
 }
 
 fn is_of(kind: &str, action: &Action) -> bool {

@@ -47,13 +47,12 @@ impl FleetPlan {
     /// The view of what the controller planned.
     pub(crate) fn new(revision: &Revision, planned: fleet::FleetPlan) -> Self {
         let fleet::FleetPlan { index, accounts } = planned;
-        let Index { placed: _, listed: _, holders: _, listings: _, unplaced, missing, nowhere } = index;
+        let Index { placed: _, listed: _, left_out: _, holders: _, listings: _, unplaced, missing } = index;
         let mut problems = Vec::new();
         for (id, why) in unplaced {
             problems.push(format!("the account of {} could not be found out: {why}", id.name()));
         }
         problems.extend(missing.iter().map(|id| format!("workspace {id} does not exist")));
-        problems.extend(nowhere.iter().map(|id| format!("{} names neither an account nor a hub", id.name())));
         let plans = accounts.into_iter().map(|account| account.plan).collect();
         Self { revision: revision.to_string(), plans, problems, wrote: LastWrites::new() }
     }

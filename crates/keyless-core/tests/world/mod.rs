@@ -604,11 +604,7 @@ pub(crate) fn owner_role() -> RoleId {
 
 /// A desired state in which everything may be acted on.
 pub(crate) fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired {
-    let fleet = Fleet {
-        enforcement: Enforcement::Enforce,
-        scope: Scope { subscriptions: Some(BTreeSet::from([account_id().subscription()])), exclude: BTreeSet::new() },
-        ..Fleet::default()
-    };
+    let fleet = Fleet { enforcement: Enforcement::Enforce, scope: Scope::default(), ..Fleet::default() };
     let workspaces = workspaces
         .iter()
         .map(|(id, auth_mode, needs)| {
@@ -638,6 +634,7 @@ pub(crate) fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> Key
         account: None,
         workspaces,
         unplaced: std::sync::Arc::default(),
+        out_of_sight: BTreeMap::new(),
         group_is_shared: false,
     }
 }

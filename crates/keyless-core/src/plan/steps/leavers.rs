@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::is_own_name;
+use crate::desired::OutOfSight;
 use crate::id::{PrincipalId, RoleId, WorkspaceId};
 use crate::observed::{Observed, Reading, RoleAssignment};
 use crate::plan::needs::{self, NeedView, Resolved};
@@ -30,6 +31,13 @@ impl<'a> Planner<'a> {
         let mut asked: BTreeSet<(PrincipalId, RoleId)> = BTreeSet::new();
         let mut doubts: BTreeSet<String> =
             desired.unplaced.keys().map(|id| format!("{} may stand on it", id.name())).collect();
+        doubts.extend(desired.out_of_sight.iter().map(|(id, why)| match why {
+            OutOfSight::Missing => format!("{} has a document and does not exist, and may be recovered", id.name()),
+            OutOfSight::Excluded => format!("{} stands on it, or may, and `scope.exclude` leaves it out", id.name()),
+        }));
+        if desired.fleet.scope.leaves_out_subscriptions() {
+            doubts.insert("workspaces of subscriptions that `scope` leaves out are not seen".to_owned());
+        }
         // A workspace whose document was removed keeps what it has.
         let undeclared = observed.workspaces.keys().filter(|id| !desired.workspaces.contains_key(id));
         doubts.extend(undeclared.map(|id| format!("{} is not declared", id.name())));
