@@ -284,7 +284,7 @@ const NOTICED: [(&[&str], [u64; 2]); 12] = [
     (&["drained"], [5, 9]),
     (&["all_on_identity"], [1_248, 1_598]),
     (&["confirm"], [2015, 2045]),
-    (&["revision"], [3011, 3044]),
+    (&["revision"], [3034, 3064]),
     (&["same_step"], [2015, 2045]),
     (&["no_stored_keys"], [2040, 2063]),
     (&["on_first", "key_on", "key_effective"], [320, 428]),

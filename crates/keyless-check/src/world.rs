@@ -196,6 +196,7 @@ fn files(account: &StorageAccountId, workspace: &WorkspaceId, auth_mode: AuthMod
         location: Location::default(),
     };
     KeyDesired {
+        out_of_scope: Reading::known(BTreeSet::new(), Timestamp::MIN),
         out_of_sight: BTreeMap::new(),
         group_is_shared: false,
         revision: Revision("r1".to_owned()),

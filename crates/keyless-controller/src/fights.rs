@@ -62,6 +62,7 @@ fn words_of(desired: &KeyDesired) -> Option<Uuid> {
         account,
         workspaces,
         unplaced,
+        out_of_scope: _,
         out_of_sight: _,
         group_is_shared: _,
     } = desired;

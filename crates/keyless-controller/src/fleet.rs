@@ -46,7 +46,8 @@ impl FleetPlan {
     /// Whether something is blocked, or a declared workspace is missing or cannot be placed.
     #[must_use]
     pub fn is_blocked(&self) -> bool {
-        let Index { placed: _, listed: _, left_out: _, holders: _, listings: _, unplaced, missing } = &self.index;
+        let Index { placed: _, listed: _, left_out: _, out_of_scope: _, holders: _, listings: _, unplaced, missing } =
+            &self.index;
         !unplaced.is_empty()
             || !missing.is_empty()
             || self.accounts.iter().any(|account| account.plan.standing() == Standing::Blocked)
@@ -55,7 +56,8 @@ impl FleetPlan {
     /// Why nothing at all could be read, if that is so: then these plans say nothing of Azure.
     #[must_use]
     pub fn blind(&self) -> Option<String> {
-        let Index { placed: _, listed: _, left_out: _, holders: _, listings, unplaced, missing } = &self.index;
+        let Index { placed: _, listed: _, left_out: _, out_of_scope: _, holders: _, listings, unplaced, missing } =
+            &self.index;
         let read = !missing.is_empty()
             || listings.values().any(|listing| matches!(listing, Reading::Known { .. }))
             || self.accounts.iter().any(|account| matches!(account.observed.account, Reading::Known { .. }));

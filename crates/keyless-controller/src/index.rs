@@ -27,6 +27,8 @@ pub struct Index {
     pub holders: BTreeMap<StorageAccountId, BTreeSet<WorkspaceId>>,
     /// Declared workspaces that do not exist.
     pub missing: BTreeSet<WorkspaceId>,
+    /// The subscriptions that are seen and not listed, for `scope` leaves them out. Asked for where grants may be taken back.
+    pub out_of_scope: Reading<BTreeSet<SubscriptionId>>,
     /// Workspaces that `scope.exclude` leaves out, and the accounts they use; `None` where the lists do not tell.
     pub left_out: BTreeMap<WorkspaceId, Option<BTreeSet<StorageAccountId>>>,
 }
@@ -61,7 +63,9 @@ impl Index {
             let accounts = place.map(|place| place.accounts().cloned().collect());
             (id, accounts)
         });
-        let mut index = Self { left_out: left_out.collect(), listings: search.listings, listed, ..Self::default() };
+        let out_of_scope = if desired.fleet.prune { searcher.left_out(scope, &known).await } else { Reading::NotRead };
+        let mut index =
+            Self { out_of_scope, left_out: left_out.collect(), listings: search.listings, listed, ..Self::default() };
         for (id, place) in places {
             match place {
                 Place::On(account, more) => {

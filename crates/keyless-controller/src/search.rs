@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use futures::StreamExt;
 use futures::stream;
+use jiff::Timestamp;
 use keyless_arm::api::{Answer, ReadArm};
 use keyless_core::desired::Scope;
 use keyless_core::id::{ArmId, StorageAccountId, SubscriptionId, WorkspaceId};
@@ -119,6 +120,29 @@ impl Searcher<'_> {
             self.memory.saw_listed_on_key(account);
         }
         search
+    }
+
+    /// The subscriptions that can be seen and that no search lists, for the files leave them out.
+    pub(crate) async fn left_out(
+        &self,
+        scope: &Scope,
+        known: &BTreeSet<SubscriptionId>,
+    ) -> Reading<BTreeSet<SubscriptionId>> {
+        if !scope.leaves_out_subscriptions() {
+            return Reading::known(BTreeSet::new(), Timestamp::MIN);
+        }
+        let (seen, at) = match self.read.subscriptions().await {
+            Ok(answer) => {
+                let answer = self.saw(answer);
+                (answer.value, answer.at)
+            }
+            Err(error) => return failed(&error),
+        };
+        let listed = |subscription: &SubscriptionId| {
+            let named = scope.subscriptions.as_ref().is_none_or(|named| named.contains(subscription));
+            (named || known.contains(subscription)) && !excluded(scope, &subscription.arm())
+        };
+        Reading::known(seen.into_iter().filter(|subscription| !listed(subscription)).collect(), at)
     }
 
     async fn place(

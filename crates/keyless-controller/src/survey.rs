@@ -130,6 +130,7 @@ fn nothing_desired(scope: &Scope, account: &StorageAccountId) -> KeyDesired {
         account: None,
         workspaces: BTreeMap::new(),
         unplaced: Arc::default(),
+        out_of_scope: Reading::known(BTreeSet::new(), Timestamp::MIN),
         out_of_sight: BTreeMap::new(),
         group_is_shared: false,
     }

@@ -69,6 +69,7 @@ impl View {
             account: self.desired.accounts.get(key).cloned(),
             workspaces,
             unplaced: Arc::clone(&self.unplaced),
+            out_of_scope: self.index.out_of_scope.clone(),
             out_of_sight: self.out_of_sight(key),
             group_is_shared: self.index.placed.iter().any(|(other, on)| {
                 other != key && !on.is_empty() && other.group() == key.group() //
@@ -102,6 +103,7 @@ impl View {
         self.index.placed.get(key) != other.index.placed.get(key)
             || self.index.holders.get(key) != other.index.holders.get(key)
             || self.unplaced != other.unplaced
+            || self.index.out_of_scope.value() != other.index.out_of_scope.value()
             || self.out_of_sight(key) != other.out_of_sight(key)
     }
 }

@@ -114,7 +114,7 @@ pub async fn why(
 
 /// The account of a workspace, declared or not.
 async fn account_of(index: &Index, observer: &Observer, workspace: &WorkspaceId) -> Result<StorageAccountId, WhyError> {
-    let Index { placed, listed: _, left_out: _, listings: _, unplaced, holders: _, missing } = index;
+    let Index { placed, listed: _, left_out: _, out_of_scope: _, listings: _, unplaced, holders: _, missing } = index;
     if let Some((account, _)) = placed.iter().find(|(_, on): &(_, &BTreeSet<WorkspaceId>)| on.contains(workspace)) {
         return Ok(account.clone());
     }

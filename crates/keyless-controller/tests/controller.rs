@@ -7,6 +7,7 @@ mod broke;
 mod create;
 mod groups;
 mod jumps;
+mod leavers;
 mod newcomer;
 
 use std::sync::Arc;

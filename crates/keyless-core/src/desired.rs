@@ -18,7 +18,7 @@ use crate::catalog::{Scenario, find_scenarios};
 use crate::id::{
     ArmId, LogAnalyticsId, ManagedIdentityId, PrincipalId, RoleId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
-use crate::observed::{PrincipalType, StorageService};
+use crate::observed::{PrincipalType, Reading, StorageService};
 
 pub use create::{Create, CreateKind, Isolation, Parts};
 pub use datastores::{
@@ -540,6 +540,8 @@ pub struct KeyDesired {
     /// Workspaces whose account could not be found out, each with its document if it has one: any of them may stand on this
     /// account.
     pub unplaced: Arc<BTreeMap<WorkspaceId, Option<DesiredWorkspace>>>,
+    /// The subscriptions that the controller's identity sees and the files leave out: which workspaces are there is not known.
+    pub out_of_scope: Reading<BTreeSet<SubscriptionId>>,
     /// Workspaces that are not looked at, and whose people may rest on grants here all the same.
     pub out_of_sight: BTreeMap<WorkspaceId, OutOfSight>,
     /// Whether workspaces, declared or not, stand on other accounts of the account's resource group: their people may rest on
@@ -612,6 +614,7 @@ impl Desired {
                 .map(|(id, workspace)| (id.clone(), workspace.clone()))
                 .collect(),
             unplaced,
+            out_of_scope: Reading::known(BTreeSet::new(), Timestamp::MIN),
             out_of_sight: BTreeMap::new(),
             group_is_shared: true,
         }

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 
 /// One value read from Azure, with the server's time of the answer.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Reading<T> {
     /// Nobody has asked yet; a plan that needs it says so in [`crate::plan::Plan::wants`].
+    #[default]
     NotRead,
     /// Azure answered completely.
     Known {

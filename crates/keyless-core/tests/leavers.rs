@@ -114,29 +114,32 @@ fn grants_stay_while_a_workspace_that_may_rest_on_them_is_out_of_sight() {
     with.workspaces.get_mut(&a).unwrap().needs.clear();
     assert!(look(&world, &with).steps.iter().any(|step| matches!(step.action, Action::RevokeRole { .. })));
 
-    let elsewhere = workspace_id("fraud-train").subscription().arm();
-    let cases: [(fn(&mut KeyDesired, &ArmId), &str); 5] = [
+    let cases: [(fn(&mut KeyDesired), &str); 6] = [
         (
-            |files, _| drop(files.out_of_sight.insert(workspace_id("gone"), OutOfSight::Missing)),
+            |files| drop(files.out_of_sight.insert(workspace_id("gone"), OutOfSight::Missing)),
             "gone has a document and does not exist, and may be recovered",
         ),
         (
-            |files, _| drop(files.out_of_sight.insert(workspace_id("hidden"), OutOfSight::Excluded)),
+            |files| drop(files.out_of_sight.insert(workspace_id("hidden"), OutOfSight::Excluded)),
             "hidden stands on it, or may, and `scope.exclude` leaves it out",
         ),
         (
-            |files, _| files.fleet.scope.subscriptions = Some(BTreeSet::from([account_id().subscription()])),
-            "workspaces of subscriptions that `scope` leaves out are not seen",
+            |files| {
+                files.out_of_scope =
+                    Reading::known(BTreeSet::from([account_id().subscription()]), jiff::Timestamp::MIN);
+            },
+            "are not seen: `scope` leaves it out",
         ),
         (
-            |files, whole| files.fleet.scope.exclude = BTreeSet::from([whole.clone()]),
-            "workspaces of subscriptions that `scope` leaves out are not seen",
+            |files| files.out_of_scope = Reading::unknown("it could not be read"),
+            "which subscriptions `scope` leaves out is not known: it could not be read",
         ),
-        (|files, _| files.fleet.scope.exclude = BTreeSet::from([workspace_id("other").arm().clone()]), ""),
+        (|files| files.out_of_scope = Reading::NotRead, "which subscriptions `scope` leaves out was not read"),
+        (|files| files.fleet.scope.exclude = BTreeSet::from([workspace_id("other").arm().clone()]), ""),
     ];
     for (hide, why) in cases {
         let mut files = with.clone();
-        hide(&mut files, &elsewhere);
+        hide(&mut files);
         let plan = look(&world, &files);
         let told = plan.findings.iter().find(|finding| matches!(finding, Finding::LeaversUnknown { .. }));
         assert_eq!(told.is_none(), why.is_empty(), "{}", show(&plan));

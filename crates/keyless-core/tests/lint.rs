@@ -106,8 +106,10 @@ fn a_grant_that_goes_while_somebody_who_may_rest_on_it_is_not_seen_is_rejected()
     let hides: [fn(&mut KeyDesired); 4] = [
         |desired| drop(desired.out_of_sight.insert(workspace_id("gone"), OutOfSight::Missing)),
         |desired| drop(desired.out_of_sight.insert(workspace_id("hidden"), OutOfSight::Excluded)),
-        |desired| desired.fleet.scope.subscriptions = Some(BTreeSet::from([account_id().subscription()])),
-        |desired| desired.fleet.scope.exclude = BTreeSet::from([account_id().subscription().arm()]),
+        |desired| {
+            desired.out_of_scope = Reading::known(BTreeSet::from([account_id().subscription()]), jiff::Timestamp::MIN)
+        },
+        |desired| desired.out_of_scope = Reading::unknown("the list could not be read"),
     ];
     for hide in hides {
         let (mut scene, _) = leaver();

@@ -47,7 +47,8 @@ impl FleetPlan {
     /// The view of what the controller planned.
     pub(crate) fn new(revision: &Revision, planned: fleet::FleetPlan) -> Self {
         let fleet::FleetPlan { index, accounts } = planned;
-        let Index { placed: _, listed: _, left_out: _, holders: _, listings: _, unplaced, missing } = index;
+        let Index { placed: _, listed: _, left_out: _, out_of_scope: _, holders: _, listings: _, unplaced, missing } =
+            index;
         let mut problems = Vec::new();
         for (id, why) in unplaced {
             problems.push(format!("the account of {} could not be found out: {why}", id.name()));

@@ -138,6 +138,7 @@ impl Names {
             account,
             workspaces: self.workspaces.iter().take(declared).map(|id| (id.clone(), workspace(id))).collect(),
             unplaced: std::sync::Arc::default(),
+            out_of_scope: Reading::known(BTreeSet::new(), Timestamp::MIN),
             out_of_sight: BTreeMap::new(),
             group_is_shared: false,
         }

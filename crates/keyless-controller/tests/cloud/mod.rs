@@ -515,7 +515,12 @@ pub(crate) fn workspace(name: &str, account: Option<&str>, auth_mode: ObservedAu
 #[async_trait]
 impl ReadArm for Cloud {
     async fn subscriptions(&self) -> Read<Vec<SubscriptionId>> {
-        self.read("subscriptions", |_| vec![SUBSCRIPTION.parse().unwrap()]).await
+        self.read("subscriptions", |state| {
+            let own = SUBSCRIPTION.parse().unwrap();
+            let all: BTreeSet<_> = state.workspaces.keys().map(WorkspaceId::subscription).chain([own]).collect();
+            all.into_iter().collect()
+        })
+        .await
     }
     async fn tenant(&self, subscription: SubscriptionId) -> Read<Option<uuid::Uuid>> {
         self.read("tenant", |state| state.tenants.get(&subscription).copied().or(Some(TENANT))).await

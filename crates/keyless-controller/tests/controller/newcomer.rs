@@ -65,6 +65,7 @@ async fn pass_by(
             account: files.accounts.get(&account_id("stone")).cloned(),
             workspaces: files.workspaces.clone(),
             unplaced: std::sync::Arc::default(),
+            out_of_scope: keyless_core::observed::Reading::known(std::collections::BTreeSet::new(), cloud.now()),
             out_of_sight: std::collections::BTreeMap::new(),
             group_is_shared: false,
         },

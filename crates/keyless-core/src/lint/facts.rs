@@ -316,8 +316,12 @@ impl Facts<'_> {
     fn revoke(&self, assignment: &ArmId, principal: PrincipalId, found: &mut Verdict) {
         self.all_work_without(assignment, principal, found);
         found.demand(self.all_are_listed(), Rule::Facts, "somebody who was not found may still ask for it");
-        let unseen = !self.desired.out_of_sight.is_empty() || self.desired.fleet.scope.leaves_out_subscriptions();
-        found.demand(!unseen, Rule::Facts, "somebody who is not looked at may rest on it");
+        let all_in_scope = self.desired.out_of_scope.value().is_some_and(|left_out| left_out.is_empty());
+        found.demand(
+            all_in_scope && self.desired.out_of_sight.is_empty(),
+            Rule::Facts,
+            "somebody who is not looked at may rest on it",
+        );
         let back = self.desired.workspaces.values().filter(|own| own.auth_mode == AuthMode::AccessKey);
         for document in back {
             let entry = self.observed.workspaces.get(&document.id).and_then(|entry| entry.workspace.value());

@@ -634,6 +634,7 @@ pub(crate) fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> Key
         account: None,
         workspaces,
         unplaced: std::sync::Arc::default(),
+        out_of_scope: Reading::known(BTreeSet::new(), Timestamp::MIN),
         out_of_sight: BTreeMap::new(),
         group_is_shared: false,
     }

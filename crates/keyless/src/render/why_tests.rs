@@ -92,6 +92,7 @@ impl Case {
             account: None,
             workspaces: BTreeMap::from([(workspace(), declared)]),
             unplaced: std::sync::Arc::default(),
+            out_of_scope: Reading::known(std::collections::BTreeSet::new(), Timestamp::MIN),
             out_of_sight: std::collections::BTreeMap::new(),
             group_is_shared: false,
         };

@@ -35,8 +35,16 @@ impl<'a> Planner<'a> {
             OutOfSight::Missing => format!("{} has a document and does not exist, and may be recovered", id.name()),
             OutOfSight::Excluded => format!("{} stands on it, or may, and `scope.exclude` leaves it out", id.name()),
         }));
-        if desired.fleet.scope.leaves_out_subscriptions() {
-            doubts.insert("workspaces of subscriptions that `scope` leaves out are not seen".to_owned());
+        match &desired.out_of_scope {
+            Reading::Known { value, .. } => doubts.extend(value.iter().map(|subscription| {
+                format!("workspaces of subscription {subscription} are not seen: `scope` leaves it out") //
+            })),
+            Reading::Unknown { why, .. } => {
+                doubts.insert(format!("which subscriptions `scope` leaves out is not known: {why}"));
+            }
+            Reading::NotRead => {
+                doubts.insert("which subscriptions `scope` leaves out was not read".to_owned());
+            }
         }
         // A workspace whose document was removed keeps what it has.
         let undeclared = observed.workspaces.keys().filter(|id| !desired.workspaces.contains_key(id));
