@@ -102,6 +102,8 @@ fn why_grants_of_leavers_stay_is_told() {
     );
 }
 
+type Hide = fn(&mut KeyDesired);
+
 /// A workspace that nobody looks at may have people who rest on a grant: one that was declared and no longer is, or one that
 /// was deleted and comes back.
 #[test]
@@ -114,13 +116,13 @@ fn grants_stay_while_a_workspace_that_may_rest_on_them_is_out_of_sight() {
     with.workspaces.get_mut(&a).unwrap().needs.clear();
     assert!(look(&world, &with).steps.iter().any(|step| matches!(step.action, Action::RevokeRole { .. })));
 
-    let cases: [(fn(&mut KeyDesired), &str); 6] = [
+    let cases: [(Hide, &str); 6] = [
         (
-            |files| drop(files.out_of_sight.insert(workspace_id("gone"), OutOfSight::Missing)),
+            |files| files.out_of_sight.extend([(workspace_id("gone"), OutOfSight::Missing)]),
             "gone has a document and does not exist, and may be recovered",
         ),
         (
-            |files| drop(files.out_of_sight.insert(workspace_id("hidden"), OutOfSight::Excluded)),
+            |files| files.out_of_sight.extend([(workspace_id("hidden"), OutOfSight::Excluded)]),
             "hidden stands on it, or may, and `scope.exclude` leaves it out",
         ),
         (

@@ -104,8 +104,8 @@ fn leaver() -> (Scene, WorkspaceId) {
 #[test]
 fn a_grant_that_goes_while_somebody_who_may_rest_on_it_is_not_seen_is_rejected() {
     let hides: [fn(&mut KeyDesired); 4] = [
-        |desired| drop(desired.out_of_sight.insert(workspace_id("gone"), OutOfSight::Missing)),
-        |desired| drop(desired.out_of_sight.insert(workspace_id("hidden"), OutOfSight::Excluded)),
+        |desired| desired.out_of_sight.extend([(workspace_id("gone"), OutOfSight::Missing)]),
+        |desired| desired.out_of_sight.extend([(workspace_id("hidden"), OutOfSight::Excluded)]),
         |desired| {
             desired.out_of_scope = Reading::known(BTreeSet::from([account_id().subscription()]), jiff::Timestamp::MIN)
         },
@@ -121,6 +121,25 @@ fn a_grant_that_goes_while_somebody_who_may_rest_on_it_is_not_seen_is_rejected()
         let found = scene.judge(&observed, &plan);
         assert!(found.iter().any(|one| one.to_string().contains("is not looked at")), "{found:?}");
     }
+}
+
+/// What gives back what is lost now needs no open window, and nothing else may call itself that.
+#[test]
+fn a_change_that_repairs_nothing_waits_for_its_window() {
+    let (mut scene, _) = ready();
+    let observed = scene.observe();
+    let mut plan = scene.plan(&observed);
+    let step = plan.steps.iter_mut().find(|step| step.action.kind() == "SetAuthMode").unwrap();
+    step.effort = Effort::Repair;
+    let told = |scene: &Scene, plan: &Plan| {
+        let found = scene.judge(&observed, plan);
+        found.iter().any(|one| one.to_string().contains("no change window is open"))
+    };
+    assert!(!told(&scene, &plan), "there is no window to wait for");
+    let minute = 60 * u16::try_from(observed.now.to_zoned(jiff::tz::TimeZone::UTC).hour()).unwrap();
+    let (from, to) = if minute < 720 { (1000, 1001) } else { (1, 2) };
+    scene.desired.fleet.change_windows.push(ChangeWindow { days: std::collections::BTreeSet::new(), from, to });
+    assert!(told(&scene, &plan));
 }
 
 fn is_of(kind: &str, action: &Action) -> bool {

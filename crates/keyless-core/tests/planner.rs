@@ -813,6 +813,25 @@ fn a_window_holds_tightening_and_not_repair() {
     assert_eq!(at[2], ("SetSharedKeyAccess", "2026-12-01T10:15:00Z".to_owned()));
 }
 
+/// Who is on keys that are off has nothing to lose, and waits for no window to have it back; the way back by itself does.
+#[test]
+fn a_key_that_a_workspace_lacks_now_comes_on_outside_of_windows() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.key = SharedKeyAccess::Disallowed;
+    let mut files = desired(&[(&a, AuthMode::AccessKey, vec![])]);
+    files.account = Some(DesiredAccount::new(account_id(), DesiredSharedKey::Enabled));
+    // Tuesdays, and it is Monday.
+    files.fleet.change_windows = vec![ChangeWindow { days: BTreeSet::from([2]), from: 600, to: 660 }];
+    let plan = look(&world, &files);
+    let on = plan.steps.iter().find(|step| step.action.kind() == "SetSharedKeyAccess").unwrap();
+    assert!(on.is_open() && on.effort == Effort::Repair, "{}", show(&plan));
+    world.workspaces.get_mut(&a).unwrap().mode = ObservedAuthMode::Identity;
+    let plan = look(&world, &files);
+    let on = plan.steps.iter().find(|step| step.action.kind() == "SetSharedKeyAccess").unwrap();
+    assert!(!on.is_open() && on.effort == Effort::Loosen, "{}", show(&plan));
+}
+
 #[test]
 fn windows_that_meet_are_one_and_the_time_between_two_is_shut() {
     let mut world = World::new();

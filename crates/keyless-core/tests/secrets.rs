@@ -90,3 +90,21 @@ fn what_is_merely_wrong_is_told() {
         assert!(!said.contains("looks like"), "{said}");
     }
 }
+
+/// Reasons are told in plans and events for as long as they hold.
+#[test]
+fn a_secret_in_a_reason_is_not_kept() {
+    let id = "/subscriptions/7c0e5f1a-2b3c-4d5e-8f90-a1b2c3d4e5f6/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/ml-a";
+    for secret in SECRETS {
+        let text = format!(
+            "apiVersion: keyless.dev/v1\nkind: Fleet\nspec: {{owner: ml}}\n---\napiVersion: keyless.dev/v1\nkind: Workspace\n\
+             metadata: {{name: ml-a}}\nspec:\n  resourceId: {id}\n  authMode: identity\n  suspend:\n    reason: 'audit, see \
+             {secret} for now'\n    until: '2099-01-01T00:00:00Z'\n"
+        );
+        let accepted = load("desired", &[SourceFile::new("f.yaml", text.as_bytes())]).unwrap();
+        let own = accepted.desired.workspaces.values().next().unwrap();
+        let reason = &own.suspend.as_ref().unwrap().reason;
+        assert!(reason.starts_with("audit, see ") && reason.ends_with(" for now"), "{reason}");
+        assert!(!reason.contains("hunter2"), "{reason}");
+    }
+}

@@ -36,8 +36,8 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, limits: &Limits, 
     let fought = step.action.setting().and_then(|setting| limits.fights.get(&setting)).map(|fight| fight.until);
     found.demand(past(fought), Rule::Facts, "it is fought over");
     let windows = &desired.fleet.change_windows;
-    let in_time =
-        step.effort == Effort::Repair || windows.is_empty() || is_open_throughout(windows, now, observed.latest());
+    let repairs = step.effort == Effort::Repair && facts.gives_back(&step.action);
+    let in_time = repairs || windows.is_empty() || is_open_throughout(windows, now, observed.latest());
     found.demand(in_time, Rule::Facts, "no change window is open");
     facts.unlocked(step, found);
     super::probed::judge(&step.action, facts.key_is_on() == Some(false), desired, observed, found);
@@ -71,6 +71,23 @@ impl Facts<'_> {
 
     fn key_is_on(&self) -> Option<bool> {
         self.account().map(|account| account.shared_key.is_on())
+    }
+
+    /// Whether somebody may have no access before it, and has some after it.
+    fn gives_back(&self, action: &Action) -> bool {
+        let on_keys = |id| {
+            let mode =
+                self.observed.workspaces.get(id).and_then(|entry| Some(&entry.workspace.value()?.as_ref()?.auth_mode));
+            matches!(mode, Some(ObservedAuthMode::AccessKey | ObservedAuthMode::Unset))
+        };
+        match action {
+            Action::GrantRole(_) => true,
+            Action::SetAuthMode { workspace, mode: AuthMode::Identity } => {
+                self.key_is_on() == Some(false) && on_keys(workspace)
+            }
+            Action::SetSharedKeyAccess { allowed: true, .. } => self.desired.workspaces.keys().any(on_keys),
+            _ => false,
+        }
     }
 
     /// That the documents let it be done: its own; for what is the account's, all of them.

@@ -29,13 +29,13 @@ fn effort(action: &Action) -> &'static [Effort] {
     match action {
         Action::GrantRole(_) => &[Effort::Repair],
         Action::SetAuthMode { mode: AuthMode::Identity, .. } => &[Effort::Tighten, Effort::Repair],
+        Action::SetSharedKeyAccess { allowed: true, .. } => &[Effort::Loosen, Effort::Repair],
         Action::CreateWorkspace { .. }
         | Action::SetDatastoreCredential { .. }
         | Action::SetSharedKeyAccess { allowed: false, .. } => &[Effort::Tighten],
         Action::SetAuthMode { mode: AuthMode::AccessKey, .. }
         | Action::ResyncWorkspaceKeys { .. }
         | Action::CreateDatastore { .. }
-        | Action::SetSharedKeyAccess { allowed: true, .. }
         | Action::RevokeRole { .. } => &[Effort::Loosen],
     }
 }

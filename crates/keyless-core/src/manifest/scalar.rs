@@ -12,6 +12,7 @@ use crate::id::{
     ArmId, IdError, LogAnalyticsId, ManagedIdentityId, PrincipalId, StorageAccountId, SubscriptionId, WorkspaceId,
 };
 use crate::incompatibility::{self, Severity};
+use crate::secret;
 
 use super::node::{Node, Value};
 use super::problem::shorten;
@@ -72,7 +73,8 @@ impl Wire for Region {
     }
 }
 
-/// Text for people that may be written on several lines; it is kept as one.
+/// Text for people that may be written on several lines; it is kept as one, and without what looks like a secret, for it
+/// is told in plans and events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Prose(pub String);
 
@@ -92,7 +94,7 @@ impl Wire for Prose {
             reader.wrong(node.at, format_args!("is longer than {} characters", Self::LONGEST), None);
             return None;
         }
-        Some(Self(text.to_owned()))
+        Some(Self(secret::without(text)))
     }
 
     fn describe(_: &mut SchemaGenerator) -> Schema {

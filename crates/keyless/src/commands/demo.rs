@@ -1,4 +1,4 @@
-//! `keyless demo`: the product on a simulated cloud, in half a minute.
+//! `keyless demo`: the product on a simulated cloud, in a minute or two.
 
 use std::process::ExitCode;
 

@@ -50,9 +50,15 @@ impl Planner<'_> {
         self.drift.insert(Drift::SharedKey { desired_on: true, observed: account.shared_key });
         let action = Action::SetSharedKeyAccess { account: self.desired.account_id.clone(), allowed: true };
         let active = gates::account_active(self.desired, self.observed.now);
-        let mut checks = self.checks(&action, Effort::Loosen, active);
+        // For a workspace that is on keys already, it gives back what is lost now.
+        let on_keys = |id| {
+            let own = self.observed.workspaces.get(id).and_then(|entry| entry.workspace.value()?.as_ref());
+            own.is_some_and(|own| own.auth_mode.is_key())
+        };
+        let effort = if self.desired.workspaces.keys().any(on_keys) { Effort::Repair } else { Effort::Loosen };
+        let mut checks = self.checks(&action, effort, active);
         self.barriers(&mut checks, &action);
-        self.push(action, Effort::Loosen, BTreeSet::new(), checks);
+        self.push(action, effort, BTreeSet::new(), checks);
     }
 
     pub(super) fn key_off(&mut self, target: &KeyTarget) {
