@@ -269,25 +269,21 @@ impl Daemon {
         });
     }
 
-    /// Waits until every account was read completely `cycles` more times on average, for as long as reads end at all. A pass
-    /// whose reads took too long to write counts as failed, and on a busy machine some do.
+    /// Waits until every account was read completely `cycles` more times on average, for as long as passes end at all.
     #[track_caller]
     pub fn full_cycles(&mut self, accounts: usize, cycles: u64) {
-        let mut complete = self.complete_passes();
-        let goal = complete + cycles * accounts as u64;
-        while complete < goal {
-            let before = complete;
-            wait_until("a pass ends well", PATIENCE, || {
-                complete = self.complete_passes();
-                (complete > before).then_some(())
+        let mut passed = self.metric("keyless_passes_total", "");
+        let goal = passed + cycles * accounts as u64;
+        let failed = self.metric("keyless_failed_passes_total", "");
+        while passed < goal {
+            let before = passed;
+            wait_until("a pass ends", PATIENCE, || {
+                passed = self.metric("keyless_passes_total", "");
+                (passed > before).then_some(())
             });
         }
-    }
-
-    #[track_caller]
-    fn complete_passes(&mut self) -> u64 {
-        let ended = self.metric("keyless_passes_total", "");
-        ended.saturating_sub(self.metric("keyless_failed_passes_total", ""))
+        let failing = self.metric("keyless_failed_passes_total", "") - failed;
+        assert_eq!(failing, 0, "a pass failed\n{}", self.process.stderr.tail());
     }
 
     /// Ends it without a word, as a crash does, and hands out its log.

@@ -291,17 +291,20 @@ impl Shared {
         });
     }
 
-    /// Takes in a pass that began at `began`.
+    /// Takes in a pass that began at `began`, and how it ended, if it did by itself.
     pub(crate) fn note(
         &self,
         key: &StorageAccountId,
         plan: &Plan,
         failure: Option<&str>,
-        (began, stopped): (Instant, bool),
+        (began, ended): (Instant, Option<&Ended>),
     ) {
+        // One that was overtaken by what it read again has done what it is for.
+        let overtaken = matches!(ended, Some(Ended::Raced { .. }));
+        let stopped = matches!(ended, Some(Ended::Stopped));
         self.status.update(|status| {
             status.counters.passes += 1;
-            status.counters.failed_passes += u64::from(failure.is_some());
+            status.counters.failed_passes += u64::from(failure.is_some() && !overtaken);
             let Some(account) = status.accounts.get_mut(key) else { return };
             account.passes += 1;
             account.last_error = failure.map(str::to_owned);

@@ -10,7 +10,7 @@ use keyless_core::id::{StorageAccountId, SubscriptionId, WorkspaceId};
 use keyless_core::observed::Reading;
 
 use crate::failed::Failure;
-use crate::search::{Place, Searcher, excluded};
+use crate::search::{Place, Search, Searcher, excluded};
 
 /// One view of the fleet.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -59,13 +59,10 @@ impl Index {
             desired.workspaces.keys().filter(|id| !places.contains_key(id)).cloned().collect();
         places.extend(searcher.direct_all(unlisted).await);
 
-        let left_out = search.left_out.into_iter().map(|(id, place)| {
-            let accounts = place.map(|place| place.accounts().cloned().collect());
-            (id, accounts)
-        });
-        let out_of_scope = if desired.fleet.prune { searcher.left_out(scope, &known).await } else { Reading::NotRead };
-        let mut index =
-            Self { out_of_scope, left_out: left_out.collect(), listings: search.listings, listed, ..Self::default() };
+        let out_of_scope =
+            if desired.fleet.prune { searcher.out_of_scope(scope, &known).await } else { Reading::NotRead };
+        let Search { listings, left_out, .. } = search;
+        let mut index = Self { out_of_scope, left_out, listings, listed, ..Self::default() };
         for (id, place) in places {
             match place {
                 Place::On(account, more) => {

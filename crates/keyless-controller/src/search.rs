@@ -38,7 +38,7 @@ impl Place {
     }
 
     /// The accounts whose keys a workspace in this place holds.
-    pub(crate) fn accounts(&self) -> impl Iterator<Item = &StorageAccountId> {
+    fn accounts(&self) -> impl Iterator<Item = &StorageAccountId> {
         let all = if let Self::On(first, more) = self { Some((first, more)) } else { None };
         all.into_iter().flat_map(|(first, more)| std::iter::once(first).chain(more))
     }
@@ -56,8 +56,8 @@ pub(crate) struct Search {
     pub(crate) listings: BTreeMap<SubscriptionId, Reading<()>>,
     /// The listed workspaces whose place could be told, excluded ones left out.
     pub(crate) found: BTreeMap<WorkspaceId, Place>,
-    /// The listed workspaces that are excluded, and where the lists show them to stand, if they do.
-    pub(crate) left_out: BTreeMap<WorkspaceId, Option<Place>>,
+    /// The listed workspaces that are excluded, and the accounts they use; `None` where the lists do not tell.
+    pub(crate) left_out: BTreeMap<WorkspaceId, Option<BTreeSet<StorageAccountId>>>,
     /// Those that the lists show.
     pub(crate) listed: BTreeSet<WorkspaceId>,
     /// Those that the lists show on the account key. Not those of which they tell no mode, which counts as a key where a
@@ -123,7 +123,7 @@ impl Searcher<'_> {
     }
 
     /// The subscriptions that can be seen and that no search lists, for the files leave them out.
-    pub(crate) async fn left_out(
+    pub(crate) async fn out_of_scope(
         &self,
         scope: &Scope,
         known: &BTreeSet<SubscriptionId>,
@@ -156,7 +156,7 @@ impl Searcher<'_> {
             let hub = own.hub.as_ref().and_then(|hub| listed.get(hub)).map(|(_, hub)| hub);
             let place = Place::on(own).or_else(|| Place::on(hub?));
             if excluded(scope, id.arm()) {
-                search.left_out.insert(id.clone(), place);
+                search.left_out.insert(id.clone(), place.map(|place| place.accounts().cloned().collect()));
                 continue;
             }
             search.listed.insert(id.clone());

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use keyless_core::action::Action;
 use keyless_core::desired::{Desired, Fleet};
 use keyless_core::id::StorageAccountId;
-use keyless_core::pass::{Ended, Intent, Job, Requeue};
+use keyless_core::pass::{Intent, Job, Requeue};
 use keyless_core::plan::{Limits, Look};
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 use tokio::time::Instant;
@@ -355,8 +355,8 @@ impl Loop {
                 (&**plan, requeue, Some(why.clone()))
             }
         };
-        let stopped = matches!(&passed, Passed::Finished(report) if report.ended == Ended::Stopped);
-        self.shared.note(&key, plan, failure.as_deref(), (began, stopped));
+        let ended = if let Passed::Finished(report) = &passed { Some(&report.ended) } else { None };
+        self.shared.note(&key, plan, failure.as_deref(), (began, ended));
         // That keys were taken is owed to the workspace, whatever happens next.
         let took = matches!(&passed, Passed::Finished(report)
             if report.write.as_ref().is_some_and(|write| matches!(write.action, Action::ResyncWorkspaceKeys { .. })));

@@ -488,7 +488,8 @@ impl Finding {
             Self::AccountMissing { .. } => Some("that account, or files and workspaces that name another one"),
             Self::AccessLost(lost) => Some(lost.lift()),
             Self::BrokenNow { .. } => Some(
-                "the step that turns the key on, where the files ask for it; else `sharedKeyAccess: enabled` in a StorageAccount document, or identity for the workspace",
+                "the step that turns the key on, where the files ask for it; else `sharedKeyAccess: enabled` in a \
+                 StorageAccount document, or identity for the workspace",
             ),
             _ => None,
         }

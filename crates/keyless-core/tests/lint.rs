@@ -1,7 +1,6 @@
 //! The second opinion on plans: what it lets pass, and that it sees through every gate that is lost or forced open.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -138,7 +137,7 @@ fn a_change_that_repairs_nothing_waits_for_its_window() {
     assert!(!told(&scene, &plan), "there is no window to wait for");
     let minute = 60 * u16::try_from(observed.now.to_zoned(jiff::tz::TimeZone::UTC).hour()).unwrap();
     let (from, to) = if minute < 720 { (1000, 1001) } else { (1, 2) };
-    scene.desired.fleet.change_windows.push(ChangeWindow { days: std::collections::BTreeSet::new(), from, to });
+    scene.desired.fleet.change_windows.push(ChangeWindow { days: BTreeSet::new(), from, to });
     assert!(told(&scene, &plan));
 }
 

@@ -70,7 +70,7 @@ impl Collector for Numbers {
         counter(
             &mut encoder,
             "failed_passes",
-            "Passes in which a read, a write or the mark failed",
+            "Passes in which a read, a write or the mark failed, but none that was overtaken by what it read again",
             counters.failed_passes,
         )?;
         counter(&mut encoder, "searches", "Looks over the whole fleet for workspaces", counters.searches)?;

@@ -604,7 +604,7 @@ pub(crate) fn owner_role() -> RoleId {
 
 /// A desired state in which everything may be acted on.
 pub(crate) fn desired(workspaces: &[(&WorkspaceId, AuthMode, Vec<Need>)]) -> KeyDesired {
-    let fleet = Fleet { enforcement: Enforcement::Enforce, scope: Scope::default(), ..Fleet::default() };
+    let fleet = Fleet { enforcement: Enforcement::Enforce, ..Fleet::default() };
     let workspaces = workspaces
         .iter()
         .map(|(id, auth_mode, needs)| {
