@@ -30,3 +30,19 @@ async fn after_a_look_over_the_fleet_that_breaks_off_there_is_another_one() {
     rig.converged("1").await;
     assert!(rig.stop().await.settled, "a look writes nothing");
 }
+
+/// What took too long to write after it is no failed read: who counts those is not called for it.
+#[tokio::test(start_paused = true)]
+async fn a_pass_that_is_overtaken_is_told_and_counts_as_no_failure() {
+    let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+    cloud.lock().slow.insert("locks", Duration::from_secs(70));
+    let rig = Rig::start(&cloud, dir.path(), desired("1", AuthMode::Identity, &["ml-a"]));
+    rig.until("some passes", |snapshot| snapshot.counters.passes > 3).await;
+    let snapshot = rig.status.snapshot();
+    let why = snapshot.accounts[&account_id("stone")].last_error.as_deref().unwrap();
+    assert!(why.starts_with("the confirming reads took 7"), "{why}");
+    assert_eq!((snapshot.counters.failed_passes, cloud.calls()), (0, vec![]));
+    cloud.lock().slow.clear();
+    cloud.lock().down.insert("role_assignments");
+    rig.until("a failed one", |snapshot| snapshot.counters.failed_passes > 0).await;
+}
