@@ -182,7 +182,7 @@ impl Judge {
                 self.taken.insert(id.clone(), gone.principal.clone());
             }
             let account = self.account_of(&entry.path).unwrap_or_default();
-            if matches!(what, What::Mode { .. }) && self.is_repair(what, &account) {
+            if matches!(what, What::Mode { .. }) && self.is_repair(&entry, what, &account) {
                 self.late_switches.insert(number);
             }
             self.count(&format!("step: {}", what.word()));

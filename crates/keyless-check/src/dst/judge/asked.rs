@@ -9,7 +9,7 @@ use keyless_core::desired::{
 };
 use serde_json::Value;
 
-use super::{Judge, ON_THE_WAY, SEEN_BY_ALL, TARGET_WITHIN, before};
+use super::{Judge, ON_THE_WAY, SEEN_BY_ALL, TARGET_WITHIN, before, foreign};
 use crate::dst::record::{Entry, What};
 use crate::dst::truth::{Assignment, Truth, age};
 
@@ -89,7 +89,7 @@ impl Judge {
         if matches!(what, What::Key { .. }) && on.iter().any(|one| asleep(one)) {
             broken.push("S8: the key changes while something on the account is suspended or only observed".to_owned());
         }
-        if !self.is_repair(what, account) && !self.is_in_a_window(now) {
+        if !self.is_repair(entry, what, account) && !self.is_in_a_window(now) {
             broken.push("S8: a write outside of the change windows".to_owned());
         }
         let said = self.said(account);
@@ -153,10 +153,14 @@ impl Judge {
     }
 
     /// Whether a write is held by no change window: it gives somebody access who has none.
-    pub(super) fn is_repair(&self, what: &What, account: &str) -> bool {
+    pub(super) fn is_repair(&self, entry: &Entry, what: &What, account: &str) -> bool {
         match what {
             What::Grant { .. } => true,
             What::Mode { identity, .. } => *identity && self.truth.keys.get(account) == Some(&false),
+            What::Key { allowed: true, .. } => {
+                self.truth.on(account).any(|(id, one)| !one.on_identity && self.declared(id).is_some())
+                    || self.raced(foreign::ON_KEYS, account, entry, entry.left).is_some()
+            }
             _ => false,
         }
     }
