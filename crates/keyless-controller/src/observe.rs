@@ -52,9 +52,6 @@ const JOBS_FOR: u32 = 5;
 /// How long it is believed that an assigned role has no definition. Such a role is unknown, so this only saves reads.
 const MISSING_FOR: Duration = Duration::from_secs(60);
 
-/// How long after the key works whoever waited for it has tried again, at the latest. Design decision.
-const NEXT_TRY: Duration = Duration::from_secs(60);
-
 /// Reads for all passes of a process.
 pub struct Observer {
     read: Arc<dyn ReadArm>,
@@ -529,7 +526,9 @@ impl Observer {
             }
         }
         self.memory.saw_account(key, &part.account, self.clock.now());
-        let arrival = ask.desired.fleet.waits.key_effect.saturating_add(NEXT_TRY);
+        // Half as long again, for whoever waited for it to try once more: a minute by default. Design decision.
+        let effect = ask.desired.fleet.waits.key_effect;
+        let arrival = effect.saturating_add(effect / 2);
         self.memory.saw_holders(key, holders(ask.desired, &part), arrival, self.clock.now());
         if let Some(switched) = already_switched(ask.desired, &part) {
             self.memory.saw_workspaces(key, switched, self.clock.now());
