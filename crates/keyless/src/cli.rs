@@ -28,7 +28,7 @@ pub(crate) use self::ways_in::{AdoptArgs, ImportArgs, Summary};
         Files say which workspaces are to use identity-based access, and who needs their data. keyless grants what is \
         missing, waits until the grants work, switches the workspaces, makes sure that nobody signs with the key any \
         more, and only then turns the key off. It keeps watching, and it can take all of it back.\n\n\
-        To see all of that in a minute or two, on a simulated cloud:\n\n  keyless demo"
+        To see all of that in half a minute, on a simulated cloud:\n\n  keyless demo"
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -116,7 +116,7 @@ pub(crate) enum Command {
         keyless sim --workspaces 20 --seed 7 --speed 600 --write-desired /tmp/fleet\n  \
         IDENTITY_ENDPOINT=… IDENTITY_HEADER=… keyless run --config /tmp/fleet/keyless.yaml")]
     Sim(SimArgs),
-    /// See a sample fleet go off keys, drift and be corrected, in a minute or two
+    /// See a sample fleet go off keys, drift and be corrected, in half a minute
     #[command(long_about = "Starts a simulated cloud and the loop of `run` in one process. A sample fleet goes off \
         keys while its people keep working; someone turns a key back on, which is noticed and corrected; one \
         workspace is taken back to keys. Exit status 0 only if all of it converged and nobody was denied.\n\n\

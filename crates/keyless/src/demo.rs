@@ -52,7 +52,7 @@ struct Report {
 pub(crate) async fn run(seed: u64, report: Option<&Path>, stop: CancellationToken) -> anyhow::Result<bool> {
     let began = Instant::now();
     if let Some(path) = report {
-        // Before a minute is spent, not after it.
+        // Before half a minute is spent, not after it.
         let opened = std::fs::File::options().create(true).write(true).truncate(false).open(path);
         opened.with_context(|| format!("cannot write `{}`", path.display()))?;
     }

@@ -1,4 +1,4 @@
-//! `keyless demo`: the product on a simulated cloud, in a minute or two.
+//! `keyless demo`: the product on a simulated cloud, in half a minute.
 
 use std::process::ExitCode;
 
