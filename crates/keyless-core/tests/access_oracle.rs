@@ -361,7 +361,8 @@ fn works(truth: &Truth, who: usize, assignment: &RoleAssignment, waits: &Waits) 
     let person = kind(who) == PrincipalType::User;
     let seconds = |wait: Duration| i64::try_from(wait.as_secs()).unwrap();
     let (short, long) = (seconds(waits.role_propagation), seconds(waits.group_propagation));
-    let wait = if high || (!direct && !person) { long } else { short };
+    let group = kind(who) == PrincipalType::Group;
+    let wait = if high || group || (!direct && !person) { long } else { short };
     let mut old_enough = youngest.as_second() + wait;
     if let Some(changed) = truth.roles[&assignment.role].updated_on {
         old_enough = old_enough.max(changed.as_second() + wait.max(long.min(60 * 60)));

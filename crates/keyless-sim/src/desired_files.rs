@@ -73,7 +73,8 @@ const HOUR: u64 = 60 * MINUTE;
 /// The durations that gates use, in seconds at the pace of Azure.
 const GATE_DURATIONS: &[(&str, u64)] = &[
     ("rolePropagation", 15 * MINUTE),
-    ("groupPropagation", 24 * HOUR),
+    // A day, where managed identities are in groups; in a generated fleet persons alone are.
+    ("groupPropagation", HOUR),
     ("keyIdle", HOUR),
     ("keyEffect", 2 * MINUTE),
     ("metricsLag", 15 * MINUTE),

@@ -60,7 +60,8 @@ impl Trust {
     /// the membership was seen. From the role definition's `updatedOn` it runs too, and there takes the wait of slow ways, but
     /// no more than [`ROLE_CHANGES_WITHIN`] where that of this one is shorter.
     ///
-    /// At management-group scope, and for managed identities through a group, the data plane may take hours.
+    /// At management-group scope, and for managed identities through a group, the data plane may take hours. A group counts
+    /// when it has come to whoever may be in it.
     /// Source: <https://learn.microsoft.com/azure/role-based-access-control/troubleshooting>.
     pub(super) fn of(
         question: &Question<'_>,
@@ -78,8 +79,10 @@ impl Trust {
         let joined = made.map(|made| Some(made).max(member_since).unwrap_or(made));
         let since = joined.map(|joined| Some(joined).max(definition.updated_on).unwrap_or(joined));
         let high = assignment.scope.is_management_group() || assignment.scope.as_str() == "/";
-        // A person signs in anew; an identity's groups are cached by the resources for about a day.
-        let slow = through.is_some() && question.kind != Some(PrincipalType::User);
+        // A person signs in anew; an identity's groups are cached by the resources for about a day. Of a group that is asked
+        // about itself it is not known who is in it.
+        let is_group = matches!(question.kind, Some(PrincipalType::Group | PrincipalType::ForeignGroup));
+        let slow = is_group || (through.is_some() && question.kind != Some(PrincipalType::User));
         let wait = if high || slow { waits.group_propagation } else { waits.role_propagation };
         let changes = wait.max(waits.group_propagation.min(ROLE_CHANGES_WITHIN));
         let later = |at: Timestamp, wait: Duration| at.checked_add(SignedDuration::try_from(wait).ok()?).ok();

@@ -162,12 +162,14 @@ impl Facts<'_> {
         found: &mut Verdict,
     ) {
         let Some(document) = self.desired.workspaces.get(workspace) else { return };
-        let age = self.least_age();
         for need in document.needs.iter().filter(|need| counts(&need.principal)) {
             let (Some(role), Some(users)) = (find_role(need.role), users(need, workspace, self.observed)) else {
                 found.reject(Rule::Facts, format!("who {} is was not read", need.principal));
                 continue;
             };
+            // Managed identities may be in it, and have it late.
+            let is_group = matches!(need.principal, PrincipalRef::Object { kind: PrincipalType::Group, .. });
+            let age = if is_group { self.desired.fleet.waits.group_propagation } else { self.least_age() };
             for user in users {
                 if let Some(why) = objection(user, role, Under::Just(need.condition.as_deref()), age, seen) {
                     found.reject(Rule::Facts, why);

@@ -149,7 +149,7 @@ fn the_fleet_names_every_duration_of_a_gate_divided_by_the_speed() {
         durations(600.0),
         [
             "rolePropagation: 1500ms",
-            "groupPropagation: 144s",
+            "groupPropagation: 6s",
             "keyIdle: 6s",
             "keyEffect: 200ms",
             "metricsLag: 1500ms",
@@ -161,7 +161,7 @@ fn the_fleet_names_every_duration_of_a_gate_divided_by_the_speed() {
         durations(1.0),
         [
             "rolePropagation: 15m",
-            "groupPropagation: 24h",
+            "groupPropagation: 1h",
             "keyIdle: 1h",
             "keyEffect: 2m",
             "metricsLag: 15m",

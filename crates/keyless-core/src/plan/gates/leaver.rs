@@ -2,16 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
-
-use crate::access::{self, Cover};
 use crate::desired::KeyDesired;
 use crate::gate::{GateState, ReadSet};
 use crate::id::{PrincipalId, WorkspaceId};
 use crate::observed::{Datastore, DatastoreCredentials, Observed, PrincipalType, Reading, RoleAssignment};
 use crate::plan::needs::{NeedView, Resolved};
 
-use super::{Judged, after, lacks, listed, needs_aged, needs_covered, told};
+use super::{Judged, lacks, listed, needs_covered, told};
 
 /// What has to work when this grant is gone: every need, and those of groups that its holder is in as the holder's own.
 pub(in crate::plan) fn remaining<'a>(
@@ -81,39 +78,4 @@ fn nobody_elsewhere(observed: &Observed) -> Judged {
     let why =
         format!("{}, on another account, is read here by identity, and by whom is not seen from here", listed(&named));
     told(GateState::unmet(why, "an end to that datastore, or the grant taken away by a person who knows"))
-}
-
-/// [`crate::gate::Gate::NeedsAged`], without the grants that are taken back. Looked at only when the needs are covered.
-///
-/// Who is in a group that leaves is not known. Where a group stays, some of its members may be in that one too, and managed
-/// identities among them, to whom a grant to a group takes longest to come.
-pub(in crate::plan) fn aged(
-    remaining: &[NeedView<'_>],
-    leaver: &RoleAssignment,
-    rest: &Observed,
-    desired: &KeyDesired,
-) -> Judged {
-    let judged = needs_aged(remaining, rest, desired);
-    let one = matches!(leaver.principal_type, Some(PrincipalType::User | PrincipalType::ServicePrincipal));
-    if !judged.0.is_open() || one {
-        return judged;
-    }
-    let waits = &desired.fleet.waits;
-    let longer = waits.group_propagation.saturating_sub(waits.role_propagation);
-    let groups = remaining.iter().flat_map(|view| groups_of(view).into_iter().map(move |group| (view, group)));
-    let until = groups.filter_map(|(view, group)| {
-        match access::cover(&view.question(group, PrincipalType::Group), rest, waits) {
-            Cover::Covered { evidence, .. } => {
-                Some(evidence.aged_at.and_then(|at| after(at, longer)).unwrap_or(Timestamp::MAX))
-            }
-            _ => None,
-        }
-    });
-    match until.max() {
-        Some(until) if until > rest.now => {
-            let why = "grants to groups to work for identities that are in this one too".to_owned();
-            told(GateState::Waiting { until, why })
-        }
-        _ => judged,
-    }
 }

@@ -40,7 +40,7 @@ impl Planner<'_> {
             checks.look(Gate::WentBack, gates::went_back(self.observed, self.desired));
             checks.look(Gate::Listed, gates::subscriptions_listed(self.observed));
             checks.look(Gate::NeedsCovered, gates::leaver::covered(&remaining, &rest, self.desired));
-            checks.look(Gate::NeedsAged, gates::leaver::aged(&remaining, grant, &rest, self.desired));
+            checks.look(Gate::NeedsAged, gates::needs_aged(&remaining, &rest, self.desired));
             self.rights_and_policies(&mut checks, &action);
             self.push(action, Effort::Loosen, BTreeSet::new(), checks);
         }
