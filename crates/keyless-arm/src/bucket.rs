@@ -67,7 +67,7 @@ impl Bucket {
     /// When there is a place behind `ahead` others, as far as can be told now; `now` if there is one.
     pub(crate) fn ready(&mut self, now: Instant, ahead: u32) -> Instant {
         self.refill(now);
-        let opens = self.closed_until.filter(|until| *until > now).unwrap_or(now);
+        let opens = self.closed_until.map_or(now, |until| until.max(now));
         let Some(rate) = self.rate else { return opens };
         let missing = 1.0 + f64::from(ahead) + f64::from(self.reserved) - self.level;
         if missing <= ROUNDING {

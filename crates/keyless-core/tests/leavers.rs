@@ -9,7 +9,7 @@ use keyless_core::catalog::{BLOB_CONTRIBUTOR, BLOB_READER};
 use keyless_core::desired::*;
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{Finding, Look, Plan, Standing, Step};
+use keyless_core::plan::{Finding, Limits, Look, Plan, Standing, Step};
 
 use crate::world::*;
 
@@ -335,6 +335,35 @@ fn the_grant_that_a_workspace_works_by_itself_with_is_named_and_stays() {
     let plan = look(&world, &with);
     assert!(plan.steps.is_empty(), "{}", show(&plan));
     assert!(matches!(plan.findings.first(), Some(Finding::GrantUnwanted { principal, .. }) if *principal == own));
+}
+
+/// The identity of an endpoint that a document named, and names no more.
+#[test]
+fn the_grant_that_an_endpoint_works_by_is_named_and_stays() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    world.endpoints.push(Endpoint { workspace: a.clone(), name: "score".to_owned(), system: Some(person(7)) });
+    let mut with = desired(&[(&a, AuthMode::Identity, vec![of(PrincipalType::ServicePrincipal, 7)])]);
+    with.fleet.prune = true;
+    converge(&mut world, &with, |_, _| {});
+    with.workspaces.get_mut(&a).unwrap().needs.clear();
+    let plan = look(&world, &with);
+    assert!(plan.steps.is_empty(), "{}", show(&plan));
+    let named =
+        |finding: &Finding| matches!(finding, Finding::GrantUnwanted { principal, .. } if *principal == person(7));
+    assert!(plan.findings.iter().any(named), "{}", show(&plan));
+
+    let mut observed = world.observe(&with);
+    observed.endpoints = Reading::unknown("it is down");
+    let plan = planned(&with, &observed, &Limits::default(), Look::Everything);
+    assert!(
+        plan.steps.is_empty() && show(&plan).contains("which identities endpoints work by is not known: it is down")
+    );
+    observed.endpoints = Reading::NotRead;
+    let plan = planned(&with, &observed, &Limits::default(), Look::Everything);
+    assert!(plan.steps.is_empty() && plan.wants.endpoints, "{}", show(&plan));
+    world.endpoints.clear();
+    assert!(look(&world, &with).next().is_some(), "nobody works by it any more");
 }
 
 /// A managed identity may be in both groups, and to it a grant to a group takes longest to come.

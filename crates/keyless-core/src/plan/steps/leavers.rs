@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::is_own_name;
 use crate::desired::OutOfSight;
+use crate::gate::ReadSet;
 use crate::id::{PrincipalId, RoleId, WorkspaceId};
 use crate::observed::{Observed, Reading, RoleAssignment};
 use crate::plan::needs::{self, NeedView, Resolved};
@@ -84,7 +85,7 @@ impl<'a> Planner<'a> {
         Leaving { grants, named, doubts, rest }
     }
 
-    /// The identities that workspaces of the account work by themselves with; adds to `doubts` what is not known of them.
+    /// The identities that workspaces of the account and their endpoints work by themselves with; adds to `doubts` what is not known of them.
     fn workers(&mut self, doubts: &mut BTreeSet<String>) -> BTreeSet<PrincipalId> {
         let mut workers = BTreeSet::new();
         for own in self.observed.workspaces.values().filter_map(|entry| entry.workspace.value()?.as_ref()) {
@@ -100,6 +101,16 @@ impl<'a> Planner<'a> {
                     self.wants.add(*reads);
                     doubts.insert(format!("who acts for {} was not read", own.id.name()));
                 }
+            }
+        }
+        match &self.observed.endpoints {
+            Reading::Known { value, .. } => workers.extend(value.iter().filter_map(|endpoint| endpoint.system)),
+            Reading::Unknown { why, .. } => {
+                doubts.insert(format!("which identities endpoints work by is not known: {why}"));
+            }
+            Reading::NotRead => {
+                self.wants.add(ReadSet { endpoints: true, ..ReadSet::default() });
+                doubts.insert("which identities endpoints work by was not read".to_owned());
             }
         }
         workers
