@@ -85,7 +85,8 @@ pub enum Passed {
 /// Runs one pass to its end, and returns beside its outcome everything that was read. `observed` says which workspaces
 /// stand on the account.
 pub async fn run_pass(job: Job, observed: Observed, around: &Surroundings<'_>) -> (Passed, Observed) {
-    let mut pass = Pass { seen: observed.clone(), around, permit: None, target_began: None, deferred: None };
+    let mut pass =
+        Pass { seen: observed.clone(), around, permit: None, reads_began: None, target_began: None, deferred: None };
     let mut state = State::new(job.clone(), observed);
     let mut event = Event::Begin;
     loop {
@@ -115,6 +116,8 @@ struct Pass<'a> {
     /// What the reads brought so far: the ground of the plan that is told before a step is confirmed.
     seen: Observed,
     permit: Option<WritePermit>,
+    /// When the confirming reads began, and the one of the target among them.
+    reads_began: Option<Instant>,
     target_began: Option<Instant>,
     deferred: Option<(Box<Plan>, String, Option<Duration>)>,
 }
@@ -151,6 +154,7 @@ impl Pass<'_> {
         };
         self.seen.absorb(part.clone());
         self.target_began = confirming.is_some().then_some(target_began);
+        self.reads_began = confirming.is_some().then_some(began);
         Event::Read {
             part: Box::new(part),
             took: began.elapsed(),
@@ -208,6 +212,12 @@ impl Pass<'_> {
         // A look over the fleet goes on beside the pass, and may have begun after the pass listed the workspaces.
         if let Some(unknown) = (self.around.newcomers)().iter().find(|id| !self.seen.workspaces.contains_key(*id)) {
             return not_sent(&format!("{unknown} has appeared on the account meanwhile"));
+        }
+        // So do the passes of other accounts, which read datastores of workspaces that stand on this one.
+        if let (Action::SetSharedKeyAccess { allowed: false, .. }, Some(began)) = (action, self.reads_began)
+            && let Some(holding) = self.around.observer.memory().seen_holding(&job.desired.account_id, began)
+        {
+            return not_sent(&format!("a datastore of {} holds the key since a moment ago", holding.name()));
         }
         if self.target_began.is_none_or(|began| began.elapsed() > send_within(action)) {
             return not_sent("the confirming reads have grown old");

@@ -11,7 +11,9 @@ use jiff::Timestamp;
 use keyless_core::action::Action;
 use keyless_core::desired::AuthMode;
 use keyless_core::id::{AssignmentName, StorageAccountId, WorkspaceId};
-use keyless_core::observed::{Account, Again, BackOn, History, KeyTimes, KeysTaken, Reading, WatchCause, WatchFrom};
+use keyless_core::observed::{
+    Account, Again, BackOn, Datastore, History, KeyTimes, KeysTaken, Reading, WatchCause, WatchFrom,
+};
 use keyless_core::pass::{Ended, RefusedBy, Report, WriteResult};
 use keyless_core::plan::{Finding, Limits, Refusal};
 use tokio::time::Instant;
@@ -47,7 +49,16 @@ pub struct Memory {
     ledger: Mutex<Ledger>,
     /// When datastores of a workspace were last written, for accounts that others' workspaces hold the key of.
     stored: Mutex<BTreeMap<WorkspaceId, Instant>>,
+    /// The accounts whose key the datastores of a workspace hold, by the last list that was read for another account.
+    holding: Mutex<BTreeMap<WorkspaceId, Holding>>,
     dark: Mutex<Dark>,
+}
+
+#[derive(Debug)]
+struct Holding {
+    read: Instant,
+    /// Names of accounts, in lower case.
+    accounts: BTreeSet<String>,
 }
 
 /// What only earlier processes could know.
@@ -134,6 +145,7 @@ impl Memory {
             keys: Mutex::default(),
             ledger: Mutex::default(),
             stored: Mutex::default(),
+            holding: Mutex::default(),
             dark: Mutex::default(),
         }
     }
@@ -374,6 +386,27 @@ impl Memory {
     /// When this process last wrote, or may have written, a datastore of a workspace.
     pub(crate) fn stored(&self, workspace: &WorkspaceId) -> Option<Instant> {
         self.stored.lock().unwrap_or_else(PoisonError::into_inner).get(workspace).copied()
+    }
+
+    /// Takes in the datastores of a workspace, which the pass of another account has just read.
+    pub(crate) fn saw_datastores(&self, workspace: &WorkspaceId, datastores: &[Datastore]) {
+        let keys = datastores.iter().filter(|datastore| datastore.credentials.may_need_key());
+        let accounts: BTreeSet<String> =
+            keys.filter_map(|datastore| Some(datastore.account_name.as_ref()?.to_ascii_lowercase())).collect();
+        let mut holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounts.is_empty() {
+            holding.remove(workspace);
+        } else {
+            holding.insert(workspace.clone(), Holding { read: Instant::now(), accounts });
+        }
+    }
+
+    /// A workspace whose datastores hold the key of the account, as the pass of another one has read since `began`.
+    pub(crate) fn seen_holding(&self, key: &StorageAccountId, began: Instant) -> Option<WorkspaceId> {
+        let name = key.name().to_ascii_lowercase();
+        let holding = self.holding.lock().unwrap_or_else(PoisonError::into_inner);
+        let holds = |(_, seen): &(&WorkspaceId, &Holding)| seen.read >= began && seen.accounts.contains(&name);
+        holding.iter().find(holds).map(|(workspace, _)| workspace.clone())
     }
 
     /// Takes in what a pass that began at `began` found and did. `now` is the server's time at its end.

@@ -56,6 +56,7 @@ impl Sweep {
             match answer {
                 Ok(Answer { value, at, request_id: _ }) => {
                     clock.saw(at);
+                    memory.saw_datastores(&id, &value);
                     self.lists.insert(id, List { read: Instant::now(), at, datastores: value });
                 }
                 // The others are read all the same: the next sweep need not.

@@ -1,7 +1,7 @@
 use keyless_core::action::Effort;
 use keyless_core::desired::Revision;
 use keyless_core::gate::ReadSet;
-use keyless_core::observed::{Cause, Network, ServiceFlags, SharedKeyAccess};
+use keyless_core::observed::{Cause, DatastoreCredentials, DatastoreForm, Network, ServiceFlags, SharedKeyAccess};
 use keyless_core::pass::{Refused, WriteRecord};
 use keyless_core::plan::{Plan, Step};
 
@@ -543,4 +543,28 @@ async fn when_a_datastore_was_written_is_remembered_whatever_came_of_it() {
 
 fn uuid(last: u32) -> String {
     format!("7e57ab1e-0000-4000-8000-{last:012}")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_the_pass_of_another_account_sees_stored_is_known_until_a_newer_list_has_it_no_more() {
+    let memory = Memory::new(Growth::PERSON);
+    let workspace: WorkspaceId = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/Microsoft.MachineLearningServices/workspaces/ml-a"
+        .parse()
+        .unwrap();
+    let raw = |account: &str, credentials| Datastore {
+        name: "raw".to_owned(),
+        account_name: Some(account.to_owned()),
+        form: DatastoreForm::default(),
+        credentials,
+    };
+    let began = Instant::now();
+    memory.saw_datastores(&workspace, &[raw("stml", DatastoreCredentials::None)]);
+    memory.saw_datastores(&workspace, &[raw("other", DatastoreCredentials::AccountKey)]);
+    assert_eq!(memory.seen_holding(&key(), began), None, "by identity, or another's");
+    memory.saw_datastores(&workspace, &[raw("StML", DatastoreCredentials::AccountKey)]);
+    assert_eq!(memory.seen_holding(&key(), began), Some(workspace.clone()));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert_eq!(memory.seen_holding(&key(), Instant::now()), None, "the reads that began since tell");
+    memory.saw_datastores(&workspace, &[]);
+    assert_eq!(memory.seen_holding(&key(), began), None);
 }
