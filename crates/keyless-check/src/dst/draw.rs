@@ -41,6 +41,8 @@ pub(crate) struct Draw {
     pub(crate) says_enabled: bool,
     /// Whether documents name people by groups of theirs now, and by themselves then.
     pub(crate) swaps: bool,
+    /// Whether documents name some people and applications by groups that they are in.
+    pub(crate) clubs: bool,
     /// Whether documents of accounts say now this, now that of their keys.
     pub(crate) speaks: bool,
     /// How Azure behaves where nothing is wrong.
@@ -206,6 +208,8 @@ impl Draw {
         let mut dice = Dice::of(seed, "swaps");
         draw.swaps = dice.chance(0.15);
         draw.prune |= draw.swaps;
+        let mut dice = Dice::of(seed, "clubs");
+        draw.clubs = dice.chance(0.15);
         let mut dice = Dice::of(seed, "what is said of keys");
         draw.speaks = dice.chance(0.15);
         let mut dice = Dice::of(seed, "windows");
@@ -333,6 +337,7 @@ impl Draw {
             leavers: false,
             documents: false,
             swaps: false,
+            clubs: false,
             speaks: false,
             windows: Vec::new(),
             observes: false,

@@ -70,13 +70,16 @@ pub(crate) fn make(draw: &Draw, folder: &Path) -> anyhow::Result<Made> {
     }
 
     let mut resources = fleet.resources;
-    if draw.swaps {
+    if draw.swaps || draw.clubs {
         let needs = desired.workspaces.values().flat_map(|one| &one.needs);
-        let people: BTreeSet<PrincipalId> = needs.filter_map(|need| person_of(&need.principal)).collect();
-        resources.extend(people.into_iter().map(|person| {
-            let id = club_of(person).to_string();
-            json!({"type": "Microsoft.Graph/groups", "id": id, "displayName": id, "members": [person.to_string()]})
+        let members: BTreeSet<PrincipalId> = needs.filter_map(|need| member_of(&need.principal)).collect();
+        resources.extend(members.into_iter().map(|member| {
+            let id = club_of(member).to_string();
+            json!({"type": "Microsoft.Graph/groups", "id": id, "displayName": id, "members": [member.to_string()]})
         }));
+    }
+    if draw.clubs {
+        name_groups(draw, &mut desired);
     }
     let (world, ignored) = World::from_resources(resources);
     if ignored > 0 {
@@ -104,17 +107,30 @@ pub(crate) fn make(draw: &Draw, folder: &Path) -> anyhow::Result<Made> {
     Ok(Made { sim: Arc::new(sim), desired })
 }
 
-/// The person that a need names.
-fn person_of(principal: &PrincipalRef) -> Option<PrincipalId> {
+/// The person or application that a need names.
+fn member_of(principal: &PrincipalRef) -> Option<PrincipalId> {
     match principal {
-        PrincipalRef::Object { kind: PrincipalType::User, id, .. } => Some(*id),
+        PrincipalRef::Object { kind: PrincipalType::User | PrincipalType::ServicePrincipal, id, .. } => Some(*id),
         _ => None,
     }
 }
 
-/// The group that a person is alone in, where there are such groups.
-pub(crate) fn club_of(person: PrincipalId) -> PrincipalId {
-    PrincipalId(uuid::Uuid::from_u128(!person.0.as_u128()))
+/// The group that a person or an application is alone in, where there are such groups.
+pub(crate) fn club_of(member: PrincipalId) -> PrincipalId {
+    PrincipalId(uuid::Uuid::from_u128(!member.0.as_u128()))
+}
+
+/// Documents name some of them by these groups from the beginning.
+fn name_groups(draw: &Draw, desired: &mut Desired) {
+    let mut dice = Dice::of(draw.seed, "who is named by a group");
+    for one in desired.workspaces.values_mut() {
+        for need in one.needs.iter_mut() {
+            let Some(member) = member_of(&need.principal).filter(|_| dice.chance(0.5)) else { continue };
+            need.principal = PrincipalRef::Object { kind: PrincipalType::Group, id: club_of(member), name: None };
+        }
+        one.needs.sort();
+        one.needs.dedup();
+    }
 }
 
 /// Grants of this installation to people whom no file names any more stand at some accounts.

@@ -14,8 +14,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Request;
 use jiff::{SignedDuration, Timestamp};
-use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace};
+use keyless_core::desired::{AuthMode, Desired, DesiredSharedKey, DesiredWorkspace, PrincipalRef};
 use keyless_core::id::{StorageAccountId, WorkspaceId};
+use keyless_core::observed::PrincipalType;
 use keyless_sim::Simulator;
 
 use super::draw::Draw;
@@ -438,12 +439,15 @@ impl Judge {
                 let old = |since: Option<Timestamp>, wait: Duration| {
                     since.is_some_and(|since| age(now, since) + GRAIN >= wait)
                 };
-                // Of persons in groups the shorter wait is enough; which principals are persons is not asked.
+                // Of persons in groups the shorter wait is enough; which principals are persons is not asked. Of a group it
+                // is not known who is in it.
+                let is_group = matches!(need.principal, PrincipalRef::Object { kind: PrincipalType::Group, .. });
+                let wait = if is_group { waits.group_propagation } else { waits.role_propagation };
                 if self.truth.is_denied(&principal, account) {
                     let why = format!("S3: `{principal}` is denied what the account holds");
                     broken.push((foreign::HAVE_ROLES, why));
                 }
-                if !old(direct, waits.role_propagation) && !old(by_group, waits.role_propagation) {
+                if !old(direct, wait) && !old(by_group, wait) {
                     let why = format!("S3: `{principal}` has {role} since {direct:?}, by groups {by_group:?}");
                     broken.push((foreign::HAVE_ROLES, why));
                 }

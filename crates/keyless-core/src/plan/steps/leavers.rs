@@ -85,7 +85,8 @@ impl<'a> Planner<'a> {
         Leaving { grants, named, doubts, rest }
     }
 
-    /// The identities that workspaces of the account and their endpoints work by themselves with; adds to `doubts` what is not known of them.
+    /// The identities that workspaces of the account and their endpoints work by themselves with; adds to `doubts` what is
+    /// not known of them.
     fn workers(&mut self, doubts: &mut BTreeSet<String>) -> BTreeSet<PrincipalId> {
         let mut workers = BTreeSet::new();
         for own in self.observed.workspaces.values().filter_map(|entry| entry.workspace.value()?.as_ref()) {
