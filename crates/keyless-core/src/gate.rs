@@ -69,7 +69,7 @@ pub enum Gate {
     Settled,
     /// The wait after start or take-over is over.
     Booted,
-    /// Azure has not lately refused just this action for a reason that only a person can lift.
+    /// Azure has not lately refused just this action for a reason that only a person can lift, nor is known to refuse it.
     NotRefused,
     /// Nobody sets back again and again what the change sets.
     NoFight,

@@ -7,10 +7,10 @@ use keyless_core::access::{self, Cover, Orphan, Question};
 use keyless_core::action::{Action, Grant, assignment_name, is_own_name, second_name};
 use keyless_core::catalog::{self, BLOB_CONTRIBUTOR, BLOB_READER};
 use keyless_core::desired::*;
-use keyless_core::gate::Gate;
+use keyless_core::gate::{Gate, GateState};
 use keyless_core::id::*;
 use keyless_core::observed::*;
-use keyless_core::plan::{self, Limits, Look, Standing};
+use keyless_core::plan::{self, Finding, Limits, Look, Standing};
 
 use crate::world::*;
 
@@ -294,6 +294,73 @@ fn a_need_with_a_condition_takes_just_that_condition_or_none() {
     let Action::GrantRole(made) = &taken[0] else { panic!("{taken:?}") };
     assert_eq!(made.condition.as_deref(), Some(RAW));
     assert_eq!(look(&world, &desired).standing(), Standing::Converged);
+}
+
+/// Azure keeps one assignment of a role for a principal at a scope.
+#[test]
+fn where_an_assignment_under_another_condition_stands_none_is_written_beside_it() {
+    let another = "(@Resource[a] StringEquals 'b')";
+    for (there, asked, form) in [
+        (Some(another), Some(RAW), "under another condition"),
+        (Some(RAW), None, "under another condition"),
+        (Some(another), None, "under another condition"),
+        (Some(RAW), Some(RAW), ""),
+    ] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        let needs = vec![Need { condition: asked.map(str::to_owned), ..need(object(1), BLOB_CONTRIBUTOR) }];
+        let desired = desired(&[(&a, AuthMode::Identity, needs)]);
+        world.assign(person(1), BLOB_CONTRIBUTOR, DAY).condition = there.map(str::to_owned);
+        let plan = look(&world, &desired);
+        let grant = plan.steps.iter().find(|step| matches!(step.action, Action::GrantRole(_)));
+        assert_eq!(grant.is_some(), !form.is_empty(), "{there:?} {asked:?}");
+        let Some(grant) = grant else { continue };
+        let gate = grant.gates.iter().find(|check| check.gate == Gate::NotRefused).map(|check| &check.state);
+        let Some(GateState::Unmet { why, .. }) = gate else { panic!("{there:?} {asked:?}: {gate:?}") };
+        assert!(why.contains(form), "{why}");
+        assert!(plan.next().is_none());
+
+        // Another role, another scope and another principal are others.
+        for change in [
+            |other: &mut RoleAssignment| other.role = BLOB_READER,
+            |other: &mut RoleAssignment| other.scope = account_id().group(),
+            |other: &mut RoleAssignment| other.principal = person(2),
+        ] {
+            change(world.assign(person(1), BLOB_CONTRIBUTOR, DAY));
+            let other = world.assignments.pop().unwrap();
+            let stood = std::mem::replace(
+                &mut world.assignments,
+                vec![RoleAssignment { condition: there.map(str::to_owned), ..other }],
+            );
+            let plan = look(&world, &desired);
+            assert!(plan.next().is_some(), "{there:?} {asked:?}: {}", show(&plan));
+            world.assignments = stood;
+        }
+    }
+}
+
+/// An entry that gets a condition takes nothing from anybody: what was granted before is told.
+#[test]
+fn a_grant_without_the_condition_that_its_entry_has_got_is_named_and_stays() {
+    for prune in [false, true] {
+        let mut world = World::new();
+        let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+        let mut desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+        desired.fleet.prune = prune;
+        converge(&mut world, &desired, |_, _| {});
+        desired.workspaces.get_mut(&a).unwrap().needs = vec![under(RAW)];
+        let plan = look(&world, &desired);
+        assert!(plan.next().is_none(), "{}", show(&plan));
+        let is_named = plan.findings.iter().any(|finding| matches!(finding, Finding::GrantUnwanted { .. }));
+        let is_held = show(&plan).contains("without a condition");
+        assert_eq!((is_named, is_held), (!prune, prune), "{}", show(&plan));
+
+        // By another way the person has what the entry asks for, so the grant is no longer needed.
+        world.assign(person(1), BLOB_CONTRIBUTOR, DAY).scope = account_id().group();
+        let taken = converge(&mut world, &desired, |_, _| {});
+        let is_gone = matches!(taken.as_slice(), [Action::RevokeRole { principal, .. }] if *principal == person(1));
+        assert_eq!(is_gone, prune, "{taken:?}");
+    }
 }
 
 #[test]

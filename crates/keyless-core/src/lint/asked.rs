@@ -50,9 +50,10 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, step: &Step, foun
         Action::RevokeRole { assignment, principal, role } => {
             let owner = &desired.fleet.owner;
             let named = |need: &PrincipalRef| matches!(need, PrincipalRef::Object { id, .. } if id == principal);
-            let mut needs = desired.workspaces.values().flat_map(|own| &own.needs);
-            let wanted = needs.any(|need| need.role == *role && named(&need.principal));
             let own = observed.assignments.value().into_iter().flatten().any(|seen| {
+                let mut needs = desired.workspaces.values().flat_map(|own| &own.needs);
+                let wanted =
+                    needs.any(|need| need.role == *role && named(&need.principal) && need.condition == seen.condition);
                 let names = [assignment_name, second_name]
                     .map(|name| name(owner, &seen.scope, *principal, *role, seen.condition.as_deref()));
                 seen.id == *assignment
@@ -60,8 +61,9 @@ pub(super) fn judge(desired: &KeyDesired, observed: &Observed, step: &Step, foun
                     && seen.role == *role
                     && names.contains(&seen.name)
                     && seen.scope == *desired.account_id.arm()
+                    && !wanted
             });
-            desired.fleet.prune && own && !wanted
+            desired.fleet.prune && own
         }
     };
     found.demand(holds, Rule::Asked, "the files do not ask for it");

@@ -166,7 +166,7 @@ impl<'a> Planner<'a> {
         checks.look(Gate::Active, (active, ReadSet::default()));
         checks.look(Gate::Booted, (gates::booted(self.limits, now), ReadSet::default()));
         checks.look(Gate::Settled, (gates::settled(self.limits, now), ReadSet::default()));
-        checks.look(Gate::NotRefused, (gates::not_refused(action, self.limits, now), ReadSet::default()));
+        checks.look(Gate::NotRefused, (gates::not_refused(action, self.limits, self.observed), ReadSet::default()));
         checks.look(Gate::NoFight, (gates::no_fight(action, self.limits, now), ReadSet::default()));
         let window = gates::window(effort, &self.desired.fleet.change_windows, self.observed);
         checks.look(Gate::Window, (window, ReadSet::default()));

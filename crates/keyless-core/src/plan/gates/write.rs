@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp, ToSpan};
 use crate::action::{Action, Effort};
 use crate::desired::{AfterSuspend, ChangeWindow, DesiredWorkspace, Enforcement, KeyDesired, Suspend};
 use crate::gate::{GateState, ReadSet};
-use crate::observed::{LockLevel, Observed, Reading};
+use crate::observed::{LockLevel, Observed, Reading, RoleAssignment};
 use crate::plan::{Limits, Refusal};
 
 use super::barriers::of_workspace;
@@ -180,13 +180,32 @@ fn wait(until: Option<Timestamp>, now: Timestamp, why: &str) -> GateState {
 }
 
 /// [`crate::gate::Gate::NotRefused`].
-pub(in crate::plan) fn not_refused(action: &Action, limits: &Limits, now: Timestamp) -> GateState {
-    match limits.refused.get(action) {
-        Some(Refusal { until, why, lift }) if *until > now => {
-            let lift = lift.as_ref().map(|lift| format!("; what lifts it: {lift}")).unwrap_or_default();
-            GateState::Waiting { until: *until, why: format!("the next try; Azure refused the last: {why}{lift}") }
+///
+/// Azure keeps one assignment of a role for a principal at a scope: 409 `RoleAssignmentExists` under another name, and that it
+/// is another condition makes no difference.
+/// Source: <https://learn.microsoft.com/azure/role-based-access-control/troubleshooting>.
+pub(in crate::plan) fn not_refused(action: &Action, limits: &Limits, observed: &Observed) -> GateState {
+    if let Some(Refusal { until, why, lift }) = limits.refused.get(action)
+        && *until > observed.now
+    {
+        let lift = lift.as_ref().map(|lift| format!("; what lifts it: {lift}")).unwrap_or_default();
+        return GateState::Waiting { until: *until, why: format!("the next try; Azure refused the last: {why}{lift}") };
+    }
+    let Action::GrantRole(grant) = action else { return GateState::Open };
+    let is_in_the_way = |there: &&RoleAssignment| {
+        there.principal == grant.principal
+            && there.role == grant.role
+            && there.scope == grant.scope
+            && there.condition != grant.condition
+    };
+    match observed.assignments.value().into_iter().flatten().find(is_in_the_way) {
+        None => GateState::Open,
+        Some(there) => {
+            let form = if there.condition.is_some() { "under another condition" } else { "without a condition" };
+            let why =
+                format!("the assignment {} is there {form}, and Azure keeps one of a role at a scope", there.name);
+            GateState::unmet(why, "that assignment changed by a person to the `condition` of the files, or its end")
         }
-        _ => GateState::Open,
     }
 }
 

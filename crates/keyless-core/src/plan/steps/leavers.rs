@@ -29,7 +29,7 @@ impl<'a> Planner<'a> {
     /// rests on them on other accounts is not seen from here, and so are those by which a workspace works itself.
     pub(super) fn leaving(&mut self, views: &BTreeMap<&WorkspaceId, Vec<NeedView<'_>>>) -> Leaving<'a> {
         let (observed, desired) = (self.observed, self.desired);
-        let mut asked: BTreeSet<(PrincipalId, RoleId)> = BTreeSet::new();
+        let mut asked: BTreeSet<(PrincipalId, RoleId, Option<&str>)> = BTreeSet::new();
         let mut doubts: BTreeSet<String> =
             desired.unplaced.keys().map(|id| format!("{} may stand on it", id.name())).collect();
         doubts.extend(desired.out_of_sight.iter().map(|(id, why)| match why {
@@ -54,7 +54,10 @@ impl<'a> Planner<'a> {
         doubts.extend(absent.map(|id| format!("{} is not there, or was not read", id.name())));
         for (id, view) in views.iter().flat_map(|(id, views)| views.iter().map(move |view| (id, view))) {
             match &view.holders {
-                Resolved::Known(holders) => asked.extend(holders.iter().map(|(who, _)| (*who, view.role.id))),
+                Resolved::Known(holders) => {
+                    let condition = view.need.condition.as_deref();
+                    asked.extend(holders.iter().map(|(who, _)| (*who, view.role.id, condition)));
+                }
                 Resolved::Missing(_) | Resolved::Unknown(..) | Resolved::NotRead(_) => {
                     doubts.insert(format!("who {} of {} is, is not known", view.need.principal, id.name()));
                 }
@@ -67,7 +70,7 @@ impl<'a> Planner<'a> {
             .into_iter()
             .flatten()
             .filter(|_| !desired.workspaces.is_empty())
-            .filter(|grant| !asked.contains(&(grant.principal, grant.role)))
+            .filter(|grant| !asked.contains(&(grant.principal, grant.role, grant.condition.as_deref())))
             .filter(|grant| is_own_name(&desired.fleet.owner, grant))
             .filter(|grant| grant.scope == *account || (grant.scope == group && !desired.group_is_shared))
             .collect();
