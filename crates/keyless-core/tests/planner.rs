@@ -398,7 +398,8 @@ fn grants_above_in_another_group_or_below_do_not_count() {
 fn a_conditional_grant_does_not_satisfy_a_plain_need() {
     let mut world = World::new();
     let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
-    world.assign(person(1), BLOB_CONTRIBUTOR, DAY).condition = Some("@Resource[…] StringEquals 'x'".to_owned());
+    let conditional = world.assign_at(account_id().group(), person(1), BLOB_CONTRIBUTOR, DAY);
+    conditional.condition = Some("@Resource[…] StringEquals 'x'".to_owned());
     let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
     let plan = look(&world, &desired);
     assert!(matches!(plan.next().unwrap().action, Action::GrantRole(_)));
