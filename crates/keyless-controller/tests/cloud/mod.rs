@@ -198,7 +198,9 @@ fn refused_traffic(
 }
 
 pub(crate) fn waits() -> Waits {
-    Waits { key_idle: Duration::from_secs(3600), ..Waits::default() }
+    let usual = Waits::default();
+    // The group that everybody here names has people alone.
+    Waits { key_idle: Duration::from_secs(3600), group_propagation: usual.role_propagation, ..usual }
 }
 
 impl Cloud {

@@ -12,11 +12,13 @@ use keyless_controller::event::Event;
 use keyless_controller::execute::{Hands, Intends, Passed, Surroundings, run_pass};
 use keyless_controller::growth::Growth;
 use keyless_controller::memory::Memory;
-use keyless_controller::observe::Observer;
+use keyless_controller::observe::{Ask, Observer};
 use keyless_core::desired::{Desired, KeyDesired, Revision};
-use keyless_core::observed::{Observed, ObservedWorkspace};
+use keyless_core::gate::ReadSet;
+use keyless_core::observed::{Datastore, DatastoreCredentials, DatastoreForm, Observed, ObservedWorkspace};
 use keyless_core::pass::{CONFIRM_WITHIN, Intent, Job, WriteResult};
 use keyless_core::plan::{Limits, Look, Plan};
+use tokio::sync::Notify;
 
 use super::*;
 
@@ -55,20 +57,41 @@ async fn pass_by(
     rests_until: Option<Instant>,
     revision: &(dyn Fn() -> Revision + Send + Sync),
 ) -> Passed {
+    pass_of(&observer(cloud), files, cloud, dir, newcomer, rests_until, revision).await
+}
+
+fn observer(cloud: &Arc<Cloud>) -> Observer {
     let (clock, memory) = (Arc::new(ServerClock::default()), Arc::new(Memory::new(Growth::PERSON)));
-    let observer = Observer::new(Arc::clone(cloud) as Arc<dyn ReadArm>, clock, memory);
+    Observer::new(Arc::clone(cloud) as Arc<dyn ReadArm>, clock, memory)
+}
+
+/// The files' part for an account.
+fn part(files: &Desired, account: &str, cloud: &Cloud) -> KeyDesired {
+    KeyDesired {
+        revision: files.revision.clone(),
+        fleet: files.fleet.clone(),
+        account_id: account_id(account),
+        account: files.accounts.get(&account_id(account)).cloned(),
+        workspaces: files.workspaces.clone(),
+        unplaced: std::sync::Arc::default(),
+        out_of_scope: keyless_core::observed::Reading::known(std::collections::BTreeSet::new(), cloud.now()),
+        out_of_sight: std::collections::BTreeMap::new(),
+        group_is_shared: false,
+    }
+}
+
+/// As [`pass_by`], by an observer that others use too.
+async fn pass_of(
+    observer: &Observer,
+    files: &Desired,
+    cloud: &Arc<Cloud>,
+    dir: &Path,
+    newcomer: &str,
+    rests_until: Option<Instant>,
+    revision: &(dyn Fn() -> Revision + Send + Sync),
+) -> Passed {
     let job = Job {
-        desired: KeyDesired {
-            revision: files.revision.clone(),
-            fleet: files.fleet.clone(),
-            account_id: account_id("stone"),
-            account: files.accounts.get(&account_id("stone")).cloned(),
-            workspaces: files.workspaces.clone(),
-            unplaced: std::sync::Arc::default(),
-            out_of_scope: keyless_core::observed::Reading::known(std::collections::BTreeSet::new(), cloud.now()),
-            out_of_sight: std::collections::BTreeMap::new(),
-            group_is_shared: false,
-        },
+        desired: part(files, "stone", cloud),
         limits: Limits::default(),
         intent: Intent::Converge,
         look: Look::WhatMatters,
@@ -79,7 +102,7 @@ async fn pass_by(
     };
     let state_dir = StateDir::open(dir).unwrap();
     let around = Surroundings {
-        observer: &observer,
+        observer,
         hands: Some(Hands { write: &**cloud, state_dir: &state_dir }),
         known: &BTreeSet::new(),
         revision,
@@ -125,6 +148,51 @@ async fn a_workspace_that_only_the_pass_itself_lists_holds_the_key_on_unless_it_
     let rest = Some(Instant::now() + Duration::from_secs(200));
     let passed = pass_by(&files, &cloud, dir.path(), "ml-a", rest, &same).await;
     assert!(matches!(passed, Passed::Deferred { .. }) && cloud.calls().is_empty(), "{passed:?}");
+}
+
+/// The lists that the pass itself reads are older.
+#[tokio::test(start_paused = true)]
+async fn a_key_stays_on_that_the_pass_of_another_account_sees_stored_before_the_write() {
+    for (holds, sent) in [(None, true), (Some("other"), true), (Some("stone"), false)] {
+        let (cloud, dir) = (Cloud::with("stone", &["ml-a"]), settled_state());
+        cloud.lock().workspaces.get_mut(&workspace_id("ml-a")).unwrap().auth_mode = ObservedAuthMode::Identity;
+        // The last read before the write is of the account.
+        cloud.lock().slow.insert("account", Duration::from_millis(500));
+        let mut files = with_key(desired("1", AuthMode::Identity, &["ml-a"]), "stone", DesiredSharedKey::Disabled);
+        files.workspaces.get_mut(&workspace_id("ml-a")).unwrap().needs.clear();
+        let confirmed = Arc::new(Notify::new());
+        let (at, shown, mut locks) = (Arc::downgrade(&cloud), Arc::clone(&confirmed), 0);
+        cloud.lock().on_read = Some(Box::new(move |read| {
+            // Locks are read once for the plan and once more to confirm it.
+            locks += usize::from(read == "locks");
+            if locks == 2 && read == "account" {
+                let raw = holds.map(|account| Datastore {
+                    name: "raw".to_owned(),
+                    account_name: Some(account.to_owned()),
+                    credentials: DatastoreCredentials::AccountKey,
+                    form: DatastoreForm::default(),
+                });
+                let cloud = at.upgrade().unwrap();
+                cloud.lock().datastores.insert(workspace_id("ml-a"), Vec::from_iter(raw));
+                shown.notify_one();
+            }
+        }));
+        let observer = observer(&cloud);
+        let elsewhere = ReadSet { elsewhere: true, ..ReadSet::default() };
+        let (other, known) = (part(&files, "other", &cloud), BTreeSet::new());
+        let look = async {
+            confirmed.notified().await;
+            observer.observe(Ask { desired: &other, reads: &elsewhere, confirming: None, known: &known }).await
+        };
+        let same = || Revision("1".to_owned());
+        let pass = pass_of(&observer, &files, &cloud, dir.path(), "ml-a", None, &same);
+        let (passed, _) = tokio::join!(pass, look);
+        let Passed::Finished(report) = passed else { panic!("{holds:?}: {passed:?}") };
+        assert_eq!(cloud.calls().len(), usize::from(sent), "{holds:?} {:?}", report.write);
+        let result = report.write.unwrap().result;
+        let why = "a datastore of ml-a holds the key since a moment ago";
+        assert_eq!(matches!(&result, WriteResult::NotSent { why: told, .. } if told == why), !sent, "{result:?}");
+    }
 }
 
 /// How long a read of the cloud takes.
