@@ -52,7 +52,8 @@ pub(crate) fn run(options: &Options) -> anyhow::Result<()> {
     ensure!(*cycles > 0, "without a cycle nothing is judged of rest");
     ensure!(*changes > 0, "without changes by others nothing is judged of drift");
     say!(
-        "commit {}, seed {seed}, interval {}, keyIdle {}, all other waits as files have them that name none",
+        "commit {}, seed {seed}, interval {}, keyIdle {}, groupPropagation as rolePropagation, all other waits as files \
+         have them that name none",
         commit(),
         humantime::format_duration(INTERVAL),
         humantime::format_duration(*key_idle)

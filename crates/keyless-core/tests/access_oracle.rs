@@ -471,7 +471,9 @@ fn expect(truth: &Truth, who: usize, role: &CatalogRole, condition: Option<&str>
         for denied in &deny.principals {
             let sure = match denied {
                 DeniedPrincipal::Everyone => Some(true),
-                DeniedPrincipal::One(id) => (*id == principal(who)).then_some(true),
+                DeniedPrincipal::One(id) if *id == principal(who) => Some(true),
+                // Who is in a group is not told.
+                DeniedPrincipal::One(_) => (kind(who) == PrincipalType::Group).then_some(false),
                 DeniedPrincipal::Group(id) => Some(*id == principal(who) || known_in(*id)),
             };
             hit = hit.max(sure);

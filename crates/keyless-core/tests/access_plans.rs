@@ -253,6 +253,35 @@ fn a_denied_group_counts_for_sure_only_where_its_member_is_known() {
     }
 }
 
+/// Who is in a group is not told, so whoever is denied may be.
+#[test]
+fn somebody_who_is_denied_may_be_in_a_group_that_a_file_names() {
+    let (mut world, a) = nested();
+    let named = |kind, n| need(PrincipalRef::Object { kind, id: person(n), name: None }, BLOB_CONTRIBUTOR);
+    world.assign(person(2), BLOB_CONTRIBUTOR, 3 * DAY);
+    world.denies = vec![DenyAssignment {
+        name: "stack-deny".to_owned(),
+        scope: account_id().arm().clone(),
+        permissions: vec![Permission { data_actions: vec!["*".to_owned()], ..Permission::default() }],
+        exact_scope_only: false,
+        principals: vec![DeniedPrincipal::One(person(3))],
+        excluded: BTreeSet::new(),
+        conditional: false,
+    }];
+    for (need, word) in [
+        (named(PrincipalType::Group, 8), Some("in it, whom `stack-deny` denies")),
+        (named(PrincipalType::User, 2), None),
+        (named(PrincipalType::ServicePrincipal, 2), None),
+        (named(PrincipalType::User, 3), Some("is denied by `stack-deny`")),
+    ] {
+        world.assignments.retain(|assignment| assignment.principal != person(3));
+        world.assign(person(3), BLOB_CONTRIBUTOR, 3 * DAY);
+        let planned = look(&world, &desired(&[(&a, AuthMode::Identity, vec![need.clone()])]));
+        assert_eq!(planned.next().is_none(), word.is_some(), "{need:?}: {}", show(&planned));
+        assert!(word.is_none_or(|word| show(&planned).contains(word)), "{need:?}: {}", show(&planned));
+    }
+}
+
 #[test]
 fn a_group_that_is_spared_is_asked_for_although_the_grant_is_direct() {
     let (mut world, a) = nested();

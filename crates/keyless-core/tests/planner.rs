@@ -419,12 +419,22 @@ fn a_weaker_grant_is_not_made_beside_a_stronger_one() {
 #[test]
 fn a_grant_counts_only_when_it_is_old_enough_for_its_path() {
     let group = "/providers/Microsoft.Management/managementGroups/mg";
-    for (scope, wait) in [(account_id().as_str(), 15 * 60), (group, DAY)] {
+    for (scope, kind, wait) in [
+        (account_id().as_str(), PrincipalType::User, 15 * 60),
+        (account_id().as_str(), PrincipalType::ServicePrincipal, 15 * 60),
+        // Managed identities may be in it.
+        (account_id().as_str(), PrincipalType::Group, DAY),
+        (group, PrincipalType::User, DAY),
+    ] {
         let mut world = World::new();
         let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
-        world.assign_at(ArmId::parse(scope).unwrap(), person(1), BLOB_CONTRIBUTOR, 60);
-        let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+        let grant = world.assign_at(ArmId::parse(scope).unwrap(), person(1), BLOB_CONTRIBUTOR, 60);
+        grant.principal_type = Some(kind);
+        let named = PrincipalRef::Object { kind, id: person(1), name: None };
+        let desired = desired(&[(&a, AuthMode::Identity, vec![need(named, BLOB_CONTRIBUTOR)])]);
         let plan = look(&world, &desired);
+        let is_told = show(&plan).contains("for identities that may be in it");
+        assert_eq!(is_told, kind == PrincipalType::Group, "{}", show(&plan));
         assert_eq!(plan.wakes_at().unwrap(), world.now + SignedDuration::from_secs(wait - 60), "{scope}");
         world.advance(plan.wakes_at().unwrap() - SignedDuration::from_secs(1));
         assert!(look(&world, &desired).next().is_none());

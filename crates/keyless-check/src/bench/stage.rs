@@ -119,7 +119,7 @@ pub(crate) fn draw(size: Size) -> Draw {
         interval: INTERVAL,
         in_flight: 8,
         headroom: 0.2,
-        waits: Waits { key_idle: size.key_idle, ..Waits::default() },
+        waits: waits(size.key_idle),
         // Here others change the same thing again and again, which is to be told and set back each time.
         fight: FightGuard { reversals: u32::MAX, ..FightGuard::default() },
         prune: false,
@@ -147,6 +147,12 @@ struct Stage {
     life: Life,
     ears: Arc<Ears>,
     least: Least,
+}
+
+/// Those of files that name none, but that the groups of a generated fleet have people alone.
+fn waits(key_idle: Duration) -> Waits {
+    let usual = Waits::default();
+    Waits { key_idle, group_propagation: usual.role_propagation, ..usual }
 }
 
 async fn live(size: Size, draw: Draw) -> anyhow::Result<Figures> {

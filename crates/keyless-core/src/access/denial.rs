@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use crate::gate::ReadSet;
 use crate::id::{ArmId, PrincipalId};
-use crate::observed::{DeniedPrincipal, DenyAssignment, Observed, Reading};
+use crate::observed::{DeniedPrincipal, DenyAssignment, Observed, PrincipalType, Reading};
 
 use super::{Question, allows};
 
@@ -35,6 +35,8 @@ pub enum Hit {
     Group(PrincipalId),
     /// It names the principal itself.
     Itself,
+    /// The principal is a group, and it names somebody who may be in it.
+    Member(PrincipalId),
 }
 
 /// What is known of the groups of the principal in question.
@@ -93,9 +95,12 @@ fn denial(deny: &DenyAssignment, question: &Question<'_>, groups: Groups<'_>, ob
     if data_actions.is_empty() {
         return None;
     }
+    let is_group = matches!(question.kind, Some(PrincipalType::Group | PrincipalType::ForeignGroup));
     let hit = |denied: &DeniedPrincipal| match denied {
         DeniedPrincipal::Everyone => Some((Hit::Everyone, true)),
-        DeniedPrincipal::One(id) => (*id == question.principal).then_some((Hit::Itself, true)),
+        DeniedPrincipal::One(id) if *id == question.principal => Some((Hit::Itself, true)),
+        // Who is in a group is not told.
+        DeniedPrincipal::One(id) => is_group.then_some((Hit::Member(*id), false)),
         DeniedPrincipal::Group(id) if *id == question.principal => Some((Hit::Itself, true)),
         // Membership is told only of groups that have assignments here, so any other may hold anybody.
         DeniedPrincipal::Group(id) => Some((Hit::Group(*id), is_in(id))),

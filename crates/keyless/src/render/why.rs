@@ -197,6 +197,7 @@ fn write_denial(text: &mut String, denial: &Denial, need: &NeedWhy) -> std::fmt:
         Hit::Everyone => "everyone".to_owned(),
         Hit::Itself => "it by name".to_owned(),
         Hit::Group(group) => format!("group {group}"),
+        Hit::Member(who) => format!("{who}, who may be in it,"),
     };
     let word = if denial.certain { "denied" } else { "may be denied" };
     let takes = denial.data_actions.len();
@@ -403,7 +404,7 @@ impl ShownDenial {
             denies: match denial.hits {
                 Hit::Everyone => "everyone".to_owned(),
                 Hit::Itself => "itself".to_owned(),
-                Hit::Group(group) => group.to_string(),
+                Hit::Group(one) | Hit::Member(one) => one.to_string(),
             },
             certain: denial.certain,
             data_actions: denial.data_actions.clone(),

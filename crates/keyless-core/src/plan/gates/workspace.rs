@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use crate::access::{self, Answer, Cover, Denial};
+use crate::access::{self, Answer, Cover, Denial, Hit};
 use crate::catalog;
 use crate::desired::{DesiredWorkspace, KeyDesired, ServiceGrants};
 use crate::gate::{self, GateState, ReadSet};
 use crate::id::WorkspaceId;
-use crate::observed::{Observed, ObservedAuthMode, Reading, SharedKeyAccess};
+use crate::observed::{Observed, ObservedAuthMode, PrincipalType, Reading, SharedKeyAccess};
 
 use super::{Judged, after, lacks, listed, told};
 use crate::plan::finding::NO_IDENTITY;
@@ -72,8 +72,11 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
 }
 
 fn denied(by: &Denial) -> String {
-    let word = if by.certain { "is" } else { "is, or may be," };
-    format!("{word} denied by `{}`", by.name)
+    match (by.hits, by.certain) {
+        (Hit::Member(who), _) => format!("may have {who} in it, whom `{}` denies", by.name),
+        (_, true) => format!("is denied by `{}`", by.name),
+        (_, false) => format!("is, or may be, denied by `{}`", by.name),
+    }
 }
 
 /// [`crate::gate::Gate::NeedsAged`]. Looked at only when the needs are covered.
@@ -86,7 +89,9 @@ pub(in crate::plan) fn needs_aged(views: &[NeedView<'_>], observed: &Observed, d
                 Cover::Covered { works_at: Some(at), evidence } => {
                     if latest.as_ref().is_none_or(|(so_far, _)| at > *so_far) {
                         let (role, who) = (view.role.name, &view.need.principal);
-                        let why = format!("{role} of {who} to work ({})", evidence.told(observed.now));
+                        let is_group = matches!(kind, PrincipalType::Group | PrincipalType::ForeignGroup);
+                        let whom = if is_group { " for identities that may be in it" } else { "" };
+                        let why = format!("{role} of {who} to work{whom} ({})", evidence.told(observed.now));
                         latest = Some((at, why));
                     }
                 }
