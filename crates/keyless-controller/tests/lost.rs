@@ -8,6 +8,7 @@ use keyless_core::desired::{AuthMode, ServiceGrants};
 use keyless_core::id::{AssignmentName, PrincipalId};
 use keyless_core::observed::{DeniedPrincipal, DenyAssignment, Endpoint, Permission, PrincipalType, RoleAssignment};
 use keyless_core::plan::Standing;
+use std::collections::BTreeMap;
 
 use crate::cloud::*;
 use crate::rig::Rig;
@@ -143,7 +144,12 @@ async fn an_endpoint_that_is_not_shown_any_more_has_not_been_granted_to() {
     let read = cloud.lock().reads["own_rights"] - before;
     assert!((9..=11).contains(&read), "read {read} times in 10 passes of one workspace");
 
-    let score = Endpoint { workspace: workspace_id("ml-a"), name: "score".to_owned(), system: Some(group(7)) };
+    let score = Endpoint {
+        workspace: workspace_id("ml-a"),
+        name: "score".to_owned(),
+        system: Some(group(7)),
+        user_assigned: BTreeMap::new(),
+    };
     cloud.lock().endpoints.push(score);
     rig.passes(2).await;
     let told = || (rig.told(Name::ServiceGrantMissing).len(), rig.told(Name::ServiceGrantCleared).len());

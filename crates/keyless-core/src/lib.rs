@@ -8,6 +8,7 @@ pub mod action;
 pub mod adopt;
 pub mod attribution;
 pub mod catalog;
+pub mod condition;
 pub mod desired;
 pub mod gate;
 pub mod id;

@@ -86,7 +86,7 @@ pub fn looks_like_one(text: &str) -> bool {
 
 /// Whether a connection string, a SAS or a header says that a secret follows. Blanks around the sign do not matter to who
 /// reads such a string.
-fn is_marked(text: &str) -> bool {
+pub(crate) fn is_marked(text: &str) -> bool {
     let folded: String = text.chars().filter(|c| !c.is_whitespace()).flat_map(char::to_lowercase).collect();
     let folded = folded.replace("%3d", "=");
     let marked = |mark: &str| {

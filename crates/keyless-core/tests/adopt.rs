@@ -260,7 +260,12 @@ fn the_identity_of_an_endpoint_is_the_services_to_grant() {
     let train = world.workspace("train", ObservedAuthMode::AccessKey);
     grant(&mut world, 1, PrincipalType::ServicePrincipal, &[BLOB_CONTRIBUTOR]);
     let mut estate = estate(&world);
-    let endpoint = Endpoint { workspace: train.clone(), name: "score".to_owned(), system: Some(person(1)) };
+    let endpoint = Endpoint {
+        workspace: train.clone(),
+        name: "score".to_owned(),
+        system: Some(person(1)),
+        user_assigned: BTreeMap::new(),
+    };
     estate.endpoints.insert(train.subscription(), Reading::known(vec![endpoint], world.now));
     let adopted = adopt(&estate);
     assert!(adopted.files["workspaces/train.yaml"].contains("the identity of the endpoint score"));

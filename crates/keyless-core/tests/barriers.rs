@@ -489,7 +489,7 @@ fn what_could_not_be_read_of_the_needs_is_lifted_by_the_read_and_not_by_a_grant(
             state => panic!("{state:?}"),
         }
     };
-    let grants = "grants for all declared needs, unconditional and not denied";
+    let grants = "grants for all declared needs, under no condition but those of the files, and not denied";
     assert_eq!(lift(&world, false, false), grants);
     let mut granted = world.clone();
     granted.assign(person(1), BLOB_CONTRIBUTOR, DAY);
@@ -680,7 +680,12 @@ fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_
     let mut observed = world.observe(&wanted);
     assert_eq!(told(&observed), [person(50)]);
     let mut with_endpoint = observed.clone();
-    let endpoint = Endpoint { workspace: workspace_id("alpha"), name: "score".to_owned(), system: Some(person(50)) };
+    let endpoint = Endpoint {
+        workspace: workspace_id("alpha"),
+        name: "score".to_owned(),
+        system: Some(person(50)),
+        user_assigned: BTreeMap::new(),
+    };
     with_endpoint.endpoints = Reading::known(vec![endpoint], observed.now);
     assert_eq!(told(&with_endpoint), [], "the service grants to its endpoints");
     with_endpoint.endpoints = Reading::unknown("no");

@@ -1,6 +1,6 @@
 //! Grants of this installation that nobody asks for any more.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::SignedDuration;
@@ -11,6 +11,7 @@ use keyless_core::id::*;
 use keyless_core::observed::*;
 use keyless_core::plan::{Finding, Limits, Look, Plan, Standing, Step};
 
+use crate::lost::uami;
 use crate::world::*;
 
 #[track_caller]
@@ -342,7 +343,12 @@ fn the_grant_that_a_workspace_works_by_itself_with_is_named_and_stays() {
 fn the_grant_that_an_endpoint_works_by_is_named_and_stays() {
     let mut world = World::new();
     let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
-    world.endpoints.push(Endpoint { workspace: a.clone(), name: "score".to_owned(), system: Some(person(7)) });
+    world.endpoints.push(Endpoint {
+        workspace: a.clone(),
+        name: "score".to_owned(),
+        system: Some(person(7)),
+        user_assigned: BTreeMap::new(),
+    });
     let mut with = desired(&[(&a, AuthMode::Identity, vec![of(PrincipalType::ServicePrincipal, 7)])]);
     with.fleet.prune = true;
     converge(&mut world, &with, |_, _| {});
@@ -364,6 +370,76 @@ fn the_grant_that_an_endpoint_works_by_is_named_and_stays() {
     assert!(plan.steps.is_empty() && plan.wants.endpoints, "{}", show(&plan));
     world.endpoints.clear();
     assert!(look(&world, &with).next().is_some(), "nobody works by it any more");
+}
+
+/// A user-assigned one is the customer's to grant, and works all the same.
+#[test]
+fn the_grant_of_an_identity_that_an_endpoint_was_given_stays_and_so_do_all_while_endpoints_may_be_hidden() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let mut with = desired(&[(&a, AuthMode::Identity, vec![of(PrincipalType::ServicePrincipal, 7)])]);
+    with.fleet.prune = true;
+    converge(&mut world, &with, |_, _| {});
+    with.workspaces.get_mut(&a).unwrap().needs.clear();
+    let given = |told: Option<PrincipalId>| Endpoint {
+        workspace: a.clone(),
+        name: "score".to_owned(),
+        system: None,
+        user_assigned: BTreeMap::from([(uami("score"), told)]),
+    };
+    let plan_of = |world: &World, identity: Option<Reading<Option<PrincipalId>>>| {
+        let mut observed = world.observe(&with);
+        observed.identities.remove(&uami("score"));
+        observed.identities.extend(identity.map(|reading| (uami("score"), reading)));
+        planned(&with, &observed, &Limits::default(), Look::Everything)
+    };
+    world.endpoints = vec![given(Some(person(7)))];
+    let plan = plan_of(&world, None);
+    let named =
+        |finding: &Finding| matches!(finding, Finding::GrantUnwanted { principal, .. } if *principal == person(7));
+    assert!(plan.steps.is_empty() && plan.findings.iter().any(named), "{}", show(&plan));
+
+    world.endpoints = vec![given(None)];
+    let now = world.now;
+    assert!(plan_of(&world, Some(Reading::known(Some(person(7)), now))).steps.is_empty());
+    assert!(!plan_of(&world, Some(Reading::known(Some(person(8)), now))).steps.is_empty(), "it is another's");
+    let unread = plan_of(&world, None);
+    assert!(unread.steps.is_empty() && unread.wants.identities.contains(&uami("score")), "{}", show(&unread));
+    let unknown = plan_of(&world, Some(Reading::unknown("it is down")));
+    assert!(unknown.steps.is_empty() && show(&unknown).contains("is not known: it is down"), "{}", show(&unknown));
+
+    // None is shown, and it is not known that none is there.
+    world.endpoints.clear();
+    assert!(look(&world, &with).next().is_some());
+    let rights = |rights: Option<Reading<Vec<OwnRight>>>| {
+        let mut observed = world.observe(&with);
+        observed.barriers.rights.remove(a.arm());
+        observed.barriers.rights.extend(rights.map(|rights| (a.arm().clone(), rights)));
+        planned(&with, &observed, &Limits::default(), Look::Everything)
+    };
+    let blind = rights(Some(Reading::known(Vec::new(), now)));
+    assert!(blind.steps.is_empty() && show(&blind).contains("are not shown to the controller"), "{}", show(&blind));
+    let down = rights(Some(Reading::unknown("it is down")));
+    assert!(down.steps.is_empty() && show(&down).contains("are shown is not known"), "{}", show(&down));
+    let unread = rights(None);
+    assert!(unread.steps.is_empty() && unread.wants.barriers.rights.contains(a.arm()), "{}", show(&unread));
+}
+
+/// Nobody reads what `scope` leaves out then.
+#[test]
+fn without_prune_a_grant_that_nobody_asks_for_is_named() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::Identity);
+    let mut with = desired(&[(&a, AuthMode::Identity, vec![of(PrincipalType::User, 7)])]);
+    converge(&mut world, &with, |_, _| {});
+    with.workspaces.get_mut(&a).unwrap().needs.clear();
+    for (prune, is_named) in [(false, true), (true, false)] {
+        with.fleet.prune = prune;
+        with.out_of_scope = Reading::NotRead;
+        let plan = look(&world, &with);
+        let named = plan.findings.iter().any(|finding| matches!(finding, Finding::GrantUnwanted { .. }));
+        assert_eq!((named, plan.steps.is_empty()), (is_named, true), "{}", show(&plan));
+    }
 }
 
 /// A managed identity may be in both groups, and to it a grant to a group takes longest to come.

@@ -23,7 +23,7 @@ fn deny(principals: Vec<DeniedPrincipal>, excluded: &[PrincipalId]) -> DenyAssig
     }
 }
 
-fn uami(name: &str) -> ManagedIdentityId {
+pub(crate) fn uami(name: &str) -> ManagedIdentityId {
     format!(
         "/subscriptions/{SUBSCRIPTION}/resourceGroups/rg/providers/Microsoft.ManagedIdentity/userAssignedIdentities/{name}"
     )
@@ -129,12 +129,18 @@ fn everybody_entitled_is_told_and_each_once() {
         identity: Identity { system: None, user_assigned: BTreeMap::from([(uami("train"), Some(person(2)))]) },
         state: None,
     });
-    world.endpoints.push(Endpoint { workspace: a.clone(), name: "score".to_owned(), system: Some(person(3)) });
+    world.endpoints.push(Endpoint {
+        workspace: a.clone(),
+        name: "score".to_owned(),
+        system: Some(person(3)),
+        user_assigned: BTreeMap::new(),
+    });
     // Of a workspace that nobody declares.
     world.endpoints.push(Endpoint {
         workspace: workspace_id("other"),
         name: "far".to_owned(),
         system: Some(person(4)),
+        user_assigned: BTreeMap::new(),
     });
     let mut say = |service_grants, needs: &[Need]| {
         let own = wanted.workspaces.get_mut(&a).unwrap();
@@ -201,7 +207,12 @@ fn deny_assignments_that_could_not_be_read_are_told_and_are_not_none() {
 fn with_endpoint() -> (World, KeyDesired, WorkspaceId) {
     let (mut world, wanted, a) = settled();
     world.assign(person(3), BLOB_CONTRIBUTOR, DAY).principal_type = Some(PrincipalType::ServicePrincipal);
-    world.endpoints.push(Endpoint { workspace: a.clone(), name: "score".to_owned(), system: Some(person(3)) });
+    world.endpoints.push(Endpoint {
+        workspace: a.clone(),
+        name: "score".to_owned(),
+        system: Some(person(3)),
+        user_assigned: BTreeMap::new(),
+    });
     (world, wanted, a)
 }
 

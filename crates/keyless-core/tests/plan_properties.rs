@@ -394,6 +394,8 @@ prop_compose! {
             let scope = match scope {
                 0 => ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}")).unwrap(),
                 1 => ArmId::parse(&format!("/subscriptions/{SUBSCRIPTION}/resourceGroups/RG")).unwrap(),
+                // At the account it would stand in the way of the plain one, which only a person can end.
+                _ if conditional => account_id().group(),
                 _ => account_id().arm().clone(),
             };
             let made = world.assign_at(scope, person(who), role, age);

@@ -444,6 +444,16 @@ fn a_grant_counts_only_when_it_is_old_enough_for_its_path() {
 }
 
 #[test]
+fn a_group_that_a_file_calls_a_user_takes_as_long_as_a_group() {
+    let mut world = World::new();
+    let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);
+    world.assign(person(1), BLOB_CONTRIBUTOR, 60).principal_type = Some(PrincipalType::Group);
+    let desired = desired(&[(&a, AuthMode::Identity, vec![need(object(1), BLOB_CONTRIBUTOR)])]);
+    let plan = look(&world, &desired);
+    assert_eq!(plan.wakes_at().unwrap(), world.now + SignedDuration::from_secs(DAY - 60));
+}
+
+#[test]
 fn of_grants_that_work_at_one_moment_the_first_in_the_file_is_named() {
     let mut world = World::new();
     let a = world.workspace("fraud-train", ObservedAuthMode::AccessKey);

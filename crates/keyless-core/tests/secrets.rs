@@ -108,3 +108,29 @@ fn a_secret_in_a_reason_is_not_kept() {
         assert!(!reason.contains("hunter2"), "{reason}");
     }
 }
+
+/// Names are told in plans and events, and a condition is read by whoever may read role assignments.
+#[test]
+fn a_secret_in_a_name_is_not_kept_and_one_in_a_condition_is_refused() {
+    let head = "apiVersion: keyless.dev/v1\nkind: Fleet\nspec: {owner: ml}\n---\napiVersion: keyless.dev/v1\nkind: Workspace\n\
+                metadata: {name: ml-a}\nspec:\n  resourceId: /subscriptions/7c0e5f1a-2b3c-4d5e-8f90-a1b2c3d4e5f6/resourceGroups/\
+                rg/providers/Microsoft.MachineLearningServices/workspaces/ml-a\n  authMode: identity\n  access:\n";
+    let entry = |name: &str, condition: &str| {
+        format!(
+            "{head}    - principal: {{user: {{objectId: 0b6a5c1e-7d4f-4a3b-9c2d-8e1f0a9b7c6d, name: '{name}'}}}}\n      \
+             level: readOnly\n      condition: \"{condition}\"\n"
+        )
+    };
+    let fine = "(@Resource[Microsoft.Storage/storageAccounts/blobServices/containers:name] StringEquals 'raw')";
+    for secret in SECRETS {
+        let text = entry(secret, fine);
+        let accepted = load("desired", &[SourceFile::new("f.yaml", text.as_bytes())]).unwrap();
+        let needs = format!("{:?}", accepted.desired.workspaces.values().next().unwrap().needs);
+        assert!(needs.contains("containers:name") && !needs.contains("hunter2"), "{needs}");
+    }
+    for secret in ["sv=2024-11-04&sig=hunter2", "AccountKey=hunter2", "Password=hunter2"] {
+        let text = entry("ann", &format!("(@Resource[x] StringEquals '{secret}')"));
+        assert!(load("desired", &[SourceFile::new("f.yaml", text.as_bytes())]).is_err());
+        assert!(told(&text).contains("a secret in it") && !told(&text).contains("hunter2"), "{}", told(&text));
+    }
+}

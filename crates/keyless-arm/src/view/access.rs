@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use keyless_core::condition;
 use keyless_core::id::{ArmId, PrincipalId, RoleId, SubscriptionId};
 use keyless_core::observed::{
     DeniedPrincipal, DenyAssignment, Lock, LockLevel, Permission, PrincipalType, RoleAssignment, RoleDefinition,
@@ -21,7 +22,8 @@ pub(crate) fn role_assignment(node: &Node<'_>) -> Result<RoleAssignment> {
         principal: properties.parse("principalId")?,
         principal_type: properties.opt_text("principalType")?.and_then(PrincipalType::from_wire),
         role: role.or_else(|error| properties.fail(error.to_string()))?,
-        condition: properties.opt_text("condition")?.map(str::to_owned),
+        // As the files have it, who writes it on several lines.
+        condition: properties.opt_text("condition")?.map(condition::folded),
         description: properties.opt_text("description")?.map(str::to_owned),
         created_on: properties.opt_time("createdOn")?,
         updated_on: properties.opt_time("updatedOn")?,

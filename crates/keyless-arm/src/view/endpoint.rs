@@ -1,7 +1,9 @@
 //! Online endpoints, as the list of a subscription's resources shows them.
 
+use std::collections::BTreeMap;
+
 use keyless_core::id::{ArmId, WorkspaceId};
-use keyless_core::observed::Endpoint;
+use keyless_core::observed::{Endpoint, Identity};
 
 use super::node::{Node, Result};
 
@@ -16,14 +18,14 @@ pub(crate) fn endpoint(node: &Node<'_>) -> Result<Endpoint> {
         return node.fail("`id` is not that of an online endpoint of a workspace");
     };
     let Some(identity) = node.opt_object("identity")? else {
-        return Ok(Endpoint { workspace, name: id.name().to_owned(), system: None });
+        return Ok(Endpoint { workspace, name: id.name().to_owned(), system: None, user_assigned: BTreeMap::new() });
     };
-    let system = identity.opt_parse("principalId")?;
+    let Identity { system, user_assigned } = super::workspace::identity(node)?;
     let kind = identity.opt_text("type")?.unwrap_or_default().to_ascii_lowercase();
     if system.is_none() && kind.contains("systemassigned") {
         return identity.fail("it is system-assigned and `principalId` is missing");
     }
-    Ok(Endpoint { workspace, name: id.name().to_owned(), system })
+    Ok(Endpoint { workspace, name: id.name().to_owned(), system, user_assigned })
 }
 
 #[cfg(test)]

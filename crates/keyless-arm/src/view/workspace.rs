@@ -60,7 +60,8 @@ fn accounts(properties: &Node<'_>) -> Result<Vec<StorageAccountId>> {
     Ok(accounts)
 }
 
-fn identity(node: &Node<'_>) -> Result<Identity> {
+/// The identities of a resource.
+pub(super) fn identity(node: &Node<'_>) -> Result<Identity> {
     let Some(identity) = node.opt_object("identity")? else { return Ok(Identity::default()) };
     let mut user_assigned = BTreeMap::new();
     if let Some(map) = identity.opt_object("userAssignedIdentities")? {

@@ -167,10 +167,12 @@ impl Facts<'_> {
                 found.reject(Rule::Facts, format!("who {} is was not read", need.principal));
                 continue;
             };
-            // Managed identities may be in it, and have it late.
             let is_group = matches!(need.principal, PrincipalRef::Object { kind: PrincipalType::Group, .. });
-            let age = if is_group { self.desired.fleet.waits.group_propagation } else { self.least_age() };
             for user in users {
+                let told = || seen.assignments.value().into_iter().flatten().filter(|there| there.principal == user);
+                let is_group = is_group || told().any(|there| there.principal_type == Some(PrincipalType::Group));
+                // Managed identities may be in it, and have it late.
+                let age = if is_group { self.desired.fleet.waits.group_propagation } else { self.least_age() };
                 if let Some(why) = objection(user, role, Under::Just(need.condition.as_deref()), age, seen) {
                     found.reject(Rule::Facts, why);
                 }

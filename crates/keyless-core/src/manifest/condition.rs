@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 
 use schemars::{Schema, SchemaGenerator, json_schema};
 
+use crate::condition::folded;
 use crate::desired::Location;
 use crate::id::RoleId;
+use crate::secret;
 
 use super::documents::{Document, Documents};
 use super::kinds::AccessEntry;
@@ -37,6 +39,14 @@ impl Wire for Condition {
             reader.wrong(node.at, format_args!("is longer than {} bytes", Self::LONGEST), None);
             return None;
         }
+        if secret::is_marked(text) {
+            reader.wrong(
+                node.at,
+                "looks like it has a secret in it, and whoever reads role assignments reads it",
+                None,
+            );
+            return None;
+        }
         if !is_balanced(text) {
             let hint = "an expression such as `(@Resource[…containers:name] StringEquals 'raw')`".to_owned();
             reader.wrong(node.at, "is not a condition: its brackets and quotes do not match", Some(hint));
@@ -48,21 +58,6 @@ impl Wire for Condition {
     fn describe(_: &mut SchemaGenerator) -> Schema {
         json_schema!({ "type": "string", "minLength": 1, "maxLength": Self::LONGEST })
     }
-}
-
-/// Each run of blanks outside of quotes as one space, none at the ends.
-fn folded(text: &str) -> String {
-    let mut folded = String::with_capacity(text.len());
-    let mut quoted = false;
-    for c in text.trim().chars() {
-        quoted ^= c == '\'';
-        if quoted || !c.is_whitespace() {
-            folded.push(c);
-        } else if !folded.ends_with(' ') {
-            folded.push(' ');
-        }
-    }
-    folded
 }
 
 /// Whether brackets and quotes match: the one mistake in a condition that can be told without Azure.

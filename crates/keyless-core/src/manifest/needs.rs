@@ -6,6 +6,7 @@ use crate::catalog::find_scenarios;
 use crate::desired::{Because, GrantScope, Need, PrincipalRef};
 use crate::id::{PrincipalId, RoleId};
 use crate::observed::PrincipalType;
+use crate::secret;
 
 use super::documents::Document;
 use super::kinds::{self, AccessEntry, DirectoryObject, Principal};
@@ -151,7 +152,7 @@ pub(super) fn principal_ref(principal: &Principal) -> Option<PrincipalRef> {
 pub(super) fn directory_object(principal: &Principal) -> Option<(PrincipalType, PrincipalId, Option<String>)> {
     let object = |given: &Option<At<DirectoryObject>>, kind: PrincipalType| {
         let object = &given.as_ref()?.value;
-        Some((kind, object.object_id?.value, object.name.as_ref().map(|name| name.value.0.clone())))
+        Some((kind, object.object_id?.value, object.name.as_ref().map(|name| secret::without(&name.value.0))))
     };
     object(&principal.user, PrincipalType::User)
         .or_else(|| object(&principal.group, PrincipalType::Group))

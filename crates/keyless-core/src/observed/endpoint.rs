@@ -1,6 +1,8 @@
 //! An online endpoint of a workspace.
 
-use crate::id::{PrincipalId, WorkspaceId};
+use std::collections::BTreeMap;
+
+use crate::id::{ManagedIdentityId, PrincipalId, WorkspaceId};
 
 /// A managed online endpoint: the service grants its own identity Storage Blob Data Contributor.
 ///
@@ -13,4 +15,6 @@ pub struct Endpoint {
     pub name: String,
     /// Its system-assigned identity; `None` if it has a user-assigned one, whose grants are the customer's.
     pub system: Option<PrincipalId>,
+    /// Its user-assigned identities and, where told, their object ids.
+    pub user_assigned: BTreeMap<ManagedIdentityId, Option<PrincipalId>>,
 }

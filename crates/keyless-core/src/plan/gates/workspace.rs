@@ -64,7 +64,9 @@ pub(in crate::plan) fn needs_covered(views: &[NeedView<'_>], observed: &Observed
         }
     }
     if !unmet.is_empty() {
-        let grants = (!granted).then(|| "grants for all declared needs, unconditional and not denied".to_owned());
+        let grants = (!granted).then(|| {
+            "grants for all declared needs, under no condition but those of the files, and not denied".to_owned()
+        });
         let lifts: Vec<String> = grants.into_iter().chain(unread).collect();
         return told(GateState::unmet(listed(&unmet), lifts.join("; and ")));
     }

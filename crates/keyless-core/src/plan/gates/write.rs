@@ -204,7 +204,11 @@ pub(in crate::plan) fn not_refused(action: &Action, limits: &Limits, observed: &
             let form = if there.condition.is_some() { "under another condition" } else { "without a condition" };
             let why =
                 format!("the assignment {} is there {form}, and Azure keeps one of a role at a scope", there.name);
-            GateState::unmet(why, "that assignment changed by a person to the `condition` of the files, or its end")
+            GateState::unmet(
+                why,
+                "that assignment changed by a person to the `condition` of the files; where entries ask for different \
+                 ones, one `condition` in all of them that gives each what it needs",
+            )
         }
     }
 }

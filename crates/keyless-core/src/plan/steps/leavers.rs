@@ -43,6 +43,8 @@ impl<'a> Planner<'a> {
             Reading::Unknown { why, .. } => {
                 doubts.insert(format!("which subscriptions `scope` leaves out is not known: {why}"));
             }
+            // Nobody reads it where nothing is taken back.
+            Reading::NotRead if !desired.fleet.prune => {}
             Reading::NotRead => {
                 doubts.insert("which subscriptions `scope` leaves out was not read".to_owned());
             }
@@ -108,7 +110,46 @@ impl<'a> Planner<'a> {
             }
         }
         match &self.observed.endpoints {
-            Reading::Known { value, .. } => workers.extend(value.iter().filter_map(|endpoint| endpoint.system)),
+            Reading::Known { value, .. } => {
+                for endpoint in value {
+                    workers.extend(endpoint.system);
+                    for (id, told) in &endpoint.user_assigned {
+                        match (told, self.observed.identities.get(id)) {
+                            (Some(who), _) => drop(workers.insert(*who)),
+                            (None, Some(Reading::Known { value, .. })) => workers.extend(*value),
+                            (None, None | Some(Reading::NotRead)) => {
+                                self.wants.identities.insert(id.clone());
+                                doubts.insert(format!(
+                                    "who {} is, by which {} works, was not read",
+                                    id.name(),
+                                    endpoint.name
+                                ));
+                            }
+                            (None, Some(Reading::Unknown { why, .. })) => {
+                                doubts.insert(format!(
+                                    "who {} is, by which {} works, is not known: {why}",
+                                    id.name(),
+                                    endpoint.name
+                                ));
+                            }
+                        }
+                    }
+                }
+                for id in self.desired.workspaces.keys() {
+                    match self.shows_endpoints(id) {
+                        Some(true) => {}
+                        Some(false) => {
+                            doubts.insert(format!("endpoints of {} are not shown to the controller", id.name()));
+                        }
+                        None => {
+                            if matches!(self.observed.barriers.rights.get(id.arm()), None | Some(Reading::NotRead)) {
+                                self.wants.barriers.rights.insert(id.arm().clone());
+                            }
+                            doubts.insert(format!("whether all endpoints of {} are shown is not known", id.name()));
+                        }
+                    }
+                }
+            }
             Reading::Unknown { why, .. } => {
                 doubts.insert(format!("which identities endpoints work by is not known: {why}"));
             }

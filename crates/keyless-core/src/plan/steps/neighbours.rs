@@ -125,8 +125,13 @@ impl Planner<'_> {
     /// out without a word. Its own rights tell, where they have been read.
     /// Source: azure-mgmt-resource 26.0.0, `ResourcesOperations.list`.
     pub(super) fn hides_endpoints(&self, workspace: &WorkspaceId) -> bool {
-        let rights = self.observed.barriers.rights.get(workspace.arm()).and_then(Reading::value);
-        rights.is_some_and(|rights| !rights.iter().any(|right| allows_control(&right.permission, READ)))
+        self.shows_endpoints(workspace) == Some(false)
+    }
+
+    /// The same the other way round; nothing where its rights are not known.
+    pub(super) fn shows_endpoints(&self, workspace: &WorkspaceId) -> Option<bool> {
+        let rights = self.observed.barriers.rights.get(workspace.arm()).and_then(Reading::value)?;
+        Some(rights.iter().any(|right| allows_control(&right.permission, READ)))
     }
 
     /// Scenarios of the hub article on workspaces, and the other way round.
