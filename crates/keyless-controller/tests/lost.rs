@@ -6,7 +6,9 @@ use keyless_controller::mark::StateDir;
 use keyless_core::catalog::BLOB_CONTRIBUTOR;
 use keyless_core::desired::{AuthMode, ServiceGrants};
 use keyless_core::id::{AssignmentName, PrincipalId};
-use keyless_core::observed::{DeniedPrincipal, DenyAssignment, Endpoint, Permission, PrincipalType, RoleAssignment};
+use keyless_core::observed::{
+    DeniedPrincipal, DenyAssignment, Endpoint, Identity, Permission, PrincipalType, RoleAssignment,
+};
 use keyless_core::plan::Standing;
 use std::collections::BTreeMap;
 
@@ -147,8 +149,7 @@ async fn an_endpoint_that_is_not_shown_any_more_has_not_been_granted_to() {
     let score = Endpoint {
         workspace: workspace_id("ml-a"),
         name: "score".to_owned(),
-        system: Some(group(7)),
-        user_assigned: BTreeMap::new(),
+        identity: Identity { system: Some(group(7)), user_assigned: BTreeMap::new() },
     };
     cloud.lock().endpoints.push(score);
     rig.passes(2).await;

@@ -270,6 +270,8 @@ fn somebody_who_is_denied_may_be_in_a_group_that_a_file_names() {
     }];
     for (need, word) in [
         (named(PrincipalType::Group, 8), Some("in it, whom `stack-deny` denies")),
+        // Azure says that it is a group.
+        (named(PrincipalType::User, 8), Some("in it, whom `stack-deny` denies")),
         (named(PrincipalType::User, 2), None),
         (named(PrincipalType::ServicePrincipal, 2), None),
         (named(PrincipalType::User, 3), Some("is denied by `stack-deny`")),

@@ -263,8 +263,7 @@ fn the_identity_of_an_endpoint_is_the_services_to_grant() {
     let endpoint = Endpoint {
         workspace: train.clone(),
         name: "score".to_owned(),
-        system: Some(person(1)),
-        user_assigned: BTreeMap::new(),
+        identity: Identity { system: Some(person(1)), user_assigned: BTreeMap::new() },
     };
     estate.endpoints.insert(train.subscription(), Reading::known(vec![endpoint], world.now));
     let adopted = adopt(&estate);

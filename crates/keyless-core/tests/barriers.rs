@@ -680,14 +680,17 @@ fn identities_of_nobody_known_that_hold_data_roles_are_told_when_all_others_are_
     let mut observed = world.observe(&wanted);
     assert_eq!(told(&observed), [person(50)]);
     let mut with_endpoint = observed.clone();
-    let endpoint = Endpoint {
-        workspace: workspace_id("alpha"),
-        name: "score".to_owned(),
-        system: Some(person(50)),
-        user_assigned: BTreeMap::new(),
-    };
-    with_endpoint.endpoints = Reading::known(vec![endpoint], observed.now);
-    assert_eq!(told(&with_endpoint), [], "the service grants to its endpoints");
+    let given = |told| Identity { system: None, user_assigned: BTreeMap::from([(crate::lost::uami("score"), told)]) };
+    for (identity, foreign, why) in [
+        (Identity { system: Some(person(50)), ..Identity::default() }, false, "the service grants to its endpoints"),
+        (given(Some(person(50))), false, "an endpoint was given it"),
+        (given(Some(person(9))), true, "another's"),
+        (given(None), false, "it may be the one that an endpoint was given"),
+    ] {
+        let endpoint = Endpoint { workspace: workspace_id("alpha"), name: "score".to_owned(), identity };
+        with_endpoint.endpoints = Reading::known(vec![endpoint], observed.now);
+        assert_eq!(!told(&with_endpoint).is_empty(), foreign, "{why}");
+    }
     with_endpoint.endpoints = Reading::unknown("no");
     assert_eq!(told(&with_endpoint), [], "it may be an endpoint that could not be read");
     let mut unlisted = observed.clone();

@@ -346,8 +346,7 @@ fn the_grant_that_an_endpoint_works_by_is_named_and_stays() {
     world.endpoints.push(Endpoint {
         workspace: a.clone(),
         name: "score".to_owned(),
-        system: Some(person(7)),
-        user_assigned: BTreeMap::new(),
+        identity: Identity { system: Some(person(7)), user_assigned: BTreeMap::new() },
     });
     let mut with = desired(&[(&a, AuthMode::Identity, vec![of(PrincipalType::ServicePrincipal, 7)])]);
     with.fleet.prune = true;
@@ -384,8 +383,7 @@ fn the_grant_of_an_identity_that_an_endpoint_was_given_stays_and_so_do_all_while
     let given = |told: Option<PrincipalId>| Endpoint {
         workspace: a.clone(),
         name: "score".to_owned(),
-        system: None,
-        user_assigned: BTreeMap::from([(uami("score"), told)]),
+        identity: Identity { system: None, user_assigned: BTreeMap::from([(uami("score"), told)]) },
     };
     let plan_of = |world: &World, identity: Option<Reading<Option<PrincipalId>>>| {
         let mut observed = world.observe(&with);

@@ -132,15 +132,13 @@ fn everybody_entitled_is_told_and_each_once() {
     world.endpoints.push(Endpoint {
         workspace: a.clone(),
         name: "score".to_owned(),
-        system: Some(person(3)),
-        user_assigned: BTreeMap::new(),
+        identity: Identity { system: Some(person(3)), user_assigned: BTreeMap::new() },
     });
     // Of a workspace that nobody declares.
     world.endpoints.push(Endpoint {
         workspace: workspace_id("other"),
         name: "far".to_owned(),
-        system: Some(person(4)),
-        user_assigned: BTreeMap::new(),
+        identity: Identity { system: Some(person(4)), user_assigned: BTreeMap::new() },
     });
     let mut say = |service_grants, needs: &[Need]| {
         let own = wanted.workspaces.get_mut(&a).unwrap();
@@ -210,8 +208,7 @@ fn with_endpoint() -> (World, KeyDesired, WorkspaceId) {
     world.endpoints.push(Endpoint {
         workspace: a.clone(),
         name: "score".to_owned(),
-        system: Some(person(3)),
-        user_assigned: BTreeMap::new(),
+        identity: Identity { system: Some(person(3)), user_assigned: BTreeMap::new() },
     });
     (world, wanted, a)
 }

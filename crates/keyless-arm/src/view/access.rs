@@ -161,6 +161,9 @@ mod tests {
         assert_eq!(found.scope.as_str(), "/");
         assert_eq!(found.principal_type, Some(PrincipalType::ServicePrincipal));
         assert_eq!(found.condition, None);
+        let on_lines =
+            assignment(|properties| properties["condition"] = json!("(\n  @Resource[x]  StringEquals 'a  b'\n)"));
+        assert_eq!(on_lines.unwrap().condition.as_deref(), Some("( @Resource[x] StringEquals 'a  b' )"));
         let time = |text: &str| Some(text.parse().unwrap());
         assert_eq!(found.created_on, time("2026-02-03T09:14:07.4420133Z"));
         assert_eq!(found.updated_on, time("2026-03-04T10:15:08.5Z"));

@@ -1,9 +1,7 @@
 //! Online endpoints, as the list of a subscription's resources shows them.
 
-use std::collections::BTreeMap;
-
 use keyless_core::id::{ArmId, WorkspaceId};
-use keyless_core::observed::{Endpoint, Identity};
+use keyless_core::observed::Endpoint;
 
 use super::node::{Node, Result};
 
@@ -17,15 +15,14 @@ pub(crate) fn endpoint(node: &Node<'_>) -> Result<Endpoint> {
     let Some(Ok(workspace)) = end.map(WorkspaceId::parse) else {
         return node.fail("`id` is not that of an online endpoint of a workspace");
     };
-    let Some(identity) = node.opt_object("identity")? else {
-        return Ok(Endpoint { workspace, name: id.name().to_owned(), system: None, user_assigned: BTreeMap::new() });
-    };
-    let Identity { system, user_assigned } = super::workspace::identity(node)?;
-    let kind = identity.opt_text("type")?.unwrap_or_default().to_ascii_lowercase();
-    if system.is_none() && kind.contains("systemassigned") {
-        return identity.fail("it is system-assigned and `principalId` is missing");
+    let identity = super::workspace::identity(node)?;
+    if let Some(block) = node.opt_object("identity")? {
+        let kind = block.opt_text("type")?.unwrap_or_default().to_ascii_lowercase();
+        if identity.system.is_none() && kind.contains("systemassigned") {
+            return block.fail("it is system-assigned and `principalId` is missing");
+        }
     }
-    Ok(Endpoint { workspace, name: id.name().to_owned(), system, user_assigned })
+    Ok(Endpoint { workspace, name: id.name().to_owned(), identity })
 }
 
 #[cfg(test)]
@@ -48,8 +45,13 @@ mod tests {
         let found = read(&format!("{WORKSPACE}/OnlineEndpoints/score"), identity).unwrap();
         assert_eq!(found.workspace.as_str(), WORKSPACE);
         assert_eq!(found.name, "score");
-        assert_eq!(found.system, Some(principal.parse().unwrap()));
-        assert_eq!(read(&format!("{WORKSPACE}/onlineEndpoints/score"), Value::Null).unwrap().system, None);
+        assert_eq!(found.identity.system, Some(principal.parse().unwrap()));
+        assert_eq!(read(&format!("{WORKSPACE}/onlineEndpoints/score"), Value::Null).unwrap().identity.system, None);
+        let id = "/subscriptions/3f8c1d7a-52b4-4c0e-9d2e-7a1b6c5d4e90/resourceGroups/rg/providers/\
+                  Microsoft.ManagedIdentity/userAssignedIdentities/score";
+        let given = json!({"type": "UserAssigned", "userAssignedIdentities": {id: {"principalId": principal}}});
+        let found = read(&format!("{WORKSPACE}/onlineEndpoints/score"), given).unwrap();
+        assert_eq!(found.identity.user_assigned, [(id.parse().unwrap(), Some(principal.parse().unwrap()))].into());
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What changes while a pass is about to write, workspaces that come to stand on the account among it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use keyless_controller::memory::Memory;
 use keyless_controller::observe::{Ask, Observer};
 use keyless_core::desired::{Desired, KeyDesired, Revision};
 use keyless_core::gate::ReadSet;
-use keyless_core::observed::{Datastore, DatastoreCredentials, DatastoreForm, Observed, ObservedWorkspace};
+use keyless_core::observed::{Datastore, DatastoreCredentials, DatastoreForm, Observed, ObservedWorkspace, Reading};
 use keyless_core::pass::{CONFIRM_WITHIN, Intent, Job, WriteResult};
 use keyless_core::plan::{Limits, Look, Plan};
 use tokio::sync::Notify;
@@ -45,19 +45,7 @@ async fn pass_under(
     revision: &(dyn Fn() -> Revision + Send + Sync),
 ) -> Passed {
     let files = desired("1", AuthMode::Identity, &["ml-a"]);
-    pass_by(&files, cloud, dir, newcomer, rests_until, revision).await
-}
-
-/// As [`pass_under`], by other files.
-async fn pass_by(
-    files: &Desired,
-    cloud: &Arc<Cloud>,
-    dir: &Path,
-    newcomer: &str,
-    rests_until: Option<Instant>,
-    revision: &(dyn Fn() -> Revision + Send + Sync),
-) -> Passed {
-    pass_of(&observer(cloud), files, cloud, dir, newcomer, rests_until, revision).await
+    pass_by(&observer(cloud), &files, cloud, dir, newcomer, rests_until, revision).await
 }
 
 fn observer(cloud: &Arc<Cloud>) -> Observer {
@@ -73,15 +61,15 @@ fn part(files: &Desired, account: &str, cloud: &Cloud) -> KeyDesired {
         account_id: account_id(account),
         account: files.accounts.get(&account_id(account)).cloned(),
         workspaces: files.workspaces.clone(),
-        unplaced: std::sync::Arc::default(),
-        out_of_scope: keyless_core::observed::Reading::known(std::collections::BTreeSet::new(), cloud.now()),
-        out_of_sight: std::collections::BTreeMap::new(),
+        unplaced: Arc::default(),
+        out_of_scope: Reading::known(BTreeSet::new(), cloud.now()),
+        out_of_sight: BTreeMap::new(),
         group_is_shared: false,
     }
 }
 
-/// As [`pass_by`], by an observer that others use too.
-async fn pass_of(
+/// As [`pass_under`], by other files and an observer that others may use too.
+async fn pass_by(
     observer: &Observer,
     files: &Desired,
     cloud: &Arc<Cloud>,
@@ -137,7 +125,7 @@ async fn a_workspace_that_only_the_pass_itself_lists_holds_the_key_on_unless_it_
     cloud.lock().workspaces.get_mut(&workspace_id("ml-a")).unwrap().auth_mode = ObservedAuthMode::Identity;
     let mut files = with_key(desired("1", AuthMode::Identity, &[]), "stone", DesiredSharedKey::Disabled);
     let same = || Revision("1".to_owned());
-    let passed = pass_by(&files, &cloud, dir.path(), "ml-a", None, &same).await;
+    let passed = pass_by(&observer(&cloud), &files, &cloud, dir.path(), "ml-a", None, &same).await;
     let Passed::Finished(report) = passed else { panic!("{passed:?}") };
     assert!(cloud.calls().is_empty());
     let steps = format!("{:?}", report.plan.steps);
@@ -146,7 +134,7 @@ async fn a_workspace_that_only_the_pass_itself_lists_holds_the_key_on_unless_it_
     files.fleet.scope.exclude.insert(workspace_id("hub-late").arm().clone());
     // The write itself is not for here: it locks out who was excluded.
     let rest = Some(Instant::now() + Duration::from_secs(200));
-    let passed = pass_by(&files, &cloud, dir.path(), "ml-a", rest, &same).await;
+    let passed = pass_by(&observer(&cloud), &files, &cloud, dir.path(), "ml-a", rest, &same).await;
     assert!(matches!(passed, Passed::Deferred { .. }) && cloud.calls().is_empty(), "{passed:?}");
 }
 
@@ -185,7 +173,7 @@ async fn a_key_stays_on_that_the_pass_of_another_account_sees_stored_before_the_
             observer.observe(Ask { desired: &other, reads: &elsewhere, confirming: None, known: &known }).await
         };
         let same = || Revision("1".to_owned());
-        let pass = pass_of(&observer, &files, &cloud, dir.path(), "ml-a", None, &same);
+        let pass = pass_by(&observer, &files, &cloud, dir.path(), "ml-a", None, &same);
         let (passed, _) = tokio::join!(pass, look);
         let Passed::Finished(report) = passed else { panic!("{holds:?}: {passed:?}") };
         assert_eq!(cloud.calls().len(), usize::from(sent), "{holds:?} {:?}", report.write);

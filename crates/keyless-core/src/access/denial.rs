@@ -95,12 +95,13 @@ fn denial(deny: &DenyAssignment, question: &Question<'_>, groups: Groups<'_>, ob
     if data_actions.is_empty() {
         return None;
     }
-    let is_group = matches!(question.kind, Some(PrincipalType::Group | PrincipalType::ForeignGroup));
     let hit = |denied: &DeniedPrincipal| match denied {
         DeniedPrincipal::Everyone => Some((Hit::Everyone, true)),
         DeniedPrincipal::One(id) if *id == question.principal => Some((Hit::Itself, true)),
         // Who is in a group is not told.
-        DeniedPrincipal::One(id) => is_group.then_some((Hit::Member(*id), false)),
+        DeniedPrincipal::One(id) => {
+            question.kind.is_some_and(PrincipalType::is_group).then_some((Hit::Member(*id), false))
+        }
         DeniedPrincipal::Group(id) if *id == question.principal => Some((Hit::Itself, true)),
         // Membership is told only of groups that have assignments here, so any other may hold anybody.
         DeniedPrincipal::Group(id) => Some((Hit::Group(*id), is_in(id))),

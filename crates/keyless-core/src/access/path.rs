@@ -80,13 +80,9 @@ impl Trust {
         let since = joined.map(|joined| Some(joined).max(definition.updated_on).unwrap_or(joined));
         let high = assignment.scope.is_management_group() || assignment.scope.as_str() == "/";
         // A person signs in anew; an identity's groups are cached by the resources for about a day. Of a group that is asked
-        // about itself it is not known who is in it. Azure knows better than a file what somebody is.
-        let told = if through.is_none() { assignment.principal_type } else { None };
-        let is_group = [question.kind, told]
-            .iter()
-            .flatten()
-            .any(|kind| matches!(kind, PrincipalType::Group | PrincipalType::ForeignGroup));
-        let slow = is_group || (through.is_some() && question.kind != Some(PrincipalType::User));
+        // about itself it is not known who is in it.
+        let slow = question.kind.is_some_and(PrincipalType::is_group)
+            || (through.is_some() && question.kind != Some(PrincipalType::User));
         let wait = if high || slow { waits.group_propagation } else { waits.role_propagation };
         let changes = wait.max(waits.group_propagation.min(ROLE_CHANGES_WITHIN));
         let later = |at: Timestamp, wait: Duration| at.checked_add(SignedDuration::try_from(wait).ok()?).ok();

@@ -71,7 +71,7 @@ impl Identities {
             }
         }
         for endpoint in estate.endpoints.values().filter_map(Reading::value).flatten() {
-            if let Some(system) = endpoint.system {
+            if let Some(system) = endpoint.identity.system {
                 all.owners.insert(system, Owner::Endpoint(endpoint.workspace.clone(), endpoint.name.clone()));
             }
         }

@@ -170,7 +170,8 @@ impl Facts<'_> {
             let is_group = matches!(need.principal, PrincipalRef::Object { kind: PrincipalType::Group, .. });
             for user in users {
                 let told = || seen.assignments.value().into_iter().flatten().filter(|there| there.principal == user);
-                let is_group = is_group || told().any(|there| there.principal_type == Some(PrincipalType::Group));
+                let is_group =
+                    is_group || told().any(|there| there.principal_type.is_some_and(PrincipalType::is_group));
                 // Managed identities may be in it, and have it late.
                 let age = if is_group { self.desired.fleet.waits.group_propagation } else { self.least_age() };
                 if let Some(why) = objection(user, role, Under::Just(need.condition.as_deref()), age, seen) {
@@ -363,7 +364,7 @@ impl Facts<'_> {
             value.retain(|one| {
                 let goes = one.id == *assignment;
                 let kind = one.principal_type;
-                is_group |= goes && matches!(kind, Some(PrincipalType::Group | PrincipalType::ForeignGroup));
+                is_group |= goes && kind.is_some_and(PrincipalType::is_group);
                 !goes
             });
         }

@@ -45,6 +45,12 @@ pub enum PrincipalType {
 }
 
 impl PrincipalType {
+    /// Whether others are in it.
+    #[must_use]
+    pub fn is_group(self) -> bool {
+        matches!(self, Self::Group | Self::ForeignGroup)
+    }
+
     /// Azure's spelling.
     #[must_use]
     pub fn as_wire(self) -> &'static str {

@@ -1,8 +1,8 @@
 //! An online endpoint of a workspace.
 
-use std::collections::BTreeMap;
+use crate::id::WorkspaceId;
 
-use crate::id::{ManagedIdentityId, PrincipalId, WorkspaceId};
+use super::Identity;
 
 /// A managed online endpoint: the service grants its own identity Storage Blob Data Contributor.
 ///
@@ -13,8 +13,6 @@ pub struct Endpoint {
     pub workspace: WorkspaceId,
     /// Its name in the workspace.
     pub name: String,
-    /// Its system-assigned identity; `None` if it has a user-assigned one, whose grants are the customer's.
-    pub system: Option<PrincipalId>,
-    /// Its user-assigned identities and, where told, their object ids.
-    pub user_assigned: BTreeMap<ManagedIdentityId, Option<PrincipalId>>,
+    /// Its identities. To the system-assigned one the service grants; grants to others are the customer's.
+    pub identity: Identity,
 }

@@ -94,7 +94,7 @@ pub(super) fn grant_of_service() -> Need {
 
 pub(super) fn resolve(principal: &PrincipalRef, workspace: &WorkspaceId, observed: &Observed) -> Resolved {
     match principal {
-        PrincipalRef::Object { kind, id, name: _ } => Resolved::Known(vec![(*id, *kind)]),
+        PrincipalRef::Object { kind, id, name: _ } => Resolved::Known(vec![(*id, kind_of(*id, *kind, observed))]),
         PrincipalRef::ManagedIdentity(id) => resolve_identity(id, observed),
         PrincipalRef::WorkspaceSystem => match own(workspace, observed) {
             Ok(own) => match own.identity.system {
@@ -115,6 +115,12 @@ pub(super) fn resolve(principal: &PrincipalRef, workspace: &WorkspaceId, observe
         },
         PrincipalRef::Compute(name) => resolve_compute(name, workspace, observed),
     }
+}
+
+/// What somebody is: a group where Azure says so, whatever a file calls it, for it takes longer until all in it have what it has.
+fn kind_of(id: PrincipalId, named: PrincipalType, observed: &Observed) -> PrincipalType {
+    let assigned = observed.assignments.value().into_iter().flatten().filter(|there| there.principal == id);
+    assigned.filter_map(|there| there.principal_type).find(|kind| kind.is_group()).unwrap_or(named)
 }
 
 fn not_read(reads: ReadSet) -> Resolved {
@@ -180,10 +186,10 @@ fn resolve_identity(id: &ManagedIdentityId, observed: &Observed) -> Resolved {
     }
 }
 
-/// Who the user-assigned identity is that acts for a workspace.
-pub(super) fn resolve_primary(primary: &ManagedIdentityId, own: &Workspace, observed: &Observed) -> Resolved {
-    let told = own.identity.user_assigned.get(primary).copied().flatten();
-    resolve_block(&Identity { system: None, user_assigned: BTreeMap::from([(primary.clone(), told)]) }, observed)
+/// Who one of the user-assigned identities of a resource is, such as the one that acts for a workspace.
+pub(super) fn resolve_assigned(id: &ManagedIdentityId, identity: &Identity, observed: &Observed) -> Resolved {
+    let told = identity.user_assigned.get(id).copied().flatten();
+    resolve_block(&Identity { system: None, user_assigned: BTreeMap::from([(id.clone(), told)]) }, observed)
 }
 
 /// The identities that may act for a workspace, and their principals as far as they are known.
@@ -194,7 +200,7 @@ pub(super) fn acting(
     let Ok(own) = own(workspace, observed) else { return Default::default() };
     let mut principals: BTreeSet<PrincipalId> = own.identity.system.into_iter().collect();
     if let Some(primary) = &own.primary_identity
-        && let Resolved::Known(holders) = resolve_primary(primary, own, observed)
+        && let Resolved::Known(holders) = resolve_assigned(primary, &own.identity, observed)
     {
         principals.extend(holders.into_iter().map(|(principal, _)| principal));
     }
@@ -285,7 +291,7 @@ fn granted_by_customer(
     waits: &Waits,
 ) -> ServiceGrant {
     let Some(role) = catalog::find_role(catalog::BLOB_CONTRIBUTOR) else { return without_role() };
-    let principal = match resolve_primary(primary, workspace, observed) {
+    let principal = match resolve_assigned(primary, &workspace.identity, observed) {
         Resolved::Known(holders) => match holders.first() {
             Some((principal, _)) => *principal,
             None => return ServiceGrant::NoIdentity,

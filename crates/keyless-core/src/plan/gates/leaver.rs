@@ -18,7 +18,7 @@ pub(in crate::plan) fn remaining<'a>(
 ) -> Vec<NeedView<'a>> {
     let all: Vec<&NeedView<'a>> = views.values().flatten().collect();
     let mut remaining: Vec<NeedView<'a>> = all.iter().map(|view| (*view).clone()).collect();
-    if matches!(leaver.principal_type, Some(PrincipalType::Group | PrincipalType::ForeignGroup)) {
+    if leaver.principal_type.is_some_and(PrincipalType::is_group) {
         return remaining;
     }
     let holder = leaver.principal;

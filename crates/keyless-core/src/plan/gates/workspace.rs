@@ -9,7 +9,7 @@ use crate::catalog;
 use crate::desired::{DesiredWorkspace, KeyDesired, ServiceGrants};
 use crate::gate::{self, GateState, ReadSet};
 use crate::id::WorkspaceId;
-use crate::observed::{Observed, ObservedAuthMode, PrincipalType, Reading, SharedKeyAccess};
+use crate::observed::{Observed, ObservedAuthMode, Reading, SharedKeyAccess};
 
 use super::{Judged, after, lacks, listed, told};
 use crate::plan::finding::NO_IDENTITY;
@@ -91,8 +91,7 @@ pub(in crate::plan) fn needs_aged(views: &[NeedView<'_>], observed: &Observed, d
                 Cover::Covered { works_at: Some(at), evidence } => {
                     if latest.as_ref().is_none_or(|(so_far, _)| at > *so_far) {
                         let (role, who) = (view.role.name, &view.need.principal);
-                        let is_group = matches!(kind, PrincipalType::Group | PrincipalType::ForeignGroup);
-                        let whom = if is_group { " for identities that may be in it" } else { "" };
+                        let whom = if kind.is_group() { " for identities that may be in it" } else { "" };
                         let why = format!("{role} of {who} to work{whom} ({})", evidence.told(observed.now));
                         latest = Some((at, why));
                     }

@@ -183,7 +183,7 @@ fn wait(until: Option<Timestamp>, now: Timestamp, why: &str) -> GateState {
 ///
 /// Azure keeps one assignment of a role for a principal at a scope: 409 `RoleAssignmentExists` under another name, and that it
 /// is another condition makes no difference.
-/// Source: <https://learn.microsoft.com/azure/role-based-access-control/troubleshooting>.
+/// Source: azure-mgmt-authorization 4.0.0 `v2022_04_01`; Azure/azure-cli, `role assignment create`, which takes it as done.
 pub(in crate::plan) fn not_refused(action: &Action, limits: &Limits, observed: &Observed) -> GateState {
     if let Some(Refusal { until, why, lift }) = limits.refused.get(action)
         && *until > observed.now

@@ -93,7 +93,9 @@ impl Planner<'_> {
         }
         match &observed.endpoints {
             Reading::Known { value, .. } => {
-                known.extend(value.iter().filter_map(|endpoint| endpoint.system));
+                for endpoint in value {
+                    complete &= take(&endpoint.identity, &mut wants);
+                }
                 // Endpoints are read for declared workspaces alone.
                 complete &= observed.workspaces.keys().all(|id| self.desired.workspaces.contains_key(id));
                 complete &= !self.desired.workspaces.keys().any(|id| self.hides_endpoints(id));

@@ -5,9 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::action::is_own_name;
 use crate::desired::OutOfSight;
-use crate::gate::ReadSet;
-use crate::id::{PrincipalId, RoleId, WorkspaceId};
-use crate::observed::{Observed, Reading, RoleAssignment};
+use crate::id::{ManagedIdentityId, PrincipalId, RoleId, WorkspaceId};
+use crate::observed::{Identity, Observed, Reading, RoleAssignment};
 use crate::plan::needs::{self, NeedView, Resolved};
 
 use super::Planner;
@@ -93,71 +92,61 @@ impl<'a> Planner<'a> {
     /// The identities that workspaces of the account and their endpoints work by themselves with; adds to `doubts` what is
     /// not known of them.
     fn workers(&mut self, doubts: &mut BTreeSet<String>) -> BTreeSet<PrincipalId> {
-        let mut workers = BTreeSet::new();
-        for own in self.observed.workspaces.values().filter_map(|entry| entry.workspace.value()?.as_ref()) {
-            workers.extend(own.identity.system);
-            let Some(primary) = &own.primary_identity else { continue };
-            match needs::resolve_primary(primary, own, self.observed) {
-                Resolved::Known(holders) => workers.extend(holders.into_iter().map(|(who, _)| who)),
-                Resolved::Missing(_) => {}
-                Resolved::Unknown(..) => {
-                    doubts.insert(format!("who acts for {} is not known", own.id.name()));
-                }
-                Resolved::NotRead(reads) => {
-                    self.wants.add(*reads);
-                    doubts.insert(format!("who acts for {} was not read", own.id.name()));
-                }
-            }
-        }
-        match &self.observed.endpoints {
+        let observed = self.observed;
+        let present = observed.workspaces.values().filter_map(|entry| entry.workspace.value()?.as_ref());
+        let mut acting: Vec<(&str, &Identity, Vec<&ManagedIdentityId>)> =
+            present.map(|own| (own.id.name(), &own.identity, own.primary_identity.iter().collect())).collect();
+        match &observed.endpoints {
             Reading::Known { value, .. } => {
-                for endpoint in value {
-                    workers.extend(endpoint.system);
-                    for (id, told) in &endpoint.user_assigned {
-                        match (told, self.observed.identities.get(id)) {
-                            (Some(who), _) => drop(workers.insert(*who)),
-                            (None, Some(Reading::Known { value, .. })) => workers.extend(*value),
-                            (None, None | Some(Reading::NotRead)) => {
-                                self.wants.identities.insert(id.clone());
-                                doubts.insert(format!(
-                                    "who {} is, by which {} works, was not read",
-                                    id.name(),
-                                    endpoint.name
-                                ));
-                            }
-                            (None, Some(Reading::Unknown { why, .. })) => {
-                                doubts.insert(format!(
-                                    "who {} is, by which {} works, is not known: {why}",
-                                    id.name(),
-                                    endpoint.name
-                                ));
-                            }
-                        }
-                    }
-                }
-                for id in self.desired.workspaces.keys() {
-                    match self.shows_endpoints(id) {
-                        Some(true) => {}
-                        Some(false) => {
-                            doubts.insert(format!("endpoints of {} are not shown to the controller", id.name()));
-                        }
-                        None => {
-                            if matches!(self.observed.barriers.rights.get(id.arm()), None | Some(Reading::NotRead)) {
-                                self.wants.barriers.rights.insert(id.arm().clone());
-                            }
-                            doubts.insert(format!("whether all endpoints of {} are shown is not known", id.name()));
-                        }
-                    }
-                }
+                acting.extend(value.iter().map(|endpoint| {
+                    let identity = &endpoint.identity;
+                    (endpoint.name.as_str(), identity, identity.user_assigned.keys().collect())
+                }));
+                self.doubt_endpoints(doubts);
             }
             Reading::Unknown { why, .. } => {
                 doubts.insert(format!("which identities endpoints work by is not known: {why}"));
             }
             Reading::NotRead => {
-                self.wants.add(ReadSet { endpoints: true, ..ReadSet::default() });
+                self.wants.endpoints = true;
                 doubts.insert("which identities endpoints work by was not read".to_owned());
             }
         }
+        let mut workers = BTreeSet::new();
+        for (name, identity, assigned) in acting {
+            workers.extend(identity.system);
+            for id in assigned {
+                match needs::resolve_assigned(id, identity, observed) {
+                    Resolved::Known(holders) => workers.extend(holders.into_iter().map(|(who, _)| who)),
+                    Resolved::Missing(_) => {}
+                    Resolved::Unknown(why, _) => {
+                        doubts.insert(format!("who acts for {name} is not known: {why}"));
+                    }
+                    Resolved::NotRead(reads) => {
+                        self.wants.add(*reads);
+                        doubts.insert(format!("who acts for {name} was not read"));
+                    }
+                }
+            }
+        }
         workers
+    }
+
+    /// Adds to `doubts` the workspaces of which the list of endpoints may be without some.
+    fn doubt_endpoints(&mut self, doubts: &mut BTreeSet<String>) {
+        for id in self.desired.workspaces.keys() {
+            match self.shows_endpoints(id) {
+                Some(true) => {}
+                Some(false) => {
+                    doubts.insert(format!("endpoints of {} are not shown to the controller", id.name()));
+                }
+                None => {
+                    if matches!(self.observed.barriers.rights.get(id.arm()), None | Some(Reading::NotRead)) {
+                        self.wants.barriers.rights.insert(id.arm().clone());
+                    }
+                    doubts.insert(format!("whether all endpoints of {} are shown is not known", id.name()));
+                }
+            }
+        }
     }
 }

@@ -79,7 +79,7 @@ impl Planner<'_> {
         let mut grants = vec![(who, needs::service_grant(own, observed, waits))];
         let endpoints = observed.endpoints.value().into_iter().flatten();
         grants.extend(endpoints.filter(|endpoint| endpoint.workspace == *workspace).filter_map(|endpoint| {
-            let grant = needs::endpoint_grant(endpoint.system?, own, observed, waits);
+            let grant = needs::endpoint_grant(endpoint.identity.system?, own, observed, waits);
             Some((format!("endpoint {}", endpoint.name), grant))
         }));
         let role = catalog::BLOB_CONTRIBUTOR;

@@ -82,7 +82,7 @@ impl Planner<'_> {
         for (workspace, own) in asking {
             self.hidden_endpoints(&workspace.id);
             for endpoint in endpoints.iter().filter(|endpoint| endpoint.workspace == workspace.id) {
-                let Some(principal) = endpoint.system else { continue };
+                let Some(principal) = endpoint.identity.system else { continue };
                 self.note_unread_grant(own, principal, format!("endpoint {}", endpoint.name));
                 let granted = needs::endpoint_grant(principal, own, self.observed, &self.desired.fleet.waits);
                 if let ServiceGrant::Missing(principal) = granted {
